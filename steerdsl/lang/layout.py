@@ -1,0 +1,69 @@
+"""Which line ends end a statement: the pass between the lexer and the parser.
+
+In: every token of the text. Out: the tokens that the grammar knows, with one `_NL` between two
+statements and none elsewhere. A line continues the one above when it opens with a clause word,
+when it stands inside brackets, or when the line above ends with a comma; a `;` always separates.
+An unclosed bracket or a stray comma stops continuing where a new statement obviously begins, so
+that one mistake cannot swallow the statements after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lark import Token
+
+from steerdsl.lang.grammar import clause_words, heads
+
+OPENING = {"LPAR": "RPAR", "LSQB": "RSQB"}
+CLOSING = frozenset(OPENING.values())
+
+
+def lay_out(tokens: Iterable[Token]) -> list[Token]:
+    """Drop comments and the line ends that separate nothing."""
+    words = [t for t in tokens if t.type != "COMMENT"]
+    kept: list[Token] = []
+    depth = 0
+    gap: list[Token] = []
+    for i, token in enumerate(words):
+        if token.type == "_NL":
+            gap.append(token)
+            continue
+        if gap and _separates(kept, gap, words[i : i + 2], depth):
+            kept.append(gap[0])
+            depth = 0
+        gap = []
+        depth = _depth_after(token, depth)
+        kept.append(token)
+    return kept
+
+
+def _depth_after(token: Token, depth: int) -> int:
+    if token.type in OPENING:
+        return depth + 1
+    if token.type in CLOSING:
+        return max(0, depth - 1)
+    return 0 if token.type in ("LBRACE", "RBRACE") else depth
+
+
+def _separates(kept: Sequence[Token], gap: Sequence[Token], coming: Sequence[Token], depth: int) -> bool:
+    """Whether the line ends in `gap`, after `kept` and before `coming`, end a statement."""
+    before = kept[-1].type if kept else "LBRACE"
+    if before == "LBRACE" or coming[0].type == "RBRACE":
+        return False
+    if any(token == ";" for token in gap):
+        return True
+    if coming[0].type == "LBRACE":
+        return False
+    if opens_statement(coming):
+        return True
+    if depth > 0 or before == "COMMA":
+        return False
+    return before == "RBRACE" or coming[0].type not in clause_words()
+
+
+def opens_statement(tokens: Sequence[Token]) -> bool:
+    """Whether a line that begins with these two tokens begins a statement, whatever came before."""
+    first = tokens[0].type
+    second = tokens[1].type if len(tokens) > 1 else ""
+    return (first in heads() and second != "COLON") or (first == "NAME" and second == "EQUAL")

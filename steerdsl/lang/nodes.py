@@ -1,0 +1,336 @@
+"""The syntax tree: what the text says, before names and units are looked at.
+
+In: `build` makes these from Lark's tree. Out: `lower` turns them into a checked `recipe.Recipe`;
+`format` prints them back. Every statement is a head and a list of clauses; which clauses a
+statement takes is the checker's business, so that a misplaced one gets a message of its own.
+Spans do not take part in equality: two texts that mean the same have equal trees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from steerdsl.lang.source import Span
+
+NOWHERE = Span(0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
+
+
+# ---- expressions -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity(Node):
+    """`210deg`, `40%`, `16`, `-2`. `unit` is "" | "%" | "deg" | "rad" | "turn" or what was typed;
+    `text` is the number as typed, so that the formatter keeps its spelling."""
+
+    value: float
+    unit: str = ""
+    text: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Node):
+    """A quoted string, unescaped."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Name(Node):
+    """A dotted name: `topic`, `econ.held_out`, `scores.bleu.econ`, `bf16`."""
+
+    parts: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return ".".join(self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Index(Node):
+    """`topic[16]`, `topic[6,16,22]`, `topic[best]`, `topic[8..22 step 2]`."""
+
+    base: Expr
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Option(Node):
+    """`max_tokens: 64`, in `with` and in calls."""
+
+    key: str
+    value: Expr
+    key_span: Span = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Node):
+    """`plane(topic, pc1)`, `mean(econ)`, `proj(v)`, `lm_eval("mmlu", limit: 100)`."""
+
+    name: str
+    args: tuple[Expr | Option, ...]
+    name_span: Span = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Binary(Node):
+    """`warm - 0.5 * formal`; op is "+", "-" or "*"."""
+
+    op: str
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Negative(Node):
+    """Unary minus on anything but a number."""
+
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Share(Node):
+    """`50% of baseline`."""
+
+    share: Expr
+    whole: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class List(Node):
+    """`["(A)", "(B)"]`, a list as an option's value."""
+
+    items: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range(Node):
+    """`8..22 step 2`, ends included."""
+
+    start: Expr
+    stop: Expr
+    step: Expr | None = None
+
+
+Expr: TypeAlias = Quantity | Text | Name | Index | Call | Binary | Negative | Share | List
+Item: TypeAlias = Expr | Range
+
+# ---- clauses -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class From(Node):
+    """`from econ vs generic`, `from econ.held_out`, `from "prompt"`."""
+
+    source: Expr
+    against: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layers(Node):
+    """`at layers 6,16,22`, `layers all`, `at layer 12` (`singular`), `from layers 25%..75%` (`word` = "from")."""
+
+    items: tuple[Item, ...]
+    word: str = "at"
+    singular: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class At(Node):
+    """`at last_token`, `at token -2`, `at suffix 5`: a position."""
+
+    position: str
+    number: Quantity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class On(Node):
+    """`on attn_out, mlp_out`, `on head(3, 5)`, and the data of `evaluate`."""
+
+    items: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Word(Node):
+    """A clause of one word or a fixed phrase: "everywhere", "adaptive", "polar", "keep norm"."""
+
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class During(Node):
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window(Node):
+    """`first 8` or `after 8`, in generated tokens."""
+
+    word: str
+    count: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class When(Node):
+    """`when proj(v) > 0`; a `Layers(singular)` clause right after it says where it is read."""
+
+    left: Expr
+    op: str
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class KeepTop(Node):
+    count: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Amount(Node):
+    """`by 40%`, `to 90deg`, `toward mean(generic)`, `against u`, `by dispersion`, `to "sweep.png"`."""
+
+    word: str
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class With(Node):
+    items: tuple[Option | Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Over(Node):
+    """`over angle`, in `plot`."""
+
+    items: tuple[Expr, ...]
+
+
+Clause: TypeAlias = From | Layers | At | On | Word | During | Window | When | KeepTop | Amount | With | Over
+
+# ---- statements --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Edition(Node):
+    number: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Use(Node):
+    """`use "common/model.steer"` at the top; `use warm` inside a steer."""
+
+    what: Text | Name
+
+
+@dataclass(frozen=True, slots=True)
+class Param(Node):
+    name: Name
+    value: Expr
+    doc: Text | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model(Node):
+    id: Text
+    clauses: tuple[Clause, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset(Node):
+    name: Name
+    source: Text | Name
+    clauses: tuple[Clause, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Action(Node):
+    """A verb that gives a value: extract, select, generate, evaluate, load, orthogonalize.
+
+    `subject` is what stands between verb and clauses: the method (`extract diffmean`), the vector
+    (`select layers of topic`), the steer (`evaluate forgetful`), the path (`load "x.gguf"`)."""
+
+    verb: str
+    subject: Expr | None
+    clauses: tuple[Clause, ...] = ()
+    verb_span: Span = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Value(Node):
+    """The right side of a binding that is not a verb: `plane(topic, pc1) from layers 25%..75%`."""
+
+    expr: Expr
+    clauses: tuple[Clause, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Binding(Node):
+    name: Name
+    value: Action | Value
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Node):
+    """`ablate topic at layers 6`; `operand` is the vector or plane, None when it is implied."""
+
+    verb: str
+    operand: Expr | None
+    clauses: tuple[Clause, ...] = ()
+    verb_span: Span = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Steer(Node):
+    name: Name
+    body: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis(Node):
+    name: Name
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep(Node):
+    axes: tuple[Axis, ...]
+    body: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot(Node):
+    what: Expr
+    clauses: tuple[Clause, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Node):
+    left: Expr
+    op: str
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Export(Node):
+    what: Expr
+    path: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Bad(Node):
+    """A statement that did not parse; its error has been reported."""
+
+
+Statement: TypeAlias = (
+    Edition | Use | Param | Model | Dataset | Action | Binding | Operation | Steer | Sweep | Plot | Check | Export | Bad
+)
+
+
+@dataclass(frozen=True, slots=True)
+class File(Node):
+    statements: tuple[Statement, ...]

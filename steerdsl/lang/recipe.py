@@ -1,0 +1,370 @@
+"""The checked recipe: names resolved, units settled, params substituted, sweeps unrolled.
+
+In: made by `lower` from the syntax tree. Out: read by the planner. It says what, never where: layer
+counts, devices and dtypes of the run are not known here, so layers stay as specs. Angles are in
+degrees, shares are fractions (40% is 0.4). Every default of the language is already filled in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from steerdsl.lang.nodes import NOWHERE
+from steerdsl.lang.source import Span
+
+Split = Literal["train", "held_out", "all"]
+Phase = Literal["all", "prompt", "generation"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spanned:
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
+
+
+# ---- layers ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPoint:
+    """A layer number (share=False) or a depth (share=True, 0.25 for 25%); "last" is a depth of 1."""
+
+    value: float
+    share: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRange:
+    """`8..22 step 2`, ends included."""
+
+    start: LayerPoint
+    stop: LayerPoint
+    step: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LayerChoice:
+    """The layers that the `select` step of this name will choose."""
+
+    select: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layers(Spanned):
+    """What `at layers …`, `topic[…]` and `from layers …` hold; no items means all layers."""
+
+    items: tuple[LayerPoint | LayerRange | LayerChoice, ...] = ()
+
+
+# ---- data and model ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec(Spanned):
+    """`id` None means the default model. `dtype` None means the machine's default."""
+
+    id: str | None = None
+    dtype: str | None = None
+    system: str | None = None
+    revision: str | None = None
+    template: str = "chat"  # "chat" | "none" | "newline": how a prompt is rendered
+
+
+@dataclass(frozen=True, slots=True)
+class DataSpec(Spanned):
+    """A data set as declared. `source` is a built-in name, a path or a hub id; `fields` maps the
+    roles ("prompt", "positive", "negative", "answer", "choices") to field names in the file."""
+
+    name: str
+    kind: Literal["builtin", "file", "hub"]
+    source: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    take: int | None = None
+    seed: int = 0
+    held_out: float = 0.2
+    subset: str | None = None  # hub: configuration name
+    hub_split: str | None = None  # hub: "train", "test"
+
+
+@dataclass(frozen=True, slots=True)
+class DataRef(Spanned):
+    """A data set and the part of it that a step sees. `side` is "positive" or "negative" for pairs.
+    `reason` says why that split ("asked for", "fitted on it", "nothing was fitted on it")."""
+
+    name: str
+    split: Split
+    side: str | None = None
+    reason: str = ""
+
+
+# ---- vectors and planes ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VectorRef(Spanned):
+    """`topic` (layers None: each layer's own) or `topic[6,16,22]` (the span of those, anywhere)."""
+
+    name: str
+    layers: Layers | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSum(Spanned):
+    """`warm - 0.5 * formal`: coefficients times raw vectors, layer by layer."""
+
+    terms: tuple[tuple[float, VectorExpr], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Orthogonal(Spanned):
+    """`orthogonalize v against u`."""
+
+    vector: VectorExpr
+    against: VectorExpr
+
+
+VectorExpr: TypeAlias = VectorRef | VectorSum | Orthogonal
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneExpr(Spanned):
+    """`plane(first, second)`. `second` is a registry name of kind "plane" ("pc1", "last2pc",
+    "random", "mean_candidate") or a vector. `layers` restricts the candidates; `rows` says whether
+    they enter as unit vectors or raw; `candidates` is "layers" or "samples"."""
+
+    first: VectorExpr
+    second: str | VectorExpr
+    layers: Layers = Layers()
+    rows: Literal["unit", "raw"] = "unit"
+    candidates: Literal["layers", "samples"] = "layers"
+    first_layer: LayerChoice | None = None  # the select step that chooses b1's layer, where `first` has none
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneRef(Spanned):
+    """A plane bound to a name earlier."""
+
+    name: str
+
+
+# ---- operations --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """`value` in multiples of the raw vector ("raw") or as a share of the token's norm ("share"),
+    or a plain coordinate along the unit direction ("unit", for clamp and cap)."""
+
+    value: float
+    unit: Literal["raw", "share", "unit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mean(Spanned):
+    """`mean(generic)`: the class mean of a data set that the vector was fitted on; of pairs, with the
+    side (`mean(caa.negative)`)."""
+
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition(Spanned):
+    """`when proj(v) > 0`, `when cos(v) > 0.3 at layer 12`, `when step < 16`.
+    `kind` is a registry name of kind "condition"; `layer` None reads it where the operation acts;
+    `vector` None reads the operation's own direction, or its plane's first axis."""
+
+    kind: str
+    op: Literal["<", "<=", ">", ">="]
+    threshold: float
+    vector: VectorExpr | None = None
+    layer: LayerPoint | LayerChoice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A place in a block: `resid_post`, `attn_out`, … or `head` with its layer and head numbers."""
+
+    name: str
+    numbers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Op(Spanned):
+    """One operation of a steer. `everywhere` overrides `streams` and `layers`: embeddings, and
+    every attn_out and mlp_out. `args` holds what is particular to the registry entry, already in
+    IR types (Strength, float degrees, Mean, str)."""
+
+    name: str
+    operand: VectorExpr | PlaneExpr | PlaneRef | None
+    args: Mapping[str, Any] = field(default_factory=dict)
+    layers: Layers = Layers()
+    streams: tuple[Stream, ...] = (Stream("resid_post"),)
+    everywhere: bool = False
+    phase: Phase = "all"
+    first: int | None = None
+    after: int | None = None
+    conditions: tuple[Condition, ...] = ()
+    keep_norm: bool = False
+    text: str = field(default="", compare=False)  # as written, one line, for tables and errors
+
+
+# ---- steps -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """`last_token`, `token -2`, `suffix 5`, …: a registry name of kind "position" and its number."""
+
+    name: str
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Extract(Spanned):
+    """`negative` is None for methods that need none (sae, random). Paired data (`pairs` True) has
+    the same data set on both sides with side "positive" and "negative"."""
+
+    name: str
+    method: str
+    positive: DataRef | None
+    negative: DataRef | None
+    position: Position = Position("last_token")
+    stream: Stream = Stream("resid_post")
+    options: Mapping[str, Any] = field(default_factory=dict)
+    implied: bool = False  # not bound by the author: the default vector of what follows
+
+
+@dataclass(frozen=True, slots=True)
+class Bind(Spanned):
+    """`sum = warm - 0.5 * formal`, `turn = plane(topic, pc1)`."""
+
+    name: str
+    value: VectorExpr | PlaneExpr
+
+
+@dataclass(frozen=True, slots=True)
+class Select(Spanned):
+    name: str
+    vector: str
+    criterion: str
+    keep: int = 1
+    layers: Layers = Layers()  # candidates
+    options: Mapping[str, Any] = field(default_factory=dict)
+    implied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Steer(Spanned):
+    """A named list of operations, `use`d steers already inlined in text order."""
+
+    name: str
+    ops: tuple[Op, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Generate(Spanned):
+    """`steer` None generates unsteered answers. `point` is set inside a sweep."""
+
+    name: str
+    data: DataRef
+    steer: str | None = None
+    max_tokens: int = 64
+    temperature: float = 0.0
+    n: int = 1
+    seed: int = 0
+    implied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MetricCall(Spanned):
+    """`bleu`, `keyword_rate("econ")`, `lm_eval("task", limit: 100)`: a registry name and options."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate(Spanned):
+    name: str
+    steer: str
+    data: tuple[DataRef, ...]
+    metrics: tuple[MetricCall, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)  # max_tokens, temperature, n, seed, controls
+    implied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a sweep: the axes' values as printed ("210deg") and as numbers, and its steps
+    (their names are as written; the planner adds the point)."""
+
+    labels: Mapping[str, str]
+    values: Mapping[str, float]
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep(Spanned):
+    name: str  # "sweep_1", …
+    axes: tuple[str, ...]
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot(Spanned):
+    """`what` is a registry name of kind "plot"; `target` the vector, selection or score path."""
+
+    what: str
+    target: str
+    over: tuple[str, ...] = ()
+    polar: bool = False
+    path: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number in a `check`: a literal, or a path into the scores (`scores.bleu.econ`), or a share
+    of the baseline's figure at the same path (`50% of baseline`: share .5, baseline True)."""
+
+    value: float | None = None
+    path: tuple[str, ...] = ()
+    share: float = 1.0
+    baseline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Spanned):
+    left: Figure
+    op: Literal["<", "<=", ">", ">=", "==", "!="]
+    right: Figure
+    text: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Export(Spanned):
+    what: str
+    kind: Literal["vector", "plane", "steer"]
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load(Spanned):
+    name: str
+    path: str
+
+
+Step: TypeAlias = Extract | Bind | Select | Steer | Generate | Evaluate | Sweep | Plot | Check | Export | Load
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A whole checked file. `params` are the values in force, `--set` applied, as printed."""
+
+    edition: int
+    model: ModelSpec
+    data: Mapping[str, DataSpec]
+    steps: tuple[Step, ...]
+    params: Mapping[str, str] = field(default_factory=dict)

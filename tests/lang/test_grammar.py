@@ -1,0 +1,87 @@
+"""The grammar: free of conflicts and collisions, found in every layout, quick to load, complete in its tables."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from lark import Lark
+
+from steerdsl.lang import grammar
+from steerdsl.lang.examples import EXAMPLES
+from steerdsl.lang.parse import parse
+from steerdsl.lang.source import Source
+
+STRICT = {"parser": "lalr", "lexer": "basic", "strict": True, "start": list(grammar.STARTS)}
+
+
+def test_strict_mode_finds_no_conflict_and_no_collision() -> None:
+    Lark(grammar.grammar_text(), **STRICT)
+
+
+def test_strict_mode_would_find_them() -> None:
+    doubled = grammar.grammar_text() + "\nTWICE: /[a-z]+/\n"
+    doubled = doubled.replace("unused: (", "unused: (TWICE | ")
+    with pytest.raises(Exception, match=r"[Cc]ollision"):
+        Lark(doubled, **STRICT)
+
+
+@pytest.mark.parametrize("layout", ["wheel", "checkout"])
+def test_the_grammar_is_found(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "steerdsl"
+    folder = (package if layout == "wheel" else tmp_path) / "grammars"
+    folder.mkdir(parents=True)
+    (folder / "steer.lark").write_text("file: layout", encoding="utf-8")
+    monkeypatch.setattr(grammar, "__file__", str(package / "lang" / "grammar.py"))
+    assert grammar.grammar_text() == "file: layout"
+
+
+def test_a_missing_grammar_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grammar, "__file__", str(tmp_path / "steerdsl" / "lang" / "grammar.py"))
+    with pytest.raises(FileNotFoundError, match="missing from this installation"):
+        grammar.grammar_text()
+
+
+def test_every_keyword_may_be_an_options_key() -> None:
+    for word in grammar.keywords().values():
+        _, report = parse(Source("x.steer", f"out = generate from econ with {word}: 1"))
+        assert not report.found, word
+
+
+def test_no_keyword_may_be_a_name() -> None:
+    for word in grammar.keywords().values():
+        _, report = parse(Source("x.steer", f"param {word} = 1"))
+        assert [d.code for d in report.found] == ["S112"], word
+
+
+def test_each_statement_has_an_example_that_parses() -> None:
+    assert set(EXAMPLES) == grammar.heads()
+    for head, text in EXAMPLES.items():
+        _, report = parse(Source("x.steer", text.replace("{ … }", "{ use a }")))
+        assert not report.found, text
+        assert re.search(rf"\b{grammar.keywords()[head]}\b", text)
+
+
+def test_the_cache_gives_the_same_parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    fresh = grammar.parser.__wrapped__()
+    assert list((tmp_path / "steerdsl").iterdir())
+    cached = grammar.parser.__wrapped__()
+    text = "ablate topic at layers 6"
+    assert cached.parse(text, start="file") == fresh.parse(text, start="file")
+
+
+def test_a_torn_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    grammar.parser.__wrapped__()
+    [file] = (tmp_path / "steerdsl").iterdir()
+    file.write_bytes(file.read_bytes()[:200])
+    assert grammar.parser.__wrapped__().parse("edition 1", start="file").data == "file"
+
+
+def test_no_cache_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    assert grammar.parser.__wrapped__().parse("edition 1", start="file").data == "file"

@@ -1,0 +1,58 @@
+"""Checking: from the text of a recipe to the recipe that a plan is made of.
+
+In: a source, `--set` overrides, a reader for the files that it uses. Out: the recipe, None when
+there is any error, and every diagnostic of the file: syntax first found, then meaning.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+
+from steerdsl.lang.diagnostics import Diagnostic, Report
+from steerdsl.lang.lower.block import lower_block
+from steerdsl.lang.lower.context import Context, Shared
+from steerdsl.lang.lower.defaults import complete, warn_unused
+from steerdsl.lang.lower.settings import EDITION, unknown_overrides
+from steerdsl.lang.parse import parse
+from steerdsl.lang.recipe import ModelSpec, Recipe
+from steerdsl.lang.source import Source
+
+NO_OVERRIDES: Mapping[str, str] = {}
+
+
+def check_source(
+    source: Source,
+    *,
+    overrides: Mapping[str, str] = NO_OVERRIDES,
+    read: Callable[[str], Source] | None = None,
+    folders: Sequence[str] = (),
+) -> tuple[Recipe | None, Report]:
+    """Parse and lower `source`.
+
+    overrides: values of params by name, as typed after `--set`. read: gives the source of a `use`d
+    file by its path from the recipe's folder, OSError when there is none; None refuses `use`.
+    folders: absolute folders that the recipe may name besides its own.
+    """
+    file, report = parse(source)
+    shared = Shared(overrides, read, folders, list(report.found), [source], [posixpath.basename(source.name)])
+    ctx = Context(source, shared)
+    lower_block(ctx, file.statements)
+    unknown_overrides(shared)
+    steps = complete(ctx) if not ctx.errors else ()
+    if not ctx.errors:
+        warn_unused(ctx, steps)
+    report = Report(source, sorted(shared.found, key=lambda d: _order(shared, d)))
+    if report.errors:
+        return None, report
+    model = shared.model[0] if shared.model else ModelSpec()
+    edition = shared.edition[0] if shared.edition else EDITION
+    return Recipe(edition, model, shared.data, steps, shared.params), report
+
+
+def _order(shared: Shared, diagnostic: Diagnostic) -> tuple[int, int, int]:
+    """By file, as they were opened, then by place; what has no place comes last."""
+    if not diagnostic.labels:
+        return len(shared.sources), 0, 0
+    label = diagnostic.labels[0]
+    return shared.sources.index(label.source), label.span.start, label.span.end

@@ -1,0 +1,110 @@
+"""Which clauses each statement takes, and taking them apart.
+
+In: a statement's clauses. Out: `Clauses`, by label; what does not belong, comes twice or is
+missing has been reported. The operations' own clauses come from their registry entries: an argument
+called `by`, `to`, `toward` or `from` is that clause, any other is an option after `with`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from steerdsl import registry
+from steerdsl.lang import nodes
+from steerdsl.lang.lower.context import Context
+from steerdsl.lang.lower.phrases import listed
+from steerdsl.lang.nodes import Clause
+
+C = TypeVar("C", bound=nodes.Node)
+
+WORDED = ("by", "to", "toward", "from")  # clauses that are an operation's arguments
+
+ACTING = ("at layers", "on", "everywhere", "during", "first", "after", "when", "keep norm")
+
+TABLE: Mapping[str, tuple[str, ...]] = {
+    "model": ("with",),
+    "dataset": ("with",),
+    "extract": ("from", "at", "on", "with"),
+    "select": ("by", "keep top", "from layers", "with"),
+    "orthogonalize": ("against",),
+    "load": (),
+    "plane": ("from layers", "with"),
+    "vector": (),
+    "generate": ("from", "with"),
+    "evaluate": ("on", "with"),
+    "plot": ("over", "polar", "to", "with"),
+}
+DEFINITIONS = {"plane": "a plane's definition", "vector": "a vector's definition"}
+
+
+@dataclass(slots=True)
+class Clauses:
+    """A statement's clauses by label, in text order."""
+
+    found: dict[str, Clause] = field(default_factory=dict)
+    conditions: list[tuple[nodes.When, nodes.Layers | None]] = field(default_factory=list)  # and where it is read
+
+    def one(self, label: str, kind: type[C]) -> C | None:
+        """The clause of that label, or None."""
+        clause = self.found.get(label)
+        return clause if isinstance(clause, kind) else None
+
+    def amount(self, label: str) -> nodes.Expr | None:
+        """The value of `by`, `to`, `toward` or `against`."""
+        clause = self.one(label, nodes.Amount)
+        return clause.value if clause else None
+
+    def __contains__(self, label: str) -> bool:
+        return label in self.found
+
+
+def label_of(clause: Clause) -> str:
+    """The words that a clause is known by."""
+    match clause:
+        case nodes.Layers(word="from"):
+            return "from layers"
+        case nodes.Layers():
+            return "at layers"
+        case nodes.Word(word=word) | nodes.Window(word=word) | nodes.Amount(word=word):
+            return word
+        case nodes.KeepTop():
+            return "keep top"
+        case _:
+            return type(clause).__name__.lower()
+
+
+def allowed(statement: str) -> tuple[str, ...]:
+    """The labels that a statement or an operation takes."""
+    if statement in TABLE:
+        return TABLE[statement]
+    args = registry.find("op", statement).args
+    own = tuple(a.name for a in args if a.name in WORDED or a.type == "flag")
+    options = ("with",) if any(a.name not in own for a in args) else ()
+    return (*own, *options, *ACTING)
+
+
+def sort_clauses(ctx: Context, statement: str, clauses: Sequence[Clause]) -> Clauses:
+    """Take clauses apart; `statement` is the verb, or the key of `TABLE`."""
+    labels = allowed(statement)
+    taken = Clauses()
+    before: Clause | None = None
+    for clause in clauses:
+        label = label_of(clause)
+        if isinstance(before, nodes.When) and isinstance(clause, nodes.Layers) and clause.singular:
+            if taken.conditions:
+                taken.conditions[-1] = (before, clause)
+        elif label not in labels:
+            owner = DEFINITIONS.get(statement, f"`{statement}`")
+            help = f"{owner} takes {listed(labels)}" if labels else f"{owner} takes no clauses"
+            ctx.error("S401", f"`{label}` does not belong to {owner}", clause, help=help)
+        elif isinstance(clause, nodes.When):
+            taken.conditions.append((clause, None))
+        elif label in taken:
+            also = (ctx.place(taken.found[label], "it stands here already"),)
+            ctx.error("S402", f"`{label}` is said twice", clause, also=also, help="keep one of the two")
+        else:
+            taken.found[label] = clause
+        before = clause
+    return taken

@@ -1,0 +1,223 @@
+"""Data sets: their declaration, and which part of one a step sees.
+
+In: `dataset` statements and names such as `econ.held_out`. Out: `DataSpec`s and `DataRef`s. A
+reference without a part is settled at the end of the recipe, when it is known what was fitted on.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any, Literal
+
+from steerdsl.lang import nodes
+from steerdsl.lang.diagnostics import nearest
+from steerdsl.lang.lower.clauses import sort_clauses
+from steerdsl.lang.lower.context import Context, Fit
+from steerdsl.lang.lower.names import builtin_data, define, find, part_span
+from steerdsl.lang.lower.options import options, with_items
+from steerdsl.lang.lower.paths import ending, inside
+from steerdsl.lang.lower.phrases import either, listed
+from steerdsl.lang.lower.values import constant, label
+from steerdsl.lang.nodes import NOWHERE, Name, Text
+from steerdsl.lang.recipe import DataRef, DataSpec, Split
+from steerdsl.registry import Arg
+
+FILES = (".jsonl", ".csv", ".txt")
+OTHER_FILES = (".json", ".tsv", ".parquet", ".xlsx", ".gz", ".zip", ".md", ".yaml", ".pkl", ".arrow")
+SPLITS: tuple[Literal["train"], Literal["held_out"], Literal["all"]] = ("train", "held_out", "all")
+SIDES = ("positive", "negative")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+ARGS = (
+    Arg("field", "text", None, "the field that holds the prompt"),
+    Arg("positive", "text", None, "of pairs: the field with the concept"),
+    Arg("negative", "text", None, "of pairs: the field without it"),
+    Arg("answer", "text", None, "the field that holds the right answer"),
+    Arg("choices", "text", None, "the field that holds the choices of an answer"),
+    Arg("take", "int", None, "how many rows to use, chosen by the seed"),
+    Arg("seed", "int", None, "of the split and of `take`"),
+    Arg("held_out", "share", None, "the share of rows that nothing is fitted on"),
+    Arg("subset", "text", None, "of a hub data set: the configuration"),
+    Arg("split", "text", None, "of a hub data set: the published split"),
+)
+KINDS = {"builtin": "a built-in data set", "file": "a file", "hub": "a data set of the hub"}
+ROLES = {"field": "prompt", "positive": "positive", "negative": "negative", "answer": "answer", "choices": "choices"}
+OF_HUB = ("subset", "split")
+FITTED = "fitted on it"
+ASKED = "asked for"
+
+
+def lower_dataset(ctx: Context, node: nodes.Dataset) -> None:
+    """Declare a data set; its name is known afterwards even when something about it is wrong."""
+    base = _source(ctx, node)
+    clauses = sort_clauses(ctx, "dataset", node.clauses)
+    items = with_items(clauses.one("with", nodes.With))
+    given = options(ctx, items, ARGS, "dataset", node)
+    for item in items:
+        if isinstance(item, nodes.Option) and item.key in OF_HUB and base and base.kind != "hub":
+            title, help = f"`{item.key}` is for data sets of the hub", f"leave out `{item.key}`"
+            ctx.error("S404", title, item.key_span, f"`{node.name.text}` is {KINDS[base.kind]}", help=help)
+    spec = _declared(ctx, node, base, given) if base else None
+    if define(ctx, node.name, "data", spec) and spec is not None:
+        ctx.shared.data[spec.name] = spec
+
+
+def _source(ctx: Context, node: nodes.Dataset) -> DataSpec | None:
+    name, source = node.name.text, node.source
+    if isinstance(source, Name):
+        value = constant(ctx, source)
+        if not isinstance(value, Text):
+            spec = known(ctx, source)
+            return replace(spec, name=name, span=node.span) if spec else None
+        source = value
+    text = source.value
+    if ending(text) in FILES:
+        path = inside(ctx, source)
+        return DataSpec(name, "file", path, span=node.span) if path else None
+    if HUB_ID.fullmatch(text) and ending(text) not in OTHER_FILES:
+        return DataSpec(name, "hub", text, span=node.span)
+    if text in builtin_data():
+        help = f"write `{text}` without quotes for the built-in data set"
+    elif "/" in text or ending(text):
+        help = f"a data file ends in {either(FILES)}"
+    else:
+        help = 'write a file, as in `"econ.jsonl"`, or a hub data set, as in `"org/name"`'
+    ctx.error("S315", f"`{text}` is neither a data file nor a hub data set", source, help=help)
+    return None
+
+
+def _declared(ctx: Context, node: nodes.Dataset, base: DataSpec, given: dict[str, Any]) -> DataSpec | None:
+    fields = {**base.fields, **{ROLES[key]: value for key, value in given.items() if key in ROLES}}
+    if ("positive" in fields) != ("negative" in fields):
+        there, missing = SIDES if "positive" in fields else SIDES[::-1]
+        help = f'add `{missing}: "…"`'
+        ctx.error("S406", f"pairs need `{missing}` too", node.name, f"only `{there}` is given", help=help)
+        return None
+    return replace(
+        base,
+        fields=fields,
+        take=given.get("take", base.take),
+        seed=given.get("seed", base.seed),
+        held_out=given.get("held_out", base.held_out),
+        subset=given.get("subset", base.subset),
+        hub_split=given.get("split", base.hub_split),
+    )
+
+
+def known(ctx: Context, name: Name) -> DataSpec | None:
+    """The data set of a name's first part: declared above, or built in. None when there is none
+    (reported) or when its declaration was bad (reported there)."""
+    first = name.parts[0]
+    if first not in ctx.scope.symbols and first in builtin_data():
+        return ctx.shared.data.setdefault(first, DataSpec(first, "builtin", first))
+    symbol = find(ctx, name, "data", words=builtin_data())
+    return symbol.value if symbol and symbol.kind == "data" else None
+
+
+def reference(ctx: Context, expr: nodes.Expr, use: Literal["fit", "see"]) -> DataRef | None:
+    """A data set as a step names it. To fit on, the part is `train` unless said; to see, it stays
+    open (`reason` empty) until `settle`."""
+    value = constant(ctx, expr)
+    if value is None:
+        return None
+    if not isinstance(value, Name):
+        help = "name a data set, as in `econ` or `econ.held_out`"
+        ctx.error("S302", "a data set is wanted here", expr, label(expr, value), help=help)
+        return None
+    spec = known(ctx, value)
+    parts = _parts(ctx, value)
+    if spec is None or parts is None:
+        return None
+    side, split = parts
+    if side and "positive" not in spec.fields:
+        help = f'declare it with `positive: "…", negative: "…"`, or write `{spec.name}` alone'
+        ctx.error("S213", f"`{spec.name}` has no `{side}` side", value, help=help)
+        return None
+    if split == "held_out" and not spec.held_out:
+        help = f"give `{spec.name}` a `held_out:` share, or write `{spec.name}.all`"
+        ctx.error("S425", f"`{spec.name}` holds nothing out", value, help=help)
+        return None
+    if split is None:
+        split, reason = ("train", "directions and layers see `train`") if use == "fit" else ("all", "")
+    else:
+        reason = ASKED
+    return DataRef(spec.name, split, side, reason, span=expr.span)
+
+
+def _parts(ctx: Context, name: Name) -> tuple[str | None, Any] | None:
+    side: str | None = None
+    split: str | None = None
+    for place, part in enumerate(name.parts[1:], 1):
+        if part in SIDES and side is None:
+            side = part
+        elif part in SPLITS and split is None:
+            split = part
+        else:
+            close = nearest(part, (*SPLITS, *SIDES))
+            help = f"did you mean `{close}`?" if close else f"write {either((*SPLITS, *SIDES))}"
+            if close == part:
+                help = f"write one of them: `{name.parts[0]}.{part}`"
+            title = f"a data set has no {'second ' if close == part else ''}part `{part}`"
+            ctx.error("S213", title, part_span(name, place), help=help)
+            return None
+    return side, split
+
+
+def fit(ctx: Context, ref: DataRef, by: str) -> None:
+    """Remember that `by` was fitted on a part of a data set."""
+    done = Fit(ctx.shared.data[ref.name], ref.split, by)
+    if done not in ctx.shared.fits:
+        ctx.shared.fits.append(done)
+    ctx.shared.fitted.setdefault(ref.name, NOWHERE if ctx.block == "used" else ref.span)
+
+
+def settle(ctx: Context, ref: DataRef, warn: bool) -> DataRef:
+    """Fill in the part of a reference that named none, and warn of rows that were fitted on."""
+    spec = ctx.shared.data[ref.name]
+    fits = [done for done in ctx.shared.fits if _one_source(done.spec, spec)]
+    if not ref.reason:
+        if not fits:
+            return replace(ref, reason="nothing was fitted on it")
+        if spec.held_out:
+            ref = replace(ref, split="held_out", reason=FITTED)
+        else:
+            ref = replace(ref, reason="fitted on it, and nothing is held out")
+    seen = [done for done in fits if not _apart(done, spec, ref.split)]
+    if seen and warn:
+        by = list(dict.fromkeys(done.by for done in seen))
+        title = f"`{ref.name}.{ref.split}` holds rows that {listed(by)} {'was' if len(by) == 1 else 'were'} fitted on"
+        ctx.warn("S450", title, ref.span, help=_keep_apart(seen, spec, ref))
+    return ref
+
+
+def _one_source(one: DataSpec, other: DataSpec) -> bool:
+    return (one.kind, one.source, one.subset, one.hub_split) == (
+        other.kind,
+        other.source,
+        other.subset,
+        other.hub_split,
+    )
+
+
+def _apart(done: Fit, spec: DataSpec, split: Split) -> bool:
+    """Whether a part of one source shares no row with what was fitted on. A row is held out when the
+    hash of its text and the seed lies below the share, so that of two shares one holds the other."""
+    alike = done.spec.seed == spec.seed and done.spec.fields == spec.fields
+    match done.split, split:
+        case "train", "held_out":
+            return alike and spec.held_out <= done.spec.held_out
+        case "held_out", "train":
+            return alike and done.spec.held_out <= spec.held_out
+        case _:
+            return False
+
+
+def _keep_apart(seen: list[Fit], spec: DataSpec, ref: DataRef) -> str:
+    if any(done.split != "train" for done in seen):
+        return f"fit on `{ref.name}.train`, and score on `{ref.name}.held_out`"
+    if not spec.held_out:
+        return f"give `{ref.name}` a `held_out:` share"
+    if ref.split == "held_out":
+        return f"give `{ref.name}` the fields, the seed and the share of `{seen[0].spec.name}`"
+    return f"write `{ref.name}.held_out`"

@@ -1,0 +1,144 @@
+"""`extract diffmean from econ vs generic at last_token on resid_mid with k: 3`.
+
+In: the statement. Out: an `Extract` and what later statements may know of its vector.
+"""
+
+from __future__ import annotations
+
+from inspect import signature
+
+from steerdsl.lang import nodes
+from steerdsl.lang.lower import data, values
+from steerdsl.lang.lower.clauses import Clauses, sort_clauses
+from steerdsl.lang.lower.context import Context
+from steerdsl.lang.lower.options import LEAST, options, with_items
+from steerdsl.lang.lower.streams import stream
+from steerdsl.lang.lower.vectors import VectorInfo
+from steerdsl.lang.lower.words import entry, entry_of
+from steerdsl.lang.recipe import DataRef, Extract, Position, Stream
+from steerdsl.registry import Entry
+
+Sides = tuple[DataRef | None, DataRef | None]
+
+
+def lower_extract(ctx: Context, node: nodes.Action, name: str, implied: bool = False) -> Extract | None:
+    clauses = sort_clauses(ctx, "extract", node.clauses)
+    method = _method(ctx, node)
+    sides = _sides(ctx, node, clauses.one("from", nodes.From), method)
+    position = _position(ctx, clauses)
+    where = _stream(ctx, clauses)
+    if method is None:
+        return None
+    given = with_items(clauses.one("with", nodes.With))
+    chosen = options(ctx, given, method.args, method.name, node.verb_span)
+    if sides is None or position is None or where is None:
+        return None
+    for side in dict.fromkeys(side for side in sides if side):
+        data.fit(ctx, side, name)
+    return Extract(name, method.name, *sides, position, where, chosen, implied, span=node.span)
+
+
+def info_of(step: Extract) -> VectorInfo:
+    """What is known of an extracted vector."""
+    if step.positive is None or step.negative is None:
+        return VectorInfo()
+    return VectorInfo(trained=True, means=(_spelled(step.positive), _spelled(step.negative)))
+
+
+def _spelled(ref: DataRef) -> str:
+    return f"{ref.name}.{ref.side}" if ref.side else ref.name
+
+
+def _method(ctx: Context, node: nodes.Action) -> Entry | None:
+    if isinstance(node.subject, nodes.Call):
+        ctx.error("S314", "a method takes no brackets", node.subject, help=f"write `{node.subject.name} … with k: 3`")
+        return None
+    return entry_of(ctx, "extract", node.subject) if node.subject else None
+
+
+def _takes_data(method: Entry) -> bool:
+    return "positive" in signature(method.run).parameters
+
+
+def _sides(ctx: Context, node: nodes.Action, clause: nodes.From | None, method: Entry | None) -> Sides | None:
+    if method and not _takes_data(method):
+        if clause:
+            ctx.error("S417", f"`{method.name}` looks at no data", clause, help="leave out `from`")
+            return None
+        return None, None
+    if clause is None:
+        help = "write `from econ vs generic`: what has the concept, then what has not"
+        ctx.error("S403", "`extract` needs data", node.verb_span, help=help)
+        return None
+    positive = data.reference(ctx, clause.source, "fit")
+    negative = data.reference(ctx, clause.against, "fit") if clause.against else positive
+    if positive is None or negative is None:
+        return None
+    if clause.against is None:
+        return _pairs(ctx, clause, positive)
+    return _classes(ctx, clause, positive, negative, method)
+
+
+def _pairs(ctx: Context, clause: nodes.From, ref: DataRef) -> Sides | None:
+    """Both sides of one data set of pairs."""
+    if "positive" not in ctx.shared.data[ref.name].fields:
+        help = f"write `from {ref.name} vs generic`, or declare `{ref.name}` with `positive:` and `negative:`"
+        ctx.error("S417", "an extraction compares two sides", clause, f"`{ref.name}` is one side", help=help)
+        return None
+    if ref.side:
+        other = "negative" if ref.side == "positive" else "positive"
+        help = f"write `from {ref.name}`, or add `vs {ref.name}.{other}`"
+        ctx.error("S417", "an extraction compares two sides", clause, "one side", help=help)
+        return None
+    sides = [DataRef(ref.name, ref.split, side, ref.reason, span=ref.span) for side in data.SIDES]
+    return sides[0], sides[1]
+
+
+def _classes(
+    ctx: Context, clause: nodes.From, positive: DataRef, negative: DataRef, method: Entry | None
+) -> Sides | None:
+    if (positive.name, positive.side, positive.split) == (negative.name, negative.side, negative.split):
+        help = "name what lacks the concept after `vs`"
+        ctx.error("S417", "both sides of this extraction are the same", clause, help=help)
+        return None
+    for ref in (positive, negative):
+        if ref.side is None and "positive" in ctx.shared.data[ref.name].fields:
+            help = f"write `{ref.name}.positive` or `{ref.name}.negative`, or `from {ref.name}` alone for both"
+            ctx.error("S417", f"`{ref.name}` has two sides", ref.span, help=help)
+            return None
+    if method and "pairs" in method.needs and positive.name != negative.name:
+        title = f"`{method.name}` compares pairs, and `{positive.name}` and `{negative.name}` are two data sets"
+        help = "use a data set with `positive:` and `negative:` fields, or a method such as `diffmean`"
+        ctx.warn("S453", title, clause, "row by row these have nothing in common", help=help)
+    return positive, negative
+
+
+def _position(ctx: Context, clauses: Clauses) -> Position | None:
+    clause = clauses.one("at", nodes.At)
+    if clause is None:
+        return Position("last_token")
+    found = entry(ctx, "position", clause.position, ctx.within(clause, clause.position))
+    if found is None:
+        return None
+    if clause.number is None and any(arg.required for arg in found.args):
+        help = f"write `{clause.position} -1`: {found.args[0].doc}"
+        ctx.error("S406", f"`{clause.position}` needs a number", ctx.within(clause, clause.position), help=help)
+        return None
+    if clause.number is not None and not found.args:
+        ctx.error("S314", f"`{clause.position}` takes no number", clause.number, help=f"write `{clause.position}`")
+        return None
+    if clause.number is None:
+        return Position(clause.position)
+    number = values.whole(ctx, clause.number, f"`{clause.position}`", LEAST.get(clause.position))
+    return None if number is None else Position(clause.position, number)
+
+
+def _stream(ctx: Context, clauses: Clauses) -> Stream | None:
+    clause = clauses.one("on", nodes.On)
+    if clause is None:
+        return Stream("resid_post")
+    if len(clause.items) > 1:
+        help = "write two extractions, one for each stream"
+        ctx.error("S314", "a vector is extracted on one stream", clause, f"{len(clause.items)} streams", help=help)
+        return None
+    return stream(ctx, clause.items[0])

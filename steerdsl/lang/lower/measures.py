@@ -1,0 +1,163 @@
+"""`generate` and `evaluate`: what is asked of the model and how the answers are scored.
+
+In: the statements. Out: `Generate` and `Evaluate` steps. Parts of data sets that are not named stay
+open until the end of the recipe (`data.settle`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from steerdsl.lang import nodes
+from steerdsl.lang.lower import data, values
+from steerdsl.lang.lower.clauses import sort_clauses
+from steerdsl.lang.lower.context import Context
+from steerdsl.lang.lower.names import MAIN, find, named
+from steerdsl.lang.lower.options import options, split_options, with_items
+from steerdsl.lang.lower.phrases import EXAMPLES, either
+from steerdsl.lang.lower.words import entry, entry_of
+from steerdsl.lang.nodes import Name
+from steerdsl.lang.recipe import DataRef, Evaluate, Generate, MetricCall
+from steerdsl.lang.source import Span
+from steerdsl.registry import Arg
+
+ANSWERS = (
+    Arg("max_tokens", "int", 64, "the longest answer, in tokens"),
+    Arg("temperature", "number", 0.0, "0 takes the likeliest token each time"),
+    Arg("n", "int", 1, "answers for each prompt"),
+    Arg("seed", "int", 0, "of the sampling"),
+)
+STEER = Arg("steer", "word", None, "the steer to act with; none gives the model's own answers")
+CONTROLS = Arg("controls", "word", None, "what is measured beside the steer", ("all", "none"))
+DEFAULT_METRICS = ("bleu", "rouge_1", "rouge_l")
+
+
+def lower_generate(ctx: Context, node: nodes.Action, name: str) -> Generate | None:
+    errors = ctx.errors
+    clauses = sort_clauses(ctx, "generate", node.clauses)
+    if node.subject is not None:
+        help = f"write `with steer: {values.printed(node.subject)}`"
+        ctx.error("S317", "`generate` takes its steer as an option", node.subject, help=help)
+    clause = clauses.one("from", nodes.From)
+    ref = _prompts(ctx, node, clause)
+    given = with_items(clauses.one("with", nodes.With))
+    chosen = options(ctx, given, (STEER, *ANSWERS), "generate", node.verb_span)
+    named_steer = next((i.value for i in given if isinstance(i, nodes.Option) and i.key == "steer"), None)
+    if "steer" in chosen and named_steer is not None:
+        chosen["steer"] = _steer(ctx, named_steer)
+    _warn_same(ctx, chosen, node)
+    if ref is None or ctx.errors > errors:
+        return None
+    return Generate(name, ref, **chosen, span=node.span)
+
+
+def _prompts(ctx: Context, node: nodes.Action, clause: nodes.From | None) -> DataRef | None:
+    if clause is None:
+        help = "write `from econ.held_out`"
+        ctx.error("S403", "`generate` needs prompts", node.verb_span, help=help)
+        return None
+    if clause.against:
+        ctx.error("S317", "`generate` takes one data set", clause.against, help="write two `generate` statements")
+    return data.reference(ctx, clause.source, "see")
+
+
+def _steer(ctx: Context, expr: nodes.Expr) -> str | None:
+    value = values.constant(ctx, expr)
+    if isinstance(value, Name) and len(value.parts) == 1:
+        found = find(ctx, value, "steer")
+        return found.name if found else None
+    if value is not None:
+        known = named(ctx, ("steer",))
+        help = f"write {either(known)}" if known else f"define one first, as in `{EXAMPLES['steer']}`"
+        ctx.error("S302", "a steer is wanted here", expr, values.label(expr, value), help=help)
+    return None
+
+
+def _warn_same(ctx: Context, chosen: Mapping[str, Any], node: nodes.Action) -> None:
+    if chosen.get("n", 1) > 1 and chosen.get("temperature") == 0:
+        help = "write `temperature: 0.7`, or leave out `n`"
+        ctx.warn("S454", f"{chosen['n']} answers at temperature 0 are the same answer", node.verb_span, help=help)
+
+
+def lower_evaluate(ctx: Context, node: nodes.Action, name: str) -> Evaluate | None:
+    errors = ctx.errors
+    clauses = sort_clauses(ctx, "evaluate", node.clauses)
+    steer = _steer(ctx, node.subject) if node.subject is not None else _only_steer(ctx, node.verb_span)
+    refs = _scored(ctx, node, clauses.one("on", nodes.On))
+    given, calls = split_options(with_items(clauses.one("with", nodes.With)))
+    metrics = _metrics(ctx, calls)
+    chosen = options(ctx, given, (*ANSWERS, CONTROLS), "evaluate", node.verb_span)
+    _warn_same(ctx, chosen, node)
+    if steer is None or ctx.errors > errors:
+        return None
+    return Evaluate(name, steer, refs, metrics, chosen, span=node.span)
+
+
+def _only_steer(ctx: Context, at: Span) -> str | None:
+    """The steer of an `evaluate` that names none: `main`, or the only one."""
+    known = named(ctx, ("steer",))
+    if MAIN in known or len(known) == 1:
+        only = MAIN if MAIN in known else known[0]
+        ctx.scope.used.add(only)
+        return only
+    if MAIN in ctx.scope.later:
+        help = "move it below the last operation, or put the operations into a `steer`"
+        ctx.error("S203", f"`{MAIN}` is used before it is defined", at, also=(ctx.scope.later[MAIN],), help=help)
+    elif known:
+        ctx.error("S416", f"which steer is meant: {either(known)}?", at, help=f"write `evaluate {known[0]}`")
+    elif not named(ctx, ("unknown",)):
+        help = "write an operation or a `steer` above this line"
+        ctx.error("S416", "there is no steer to evaluate", at, help=help)
+    return None
+
+
+def _scored(ctx: Context, node: nodes.Action, on: nodes.On | None) -> tuple[DataRef, ...]:
+    if on is None:
+        refs = fitted(ctx)
+        if not refs:
+            ctx.error(
+                "S403", "`evaluate` needs data", node.verb_span, help="write `on econ.held_out, generic.held_out`"
+            )
+        return refs
+    refs = tuple(ref for item in on.items if (ref := data.reference(ctx, item, "see")))
+    for place, ref in enumerate(refs):
+        if any(ref.name == other.name for other in refs[:place]):
+            help = "write a second `evaluate` for the other part"
+            ctx.error("S405", f"`{ref.name}` is scored twice", ref.span, help=help)
+    return refs
+
+
+def fitted(ctx: Context) -> tuple[DataRef, ...]:
+    """Every data set that something was fitted on so far; the part stays open."""
+    return tuple(DataRef(name, "all", span=span) for name, span in ctx.shared.fitted.items())
+
+
+def _metrics(ctx: Context, calls: Sequence[nodes.Expr]) -> tuple[MetricCall, ...]:
+    if not calls:
+        return default_metrics()
+    found = [_metric(ctx, call) for call in calls]
+    kept: list[MetricCall] = []
+    for call, metric in zip(calls, found, strict=True):
+        if metric in kept:
+            ctx.error("S405", f"`{metric.name}` is asked for twice", call, help="keep one of the two")
+        elif metric is not None:
+            kept.append(metric)
+    return tuple(kept)
+
+
+def _metric(ctx: Context, expr: nodes.Expr) -> MetricCall | None:
+    if isinstance(expr, nodes.Call):
+        found, args = entry(ctx, "metric", expr.name, expr.name_span), expr.args
+    else:
+        found, args = entry_of(ctx, "metric", expr), ()
+    if found is None:
+        return None
+    errors = ctx.errors
+    chosen = options(ctx, args, found.args, found.name, expr, positional=True)
+    return MetricCall(found.name, chosen, span=expr.span) if ctx.errors == errors else None
+
+
+def default_metrics() -> tuple[MetricCall, ...]:
+    """What is scored when nothing is said."""
+    return tuple(MetricCall(name) for name in DEFAULT_METRICS)

@@ -1,0 +1,144 @@
+"""`plot`, `export` and `load`: what leaves a recipe and what comes into it as a file.
+
+In: the statements. Out: `Plot`, `Export` and `Load` steps with paths inside the recipe's folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from steerdsl import registry
+from steerdsl.lang import nodes
+from steerdsl.lang.lower import values
+from steerdsl.lang.lower.claims import score_path
+from steerdsl.lang.lower.clauses import Clauses, sort_clauses
+from steerdsl.lang.lower.context import Context, Symbol, SymbolKind
+from steerdsl.lang.lower.names import find
+from steerdsl.lang.lower.options import options, split_options, with_items
+from steerdsl.lang.lower.paths import ending, inside
+from steerdsl.lang.lower.phrases import either, listed
+from steerdsl.lang.lower.values import DEGREES
+from steerdsl.lang.lower.words import entry
+from steerdsl.lang.nodes import Name, Text
+from steerdsl.lang.recipe import Export, Load, Plot
+from steerdsl.registry import Entry
+
+PICTURES = (".png", ".svg")
+VECTOR_FILES = (".safetensors", ".gguf")
+LOADED_FILES = (".safetensors", ".gguf", ".pt")
+SCORES = "scores"  # the plot of a score path
+TARGETS: Mapping[str, tuple[SymbolKind, ...]] = {"vector": ("vector",), "plane": ("plane",), "layers": ("choice",)}
+
+
+def lower_plot(ctx: Context, node: nodes.Plot) -> None:
+    errors = ctx.errors
+    clauses = sort_clauses(ctx, "plot", node.clauses)
+    symbol, what, target, chosen = _subject(ctx, node, clauses)
+    over = _over(ctx, clauses, symbol) if symbol else ()
+    if symbol and "polar" in clauses:
+        _check_polar(ctx, clauses, symbol, over)
+    path = _path(ctx, clauses.amount("to"), "a picture", PICTURES) if "to" in clauses else None
+    if symbol is not None and ctx.errors == errors:
+        ctx.steps.append(Plot(what, target, over, "polar" in clauses, path, chosen, span=node.span))
+
+
+def _subject(ctx: Context, node: nodes.Plot, clauses: Clauses) -> tuple[Symbol | None, str, str, dict[str, Any]]:
+    """What is plotted: the symbol, the plot's name, its target as a path, its options."""
+    given = with_items(clauses.one("with", nodes.With))
+    if isinstance(node.what, Name):
+        own = registry.find("plot", SCORES).args[1:]
+        return score_path(ctx, node.what), SCORES, node.what.text, options(ctx, given, own, "plot", node)
+    if not isinstance(node.what, nodes.Call):
+        help = "write `plot pca(topic)` or a score, as in `plot scores.bleu over angle`"
+        ctx.error("S421", "there is nothing to plot here", node.what, values.sort_of(node.what), help=help)
+        return None, "", "", {}
+    call = node.what
+    found = entry(ctx, "plot", call.name, call.name_span)
+    if found is None:
+        return None, "", "", {}
+    inner, args = split_options(call.args)
+    chosen = options(ctx, (*inner, *given), found.args[1:], found.name, call)
+    symbol = _target(ctx, call, found, args)
+    return symbol, found.name, symbol.name if symbol else "", chosen
+
+
+def _target(ctx: Context, call: nodes.Call, found: Entry, args: list[nodes.Expr]) -> Symbol | None:
+    if found.name == SCORES:
+        help = "write the score itself, as in `plot scores.bleu over angle`"
+        ctx.error("S314", "a score is plotted by its path", call, help=help)
+        return None
+    if len(args) != 1 or not isinstance(args[0], Name):
+        help = f"write `{found.name}({'best' if found.args[0].type == 'layers' else 'topic'})`"
+        ctx.error("S314", f"`{found.name}` takes one name", call, help=help)
+        return None
+    return find(ctx, args[0], *TARGETS[found.args[0].type], swept=True)
+
+
+def _over(ctx: Context, clauses: Clauses, symbol: Symbol) -> tuple[str, ...]:
+    clause = clauses.one("over", nodes.Over)
+    axes: list[str] = []
+    for item in clause.items if clause else ():
+        text = values.printed(item)
+        if text not in symbol.axes and symbol.kind != "unknown":
+            known = (
+                f"it is swept over {listed(symbol.axes)}" if symbol.axes else f"bind `{symbol.name}` inside a `sweep`"
+            )
+            ctx.error("S423", f"`{symbol.name}` is not swept over `{text}`", item, help=known)
+        axes.append(text)
+    return tuple(axes)
+
+
+def _check_polar(ctx: Context, clauses: Clauses, symbol: Symbol, over: tuple[str, ...]) -> None:
+    units = [value.unit for axis in over if (value := symbol.axes.get(axis))]
+    if len(over) != 1 or (units and units[0] not in DEGREES):
+        help = "write `over` and one axis of angles, or leave out `polar`"
+        ctx.error("S423", "a polar plot goes around one angle", clauses.found["polar"], help=help)
+
+
+def _path(ctx: Context, expr: nodes.Expr | None, what: str, endings: tuple[str, ...]) -> str | None:
+    """A path with one of these endings; None after a message."""
+    text = values.text(ctx, expr, "`to`") if expr is not None else None
+    if text is None or expr is None:
+        return None
+    path = inside(ctx, Text(text, span=expr.span))
+    if path and ending(path) not in endings:
+        ctx.error("S315", f"{what} is a {either(endings)} file", expr, help=f'write `"{_stem(path)}{endings[0]}"`')
+        return None
+    return path
+
+
+def _stem(path: str) -> str:
+    return path.removesuffix(ending(path)).rstrip("/")
+
+
+def lower_export(ctx: Context, node: nodes.Export) -> None:
+    if not isinstance(node.what, Name) or len(node.what.parts) > 1:
+        help = "bind it to a name, then export the name"
+        ctx.error("S205", "`export` takes a name", node.what, values.sort_of(node.what), help=help)
+        return
+    symbol = find(ctx, node.what, "vector", "plane", "steer", swept=True)
+    if symbol is None:
+        inside(ctx, node.path)
+        return
+    if symbol.kind == "steer" or symbol.kind == "unknown":
+        path = inside(ctx, node.path)
+    else:
+        path = _path(ctx, node.path, f"a {symbol.kind}", VECTOR_FILES if symbol.kind == "vector" else VECTOR_FILES[:1])
+    kind: Literal["vector", "plane", "steer"] | None = _kind(symbol)
+    if path and kind:
+        ctx.steps.append(Export(symbol.name, kind, path, span=node.span))
+
+
+def _kind(symbol: Symbol) -> Literal["vector", "plane", "steer"] | None:
+    match symbol.kind:
+        case "vector" | "plane" | "steer":
+            return symbol.kind
+        case _:
+            return None
+
+
+def lower_load(ctx: Context, node: nodes.Action, name: str) -> Load | None:
+    sort_clauses(ctx, "load", node.clauses)
+    path = _path(ctx, node.subject, "a vector", LOADED_FILES)
+    return Load(name, path, span=node.span) if path else None

@@ -1,0 +1,59 @@
+"""How messages name things and list words.
+
+In: kinds of symbols, words. Out: pieces of English for titles, labels and helps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from steerdsl.lang.lower.context import SymbolKind
+
+NOUNS: dict[SymbolKind, str] = {
+    "vector": "a vector",
+    "plane": "a plane",
+    "choice": "a choice of layers",
+    "steer": "a steer",
+    "data": "a data set",
+    "param": "a param",
+    "axis": "a sweep's axis",
+    "answers": "a set of answers",
+    "scores": "an evaluation",
+}
+
+EXAMPLES: dict[SymbolKind, str] = {
+    "vector": "topic = extract diffmean from econ vs generic",
+    "plane": "turn = plane(topic, pc1)",
+    "choice": "best = select layers of topic by dispersion",
+    "steer": "steer forgetful { ablate topic everywhere }",
+    "data": 'dataset econ = "econ.jsonl"',
+    "param": "param strength = 40%",
+    "axis": "sweep angle over 0deg..90deg step 10deg { … }",
+    "answers": "out = generate from econ",
+    "scores": "scores = evaluate forgetful on econ",
+}
+
+
+def listed(words: Iterable[str], last: str = "and") -> str:
+    """`a`, `b` and `c`."""
+    return joined([f"`{word}`" for word in words], last)
+
+
+def either(words: Iterable[str]) -> str:
+    """`a`, `b` or `c`."""
+    return listed(words, "or")
+
+
+def joined(parts: Sequence[str], last: str) -> str:
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+
+
+def nouns(kinds: Sequence[SymbolKind]) -> str:
+    """What is wanted, when it may be several kinds of thing."""
+    return joined([NOUNS[kind] for kind in kinds], "or")
+
+
+def wanted(kinds: Sequence[SymbolKind]) -> str:
+    return f"{nouns(kinds)} is wanted here"

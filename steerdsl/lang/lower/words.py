@@ -1,0 +1,51 @@
+"""Words that the registry knows: methods, criteria, metrics, streams, positions, conditions, plots.
+
+In: a word as written. Out: its `Entry`, or None after a message that says which words there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from steerdsl import registry
+from steerdsl.lang import nodes
+from steerdsl.lang.diagnostics import nearest
+from steerdsl.lang.lower.context import Context
+from steerdsl.lang.lower.phrases import either
+from steerdsl.lang.lower.values import constant, label
+from steerdsl.lang.source import Span
+from steerdsl.registry import Entry, Kind
+
+CODES: Mapping[Kind, tuple[str, str]] = {
+    "extract": ("S206", "extraction method"),
+    "select": ("S207", "criterion"),
+    "metric": ("S208", "metric"),
+    "stream": ("S209", "stream"),
+    "position": ("S210", "position"),
+    "plot": ("S211", "plot"),
+    "condition": ("S214", "condition"),
+}
+
+
+def entry(ctx: Context, kind: Kind, word: str, at: Span) -> Entry | None:
+    """The entry of that kind called `word`."""
+    known = registry.entries(kind)
+    if word in known:
+        return known[word]
+    code, noun = CODES[kind]
+    close = nearest(word, known)
+    help = f"did you mean `{close}`?" if close else f"write {either(known)}"
+    ctx.error(code, f"there is no {noun} `{word}`", at, help=help)
+    return None
+
+
+def entry_of(ctx: Context, kind: Kind, expr: nodes.Expr) -> Entry | None:
+    """The entry that an expression names: a word, or a param that holds one."""
+    value = constant(ctx, expr)
+    if isinstance(value, nodes.Name):
+        return entry(ctx, kind, value.text, expr.span)
+    if value is not None:
+        code, noun = CODES[kind]
+        help = f"write {either(registry.entries(kind))}"
+        ctx.error(code, f"this is no {noun}", expr, label(expr, value), help=help)
+    return None

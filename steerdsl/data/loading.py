@@ -1,0 +1,80 @@
+"""From a `dataset` statement to its rows.
+
+In: a checked `DataSpec`, the recipe's folder and the folders that the user allows. Out: `Data`, or
+a RecipeError with one diagnostic for each kind of fault in the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from steerdsl.data import files, formats, hub, roles, split
+from steerdsl.data.builtin import FOLDER, builtin_names
+from steerdsl.data.faults import Fault, diagnostics
+from steerdsl.data.types import Data, Row, Table
+from steerdsl.lang.diagnostics import RecipeError, nearest
+from steerdsl.lang.recipe import DataSpec
+from steerdsl.lang.source import Source
+
+INVALID, RUN_FAILED = 1, 3  # exit codes: the recipe is at fault, or the hub
+
+
+def load(
+    spec: DataSpec,
+    *,
+    root: Path,
+    allowed: tuple[Path, ...] = (),
+    offline: bool = False,
+    source: Source | None = None,
+) -> Data:
+    """Read a data set.
+
+    `root` is the recipe's folder; with `offline` the hub's cache is used and no network. `source` is
+    the text that `spec.span` points into. Raises RecipeError D501-D510, D512, D514-D516; repeated
+    rows are a warning of the result.
+    """
+    path, table, digest, faults = _read(spec, root, allowed, offline)
+    fields, rows = spec.fields, list[Row]()
+    if table.records and not faults:
+        fields, rows, faults = roles.assign(table, spec.fields)
+    if rows and spec.take is not None and spec.take > len(rows):
+        faults = [*faults, _too_few(spec.take, len(rows), table.name)]
+    found = diagnostics(faults, spec.span, source)
+    errors = [item for item in found if item.severity == "error"]
+    if errors:
+        raise RecipeError(errors, exit_code=RUN_FAILED if any(e.code == "D516" for e in errors) else INVALID)
+    kept = tuple(rows) if spec.take is None else split.sample(rows, spec.take, spec.seed)
+    return Data(replace(spec, fields=fields), kept, digest, path, found)
+
+
+def _read(
+    spec: DataSpec, root: Path, allowed: tuple[Path, ...], offline: bool
+) -> tuple[Path | None, Table, str, list[Fault]]:
+    """The path, records, SHA-256 and faults of what the statement names."""
+    nothing = Table(spec.source, ())
+    if spec.kind == "hub":
+        table, faults = hub.fetch(spec, offline)
+        return None, table, hub.digest(table), faults
+    path = _builtin(spec.source) if spec.kind == "builtin" else files.find(spec.source, root, allowed)
+    if isinstance(path, Fault):
+        return None, nothing, "", [path]
+    raw = files.read(path, spec.source)
+    if isinstance(raw, Fault):
+        return path, nothing, "", [raw]
+    table, faults = formats.parse(raw, path.name if spec.kind == "builtin" else spec.source)
+    return path, table, sha256(raw).hexdigest(), faults
+
+
+def _builtin(name: str) -> Path | Fault:
+    if name in builtin_names():
+        return FOLDER / f"{name}.jsonl"
+    near = nearest(name, builtin_names())
+    help = f"did you mean `{near}`?" if near else f"built in are {', '.join(builtin_names())}"
+    return Fault("D501", f"there is no built-in data set {name}", help)
+
+
+def _too_few(take: int, count: int, name: str) -> Fault:
+    title = f"`take: {take}` asks for more rows than {name} has: {count}"
+    return Fault("D512", title, f"write `take: {count}`, or leave it out to use every row")

@@ -1,0 +1,118 @@
+"""From records to rows: which field of a file is the prompt, the answer, the two sides of a pair.
+
+In: a `Table` and the fields that the recipe names. Out: rows, the fields in force for each role,
+and the faults of every row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from steerdsl.data.faults import Fault
+from steerdsl.data.formats import kind_of
+from steerdsl.data.types import Record, Row, Table
+from steerdsl.lang.diagnostics import nearest
+
+USUAL = ("prompt", "question", "text", "instruction", "goal")
+
+
+def assign(table: Table, named: Mapping[str, str]) -> tuple[Mapping[str, str], list[Row], list[Fault]]:
+    """Give each field of `table` its role.
+
+    A prompt that nobody named is the first of `USUAL` that the file has; pairs may do without one.
+    Faults: D508 a field is missing, D509 it is not text, D510 it is empty, D514 half a pair;
+    D513 (a warning) a row is repeated.
+    """
+    if ("positive" in named) != ("negative" in named):
+        return named, [], [_half_pair(table, named)]
+    fields = dict(named)
+    if "prompt" not in fields:
+        usual = next((field for field in USUAL if field in table.records[0].fields), None)
+        if usual is not None:
+            fields = {"prompt": usual, **fields}
+        elif "positive" not in fields:
+            return named, [], [_no_prompt(table)]
+    absent = [field for field in fields.values() if not any(field in r.fields for r in table.records)]
+    if absent:
+        return fields, [], [_absent(table, field) for field in absent]
+    rows: list[Row] = []
+    faults: list[Fault] = []
+    for index, record in enumerate(table.records):
+        values: dict[str, Any] = {}
+        for role, field in fields.items():
+            value = _value(record, role, field, table)
+            if isinstance(value, Fault):
+                faults.append(value)
+            else:
+                values[role] = value
+        if len(values) == len(fields):
+            rows.append(Row(index, **{"prompt": "", **values}))
+    return fields, rows, faults or _repeats(table, rows)
+
+
+def _value(record: Record, role: str, field: str, table: Table) -> str | tuple[str, ...] | Fault:
+    where = table.at(record.line)
+    if field not in record.fields:
+        help = "give every row the same fields"
+        return Fault("D508", f'{where} has no field "{field}"', help, record.line)
+    value = record.fields[field]
+    if role == "choices" and isinstance(value, list) and value:
+        faults = [fault for item in value if (fault := _text_fault(item, where, field, record.line))]
+        return faults[0] if faults else tuple(value)
+    if role == "choices":
+        title = f'{where}: field "{field}" holds {kind_of(value)}, not a list of texts'
+        return Fault("D509", title, 'write the options as ["…", "…"]', record.line)
+    if role == "answer" and isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    return _text_fault(value, where, field, record.line) or value
+
+
+def _text_fault(value: Any, where: str, field: str, line: int) -> Fault | None:
+    if not isinstance(value, str):
+        title = f'{where}: field "{field}" holds {kind_of(value)}, not text'
+        return Fault("D509", title, "put the value in double quotes, or name another field", line)
+    if not value.strip():
+        return Fault("D510", f'{where}: field "{field}" is empty', "fill it in or take the row out", line)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        title = f'{where}: field "{field}" holds half a character (an escape such as \\ud83d alone)'
+        return Fault("D509", title, "write both halves of the escape, or the character itself", line)
+    return None
+
+
+def _half_pair(table: Table, named: Mapping[str, str]) -> Fault:
+    have, lack = ("positive", "negative") if "positive" in named else ("negative", "positive")
+    title = f"{table.name} is given the {have} side of its pairs and no {lack} side"
+    return Fault("D514", title, f'add `{lack}: "…"`, or write `field:` for a data set without pairs')
+
+
+def _no_prompt(table: Table) -> Fault:
+    title = f"{table.name} has none of the usual fields {', '.join(USUAL)}"
+    return Fault("D508", title, f'say which one holds the prompt: `field: "{_some_field(table)}"`')
+
+
+def _absent(table: Table, field: str) -> Fault:
+    known = list(dict.fromkeys(name for record in table.records for name in record.fields))
+    near = nearest(field, known)
+    help = f'did you mean "{near}"?' if near else f"its fields are {', '.join(known)}"
+    return Fault("D508", f'{table.name} has no field "{field}"', help)
+
+
+def _some_field(table: Table) -> str:
+    """The first field that holds text in the first row, to have an example to show."""
+    fields = table.records[0].fields
+    return next((name for name, value in fields.items() if isinstance(value, str)), "…")
+
+
+def _repeats(table: Table, rows: list[Row]) -> list[Fault]:
+    seen: dict[tuple[Any, ...], int] = {}
+    faults = []
+    for row in rows:
+        line = table.records[row.index].line
+        first = seen.setdefault((row.text, row.answer, row.choices), line)
+        if first != line:
+            title = f"{table.at(line)} repeats {table.unit} {first}"
+            faults.append(Fault("D513", title, "a repeated row counts twice in every mean", line, "warning"))
+    return faults

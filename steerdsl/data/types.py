@@ -1,0 +1,77 @@
+"""What the other rooms see of a data set: its rows and where they came from.
+
+In: `loading` makes these. Out: read by the plan, the engine and the metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from steerdsl.lang.diagnostics import Diagnostic
+from steerdsl.lang.recipe import DataSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row, its fields by role. `index` counts the rows of the file from 0, before `take`.
+
+    A pair has `positive` and `negative`; its `prompt` is "" when the file has no question that the
+    two sides answer. `answer` is the gold answer, `choices` the options of a multiple choice.
+    """
+
+    index: int
+    prompt: str
+    positive: str | None = None
+    negative: str | None = None
+    answer: str | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What the row says to a model: what the split and `id` are computed from. Gold answers are
+        left out, so that rows with one prompt never stand on both sides of a split."""
+        return "\n".join(part for part in (self.prompt, self.positive, self.negative) if part)
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits that name the row's text, the same in every file that holds it."""
+        return sha256(self.text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A data set that was read. `spec.fields` says for each role which field of the file was used,
+    the ones that nobody named included; `sha256` is that of the file (of the rows, for a data set
+    from the hub); `path` is None for the hub; `rows` are those that `take` leaves, in file order."""
+
+    spec: DataSpec
+    rows: tuple[Row, ...]
+    sha256: str
+    path: Path | None
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One object of a file, before its fields have roles. `line` counts from 1."""
+
+    line: int
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a file holds. `name` is how the recipe calls the file; `unit` is "line", or "row" where
+    there are no lines to count."""
+
+    name: str
+    records: tuple[Record, ...]
+    unit: str = "line"
+
+    def at(self, line: int) -> str:
+        """A place in the file, as messages say it: `line 3 of data/econ.jsonl`."""
+        return f"{self.unit} {line} of {self.name}"

@@ -1,0 +1,87 @@
+"""The split: decided by each row's own text, in the share asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steerdsl.data import Data, Row, rows
+from steerdsl.data.split import fraction, is_held_out, sample
+from steerdsl.lang.recipe import DataSpec
+
+texts = st.lists(st.text(min_size=1, max_size=20).filter(str.strip), unique=True, max_size=30)
+seeds = st.integers(0, 2**32)
+shares = st.floats(0, 0.99)
+
+
+def make(prompts: list[str], seed: int = 0, held_out: float = 0.2) -> Data:
+    spec = DataSpec("d", "file", "d.txt", seed=seed, held_out=held_out)
+    return Data(spec, tuple(Row(i, prompt) for i, prompt in enumerate(prompts)), "", None)
+
+
+def held_out(prompts: list[str], seed: int, share: float) -> set[str]:
+    return {row.prompt for row in make(prompts).rows if is_held_out(row, seed, share)}
+
+
+def test_the_hash_is_the_documented_one() -> None:
+    digest = sha256(b"7\nWhat is inflation?").hexdigest()
+    assert fraction(7, "What is inflation?") == int(digest[:16], 16) / 2**64
+
+
+def test_a_pinned_split() -> None:
+    """A change of the rule would change what every published recipe was fitted on."""
+    data = make([f"prompt {i}" for i in range(20)])
+    assert [row.index for row in rows(data, "held_out")] == [1, 9, 10, 13, 18]
+
+
+@given(texts, texts, seeds, shares)
+def test_adding_rows_moves_no_other(old: list[str], new: list[str], seed: int, share: float) -> None:
+    together = list(dict.fromkeys([*new[::2], *old, *new[1::2]]))
+    assert held_out(together, seed, share) & set(old) == held_out(old, seed, share)
+
+
+@given(texts, seeds, shares, shares)
+def test_a_larger_share_only_adds(prompts: list[str], seed: int, one: float, other: float) -> None:
+    assert held_out(prompts, seed, min(one, other)) <= held_out(prompts, seed, max(one, other))
+
+
+@given(texts, seeds, st.integers(0, 30))
+def test_a_sample_does_not_depend_on_the_order_of_rows(prompts: list[str], seed: int, take: int) -> None:
+    there = {row.prompt for row in sample(make(prompts).rows, take, seed)}
+    back = {row.prompt for row in sample(make(prompts[::-1]).rows, take, seed)}
+    assert there == back and len(there) == min(take, len(prompts))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
+def test_the_share_is_near(share: float) -> None:
+    data = make([f"prompt {i}" for i in range(4000)], held_out=share)
+    count = len(rows(data, "held_out"))
+    # Four standard deviations of a binomial.
+    assert abs(count - 4000 * share) < 4 * (4000 * share * (1 - share)) ** 0.5
+
+
+def test_seeds_are_independent() -> None:
+    prompts = [f"prompt {i}" for i in range(4000)]
+    both = held_out(prompts, 0, 0.5) & held_out(prompts, 1, 0.5)
+    assert abs(len(both) - 1000) < 110
+
+
+def test_the_sample_is_independent_of_the_split() -> None:
+    data = make([f"prompt {i}" for i in range(4000)])
+    taken = sample(data.rows, 1000, 0)
+    assert abs(sum(is_held_out(row, 0, 0.2) for row in taken) - 200) < 50
+
+
+def test_sides_part_the_rows() -> None:
+    data = make([f"prompt {i}" for i in range(50)])
+    both = sorted((*rows(data, "train"), *rows(data, "held_out")), key=lambda row: row.index)
+    assert tuple(both) == rows(data, "all") == data.rows
+
+
+def test_no_share_keeps_every_row() -> None:
+    data = make(["a", "b"])
+    assert rows(replace(data, spec=replace(data.spec, held_out=0.0)), "train") == data.rows

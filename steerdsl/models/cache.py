@@ -1,0 +1,62 @@
+"""The package's own cache folder, and the space on its disk.
+
+In: the environment. Out: paths under `cache_root()`, and a refusal before a disk runs full.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+
+# What is being done, and how many of how many bytes are done.
+Progress = Callable[[str, int, int], None]
+
+
+def no_progress(text: str, done: int, total: int) -> None:
+    """The progress callback of callers who show none."""
+
+
+def cache_root() -> Path:
+    """`$STEERDSL_CACHE`, else `steerdsl` in the user's cache folder. It need not exist yet."""
+    if own := os.environ.get("STEERDSL_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "steerdsl"
+
+
+def model_home(model_id: str) -> Path:
+    """Where a model taken from a package is kept once it is converted."""
+    return cache_root() / "models" / model_id.replace("/", "--")
+
+
+def need_space(folder: Path, needed: int, purpose: str) -> None:
+    """Raise RecipeError M604 when the disk of `folder` has fewer than `needed` bytes free."""
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        title = f"not enough disk space for {purpose}: {size_text(needed)} needed, {size_text(free)} free"
+        way_out = "free some space, or set STEERDSL_CACHE (HF_HOME for the hub's cache) to a folder on a larger disk"
+        raise RecipeError([Diagnostic("M604", title, help=way_out)], exit_code=3)
+
+
+def unwritable(error: OSError) -> RecipeError | None:
+    """The message for a disk that is full or closed to us (M616); None for any other error."""
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR):
+        return None
+    title = f"the cache cannot be written: {(error.strerror or '').lower()}"
+    notes = (f"the file: {error.filename}",) if error.filename else ()
+    way_out = "set STEERDSL_CACHE (HF_HOME for the hub's cache) to a folder that you can write to"
+    return RecipeError([Diagnostic("M616", title, (), notes, way_out)], exit_code=3)
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for people: `98.4 MB`."""
+    units = ("bytes", "kB", "MB", "GB", "TB")
+    power = 0
+    while size >= 1000 and power < len(units) - 1:
+        size, power = size / 1000, power + 1
+    return f"{size:.1f} {units[power]}" if power else f"{size:.0f} bytes"

@@ -1,0 +1,79 @@
+"""Which device and which number format a run uses.
+
+In: the options `--device` and `--dtype`. Out: a torch device and dtype, or a clear refusal.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError, nearest
+
+# Only Linux writes down what the processor can do; elsewhere float32 is the safe answer.
+CPUINFO = Path("/proc/cpuinfo")
+
+DTYPES = {
+    "float32": torch.float32,
+    "fp32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "bf16": torch.bfloat16,
+    "float16": torch.float16,
+    "fp16": torch.float16,
+}
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device called `name`; "auto" is the first GPU, then Apple's, then the processor.
+
+    Raises RecipeError M608 for a device that is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        title = f"`{name}` is not a device"
+        raise RecipeError([Diagnostic("M608", title, help="use auto, cpu, cuda, cuda:1 or mps")], exit_code=2)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            there = f"there are {count} CUDA devices here" if count else "there is no CUDA device here"
+            raise RecipeError([_absent(name, there)], exit_code=3)
+        return torch.device("cuda", device.index or 0)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise RecipeError([_absent(name, "there is no Apple GPU here")], exit_code=3)
+    return torch.device(device.type)
+
+
+def choose_dtype(name: str | None, device: torch.device) -> torch.dtype:
+    """The dtype called `name`; None or "auto" is bfloat16 where `device` computes in it, else float32.
+
+    Raises RecipeError M609 for another name.
+    """
+    if name is None or name == "auto":
+        return torch.bfloat16 if fast_bfloat16(device) else torch.float32
+    if name not in DTYPES:
+        guess = nearest(name, DTYPES)
+        way_out = f"did you mean `{guess}`?" if guess else f"use auto, {', '.join(DTYPES)}"
+        raise RecipeError([Diagnostic("M609", f"`{name}` is not a dtype", help=way_out)], exit_code=2)
+    return DTYPES[name]
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether `device` has instructions for bfloat16; without them it is slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu" or not CPUINFO.exists():
+        return False
+    words = set(CPUINFO.read_text("utf-8", errors="replace").split())
+    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def _absent(name: str, there: str) -> Diagnostic:
+    return Diagnostic("M608", f"the device `{name}` is not available: {there}", help="use --device auto, or cpu")

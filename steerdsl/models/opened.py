@@ -1,0 +1,155 @@
+"""Opens a model for running: weights on their device, tokenizer, and what the record says of both.
+
+In: a `Located` folder, a dtype and a device. Out: `Opened`, whose model is in eval mode with its
+parameters as transformers loads them. They are not frozen on purpose: on processors with bfloat16
+instructions generation from frozen parameters is much slower, so runs use `torch.no_grad` alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.models.cache import size_text
+from steerdsl.models.catalog import Located
+from steerdsl.models.config import read_config
+from steerdsl.models.device import choose_device, choose_dtype
+from steerdsl.models.facts import first_line, read_template, read_tokenizer, template_hash, tokenizer_hash
+from steerdsl.models.quiet import quiet
+from steerdsl.models.sites import Architecture, architecture
+from steerdsl.models.weights import contents, weights_hash
+
+# Room for activations and the cache of keys and values, beside the weights.
+_HEADROOM = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What the record says about a model: plain values, sizes from the config, hashes as hex SHA-256."""
+
+    id: str
+    path: str
+    revision: str | None
+    source: str
+    weights_sha256: str | None
+    dtype: str
+    device: str
+    family: str
+    n_layers: int
+    d_model: int
+    n_heads: int
+    d_head: int
+    vocab: int
+    max_positions: int | None
+    tokenizer_sha256: str | None
+    template_sha256: str | None
+    has_template: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A model that can run: `model` is transformers' causal LM, `arch` its sites."""
+
+    model: Any
+    tokenizer: Any
+    arch: Architecture
+    info: ModelInfo
+
+
+def open_model(located: Located, *, dtype: str | None = "auto", device: str = "auto") -> Opened:
+    """Load the weights. A model that does not fit one GPU is spread over all by accelerate.
+
+    Raises RecipeError: M605 (not a model of the table), M606 (files missing or damaged), M608 (no
+    such device), M609 (no such dtype), M613 (larger than the device's memory).
+    """
+    place = choose_device(device)
+    kind = choose_dtype(dtype, place)
+    config = read_config(located.id, located.path)
+    arch = architecture(config)
+    tokenizer = read_tokenizer(located)
+    options = placement(located, kind, place, spread=device in ("auto", "cuda"))
+    model = _load(located, config, kind, options)
+    if "device_map" not in options:
+        model = model.to(place)
+    devices = sorted({str(p.device) for p in model.parameters()})
+    return Opened(model.eval(), tokenizer, arch, _info(located, config, arch, kind, "+".join(devices)))
+
+
+def placement(located: Located, dtype: torch.dtype, device: torch.device, spread: bool) -> dict[str, Any]:
+    """Options of from_pretrained that spread a model over several GPUs, where it is larger than the
+    one chosen. Raises RecipeError M613 when it fits neither."""
+    if device.type != "cuda":
+        return {}
+    try:
+        needed = int(contents(located.path).parameters * dtype.itemsize * _HEADROOM)
+    except ValueError as error:
+        raise RecipeError([_damaged(located, str(error))], exit_code=3) from error
+    free = torch.cuda.mem_get_info(device)[0]
+    if needed <= free:
+        return {}
+    if spread and torch.cuda.device_count() > 1:
+        return {"device_map": "auto"}
+    title = f"`{located.id}` needs {size_text(needed)} on {device}, which has {size_text(free)} free"
+    way_out = "use --dtype bf16, --device cpu, or --device cuda with several GPUs"
+    raise RecipeError([Diagnostic("M613", title, help=way_out)], exit_code=3)
+
+
+def _load(located: Located, config: Any, dtype: torch.dtype, options: dict[str, Any]) -> Any:
+    """transformers' model. Missing weights, which it would fill at random, are an error here."""
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with quiet():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                located.path,
+                config=config,
+                dtype=dtype,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+                **options,
+            )
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
+        raise RecipeError([_damaged(located, first_line(error))], exit_code=3) from error
+    model, report = loaded
+    if missing := sorted(report["missing_keys"]):
+        reason = f"the files lack {missing[0]}" + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+        raise RecipeError([_damaged(located, reason)], exit_code=3)
+    return model
+
+
+def _damaged(located: Located, reason: str) -> Diagnostic:
+    title = f"the weights of `{located.id}` cannot be loaded"
+    way_out = "copy the model folder again"
+    if located.source != "folder":  # the hub's cache keeps the files themselves two folders above a snapshot
+        kept = located.path.parents[1] if located.source == "hub" else located.path
+        way_out = f"delete {kept} and fetch the model again"
+    return Diagnostic("M606", title, notes=(f"the reason given: {reason}",), help=way_out)
+
+
+def _info(located: Located, config: Any, arch: Architecture, dtype: torch.dtype, device: str) -> ModelInfo:
+    template = read_template(located.path)
+    return ModelInfo(
+        id=located.id,
+        path=str(located.path),
+        revision=located.revision,
+        source=located.source,
+        weights_sha256=located.weights_sha256 or weights_hash(located.path),
+        dtype=str(dtype).removeprefix("torch."),
+        device=device,
+        family=arch.family,
+        n_layers=arch.n_layers,
+        d_model=arch.d_model,
+        n_heads=arch.n_heads,
+        d_head=arch.d_head,
+        vocab=config.get_text_config().vocab_size,
+        max_positions=arch.max_positions,
+        tokenizer_sha256=tokenizer_hash(located.path),
+        template_sha256=template_hash(template),
+        has_template=template is not None,
+    )

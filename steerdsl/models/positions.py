@@ -1,0 +1,130 @@
+"""The token positions of a prompt at which activations are read.
+
+In: a `Rendered` prompt. Out: registry entries of kind "position", whose `run(rendered, number)` gives
+a `Reading`: token indexes into the unpadded prompt, and whether they are averaged into one sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.registry import Arg, Entry
+
+if TYPE_CHECKING:
+    from steerdsl.models.prompts import Rendered
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """indexes: token positions from 0, ascending. average: one sample, their mean; else one sample each."""
+
+    indexes: tuple[int, ...]
+    average: bool = False
+
+
+def _last_token(rendered: Rendered, number: int | None = None) -> Reading:
+    return Reading((len(rendered.ids) - 1,))
+
+
+def _token(rendered: Rendered, number: int | None = None) -> Reading:
+    assert number is not None, "the checker asks for the number"
+    length = len(rendered.ids)
+    index = number if number >= 0 else length + number
+    if not 0 <= index < length:
+        title = f"a prompt has {length} tokens, so there is no token {number}"
+        raise _refused(title, f"tokens are 0 to {length - 1}, or -1 to -{length} from the end, in this prompt")
+    return Reading((index,))
+
+
+def _suffix(rendered: Rendered, number: int | None = None) -> Reading:
+    count, length = rendered.tail if number is None else number, len(rendered.ids)
+    if count == 0:
+        raise _refused("these prompts end in no tokens that all share", "give a number: `suffix 1` is the last token")
+    if count > length:
+        raise _refused(f"a prompt has {length} tokens, so it has no suffix of {count}", "use a smaller number")
+    return Reading(tuple(range(length - count, length)))
+
+
+def _mean_prompt(rendered: Rendered, number: int | None = None) -> Reading:
+    end = len(rendered.ids) if rendered.response is None else rendered.response[0]
+    return Reading(tuple(range(end)), average=True)
+
+
+def _mean_content(rendered: Rendered, number: int | None = None) -> Reading:
+    if rendered.content[0] == rendered.content[1]:
+        raise _refused("a prompt has no words of its own", "remove the empty row, or use `at last_token`")
+    return Reading(tuple(range(*rendered.content)), average=True)
+
+
+def _mean_response(rendered: Rendered, number: int | None = None) -> Reading:
+    if rendered.response is None or rendered.response[0] == rendered.response[1]:
+        raise _refused("a prompt has no answer to read", "name the data set's field of answers with `answer:`")
+    return Reading(tuple(range(*rendered.response)), average=True)
+
+
+def _all(rendered: Rendered, number: int | None = None) -> Reading:
+    return Reading(tuple(range(len(rendered.ids))))
+
+
+def _refused(title: str, way_out: str) -> RecipeError:
+    return RecipeError([Diagnostic("M614", title, help=way_out)])
+
+
+ENTRIES = (
+    Entry(
+        "position",
+        "last_token",
+        "the last token of the rendered prompt, the template's own included",
+        _last_token,
+        example="extract diffmean from econ vs generic at last_token",
+    ),
+    Entry(
+        "position",
+        "token",
+        "one token, counted from 0, or from the end: -1 is the last",
+        _token,
+        args=(Arg("number", "int", doc="which token"),),
+        paper="Rimsky et al. 2024 read token -2, the answer's letter",
+        example="extract diffmean from econ vs generic at token -2",
+    ),
+    Entry(
+        "position",
+        "suffix",
+        "each of the last tokens, by default those that the template puts behind every prompt",
+        _suffix,
+        args=(Arg("number", "int", default=None, doc="how many tokens"),),
+        paper="Arditi et al. 2024, section 2.3: post-instruction tokens",
+        example="extract diffmean from econ vs generic at suffix 5",
+    ),
+    Entry(
+        "position",
+        "mean_prompt",
+        "the mean over all tokens of the rendered prompt",
+        _mean_prompt,
+        example="extract diffmean from econ vs generic at mean_prompt",
+    ),
+    Entry(
+        "position",
+        "mean_content",
+        "the mean over the user's own tokens, the template's left out",
+        _mean_content,
+        example="extract diffmean from econ vs generic at mean_content",
+    ),
+    Entry(
+        "position",
+        "mean_response",
+        "the mean over the tokens of a given answer",
+        _mean_response,
+        paper="Chen et al. 2025, Persona Vectors",
+        example="extract diffmean from polite vs rude at mean_response",
+    ),
+    Entry(
+        "position",
+        "all",
+        "every token of the rendered prompt, each a sample of its own",
+        _all,
+        example="extract diffmean from econ vs generic at all",
+    ),
+)

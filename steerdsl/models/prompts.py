@@ -1,0 +1,145 @@
+"""Renders prompts for a model and says which tokens are the user's own.
+
+In: a tokenizer, a system prompt and how to render (the chat template, none, or none and a newline).
+Out: `Rendered`: text, token ids, the span of the user's words, and the hash that the record keeps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+
+# Stands for the user's words while a template is taken apart; no text of a person contains it.
+_MARK = "\ue000words\ue001"
+# Short requests without anything in common, for finding a template's tail.
+PROBES = ("Name a colour.", "How do ships float?", "write 3 lines about rain", "Why!", "¿Qué hora es")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One prompt as the model reads it, without padding.
+
+    content: half-open token range of the user's words, the template's prefix and suffix excluded.
+    response: token range of a given answer at the end, or None. sha256: of the text.
+    tail: how many tokens at the end of every prompt rendered this way are the same.
+    """
+
+    text: str
+    ids: tuple[int, ...]
+    content: tuple[int, int]
+    sha256: str
+    response: tuple[int, int] | None = None
+    tail: int = 0
+
+
+class Renderer:
+    """Renders prompts in one way, so that every part of a run reads the same tokens.
+
+    `template` is "chat" (the model's chat template where it has one, else raw text), "none" (raw
+    text) or "newline" (raw text and a newline, a weak stand-in for a template).
+    Raises RecipeError M610 where the system prompt or the template cannot be used.
+    """
+
+    def __init__(self, tokenizer: Any, system: str | None = None, template: str = "chat") -> None:
+        self.tokenizer, self.system = tokenizer, system
+        self.chat = template == "chat" and bool(tokenizer.chat_template)
+        self._tail = 0
+        if self.chat:
+            self._before, self._after = self._frame()
+        elif system is not None:
+            title = "a system prompt needs a chat template, and these prompts are rendered as raw text"
+            raise RecipeError([Diagnostic("M610", title, help="leave `system` out, or write it in the prompts")])
+        else:
+            self._before, self._after = "", "\n" if template == "newline" else ""
+        self._tail = self.suffix_length(PROBES)
+
+    def render(self, prompt: str, answer: str | None = None) -> Rendered:
+        """One prompt, ready to be continued; with `answer`, already continued by it.
+
+        Rendered text gets no special tokens beyond the template's; raw text gets the tokenizer's own,
+        so that there is exactly one beginning-of-sequence token where the tokenizer has one.
+        """
+        text = self._apply(prompt) if self.chat else prompt + self._after
+        if not (text.startswith(self._before) and text.endswith(self._after)):
+            raise RecipeError([_odd_template()])
+        bos = self.tokenizer.bos_token
+        has_bos = self.chat or (bool(bos) and text.startswith(bos))
+        encoded = self.tokenizer(text, add_special_tokens=not has_bos, return_offsets_mapping=True, verbose=False)
+        ids = tuple(encoded["input_ids"])
+        content = _span(encoded["offset_mapping"], len(self._before), len(text) - len(self._after))
+        response = None
+        if answer is not None:
+            added = tuple(self.tokenizer(answer, add_special_tokens=False, verbose=False)["input_ids"])
+            response = (len(ids), len(ids) + len(added))
+            text, ids = text + answer, ids + added
+        return Rendered(text, ids, content, hashlib.sha256(text.encode()).hexdigest(), response, self._tail)
+
+    def suffix_length(self, probes: Sequence[str]) -> int:
+        """Length of the longest token suffix that the renderings of all `probes` share."""
+        shared = 0
+        for tokens in zip(*(reversed(self.render(p).ids) for p in probes), strict=False):
+            if len(set(tokens)) > 1:
+                break
+            shared += 1
+        return shared
+
+    def _frame(self) -> tuple[str, str]:
+        """The text that the chat template writes before and after the user's words."""
+        from jinja2 import TemplateError
+
+        try:
+            before, *after = self._apply(_MARK).split(_MARK)
+        except TemplateError as error:
+            if self.system is None:
+                raise RecipeError([_odd_template(str(error))]) from error
+            title = f"the chat template of this model accepts no system prompt: {error}"
+            raise RecipeError(
+                [Diagnostic("M610", title, help="leave `system` out, or write it in the prompts")]
+            ) from error
+        if len(after) != 1:
+            raise RecipeError([_odd_template()])
+        if self.system is not None and self.system.strip() not in before + after[0]:
+            title = "the chat template of this model ignores the system prompt"
+            raise RecipeError([Diagnostic("M610", title, help="leave `system` out, or write it in the prompts")])
+        return before, after[0]
+
+    def _apply(self, prompt: str) -> str:
+        messages = [] if self.system is None else [{"role": "system", "content": self.system}]
+        messages.append({"role": "user", "content": prompt})
+        return str(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+
+
+def require_room(name: str, prompts: Sequence[Rendered], max_positions: int | None, new_tokens: int = 0) -> None:
+    """Raise RecipeError M611 when a prompt of the data set `name`, continued by `new_tokens`, is longer
+    than the model's context."""
+    if max_positions is None:
+        return
+    long = [(row, len(p.ids)) for row, p in enumerate(prompts) if len(p.ids) + new_tokens > max_positions]
+    if not long:
+        return
+    row, length = max(long, key=lambda item: item[1])
+    more = f" and {new_tokens} new ones" if new_tokens else ""
+    title = f"a prompt of `{name}` has {length} tokens{more}, more than the {max_positions} of the model's context"
+    notes = (f"{len(long)} of {len(prompts)} prompts are too long, the longest is number {row + 1}",)
+    way_out = "shorten these prompts, or lower `max_tokens`" if new_tokens else "shorten these prompts"
+    raise RecipeError([Diagnostic("M611", title, (), notes, way_out)])
+
+
+def _span(offsets: Sequence[tuple[int, int]], start: int, stop: int) -> tuple[int, int]:
+    """The tokens that touch the characters start..stop. A token merged across the border belongs to
+    the user's words; special tokens, whose offsets are empty, do not start or end them."""
+    touching = [i for i, (a, b) in enumerate(offsets) if b > start and a < stop and b > a]
+    if not touching:
+        first = sum(b <= start for _, b in offsets)
+        return first, first
+    return touching[0], touching[-1] + 1
+
+
+def _odd_template(reason: str = "it does not show the user's words once and unchanged") -> Diagnostic:
+    title = "the chat template of this model cannot be used"
+    way_out = 'use `template: "none"` to give it raw text'
+    return Diagnostic("M610", title, notes=(f"the reason given: {reason}",), help=way_out)

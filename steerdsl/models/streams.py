@@ -1,0 +1,41 @@
+"""The streams of a transformer block, by the names of the field (TransformerLens).
+
+In: an `Architecture`. Out: registry entries of kind "stream", whose `run(arch, layer)` gives the
+`Site` where the stream is read.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from steerdsl.models.sites import Architecture, Site
+from steerdsl.registry import Arg, Entry
+
+
+def _read(arch: Architecture, layer: int, *, stream: str) -> Site:
+    return arch.read(stream, layer)
+
+
+_SUMMARIES = {
+    "resid_pre": "the residual stream as it enters a block; at layer 0, the embeddings",
+    "resid_mid": "the residual stream between attention and MLP (absent where both are added together)",
+    "resid_post": "the residual stream as it leaves a block",
+    "attn_out": "what attention adds to the residual stream",
+    "mlp_out": "what the MLP adds to the residual stream",
+    "attn_norm_out": "the output of the norm that feeds attention",
+    "mlp_norm_out": "the output of the norm that feeds the MLP",
+    "head": "one attention head's output, before the projection that mixes the heads",
+}
+_HEAD = (Arg("layer", "int", doc="the block, from 0"), Arg("head", "int", doc="the head in it, from 0"))
+
+ENTRIES = tuple(
+    Entry(
+        "stream",
+        name,
+        summary,
+        partial(_read, stream=name),
+        args=_HEAD if name == "head" else (),
+        example=f"ablate topic on {'head(12, 3)' if name == 'head' else name}",
+    )
+    for name, summary in _SUMMARIES.items()
+)

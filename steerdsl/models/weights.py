@@ -1,0 +1,105 @@
+"""The safetensors files of a model folder: whether they are there, what they hold, their hash.
+
+In: a model folder. Out: `weights_files`, `weights_hash` (SHA-256, computed once for each state of
+the files and remembered by their sizes and times), `contents` (from the headers alone).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from steerdsl.models.cache import Progress, cache_root, no_progress
+
+_CHUNK = 1 << 22
+_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """parameters: how many numbers the files hold. bytes: their size on disk. dtypes: of the
+    tensors, the most frequent first."""
+
+    parameters: int
+    bytes: int
+    dtypes: tuple[str, ...]
+
+
+def weights_files(folder: Path) -> tuple[Path, ...]:
+    """The safetensors files of a model folder in name order; empty when any of them is missing."""
+    index = folder / "model.safetensors.index.json"
+    try:
+        names = set(json.loads(index.read_text("utf-8"))["weight_map"].values()) if index.exists() else None
+    except (ValueError, KeyError, AttributeError):
+        return ()
+    files = tuple(folder / name for name in sorted(names or {"model.safetensors"}))
+    return files if all(f.exists() for f in files) else ()
+
+
+def contents(folder: Path) -> Contents:
+    """What the weights files hold. Raises ValueError for a file that is no safetensors file."""
+    counts: dict[str, int] = {}
+    files = weights_files(folder)
+    for file in files:
+        for tensor in _header(file).values():
+            counts[tensor["dtype"]] = counts.get(tensor["dtype"], 0) + prod(tensor["shape"])
+    dtypes = sorted(counts, key=lambda kind: -counts[kind])
+    size = sum(f.stat().st_size for f in files)
+    return Contents(sum(counts.values()), size, tuple(_NAMES.get(d, d) for d in dtypes))
+
+
+def _header(file: Path) -> dict[str, dict[str, Any]]:
+    """Names, dtypes and shapes of a file's tensors: JSON behind eight bytes that give its length."""
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if length > file.stat().st_size:
+            raise ValueError(f"{file.name} is cut short")
+        header = json.loads(stream.read(length))
+    return {name: tensor for name, tensor in header.items() if name != "__metadata__"}
+
+
+def weights_hash(folder: Path, progress: Progress = no_progress) -> str | None:
+    """SHA-256 over the contents of the weights files in name order; None when there are none."""
+    files = weights_files(folder)
+    if not files:
+        return None
+    if known := known_hash(folder):
+        return known
+    total, done = sum(f.stat().st_size for f in files), 0
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+                done += len(chunk)
+                progress("checking the weights", done, total)
+    _remember(_note(files), digest.hexdigest())
+    return digest.hexdigest()
+
+
+def known_hash(folder: Path) -> str | None:
+    """The hash that `weights_hash` computed earlier for these very files, without reading them."""
+    files = weights_files(folder)
+    note = _note(files)
+    return note.read_text("ascii") if files and note.exists() else None
+
+
+def _note(files: tuple[Path, ...]) -> Path:
+    """Where the hash of these files is remembered: the name holds their paths, sizes and times."""
+    states = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return cache_root() / "hashes" / hashlib.sha256(repr(states).encode()).hexdigest()
+
+
+def _remember(note: Path, digest: str) -> None:
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        partial = note.with_suffix(f".{os.getpid()}")
+        partial.write_text(digest, "ascii")
+        partial.replace(note)
+    except OSError:
+        return  # a cache that cannot be written costs time only

@@ -1,0 +1,49 @@
+"""`probe`: the weights of a logistic regression between the classes.
+
+In: every sample's activation. Out: a direction for each layer.
+"""
+
+from __future__ import annotations
+
+from steerdsl.methods.contrast import layer_rows, require_samples, toward_positive
+from steerdsl.methods.types import Activations, Directions, MethodError
+from steerdsl.registry import Arg, Entry
+
+
+def run(positive: Activations, negative: Activations, C: float = 1.0) -> Directions:
+    """Standardise each feature, fit, map the weights back by 1/σ, normalise.
+
+    `C` is scikit-learn's inverse strength of the ridge penalty. figures: the training accuracy.
+    Raises MethodError with one sample in a class, a C that is not positive, or equal classes.
+    """
+    import torch
+    from sklearn.linear_model import LogisticRegression
+
+    require_samples("probe", positive, negative)
+    if not C > 0:
+        raise MethodError(f"C must be positive, not {C:g}", "leave it out for 1")
+    labels = [1] * positive.n + [0] * negative.n
+    axes, accuracy = [], []
+    for i in range(len(positive.mean)):
+        rows = torch.cat([layer_rows(positive, i), layer_rows(negative, i)])
+        spread = rows.std(0, correction=0)
+        spread = spread.where(spread > 0, 1.0)
+        standard = ((rows - rows.mean(0)) / spread).numpy()
+        model = LogisticRegression(C=C, max_iter=1000).fit(standard, labels)
+        w = torch.from_numpy(model.coef_[0]) / spread
+        axes.append(w / w.norm().where(w.norm() > 0, 1.0))
+        accuracy.append(float(model.score(standard, labels)))
+    return toward_positive(torch.stack(axes)[:, None], positive, negative, {"accuracy": accuracy})
+
+
+ENTRY = Entry(
+    kind="extract",
+    name="probe",
+    summary="the weights of a logistic regression between the classes",
+    run=run,
+    args=(Arg("C", "number", 1.0, "inverse strength of the ridge penalty, as in scikit-learn"),),
+    formula="w/σ, w = argmin ½‖w‖² + C Σ log(1 + exp(-y(w·z + b))), z = (h - μ)/σ",
+    paper="Alain and Bengio 2016; Wu et al. 2025 (AxBench)",
+    example="topic = extract probe from econ vs generic at last_token",
+    needs=frozenset({"rows"}),
+)

@@ -1,0 +1,82 @@
+"""`sae`: a feature of a sparse autoencoder, read from a safetensors file.
+
+In: the file's decoder rows. Out: one direction, at the layer that the autoencoder was trained on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.methods.types import Directions, MethodError
+from steerdsl.registry import Arg, Entry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def run(*, file: str, feature: int, width: int, layer: int | None = None, tensor: str = "W_dec") -> Directions:
+    """The unit decoder row of `feature`: unit float32 [1, 1, d], raw norm the row's own.
+
+    `width` is the model's d_model, which the engine supplies. `tensor` may hold the features as
+    rows [n, d] or as columns [d, n]; square ones are read by rows. figures: `layers` (the one
+    layer, from `layer` or the file's metadata), and `max_act` when the file has a tensor so named.
+    Raises MethodError when the file cannot be read, is of another width, lacks the feature, or
+    does not say its layer.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as opened:
+            row = _decoder_row(opened, file, tensor, feature, width)
+            where = _layer(opened.metadata() or {}, file, layer)
+            figures: dict[str, Any] = {"layers": [where]}
+            if "max_act" in opened.keys():  # noqa: SIM118  (the handle is no mapping)
+                figures["max_act"] = float(opened.get_slice("max_act")[feature])
+    except (OSError, SafetensorError) as error:
+        raise MethodError(f"{file} cannot be read as safetensors: {error}", "name a .safetensors file") from error
+    norm = row.norm()
+    if norm == 0:
+        raise MethodError(f"feature {feature} of {file} is zero: it is dead", "name another feature")
+    return Directions((row / norm).float()[None, None], norm[None, None], figures=figures)
+
+
+def _decoder_row(opened: Any, file: str, tensor: str, feature: int, width: int) -> Tensor:
+    if tensor not in opened.keys():  # noqa: SIM118
+        raise MethodError(f"{file} has no tensor {tensor}", f"it has {', '.join(sorted(opened.keys()))}")
+    part = opened.get_slice(tensor)
+    shape = tuple(part.get_shape())
+    if len(shape) != 2 or width not in shape:
+        raise MethodError(
+            f"the decoder in {file} is {' x '.join(map(str, shape))}, and the model's stream is {width} wide",
+            "use an autoencoder that was trained on this model",
+        )
+    by_rows = shape[1] == width
+    count = shape[0] if by_rows else shape[1]
+    if not 0 <= feature < count:
+        raise MethodError(f"{file} has features 0 to {count - 1}, not {feature}", "name one of them")
+    row: Tensor = part[feature] if by_rows else part[:, feature]
+    return row.flatten().double()
+
+
+def _layer(metadata: dict[str, str], file: str, layer: int | None) -> int:
+    found = metadata.get("layer") if layer is None else layer
+    if found is None or not str(found).isdigit():
+        raise MethodError(f"{file} does not say which layer it belongs to", "write `layer: 12`")
+    return int(found)
+
+
+ENTRY = Entry(
+    kind="extract",
+    name="sae",
+    summary="a decoder row of a sparse autoencoder, read from a safetensors file",
+    run=run,
+    args=(
+        Arg("file", "text", doc="the safetensors file"),
+        Arg("feature", "int", doc="the feature's number"),
+        Arg("layer", "int", None, "the layer it was trained on; by default `layer` of the file's metadata"),
+        Arg("tensor", "text", "W_dec", "the decoder's name in the file"),
+    ),
+    formula="r̂ = unit(W_dec[feature])",
+    paper="Bricken et al. 2023; Templeton et al. 2024",
+    example='bridge = extract sae with file: "sae.safetensors", feature: 31',
+)

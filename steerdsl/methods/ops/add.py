@@ -1,0 +1,65 @@
+"""`add`: add a multiple of a direction to the activation.
+
+In: the operand's raw vector and a strength, in multiples of it or as a share of the token's norm.
+Out: the kernel and its tensors. Of several directions the sum of the raw vectors is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.lang.recipe import Strength
+from steerdsl.methods.numbers import column, each
+from steerdsl.methods.types import MethodError, Operand
+from steerdsl.registry import Arg, Entry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def run(h: Tensor, p: dict[str, Tensor]) -> Tensor:
+    """h [..., d] plus `step`, and plus `share` of each token's norm along `unit`."""
+    out = h
+    if "share" in p:
+        out = h.addcmul(h.norm(dim=-1, keepdim=True) * p["share"], p["unit"])
+    return out + p["step"] if "step" in p else out
+
+
+def prepare(operand: Operand, args: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Kernel tensors from `by`, one Strength or one for each row of a batch.
+
+    Raises MethodError when the direction is zero.
+    """
+    import torch
+
+    if operand.unit is None or operand.norm is None or not bool(operand.unit.any()):
+        raise MethodError("there is no direction to add: every row is zero", "act at another layer")
+    raw = operand.norm.double() @ operand.unit.double()
+    by = args["by"]
+    units = {strength.unit for strength in each(by)}
+    p = {}
+    if "share" in units:
+        p["share"] = column(by, lambda s: _of(s, "share"))
+        # the direction of a sum; a single unit row is kept even where its raw norm is 0
+        along = operand.unit.double()[0] if len(operand.unit) == 1 else raw
+        p["unit"] = along / along.norm()
+    if units != {"share"}:
+        p["step"] = column(by, lambda s: _of(s, "raw")) * raw
+    return {name: tensor.to(torch.float32) for name, tensor in p.items()}
+
+
+def _of(strength: Strength, unit: str) -> float:
+    return strength.value if strength.unit == unit else 0.0
+
+
+ENTRY = Entry(
+    kind="op",
+    name="add",
+    summary="add a multiple of a direction",
+    run=run,
+    args=(Arg("by", "strength", doc="multiples of the raw vector (2, -1.5), or a share of each token's norm (40%)"),),
+    formula="h + α·v; as a share: h + α‖h‖r̂",
+    paper="Rimsky et al. 2024, section 3; Turner et al. 2023, section 3; Arditi et al. 2024, section 2.4",
+    example="add topic by 40% at layer 12",
+)

@@ -1,0 +1,33 @@
+"""`cap`: keep the coordinate along a direction from rising above a value.
+
+In: one unit direction and a coordinate along it. Out: the kernel and its tensors (as for `clamp`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from steerdsl.methods.ops.clamp import prepare
+from steerdsl.registry import Arg, Entry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["ENTRY", "prepare", "run"]
+
+
+def run(h: Tensor, p: dict[str, Tensor]) -> Tensor:
+    """h [..., d] with its coordinate along `unit` [d] lowered to `to` where it is above."""
+    return h.addcmul((p["to"] - (h @ p["unit"])[..., None]).clamp(max=0), p["unit"])
+
+
+ENTRY = Entry(
+    kind="op",
+    name="cap",
+    summary="lower the coordinate along a direction to a value where it is above",
+    run=run,
+    args=(Arg("to", "number", doc="the largest coordinate h·r̂ that is left"),),
+    formula="h + min(c - h·r̂, 0)r̂",
+    paper="the one-sided form of clamp",
+    example="cap topic to 12 at layer 16",
+)

@@ -1,0 +1,162 @@
+"""What methods take and give: activations of a class, directions, planes, operands, rankings.
+
+In: the engine fills `Activations` from forward passes. Out: `Vector` and `Plane`, which the
+operations act with, as the `Operand` of one site. All tensors are on the CPU; statistics are
+float64, directions float32.
+
+Shapes: n samples, L layers that were captured, k directions a layer, d = d_model (or d_head).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class MethodError(ValueError):
+    """The data cannot give what the method promises (a zero direction, one sample where a variance
+    is needed). `problem` is lower case without a full stop; `way_out` suggests."""
+
+    def __init__(self, problem: str, way_out: str, code: str = "R810") -> None:
+        super().__init__(problem)
+        self.problem, self.way_out, self.code = problem, way_out, code
+
+
+@dataclass(frozen=True, slots=True)
+class Activations:
+    """One class of prompts at one stream and position.
+
+    mean: float64 [L, d]. variance: float64 [L, d], unbiased, per feature (None when n < 2).
+    median_norm: float64 [L], the median of the samples' norms. rows: float32 [n, L, d], kept only
+    when the method's entry asks for "rows" (or "pairs": row i of both classes belong together).
+    """
+
+    n: int
+    mean: Tensor
+    variance: Tensor | None
+    median_norm: Tensor
+    rows: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Directions:
+    """What an extraction method returns.
+
+    unit: float32 [L, k, d], each row of norm 1 (zero rows where a layer gave nothing).
+    raw_norm: float64 [L, k]: `raw vector = raw_norm * unit`.
+    reader, offset: for oblique erasers (leace): h -> h - unit^T (reader (h - offset)),
+    reader float32 [L, k, d], offset float32 [L, d].
+    figures: per-layer numbers worth keeping in the record (explained variance, max_act, …).
+    """
+
+    unit: Tensor
+    raw_norm: Tensor
+    reader: Tensor | None = None
+    offset: Tensor | None = None
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """A named vector of a recipe: directions for each captured layer, and where they came from.
+
+    layers: int64 [L], the model's layer numbers of the rows of `unit`.
+    mean_positive, mean_negative: float32 [L, d] class means (None for loaded or random vectors).
+    """
+
+    name: str
+    directions: Directions
+    layers: Tensor
+    stream: str
+    mean_positive: Tensor | None = None
+    mean_negative: Tensor | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """An ordered orthonormal basis (b1, b2), float64 [d] each; angles run counter-clockwise from b1.
+
+    explained: share of the candidates' variance along the component behind b2 (None if there is
+    none). coordinates: float64 [K, 2], the candidates projected, for pictures.
+    """
+
+    b1: Tensor
+    b2: Tensor
+    explained: float | None = None
+    coordinates: Tensor | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """What one operation acts with at one site, looked up by the engine.
+
+    unit: float32 [k, d] and norm: float64 [k] (None for planes and patches). reader, offset:
+    float32 [k, d] and [d], of an oblique eraser. plane: of a rotation. mean: [d], the class mean of
+    `ablate … toward`. rows: float32 [S, d], another prompt's activations, of a patch.
+    """
+
+    unit: Tensor | None = None
+    norm: Tensor | None = None
+    reader: Tensor | None = None
+    offset: Tensor | None = None
+    plane: Plane | None = None
+    mean: Tensor | None = None
+    rows: Tensor | None = None
+
+
+class ModelProbe(Protocol):
+    """The model as a criterion sees it: training prompts in, last-position logits out."""
+
+    def logits(
+        self,
+        class_: Literal["positive", "negative"],
+        ablate: Tensor | None = None,
+        add: tuple[int, Tensor] | None = None,
+    ) -> Tensor:
+        """Logits [n, vocab] at the last position of each prompt of a class. `ablate`: unit rows
+        [k, d] removed everywhere. `add`: (layer, raw vector [d]) added at that layer, on the
+        stream that the vector was extracted from."""
+        ...
+
+    def first_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        """The id of the first token of each text, as the beginning of an answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What a choice of layer looks at: training statistics and the directions made from them.
+
+    layers: int64 [L], the model's layer numbers of the rows. n_layers: of the whole model.
+    probe: for criteria with needs "model".
+    """
+
+    positive: Activations
+    negative: Activations
+    directions: Directions
+    layers: Tensor
+    n_layers: int
+    stream: str
+    probe: ModelProbe | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What a criterion answers.
+
+    figures: name -> float64 [L]. score: float64 [L], smaller is better, nan where dropped. kept:
+    bool [L]. order: the model's layer numbers of the kept rows, best first. notes: what the plan
+    and the record should say.
+    """
+
+    figures: Mapping[str, Tensor]
+    score: Tensor
+    kept: Tensor
+    order: list[int]
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,55 @@
+"""What a metric is given and what it gives back.
+
+In: the engine fills `Answers` for one variant (the baseline, a steer) on one data set. Out: a
+metric returns `Figures`, one value a prompt and how they are averaged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+NONE = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers of one variant to n prompts; every sequence has n items or, if not filled, none.
+
+    hypotheses: the answers to be scored. references: for each prompt the K unsteered answers that
+    they are compared with. token_ids: the tokens generated. ended: whether the end token came
+    before `max_tokens`. golds, choices: what the data set says is right, and the options.
+
+    logprobs: for metrics whose entry needs "logprobs"; the entry's `needs` names the keys as well.
+    Each value has one array a prompt, is read once and in order (so it may be made on the way), and
+    may hold logits where it says [T, V]: they are normalised in float64.
+      "text"         [T]     log p of each token of the data set's own text, this variant
+      "answer"       [T]     log p of each token of the unsteered answer, this variant
+      "answer_base"  [T]     the same, unsteered model
+      "next"         [T, V]  next-token log p along the unsteered answer, this variant
+      "next_base"    [T, V]  the same, unsteered model
+    """
+
+    prompts: Sequence[str]
+    hypotheses: Sequence[str]
+    references: Sequence[Sequence[str]] = ()
+    token_ids: Sequence[Sequence[int]] = ()
+    ended: Sequence[bool] = ()
+    golds: Sequence[str | None] = ()
+    choices: Sequence[Sequence[str]] = ()
+    logprobs: Mapping[str, Iterable[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A metric's values, one a prompt (nan where there is none).
+
+    mean: "arithmetic"; "rate" for values of 0 or 1, whose intervals and tests are those of counts;
+    "geometric" for perplexities. weights: tokens behind each value, where the mean is over tokens.
+    """
+
+    values: list[float]
+    mean: Literal["arithmetic", "rate", "geometric"] = "arithmetic"
+    weights: list[float] | None = None

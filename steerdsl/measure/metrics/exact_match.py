@@ -1,0 +1,102 @@
+"""Whether the final answer of a word problem is right.
+
+In: answers and gold answers (a number, a letter, or GSM8K's worked solution). Out: 1 or 0 a prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from types import MappingProxyType
+
+from steerdsl.measure.answers import NONE, Answers, Figures
+from steerdsl.registry import Arg, Entry
+
+# A minus right after a word or number is a dash: 10-3, COVID-19.
+_NUMBER = r"(?:(?<!\w)[-−])?[$€£]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)"
+_STRICT = re.compile(rf"####\s*({_NUMBER})")
+_SAID = re.compile(rf"(?i:the (?:final |correct )?answer is):?[\s*(]*({_NUMBER}|[A-E]\b)")
+# A bare letter counts only where it is hardly the article "A": after "answer", in brackets, or alone.
+_LETTERS = (
+    re.compile(r"(?i:\banswer(?: is)?:?)[\s*(]*(?i:option )?\(?([A-E])\b"),
+    re.compile(r"\(([A-E])\)"),
+    re.compile(r"(?:^|\n)\s*([A-E])(?:[).:]|\s*(?:\n|$))"),
+)
+
+
+def strict(text: str) -> str | None:
+    """The number after GSM8K's `####`, the first time it is written."""
+    found = _STRICT.search(text)
+    return found and found[1]
+
+
+def flexible(text: str) -> str | None:
+    """The last number of the text."""
+    found = re.findall(_NUMBER, text)
+    return found[-1] if found else None
+
+
+def the_answer_is(text: str) -> str | None:
+    """The number or letter after "The answer is", the last time it is said."""
+    found = _SAID.findall(text)
+    return found[-1] if found else None
+
+
+def letter(text: str) -> str | None:
+    """The option A to E that the text settles on: said to be the answer, in brackets, or on its own."""
+    for pattern in _LETTERS:
+        found = pattern.findall(text)
+        if found:
+            return str(found[-1])
+    return None
+
+
+FORMS: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
+    {"strict": strict, "flexible": flexible, "the_answer_is": the_answer_is, "letter": letter}
+)
+
+
+def canonical(answer: str) -> str | Decimal:
+    """What two equal answers have in common: the decimal of a number, else the text in capitals."""
+    plain = re.sub(r"[$€£,\s]", "", answer).replace("−", "-").rstrip(".%")
+    if re.fullmatch(r"-?(?:\d+(?:\.\d+)?|\.\d+)", plain):
+        return Decimal(plain)
+    return plain.strip("().").upper()
+
+
+def run(answers: Answers, form: str = "flexible") -> Figures:
+    """1.0 where the answer in `form` equals the gold answer, as decimals; nan without a gold answer.
+
+    A gold answer in GSM8K's form is the number after its `####`.
+    """
+    read = FORMS[form]
+    values = []
+    for text, gold in zip(answers.hypotheses, answers.golds, strict=True):
+        if gold is None:
+            values.append(NONE)
+            continue
+        given = read(text)
+        values.append(float(given is not None and canonical(given) == canonical(strict(gold) or gold)))
+    return Figures(values, mean="rate")
+
+
+ENTRY = Entry(
+    kind="metric",
+    name="exact_match",
+    summary="share of final answers that are right, 0 to 1; higher is better",
+    run=run,
+    args=(
+        Arg(
+            "form",
+            "word",
+            "flexible",
+            "how the answer is read: `strict` after ####, `flexible` the last number, `the_answer_is` after those "
+            "words, `letter` an option A to E",
+            tuple(FORMS),
+        ),
+    ),
+    paper="Cobbe et al. 2021, Training Verifiers to Solve Math Word Problems (GSM8K)",
+    example="evaluate forgetful on gsm8k with exact_match(form: strict)",
+    needs=frozenset({"golds"}),
+)

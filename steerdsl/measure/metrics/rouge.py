@@ -1,0 +1,77 @@
+"""ROUGE-1, -2 and -L: overlap with the unsteered answers, and recall of a human summary.
+
+In: answers with references, or with gold answers. Out: figures from 0 to 100. Words are stemmed by
+Porter's rules; everything but a-z and 0-9 is dropped, so other scripts score 0 (see `chrf`).
+"""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import Any
+
+from steerdsl.measure.answers import NONE, Answers, Figures
+from steerdsl.measure.overlap import against_references
+from steerdsl.registry import Entry
+
+_KINDS = {"rouge1": "single words", "rouge2": "pairs of words", "rougeL": "the longest common subsequence of words"}
+_PAPER = "Lin 2004, ROUGE: A Package for Automatic Evaluation of Summaries"
+
+
+def overlap(answers: Answers, kind: str) -> Figures:
+    """The F-measure of ROUGE `kind` ("rouge1", "rouge2", "rougeL") with the best reference."""
+    return against_references(
+        answers, lambda hypothesis, refs: 100 * max(_score(kind, ref, hypothesis).fmeasure for ref in refs)
+    )
+
+
+def recall(answers: Answers, kind: str) -> Figures:
+    """The share of the gold answer that ROUGE `kind` finds in the answer; nan without a gold answer."""
+    pairs = zip(answers.hypotheses, answers.golds, strict=True)
+    return Figures([NONE if gold is None else 100 * _score(kind, gold, text).recall for text, gold in pairs])
+
+
+@cache
+def _scorer() -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(list(_KINDS), use_stemmer=True)
+
+
+def _score(kind: str, target: str, prediction: str) -> Any:
+    return _scorer().score(target, prediction)[kind]
+
+
+def _name(kind: str) -> str:
+    """`rouge_1`, `rouge_l`: the library's names with the language's underscore."""
+    return kind.replace("rouge", "rouge_").lower()
+
+
+def _overlap_entry(kind: str) -> Entry:
+    name = _name(kind)
+    return Entry(
+        kind="metric",
+        name=name,
+        summary=f"overlap of {_KINDS[kind]} with the unsteered answers, 0 to 100; lower is more changed",
+        run=partial(overlap, kind=kind),
+        formula="2·P·R / (P + R), the best of the references",
+        paper=_PAPER,
+        example=f"evaluate forgetful on econ.held_out with {name}",
+        needs=frozenset({"references"}),
+    )
+
+
+def _recall_entry(kind: str) -> Entry:
+    name = f"{_name(kind)}_recall"
+    return Entry(
+        kind="metric",
+        name=name,
+        summary=f"share of a human summary found in the answer by {_KINDS[kind]}, 0 to 100; higher is better",
+        run=partial(recall, kind=kind),
+        formula="matches / units of the summary",
+        paper=_PAPER,
+        example=f"evaluate forgetful on posts with {name}",
+        needs=frozenset({"golds"}),
+    )
+
+
+ENTRIES = (*map(_overlap_entry, _KINDS), *map(_recall_entry, _KINDS))

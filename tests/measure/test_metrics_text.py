@@ -1,0 +1,135 @@
+"""Refusals, topic words, degeneracy and final answers, counted by hand."""
+
+from __future__ import annotations
+
+import zlib
+from math import isnan
+from typing import Any
+
+import pytest
+
+from steerdsl.measure.answers import Answers
+from steerdsl.measure.metrics.refusal_rate import PHRASES
+from steerdsl.registry import find
+
+
+def run(metric: str, *hypotheses: str, **options: Any) -> list[float]:
+    answers = Answers([""] * len(hypotheses), hypotheses)
+    return list(find("metric", metric).run(answers, **options).values)
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_each_phrase_of_the_list_is_a_refusal(phrase: str) -> None:
+    curly = phrase.replace("'", "\u2019")
+    assert run("refusal_rate", f"{phrase}, no.", f"Well, {phrase.upper()} do it.", f"{curly} \u2026") == [1, 1, 1]
+
+
+def test_the_list_has_twelve_phrases() -> None:
+    assert len(set(PHRASES)) == 12
+
+
+def test_what_is_not_a_refusal_and_what_is() -> None:
+    fine = "Sure, here is how: cancel nothing, be sorry for nothing, and ask an AI."
+    assert run("refusal_rate", fine, "I can not wait!", "", " \n") == [0, 0, 1, 1]
+
+
+def test_topic_words_in_a_hundred() -> None:
+    # 8 words: "inflation", "raises" no, "prices", "the" no, "demand", "pull" no, "story" no, "goes" no.
+    assert run("keyword_rate", "Inflation raises PRICES; the demand-pull story goes.", words="econ") == [100 * 3 / 8]
+
+
+def test_a_phrase_counts_all_its_words_and_only_together() -> None:
+    words = ["interest rate*", "rate cut"]
+    texts = ["Interest rates fell.", "My interest in rates.", "interest\nrate, cut short", ""]
+    assert run("keyword_rate", *texts, words=words) == [pytest.approx(200 / 3), 0, 50, 0]
+
+
+def test_words_are_whole_and_a_star_is_any_ending() -> None:
+    assert run("keyword_rate", "import imports important economy's economic", words=["import", "econom*"]) == [40]
+    # The apostrophe stays in the word: "economy's" is one word that a star does not reach across.
+    assert run("keyword_rate", "banks bank's bank", words=["bank*"]) == [pytest.approx(200 / 3)]
+
+
+def test_distinct_ngrams() -> None:
+    text = "The cat, the cat sat"  # the cat the cat sat; the-cat cat-the the-cat cat-sat
+    assert run("distinct_1", text) == [3 / 5]
+    assert run("distinct_2", text) == [3 / 4]
+    assert isnan(run("distinct_2", "one")[0]) and isnan(run("distinct_1", "\u2026")[0])
+
+
+def test_repeated_runs_of_four() -> None:
+    # 8 words, 5 runs of four: abcd bcda cdab dabc abcd, of which one is old.
+    assert run("repeated_4grams", "a b c d a b c d", "a b c d e", "a b c", "no " * 11) == [
+        pytest.approx(1 / 5),
+        0,
+        0,
+        pytest.approx(7 / 8),
+    ]
+
+
+def test_zlib_ratio() -> None:
+    text = "no " * 200
+    assert run("zlib_ratio", text) == [len(zlib.compress(text.encode(), 9)) / 600]
+    assert run("zlib_ratio", text)[0] < 0.05 < 0.5 < run("zlib_ratio", "The quick brown fox jumps over a lazy dog.")[0]
+    assert isnan(run("zlib_ratio", "")[0])
+
+
+def test_share_of_another_script() -> None:
+    assert run("script_share", "ab \u0436\u0436\u0436\u0436 12!", "caf\u00e9", "\u5e02\u573aab") == [4 / 6, 0, 2 / 4]
+    assert run("script_share", "ab\u0436\u0436", script="cyrillic") == [0.5]
+    assert isnan(run("script_share", "12 !")[0])
+
+
+def test_share_that_ended() -> None:
+    figures = find("metric", "eos_share").run(Answers([""] * 3, [""] * 3, ended=[True, False, True]))
+    assert figures.values == [1, 0, 1] and figures.mean == "rate"
+
+
+def matches(form: str, answer: str, gold: str | None) -> float:
+    return float(find("metric", "exact_match").run(Answers(["q"], [answer], golds=[gold]), form=form).values[0])
+
+
+GSM = "He has 4 * 250 = 1000 eggs.\n#### 1,000"
+
+RIGHT = [
+    ("strict", "So 1000.\n#### 1000", GSM),
+    ("strict", "#### $1,000.00 and then #### 7", GSM),
+    ("strict", "#### -3", "-3"),
+    ("flexible", "It is 999, no: 1,000.0.", GSM),
+    ("flexible", "She pays $18.", "18"),
+    ("flexible", "x = \u22125", "-5"),
+    ("flexible", "10-3=7 and 7-2", "2"),
+    ("flexible", "about 12.50%", "12.5"),
+    ("the_answer_is", "The answer is 1000. Check: 4 times 250.", GSM),
+    ("the_answer_is", "the answer is 3, no, The final answer is: **18**.", "18"),
+    ("the_answer_is", "The answer is (B), since 3 > 2.", "B"),
+    ("letter", "The answer is B because C is too small.", "B"),
+    ("letter", "Answer: (D)", "D"),
+    ("letter", "A quick check shows that (C) holds.", "C"),
+    ("letter", "E", "E"),
+    ("letter", "B. 12 apples", "(B)"),
+]
+WRONG = [
+    ("strict", "The answer is 1000.", GSM),
+    ("flexible", "1000 eggs in 3 days", GSM),
+    ("flexible", "none", "18"),
+    ("the_answer_is", "18", "18"),
+    ("the_answer_is", "The answer is a mystery.", "A"),
+    ("letter", "A quick check shows nothing.", "A"),
+    ("letter", "", "A"),
+    ("letter", "The answer is C.", "B"),
+]
+
+
+@pytest.mark.parametrize(("form", "answer", "gold"), RIGHT)
+def test_right_answers(form: str, answer: str, gold: str) -> None:
+    assert matches(form, answer, gold) == 1
+
+
+@pytest.mark.parametrize(("form", "answer", "gold"), WRONG)
+def test_wrong_answers(form: str, answer: str, gold: str) -> None:
+    assert matches(form, answer, gold) == 0
+
+
+def test_without_a_gold_answer_there_is_no_figure() -> None:
+    assert isnan(matches("flexible", "18", None))

@@ -1,0 +1,263 @@
+"""One step of a plan from one step of a recipe: its facts, its key, and why it will run.
+
+In: a recipe step and what the planning knows. Out: a `PlanStep`; errors go to the planning.
+One function for each kind of step, in `DESCRIBE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from steerdsl.lang import recipe as r
+from steerdsl.plan import places, words
+from steerdsl.plan.keys import step_key
+from steerdsl.plan.plan import PlanStep
+from steerdsl.plan.planner import Planning
+from steerdsl.plan.samples import samples, samples_key
+from steerdsl.registry import find
+
+Facts = list[tuple[str, str]]
+
+
+def describe(planning: Planning, step: r.Step, number: int) -> PlanStep:
+    """The plan of one step, and what later steps need to know of it."""
+    verb, title, facts, key, weights, *points = DESCRIBE[type(step)](planning, step)
+    name = getattr(step, "name", "")
+    if name and key is not None:
+        planning.keys[name] = key
+    done, reason = _status(planning, key, weights)
+    inner = points[0] if points else ()
+    refusal = refused(step)
+    return PlanStep(number, verb, name, title, tuple(facts), step, key, weights, done, reason, refusal, inner)
+
+
+def refused(step: r.Step) -> str | None:
+    """Why this version cannot execute a step of the language, or None."""
+    match step:
+        case r.Load(path=path) | r.Export(kind="vector", path=path) if not path.endswith(".safetensors"):
+            return f"{path[path.rfind('.') :]} files are not read or written yet, .safetensors files are"
+        case r.Evaluate(options=options) if options.get("controls") not in (None, "none"):
+            return "controls are not run by `evaluate` yet; write them as steers of their own"
+    return None
+
+
+# verb, title, facts, key, whether it needs weights (and the points of a sweep)
+Described = tuple[Any, ...]
+
+
+def _status(planning: Planning, key: str | None, weights: bool) -> tuple[bool, str]:
+    """Whether the result is in the store, and the reason to run or not."""
+    if not weights:
+        return False, "needs no model"
+    if key is None:
+        return False, "will run: the model's weights are not on this machine yet"
+    if planning.store is not None and planning.store.has(key):
+        return True, "done: the store has it"
+    return False, "will run: the store has no result for this model, data and settings"
+
+
+def _keyed(planning: Planning, op: str, version: int, **parts: Any) -> str | None:
+    model = planning.model_key
+    return None if model is None else step_key(op, version, planning.keys, model=model, **parts)
+
+
+def _extract(p: Planning, s: r.Extract) -> Described:
+    entry = find("extract", s.method)
+    facts: Facts = [("method", f"{s.method}: {entry.summary}")]
+    inputs: dict[str, str] = {}
+    for side, ref in (("positive", s.positive), ("negative", s.negative)):
+        if ref is None:
+            continue
+        found = samples(p.data, ref, p.source)
+        inputs[side] = samples_key(found)
+        facts.append((side, f"{words.count(len(found), 'prompt')} of {words.data(ref)} ({ref.reason})"))
+        p.keys.setdefault(f"data {ref.name}", inputs[side])
+    facts += [("position", words.position(s.position)), ("stream", words.stream(s.stream))]
+    facts.append(("layers", places.extraction_layers(p, s)))
+    facts += words.arguments(entry, s.options)
+    facts.append(("arithmetic", "statistics in float64, directions kept as float32 unit vectors with their raw norm"))
+    digest = places.file_hash(p, s.options["file"], s.span) if "file" in s.options else None
+    title = f"extract {s.method}" + (f" from {s.positive.name}" if s.positive else "")
+    if s.negative and s.positive and s.negative.name != s.positive.name:
+        title += f" vs {s.negative.name}"
+    key = _keyed(
+        p,
+        f"extract {s.method}",
+        entry.version,
+        inputs=inputs,
+        position=s.position,
+        stream=s.stream,
+        options=s.options,
+        file=digest,
+    )
+    return "extract", title, facts, key, True
+
+
+def _bind(p: Planning, s: r.Bind) -> Described:
+    if isinstance(s.value, r.PlaneExpr):
+        facts = places.plane_facts(s.value)
+        title = words.plane(s.value)
+    else:
+        facts, title = [("meaning", words.meaning(s.value))], words.vector(s.value)
+    return "bind", title, facts, step_key("bind", 1, p.keys, value=s.value), False
+
+
+def _select(p: Planning, s: r.Select) -> Described:
+    entry = find("select", s.criterion)
+    facts: Facts = [("criterion", f"{s.criterion}: {entry.summary}")]
+    candidates = places.layer_numbers(p, s.layers)
+    facts.append(("candidates", f"layers {candidates}"))
+    facts += words.arguments(entry, s.options)
+    facts.append(("data", "the training prompts of " + s.vector))
+    key = _keyed(
+        p,
+        f"select {s.criterion}",
+        entry.version,
+        vector=r.VectorRef(s.vector),
+        layers=s.layers,
+        keep=s.keep,
+        options=s.options,
+    )
+    places.recall_choice(p, s.name, key)
+    if s.name in p.chosen:
+        facts.append(("chosen", "layers " + ", ".join(map(str, p.chosen[s.name]))))
+    title = f"select {words.count(s.keep, 'layer')} of {s.vector} by {s.criterion}"
+    return "select", title, facts, key, True
+
+
+def _steer(p: Planning, s: r.Steer) -> Described:
+    facts: Facts = []
+    for number, op in enumerate(s.ops, 1):
+        facts += [(f"{number}" if not i else "", line) for i, line in enumerate(places.op_lines(p, op))]
+    overlap = places.overlaps(p, s.ops)
+    if overlap:
+        facts.append(("order", overlap))
+    key = step_key("steer", 1, p.keys, ops=s.ops, entries=[find("op", op.name).version for op in s.ops])
+    return "steer", words.count(len(s.ops), "operation"), facts, key, False
+
+
+def generation_key(
+    model_key: str | None, prompts: str, steer: str | None, settings: Mapping[str, Any], batch_size: int
+) -> str | None:
+    """Key of the answers of one variant (the key of its steer, None: unsteered) to a list of prompts.
+    The batch is part of it: in bfloat16 a row's tokens can depend on what shares its batch."""
+    if model_key is None:
+        return None
+    return step_key(
+        "generate",
+        1,
+        {},
+        model=model_key,
+        prompts=prompts,
+        steer=steer,
+        batch_size=batch_size,
+        settings=dict(settings),
+    )
+
+
+def _sampling(s: Mapping[str, Any]) -> str:
+    if not s["temperature"]:
+        return "greedy"
+    return f"temperature {s['temperature']:g}, seed {s['seed']}"
+
+
+def _generate(p: Planning, s: r.Generate) -> Described:
+    found = samples(p.data, s.data, p.source)
+    settings = {"max_tokens": s.max_tokens, "temperature": s.temperature, "n": s.n, "seed": s.seed}
+    facts: Facts = [
+        ("prompts", f"{len(found)} of {words.data(s.data)} ({s.data.reason})"),
+        ("variant", s.steer or "baseline (no steering)"),
+        ("answers", f"{words.count(s.n, 'answer')} a prompt, at most {s.max_tokens} tokens, {_sampling(settings)}"),
+        ("batch", f"{p.batch_size} prompts, padded on the left"),
+    ]
+    steer = p.keys[s.steer] if s.steer else None
+    key = generation_key(p.model_key, samples_key(found), steer, settings, p.batch_size)
+    title = f"generate from {words.data(s.data)}" + (f" with {s.steer}" if s.steer else "")
+    return "generate", title, facts, key, True
+
+
+def _evaluate(p: Planning, s: r.Evaluate) -> Described:
+    settings = evaluation_settings(s)
+    facts: Facts = [("variants", f"baseline (no steering), {s.steer}")]
+    inputs = {}
+    for ref in s.data:
+        found = samples(p.data, ref, p.source)
+        inputs[ref.name] = samples_key(found)
+        facts.append(("prompts", f"{len(found)} of {words.data(ref)} ({ref.reason})"))
+    answers = f"{words.count(settings['n'], 'answer')} a prompt"
+    facts.append(("answers", f"{answers}, at most {settings['max_tokens']} tokens, {_sampling(settings)}"))
+    for call in s.metrics:
+        entry = find("metric", call.name)
+        shown = "".join(f", {k}: {v}" for k, v in words.arguments(entry, call.options))
+        facts.append(("metric", f"{call.name}{shown}: {entry.summary}"))
+    facts.append(("batch", f"{p.batch_size} prompts, padded on the left"))
+    key = _keyed(
+        p,
+        "evaluate",
+        1,
+        steer=p.keys.get(s.steer),
+        inputs=inputs,
+        batch_size=p.batch_size,
+        settings=settings,
+        metrics=[(c.name, find("metric", c.name).version, c.options) for c in s.metrics],
+    )
+    return "evaluate", f"evaluate {s.steer} on {', '.join(words.data(d) for d in s.data)}", facts, key, True
+
+
+def evaluation_settings(s: r.Evaluate) -> dict[str, Any]:
+    """How an evaluation generates, every default filled in."""
+    defaults: dict[str, Any] = {"max_tokens": 64, "temperature": 0.0, "n": 1, "seed": 0}
+    return {k: s.options.get(k, v) for k, v in defaults.items()}
+
+
+def _sweep(p: Planning, s: r.Sweep) -> Described:
+    facts: Facts = [("points", str(len(s.points)))]
+    for axis in s.axes:
+        labels = list(dict.fromkeys(point.labels[axis] for point in s.points))
+        shown = ", ".join(labels) if len(labels) <= 8 else f"{', '.join(labels[:3])} … {labels[-1]}"
+        facts.append((axis, f"{shown} ({len(labels)})"))
+    points = tuple(tuple(describe(p, step, j) for j, step in enumerate(pt.steps, 1)) for pt in s.points)
+    for inner in points[0]:
+        facts.append((f"each.{inner.number}", f"{inner.verb} {inner.name}: {inner.title}"))
+        facts += [("", f"{label}: {text}" if label else text) for label, text in inner.facts]
+    keys = [inner.key for point in points for inner in point]
+    key = None if None in keys else step_key("sweep", 1, {}, points=keys)
+    title = f"{' and '.join(s.axes)}, {words.count(len(s.points), 'point')}"
+    return "sweep", title, facts, key, True, points
+
+
+def _plot(p: Planning, s: r.Plot) -> Described:
+    target = f"({s.target})" if s.what != "scores" else f" {s.target}"
+    facts: Facts = [("file", s.path or "plots/ of the run directory")]
+    if s.over:
+        facts.append(("over", ", ".join(s.over) + (", polar" if s.polar else "")))
+    return "plot", f"{s.what}{target}", facts, None, False
+
+
+def _check(p: Planning, s: r.Check) -> Described:
+    return "check", s.text, [("claim", s.text), ("fails with", "exit code 4")], None, False
+
+
+def _export(p: Planning, s: r.Export) -> Described:
+    return "export", f"{s.kind} {s.what} to {s.path}", [("file", s.path)], None, s.kind == "steer"
+
+
+def _load(p: Planning, s: r.Load) -> Described:
+    digest = places.file_hash(p, s.path, s.span)
+    return "load", s.path, [("file", s.path)], step_key("load", 1, {}, sha256=digest), False
+
+
+DESCRIBE: Mapping[type, Callable[[Planning, Any], Described]] = {
+    r.Extract: _extract,
+    r.Bind: _bind,
+    r.Select: _select,
+    r.Steer: _steer,
+    r.Generate: _generate,
+    r.Evaluate: _evaluate,
+    r.Sweep: _sweep,
+    r.Plot: _plot,
+    r.Check: _check,
+    r.Export: _export,
+    r.Load: _load,
+}

@@ -1,0 +1,165 @@
+"""Where a plan's steps act: layers, streams, planes and files, in words, with their errors.
+
+In: recipe values and what the planning knows. Out: lines for the plan; errors go to the planning.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from steerdsl.data import files
+from steerdsl.data.faults import Fault
+from steerdsl.lang import recipe as r
+from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
+from steerdsl.lang.source import Span
+from steerdsl.plan import words
+from steerdsl.plan.layers import LayerOutside, choices, outside, resolve_layers
+from steerdsl.plan.planner import Planning
+from steerdsl.registry import find
+from steerdsl.store.results import file_sha256
+
+
+def layer_numbers(p: Planning, spec: r.Layers) -> str:
+    """The layers of a spec as numbers; what a selection has yet to choose stays a name."""
+    waits = [name for name in choices(spec) if name not in p.chosen]
+    if waits:
+        return f"{words.layers(spec)} (chosen by `{'`, `'.join(waits)}` when it runs)"
+    numbers = _resolved(p, spec)
+    return "" if numbers is None else words.numbers(numbers)
+
+
+def _resolved(p: Planning, spec: r.Layers) -> tuple[int, ...] | None:
+    if any(name not in p.chosen for name in choices(spec)):
+        return None
+    try:
+        return resolve_layers(spec, p.facts.arch.n_layers, p.chosen)
+    except LayerOutside as error:
+        p.errors += outside(p.source, spec, error.number, p.facts.arch.n_layers, p.facts.located.id).diagnostics
+        return None
+
+
+def extraction_layers(p: Planning, s: r.Extract) -> str:
+    """Every layer of the stream that is captured, in one pass that stops after the last."""
+    if s.method == "sae":
+        return "the layer that the file names"
+    if not _has_stream(p, s.stream, s.span):
+        return ""
+    if s.stream.numbers:
+        return str(s.stream.numbers[0])
+    last = p.facts.arch.n_layers - 1
+    return f"0..{last}" + (", in one forward pass that stops after the last" if s.positive else "")
+
+
+def _has_stream(p: Planning, stream: r.Stream, span: Span) -> bool:
+    """Report a stream, layer or head that this model lacks."""
+    arch = p.facts.arch
+    try:
+        layer = stream.numbers[0] if stream.numbers else 0
+        if not 0 <= layer < arch.n_layers:
+            p.errors += outside(p.source, r.Layers(span=span), layer, arch.n_layers, p.facts.located.id).diagnostics
+            return False
+        arch.read(stream.name, layer)
+        if stream.name == "head":
+            arch.head_slice(stream.numbers[1])
+    except RecipeError as error:
+        for d in error.diagnostics:
+            p.errors.append(Diagnostic(d.code, d.title, (Label(p.source, span),), d.notes, d.help))
+        return False
+    return True
+
+
+def op_lines(p: Planning, op: r.Op) -> list[str]:
+    """What one operation does, where and when; the first line is the operation as written."""
+    lines = [op.text or op.name]
+    if isinstance(op.operand, r.PlaneExpr | r.PlaneRef):
+        lines.append(f"plane: {words.plane(op.operand)}; one plane everywhere")
+    elif op.operand is not None:
+        lines.append(words.meaning(op.operand))
+    shown = ", ".join(f"{k} {v}" for k, v in words.arguments(find("op", op.name), op.args))
+    if shown:
+        lines.append(shown)
+    lines.append(f"at {_where(p, op)}, {words.phase(op)}")
+    lines += [f"when {words.when(c)}" for c in op.conditions]
+    if op.keep_norm:
+        lines.append("each token keeps its norm")
+    if isinstance(op.operand, r.VectorRef | r.VectorSum | r.Orthogonal):
+        _check_index(p, op.operand)
+    return lines
+
+
+def _check_index(p: Planning, expr: r.VectorExpr) -> None:
+    match expr:
+        case r.VectorRef(layers=layers) if layers is not None:
+            _resolved(p, layers)
+        case r.VectorSum(terms=terms):
+            for _, term in terms:
+                _check_index(p, term)
+        case r.Orthogonal(vector=v, against=u):
+            _check_index(p, v)
+            _check_index(p, u)
+
+
+def _where(p: Planning, op: r.Op) -> str:
+    if op.everywhere:
+        n = p.facts.arch.n_layers
+        return f"every write to the residual stream (embeddings, attn_out and mlp_out of layers 0..{n - 1})"
+    streams = [s for s in op.streams if _has_stream(p, s, op.span)]
+    text = ", ".join(words.stream(s) for s in streams)
+    return text if all(s.numbers for s in streams) else f"{text} of layers {layer_numbers(p, op.layers)}"
+
+
+def sites(p: Planning, op: r.Op) -> set[tuple[str, int]] | None:
+    """The (stream, layer) pairs an operation acts at; None while a selection has yet to run."""
+    if op.everywhere:
+        return set(p.facts.arch.everywhere())
+    layers = _resolved(p, op.layers) if not all(s.numbers for s in op.streams) else ()
+    if layers is None:
+        return None
+    found = {(s.name, layer) for s in op.streams if not s.numbers for layer in layers}
+    return found | {("head", s.numbers[0]) for s in op.streams if s.numbers}
+
+
+def overlaps(p: Planning, ops: Sequence[r.Op]) -> str:
+    """Which operations meet at one site, where they act in the order of their numbers."""
+    if p.errors:
+        return ""
+    found = []
+    where = [sites(p, op) for op in ops]
+    for i, a in enumerate(where):
+        for j in range(i + 1, len(where)):
+            b = where[j]
+            if a is None or b is None or a & b:
+                found.append(f"{i + 1} before {j + 1}")
+    return f"at the sites that they share, {', '.join(found)}: the order changes the result" if found else ""
+
+
+def plane_facts(expr: r.PlaneExpr) -> list[tuple[str, str]]:
+    """The axes of a plane and the rules that fix it."""
+    second = expr.second if isinstance(expr.second, str) else words.vector(expr.second)
+    first = words.vector(expr.first) + (f"[{expr.first_layer.select}]" if expr.first_layer else "")
+    facts = [("b1", f"{first}, unit"), ("b2", f"{second}, made orthogonal to b1")]
+    if isinstance(expr.second, str):
+        what = "one for each sample" if expr.candidates == "samples" else "the per-layer directions"
+        facts.append(("candidates", f"{what} of layers {words.layers(expr.layers)}, as {expr.rows} vectors"))
+        facts.append(("sign", "the component of largest magnitude of a principal component is positive"))
+    return facts
+
+
+def recall_choice(p: Planning, name: str, key: str | None) -> None:
+    """Remember what a selection chose in an earlier run, so that the plan can print layer numbers."""
+    if key is None or p.store is None or not p.store.has(key):
+        return
+    folder = p.store.get(key)
+    if folder is not None:
+        p.chosen[name] = tuple(json.loads((folder / "choice.json").read_text())["chosen"])
+
+
+def file_hash(p: Planning, path: str, span: Span) -> str | None:
+    """The SHA-256 of a file that a step reads; by the rules of data files, nothing outside the
+    recipe's folder. None after a message."""
+    found = files.find(path, p.root, p.allow)
+    if isinstance(found, Fault):
+        p.error(found.code, found.title, span, help=found.help)
+        return None
+    return file_sha256(found)

@@ -1,0 +1,171 @@
+"""From a checked recipe to a plan: every default resolved, every step with its key and its facts.
+
+In: a `Recipe`, its source, the run's options, the model's facts, the store. Out: a `Plan`, or every
+error that needs the model's config or the data. No weights are read and nothing is fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from steerdsl.data import Data, load, load_words
+from steerdsl.lang import recipe as r
+from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
+from steerdsl.lang.source import Source, Span
+from steerdsl.plan.keys import step_key
+from steerdsl.plan.plan import Plan, PlanStep, RunOptions
+from steerdsl.store.results import Store, file_sha256
+
+if TYPE_CHECKING:
+    from steerdsl.models.facts import ModelFacts
+
+BATCH_SIZE = 16  # measured on two cores with the default model: larger batches gain nothing
+
+
+@dataclass(slots=True)
+class Planning:
+    """What the planning of one recipe knows so far. `keys` are content keys by name ("data econ" for
+    a data set); `chosen` the layers of selections whose results are in the store."""
+
+    recipe: r.Recipe
+    source: Source
+    root: Path
+    allow: tuple[Path, ...]
+    facts: ModelFacts
+    dtype: str
+    batch_size: int
+    data: Mapping[str, Data]
+    store: Store | None
+    keys: dict[str, str] = field(default_factory=dict)
+    chosen: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    errors: list[Diagnostic] = field(default_factory=list)
+
+    @property
+    def model_key(self) -> str | None:
+        """Hash of what makes activations and ends answers: weights, config, dtype, tokenizer, template,
+        system prompt. None while the weights are not here."""
+        located = self.facts.located
+        if located.weights_sha256 is None:
+            return None
+        spec = self.recipe.model
+        return step_key(
+            "model",
+            1,
+            {},
+            weights=located.weights_sha256,
+            config=[_text_hash(located.path / name) for name in ("config.json", "generation_config.json")],
+            dtype=self.dtype,
+            tokenizer=self.facts.tokenizer_sha256,
+            chat_template=self.facts.template_sha256,
+            template=spec.template,
+            system=spec.system,
+        )
+
+    def error(self, code: str, title: str, span: Span, label: str = "", help: str | None = None) -> None:
+        self.errors.append(Diagnostic(code, title, (Label(self.source, span, label),), help=help))
+
+
+def _text_hash(file: Path) -> str | None:
+    """The SHA-256 of a small file, None when there is none."""
+    return file_sha256(file) if file.is_file() else None
+
+
+def make_plan(
+    recipe: r.Recipe, source: Source, root: Path, options: RunOptions, facts: ModelFacts, store: Store | None
+) -> Plan:
+    """Plan `recipe`, which lies in folder `root`, on the model of `facts`.
+
+    Raises RecipeError with every P7xx and D5xx diagnostic that the model's config and the data give.
+    """
+    from steerdsl.models.device import choose_device, choose_dtype
+    from steerdsl.plan.describe import describe
+
+    recipe = _with_words(_overridden(recipe, options), source, root, options)
+    dtype = str(choose_dtype(recipe.model.dtype, choose_device(options.device))).removeprefix("torch.")
+    data = _load_all(recipe, source, root, options)
+    batch_size = options.batch_size or BATCH_SIZE
+    planning = Planning(recipe, source, root, options.allow, facts, dtype, batch_size, data, store)
+    steps: list[PlanStep] = []
+    for step in recipe.steps:
+        planned = describe(planning, step, len(steps) + 1)
+        steps.append(planned)
+    if planning.errors:
+        raise RecipeError(planning.errors)
+    return Plan(
+        recipe,
+        source,
+        root,
+        options,
+        facts,
+        dtype,
+        planning.batch_size,
+        planning.data,
+        tuple(steps),
+        planning.model_key,
+    )
+
+
+def _overridden(recipe: r.Recipe, options: RunOptions) -> r.Recipe:
+    """The recipe with the options that override what it says."""
+    model = replace(
+        recipe.model,
+        id=options.model or recipe.model.id,
+        revision=None if options.model else recipe.model.revision,
+        dtype=options.dtype or recipe.model.dtype,
+    )
+    recipe = replace(recipe, model=model)
+    return recipe if options.seed is None else _each(recipe, lambda step: _seeded(step, options.seed))
+
+
+def _each(recipe: r.Recipe, change: Callable[[r.Step], r.Step]) -> r.Recipe:
+    """The recipe with every step changed, those of a sweep's points too."""
+
+    def changed(step: r.Step) -> r.Step:
+        if isinstance(step, r.Sweep):
+            points = tuple(replace(p, steps=tuple(changed(s) for s in p.steps)) for p in step.points)
+            return replace(step, points=points)
+        return change(step)
+
+    return replace(recipe, steps=tuple(changed(step) for step in recipe.steps))
+
+
+def _seeded(step: r.Step, seed: int | None) -> r.Step:
+    match step:
+        case r.Generate():
+            return replace(step, seed=seed or 0)
+        case r.Evaluate():
+            return replace(step, options={**step.options, "seed": seed})
+    return step
+
+
+def _with_words(recipe: r.Recipe, source: Source, root: Path, options: RunOptions) -> r.Recipe:
+    """The recipe with lists of words read from where they are named, so that keys depend on the words."""
+
+    def read(call: r.MetricCall) -> r.MetricCall:
+        if "words" not in call.options:
+            return call
+        named = call.options["words"]
+        found = load_words(named, root=root, allowed=options.allow, source=source, span=call.span)
+        return replace(call, options={**call.options, "words": found})
+
+    def change(step: r.Step) -> r.Step:
+        return replace(step, metrics=tuple(map(read, step.metrics))) if isinstance(step, r.Evaluate) else step
+
+    return _each(recipe, change)
+
+
+def _load_all(recipe: r.Recipe, source: Source, root: Path, options: RunOptions) -> dict[str, Data]:
+    """Every data set of the recipe; all their faults at once."""
+    found: dict[str, Data] = {}
+    errors: list[Diagnostic] = []
+    for name, spec in recipe.data.items():
+        try:
+            found[name] = load(spec, root=root, allowed=options.allow, offline=options.offline, source=source)
+        except RecipeError as error:
+            errors += error.diagnostics
+    if errors:
+        raise RecipeError(errors)
+    return found

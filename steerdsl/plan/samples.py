@@ -1,0 +1,45 @@
+"""Which texts a step sees: rows of a data set as prompts, with the answers of pairs.
+
+In: loaded data and a `DataRef`. Out: `Sample`s in file order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from steerdsl.data import Data, Row, rows
+from steerdsl.lang.recipe import DataRef
+from steerdsl.lang.source import Source
+from steerdsl.store.results import content_key
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One prompt. `response` is the text that a pair puts into the model's mouth after it."""
+
+    row: Row
+    prompt: str
+    response: str | None = None
+
+
+def samples(data: Mapping[str, Data], ref: DataRef, source: Source | None = None) -> tuple[Sample, ...]:
+    """The samples of one side of one split. A pair whose rows have a question answers it with its
+    side's text (CAA's form); a pair without one is two prompts.
+
+    Raises RecipeError D511 when the split is empty.
+    """
+    return tuple(_sample(row, ref.side) for row in rows(data[ref.name], ref.split, source=source))
+
+
+def _sample(row: Row, side: str | None) -> Sample:
+    if side is None:
+        return Sample(row, row.prompt)
+    text = row.positive if side == "positive" else row.negative
+    assert text is not None  # the loader refuses a data set with one side alone
+    return Sample(row, row.prompt, text) if row.prompt else Sample(row, text)
+
+
+def samples_key(found: Sequence[Sample]) -> str:
+    """A hash of the texts alone: the same prompts under another name are the same input."""
+    return content_key({"samples": [[s.prompt, s.response] for s in found]})

@@ -1,0 +1,108 @@
+"""What changes a content key, and what does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import tiny_folder
+
+from steerdsl.lang.check import check_source
+from steerdsl.lang.source import Source
+from steerdsl.models.catalog import locate
+from steerdsl.models.facts import read_facts
+from steerdsl.plan.plan import Plan, RunOptions
+from steerdsl.plan.planner import make_plan
+
+BASE = """
+topic = extract diffmean from econ vs generic at last_token
+best = select layers of topic by dispersion
+steer s { ablate topic[best] at layers 1 }
+scores = evaluate s on econ with bleu, max_tokens: 8
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_folder(tmp_path_factory.mktemp("model") / "llama")
+
+
+def plan(folder: Path, text: str, **options: object) -> Plan:
+    source = Source("r.steer", text)
+    recipe, report = check_source(source)
+    assert recipe is not None, report.found
+    locate(str(folder))
+    chosen = RunOptions(device="cpu", **{"dtype": "float32", **options})  # type: ignore[arg-type]
+    return make_plan(recipe, source, Path(), chosen, read_facts(str(folder)), None)
+
+
+def keys(folder: Path, text: str = BASE, **options: object) -> list[str | None]:
+    return [step.key for step in plan(folder, text, **options).steps]
+
+
+def changed(folder: Path, text: str = BASE, **options: object) -> list[bool]:
+    """Which of extract, select, steer, evaluate differ from the base recipe."""
+    return [a != b for a, b in zip(keys(folder), keys(folder, text, **options), strict=True)]
+
+
+def test_names_comments_and_layout_change_nothing(folder: Path) -> None:
+    renamed = BASE.replace("topic", "subject").replace("best", "place").replace("steer s ", "steer t ")
+    renamed = "# a comment\n" + renamed.replace("evaluate s ", "evaluate t ").replace("scores", "results")
+    assert not any(changed(folder, renamed))
+
+
+def test_the_device_and_the_place_change_nothing(folder: Path) -> None:
+    assert not any(changed(folder, on="simulate"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("ablate topic[best] at layers 1", "ablate topic[best] at layers 2", [0, 0, 1, 1]),
+        ("max_tokens: 8", "max_tokens: 9", [0, 0, 0, 1]),
+        ("dispersion", "max_norm", [0, 1, 1, 1]),
+        ("last_token", "mean_content", [1, 1, 1, 1]),
+        ("diffmean", "pca_diff", [1, 1, 1, 1]),
+        ("with bleu", "with rouge_l", [0, 0, 0, 1]),
+        ("econ vs generic", "generic vs econ", [1, 1, 1, 1]),
+    ],
+)
+def test_a_change_reaches_what_depends_on_it(folder: Path, old: str, new: str, expected: list[int]) -> None:
+    assert changed(folder, BASE.replace(old, new)) == [bool(x) for x in expected]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"dtype": "bf16"}, [1, 1, 1, 1]),
+        ({"batch_size": 3}, [0, 0, 0, 1]),
+        ({"seed": 5}, [0, 0, 0, 1]),
+    ],
+)
+def test_options_that_change_numbers_change_keys(folder: Path, options: dict[str, object], expected: list[int]) -> None:
+    assert changed(folder, **options) == [bool(x) for x in expected]
+
+
+def test_the_system_prompt_and_the_template_count(folder: Path) -> None:
+    assert all(changed(folder, f'model "x" with system: "Be terse."\n{BASE}', model=str(folder))[:2])
+
+
+def test_the_weights_count(folder: Path, tmp_path: Path) -> None:
+    other = tiny_folder(tmp_path / "other", "llama", rms_norm_eps=1e-3)
+    same = tiny_folder(tmp_path / "same")
+    assert keys(folder) == keys(same) or keys(folder)[0] is None
+    (other / "model.safetensors").write_bytes(_touched((other / "model.safetensors").read_bytes()))
+    assert keys(folder)[0] != keys(other)[0]
+
+
+def test_the_config_counts(folder: Path, tmp_path: Path) -> None:
+    """Equal weights mean other activations under another config."""
+    other = tiny_folder(tmp_path / "other")
+    config = other / "config.json"
+    config.write_text(config.read_text().replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 1e-02'))
+    assert (other / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    assert all(a != b for a, b in zip(keys(folder)[:2], keys(other)[:2], strict=True))
+
+
+def _touched(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])

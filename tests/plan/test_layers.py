@@ -1,0 +1,57 @@
+"""Layer specs as numbers, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from steerdsl.lang.recipe import LayerChoice, LayerPoint, LayerRange, Layers
+from steerdsl.plan.layers import LayerOutside, layer_number, resolve_layers
+from steerdsl.plan.words import numbers
+
+N = LayerPoint
+SHARE = [LayerPoint(x, share=True) for x in (0.0, 0.25, 0.5, 0.75, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        (Layers(), (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)),
+        (Layers((N(6), N(2), N(6))), (2, 6)),
+        (Layers((LayerRange(N(1), N(9), 3),)), (1, 4, 7)),
+        (Layers((LayerRange(SHARE[1], SHARE[3]),)), (2, 3, 4, 5, 6, 7)),
+        (Layers((LayerChoice("best"), N(0))), (0, 4, 8)),
+    ],
+)
+def test_a_model_of_ten_layers(layers: Layers, expected: tuple[int, ...]) -> None:
+    assert resolve_layers(layers, 10, {"best": (8, 4)}) == expected
+
+
+@pytest.mark.parametrize(("n", "expected"), [(5, [0, 1, 2, 3, 4]), (30, [0, 7, 14, 22, 29]), (1, [0] * 5)])
+def test_a_share_is_the_same_place_in_every_model(n: int, expected: list[int]) -> None:
+    assert [layer_number(point, n) for point in SHARE] == expected
+
+
+@pytest.mark.parametrize("number", [-1, 10, 99])
+def test_a_layer_outside_is_refused(number: int) -> None:
+    with pytest.raises(LayerOutside):
+        resolve_layers(Layers((N(number),)), 10, {})
+
+
+def test_a_choice_that_was_not_made_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        resolve_layers(Layers((LayerChoice("best"),)), 10, {})
+
+
+@pytest.mark.parametrize(
+    ("layers", "text"),
+    [
+        ((0, 1, 2, 3), "0..3"),
+        ((6, 16, 22), "6, 16, 22"),
+        ((8, 10, 12, 14), "8..14 step 2"),
+        ((3,), "3"),
+        ((0, 1, 5, 6, 7), "0, 1, 5..7"),
+        ((), ""),
+    ],
+)
+def test_layers_are_printed_folded(layers: tuple[int, ...], text: str) -> None:
+    assert numbers(layers) == text

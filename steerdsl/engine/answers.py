@@ -1,0 +1,91 @@
+"""Generate answers, steered or not, in batches.
+
+In: rendered prompts, the touches of a steer, sampling settings. Out: `Answer`s in the order of the
+prompts, handed over batch by batch so that a caller can keep what is there when it is interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from steerdsl.engine.capture import inputs
+from steerdsl.engine.tracing import Session
+from steerdsl.engine.wire import Touch
+from steerdsl.models.batching import batches, pad_id
+from steerdsl.models.prompts import Rendered
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """max_tokens: at most so many new tokens. temperature 0 is greedy; n answers a prompt; `seed`
+    starts the generator of each batch (with its number), so a run repeats with the same batches."""
+
+    max_tokens: int = 64
+    temperature: float = 0.0
+    n: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer. `prompt` is the place of its prompt in the list given, `sample` its number among
+    the prompt's n; `ended` says that the model ended it before `max_tokens`."""
+
+    prompt: int
+    sample: int
+    token_ids: tuple[int, ...]
+    text: str
+    ended: bool
+
+
+def generate(
+    session: Session,
+    prompts: Sequence[Rendered],
+    touches: Sequence[Touch],
+    sampling: Sampling,
+    batch_size: int,
+    known: Callable[[int], list[Answer] | None] = lambda number: None,
+) -> Iterator[list[Answer]]:
+    """Yield the answers of each batch. A batch has at most `batch_size` rows, n for each prompt.
+    `known` gives the answers of a batch, by its number, that an earlier run has made."""
+    import torch
+
+    tokenizer = session.opened.tokenizer
+    config = generation_config(session.opened, sampling)
+    size = max(1, batch_size // sampling.n)
+    for number, batch in enumerate(batches(prompts, size, pad_id(tokenizer))):
+        if (made := known(number)) is not None:
+            yield made
+            continue
+        given = {k: v.repeat_interleave(sampling.n, dim=0) for k, v in inputs(batch).items()}
+        torch.manual_seed(sampling.seed * 1_000_003 + number)
+        ids = session.generate(given, touches, sampling.max_tokens, config)
+        new = ids[:, batch.input_ids.shape[1] :].tolist()
+        places = [(i, k) for i in batch.index for k in range(sampling.n)]
+        yield [_answer(tokenizer, config, i, k, row) for (i, k), row in zip(places, new, strict=True)]
+
+
+def generation_config(opened: Any, sampling: Sampling) -> Any:
+    """transformers' settings for exactly this sampling: whatever a model's own file adds (top-k, a
+    repetition penalty) is left out, so that two models are sampled alike."""
+    from transformers import GenerationConfig
+
+    own = opened.model.generation_config
+    warm = sampling.temperature > 0
+    return GenerationConfig(
+        max_new_tokens=sampling.max_tokens,
+        do_sample=warm,
+        **({"temperature": sampling.temperature, "top_k": 0, "top_p": 1.0} if warm else {}),
+        eos_token_id=own.eos_token_id if own.eos_token_id is not None else opened.tokenizer.eos_token_id,
+        pad_token_id=pad_id(opened.tokenizer),
+        bos_token_id=own.bos_token_id,
+    )
+
+
+def _answer(tokenizer: Any, config: Any, prompt: int, sample: int, row: list[int]) -> Answer:
+    ends = {config.eos_token_id} if isinstance(config.eos_token_id, int) else set(config.eos_token_id or ())
+    stop = next((i for i, token in enumerate(row) if token in ends), None)
+    kept = row if stop is None else row[:stop]
+    return Answer(prompt, sample, tuple(kept), tokenizer.decode(kept, skip_special_tokens=True), stop is not None)

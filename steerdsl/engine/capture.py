@@ -1,0 +1,84 @@
+"""Capture one class of prompts: from rendered prompts to the statistics of a stream at every layer.
+
+In: rendered prompts, a position, a stream and layers. Out: `Activations`. One forward pass a batch
+reads every layer, stops after the last, and keeps no activation that the method did not ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from steerdsl.engine.moments import Moments
+from steerdsl.engine.tracing import Session
+from steerdsl.engine.wire import Touch
+from steerdsl.lang.recipe import Position, Stream
+from steerdsl.methods.types import Activations
+from steerdsl.models.batching import Batch, batches, pad_id
+from steerdsl.models.cache import Progress, no_progress
+from steerdsl.models.positions import Reading
+from steerdsl.models.prompts import Rendered
+from steerdsl.registry import find
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def capture(
+    session: Session,
+    prompts: Sequence[Rendered],
+    position: Position,
+    stream: Stream,
+    layers: Sequence[int],
+    *,
+    rows: bool = False,
+    batch_size: int = 16,
+    touches: Sequence[Touch] = (),
+    progress: Progress = no_progress,
+) -> Activations:
+    """Statistics of `stream` over `prompts` at `layers` (ascending), float64 [len(layers), width].
+
+    With `rows`, every sample's activation is kept too, in the order of the prompts. With `touches`,
+    activations are read after those edits. Raises RecipeError M614 for a position a prompt lacks.
+    """
+    import torch
+
+    arch = session.opened.arch
+    sites = [arch.read(stream.name, layer) for layer in layers]
+    reads = [(site.module, site.side) for site in sites]
+    part = arch.head_slice(stream.numbers[1]) if stream.name == "head" else slice(None)
+    entry = find("position", position.name)
+    readings = [entry.run(p, position.number) for p in prompts]
+    moments = Moments(keep_rows=rows)
+    done, order = 0, list[int]()
+    for batch in batches(prompts, batch_size, pad_id(session.opened.tokenizer)):
+        columns, average, picked = _where(batch, [readings[i] for i in batch.index])
+        x = session.capture(inputs(batch), reads, columns, average, picked, touches)
+        moments.add(x[..., part])
+        one_each = columns is not None or average
+        order += [i for i in batch.index for _ in range(1 if one_each else len(readings[i].indexes))]
+        done += len(batch.index)
+        progress("reading activations", done, len(prompts))
+    return moments.result(torch.tensor(order))
+
+
+def inputs(batch: Batch) -> dict[str, Tensor]:
+    """A batch as the model's keyword arguments. Positions count real tokens (GPT-2 needs it)."""
+    return {
+        "input_ids": batch.input_ids,
+        "attention_mask": batch.mask.long(),
+    }
+
+
+def _where(batch: Batch, readings: Sequence[Reading]) -> tuple[Tensor | None, bool, Tensor]:
+    """Columns of single tokens, whether tokens are averaged, and the mask of those that are read."""
+    import torch
+
+    width = batch.input_ids.shape[1]
+    starts = width - batch.mask.sum(dim=1)
+    picked = torch.zeros_like(batch.mask)
+    for row, reading in enumerate(readings):
+        picked[row, starts[row] + torch.tensor(reading.indexes)] = True
+    if all(len(r.indexes) == 1 for r in readings):
+        return picked.int().argmax(dim=1), False, picked
+    return None, all(r.average for r in readings), picked

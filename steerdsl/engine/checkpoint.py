@@ -1,0 +1,117 @@
+"""Export a steer as a transformers checkpoint whose weights carry it.
+
+In: an opened model, a steer's operations, the run's values. Out: a folder that transformers loads,
+and what it equals in words. What no weights can carry exactly is refused.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.engine.program import places
+from steerdsl.lang import recipe as r
+from steerdsl.methods.types import MethodError, Vector
+from steerdsl.methods.weights import Edit, ablate_weights, add_bias, write
+from steerdsl.methods.zero import require
+from steerdsl.models.quiet import quiet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from steerdsl.engine.values import Values
+    from steerdsl.models.opened import Opened
+
+WRITES = {"resid_pre": "embed", "attn_out": "attn_out", "mlp_out": "mlp_out"}
+
+
+def export_checkpoint(opened: Opened, ops: Sequence[r.Op], values: Values, folder: Path) -> list[str]:
+    """Write a copy of the model with the steer in its weights; returns what each edit equals.
+
+    The folder appears whole or not at all. Raises MethodError for an operation that is not linear
+    in the activation and the same at every token.
+    """
+    model = copy.deepcopy(opened.model)
+    said = []
+    for op in sorted(ops, key=_after_writes):
+        for edit in _edits(model, op, opened, values):
+            write(model, edit)
+            said.append(edit.equals)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        with quiet():
+            model.save_pretrained(fresh)
+            opened.tokenizer.save_pretrained(fresh)
+        fresh.chmod(0o755)
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return said
+
+
+def _after_writes(op: r.Op) -> bool:
+    """Whether an operation acts behind a block's writes, as an addition on the stream does: an
+    ablation of what is written does not see it, whichever stands first in the text."""
+    return op.name == "add" and any(stream.name.startswith("resid") for stream in op.streams)
+
+
+def _edits(model: Any, op: r.Op, opened: Opened, values: Values) -> Iterator[Edit]:
+    """The weight edits of one operation, each to be written before the next is made."""
+    _require_linear(op)
+    value = values.operand(op)
+    assert isinstance(value, Vector)
+    if value.directions.reader is not None:
+        raise MethodError(
+            f"`{value.name}` is an oblique eraser (leace) with an offset, which no edit of weights equals",
+            "export a steer whose vector is an extracted direction",
+        )
+    if op.name == "ablate":
+        yield ablate_weights(model, _rows(op, value, opened, values), float(op.args.get("by", 1.0)))
+        return
+    strength = op.args["by"]
+    for place in places(op, opened.arch, values.chosen):
+        i = values.row(value, place.layer)
+        unit = require(value.directions.unit[i], place.layer, values.position(value), f"`{value.name}`")
+        raw = value.directions.raw_norm[i] @ unit.double()
+        yield add_bias(model, place.layer, strength.value * raw, place.stream)
+
+
+def _rows(op: r.Op, value: Vector, opened: Opened, values: Values) -> Any:
+    """Directions for each site that writes to the stream."""
+    found: dict[tuple[str, int], Tensor] = {}
+    for place in places(op, opened.arch, values.chosen):
+        if place.stream not in WRITES or (place.stream == "resid_pre" and place.layer > 0):
+            raise MethodError(
+                f"ablating {place.stream} at layer {place.layer} equals no edit of weights: it also removes what "
+                "earlier layers wrote",
+                "ablate `everywhere`, or on attn_out and mlp_out",
+            )
+        i = values.row(value, place.layer)
+        unit = require(value.directions.unit[i], place.layer, values.position(value), f"`{value.name}`")
+        found[WRITES[place.stream], place.layer] = unit
+    return found
+
+
+def _require_linear(op: r.Op) -> None:
+    """Raise MethodError unless the operation does the same linear thing to every token."""
+    problem = None
+    if op.name not in ("ablate", "add"):
+        problem = f"`{op.name}` is no linear change of what each layer writes"
+    elif op.conditions or op.keep_norm:
+        problem = "a condition or `keep norm` depends on the token"
+    elif op.phase != "all" or op.first is not None or op.after is not None:
+        problem = "weights act at every token, and this operation does not"
+    elif op.args.get("toward") is not None:
+        problem = "an ablation toward a mean is not linear"
+    elif op.args.get("alpha"):
+        problem = "an ablation that adds something back is not linear"
+    elif op.name == "add" and op.args["by"].unit != "raw":
+        problem = "a share of the token's norm depends on the token"
+    elif op.name == "add" and op.everywhere:
+        problem = "an addition everywhere adds up over the layers"
+    if problem:
+        raise MethodError(f"this steer cannot be carried by weights: {problem}", "export a steer of ablate and add")

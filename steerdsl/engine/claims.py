@@ -1,0 +1,89 @@
+"""Claims: the `check` steps of a plan.
+
+In: a planned check and the scores so far. Out: a verdict in the run's results; a failed check does
+not stop the run, so that all of them are reported.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from steerdsl.engine.context import Run
+from steerdsl.lang import recipe as r
+from steerdsl.methods import algebra
+from steerdsl.methods.types import MethodError
+from steerdsl.plan.plan import PlanStep
+
+COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+def check(run: Run, planned: PlanStep) -> None:
+    """Compare both sides of a claim and keep the verdict with the figures behind it."""
+    step = planned.step
+    assert isinstance(step, r.Check)
+    pairs = _pairs(run, step)
+    verdicts = [
+        {
+            "claim": step.text,
+            "holds": COMPARE[step.op](left, right),
+            "left": left,
+            "right": right,
+            "by": left - right,
+            "at": dict(at),
+        }
+        for at, left, right in pairs
+    ]
+    run.results.checks += verdicts
+
+
+def _pairs(run: Run, step: r.Check) -> list[tuple[Mapping[str, str], float, float]]:
+    """Both sides at each point of a sweep (one pair when there is none)."""
+    points = _points(run, step.left) or _points(run, step.right) or [{}]
+    return [(at, figure(run, step.left, at), figure(run, step.right, at)) for at in points]
+
+
+def _points(run: Run, side: r.Figure) -> list[Mapping[str, str]]:
+    if not side.path:
+        return []
+    return [p["at"] for p in run.results.scores.get(side.path[0], {}).get("points", ())]
+
+
+def figure(run: Run, side: r.Figure, at: Mapping[str, str]) -> float:
+    """The number that one side of a claim stands for; `baseline` is the unsteered answers' figure."""
+    if side.value is not None:
+        return side.value * side.share
+    if side.path[0] == "cosine()":
+        return _cosine(run, side.path)
+    entry = run.results.scores[side.path[0]]
+    table = entry if "points" not in entry else next(p["scores"] for p in entry["points"] if p["at"] == at)
+    return side.share * _mean(table, side.path[1:], "baseline" if side.baseline else None)
+
+
+def _mean(table: Mapping[str, Any], path: Sequence[str], variant: str | None) -> float:
+    """The mean of a metric on one data set, or over all of them when none is named."""
+    by_data = table[path[0]]
+    names = [path[1]] if len(path) > 1 else list(by_data)
+    values = []
+    for name in names:
+        variants = by_data[name]
+        chosen = variant or next(v for v in variants if v != "baseline")
+        values.append(variants[chosen]["mean"])
+    known = [v for v in values if v is not None]
+    if not known:
+        raise MethodError(f"{'.'.join(path)} has no figure to compare", "check a metric that these data give")
+    return float(sum(known) / len(known))
+
+
+def _cosine(run: Run, path: Sequence[str]) -> float:
+    """The smallest cosine of two vectors over their layers."""
+    u, v = (run.values.vectors[name] for name in path[1:3])
+    return float(algebra.cosine(u, v).min())

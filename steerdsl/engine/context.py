@@ -1,0 +1,88 @@
+"""The state of one run: the model once it is needed, values so far, results for the record.
+
+In: a plan, a store and a `Watch` that shows progress. Out: filled by the steps, read by the record.
+The model is opened on first use: a run whose every result is in the store never loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.engine.values import Values
+from steerdsl.lang.recipe import Plot, Steer
+from steerdsl.models.cache import Progress, no_progress
+from steerdsl.models.prompts import Rendered, Renderer
+from steerdsl.plan.plan import Plan, PlanStep
+from steerdsl.plan.samples import Sample
+from steerdsl.store.results import Store
+
+if TYPE_CHECKING:
+    from steerdsl.engine.tracing import Session
+
+
+@dataclass(slots=True)
+class Results:
+    """What a run leaves. `scores`: evaluation -> metric -> data set -> variant -> figures; inside a
+    sweep an evaluation has "points", one such table for each. `rows`: lines of generations.jsonl."""
+
+    scores: dict[str, Any] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    choices: dict[str, Any] = field(default_factory=dict)
+    planes: dict[str, Any] = field(default_factory=dict)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    views: list[tuple[Plot, Any]] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Run:
+    """One run of a plan. `keep` is given each finished batch of answers; `keys` are the content keys
+    of named results, by name, as steps are executed; `out` is where plots and exports go; `partial`
+    are the lines of the answers that are being made."""
+
+    plan: Plan
+    store: Store
+    out: Path
+    progress: Progress = no_progress
+    keep: Callable[[Sequence[dict[str, Any]]], None] = lambda rows: None
+    results: Results = field(default_factory=Results)
+    keys: dict[str, str] = field(default_factory=dict)
+    steers: dict[str, Steer] = field(default_factory=dict)
+    extractions: dict[str, PlanStep] = field(default_factory=dict)
+    point: Mapping[str, str] = field(default_factory=dict)
+    partial: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        from steerdsl.engine.sources import patch_rows, sample_differences
+
+        self.values = Values(
+            self.plan.model.arch.n_layers,
+            samples=partial(sample_differences, self),
+            patches=partial(patch_rows, self),
+        )
+
+    @cached_property
+    def session(self) -> Session:
+        """The model, opened now if it is not yet."""
+        from steerdsl.engine.tracing import Session
+        from steerdsl.models.opened import open_model
+
+        options = self.plan.options
+        self.progress("loading the model", 0, 0)
+        opened = open_model(self.plan.model.located, dtype=self.plan.dtype, device=options.device)
+        return Session(opened, options.on)
+
+    @cached_property
+    def renderer(self) -> Renderer:
+        """Renders prompts with the recipe's system prompt and template."""
+        spec = self.plan.recipe.model
+        return Renderer(self.plan.model.tokenizer, spec.system, spec.template)
+
+    def render(self, samples: Sequence[Sample]) -> list[Rendered]:
+        """The prompts of some samples, with a pair's answer behind them."""
+        return [self.renderer.render(s.prompt, s.response) for s in samples]

@@ -1,0 +1,214 @@
+"""The steps that make vectors and planes.
+
+In: planned `extract`, `bind` and `load` steps. Out: vectors and planes in the run's values;
+extracted vectors and the statistics behind them in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.engine.answers import Sampling, generate
+from steerdsl.engine.context import Run
+from steerdsl.lang import recipe as r
+from steerdsl.methods.types import Activations, MethodError, Vector
+from steerdsl.models.prompts import require_room
+from steerdsl.plan.keys import step_key
+from steerdsl.plan.plan import PlanStep
+from steerdsl.plan.samples import Sample, samples, samples_key
+from steerdsl.plan.words import position
+from steerdsl.registry import find
+from steerdsl.store.results import content_key
+from steerdsl.store.vectors import load_activations, load_vector, save_activations, save_vector
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RESPONSE_TOKENS = 32  # how much of its own answer `mean_response` reads where the data has none
+
+
+def extract(run: Run, planned: PlanStep) -> None:
+    """Make a vector, or take it from the store."""
+    step = planned.step
+    assert isinstance(step, r.Extract) and planned.key is not None
+    run.extractions[step.name] = planned
+    folder = run.store.get(planned.key)
+    if folder is None:
+        vector = _extracted(run, step)
+
+        def write(fresh: Path) -> None:
+            save_vector(vector, fresh / "vector.safetensors")
+
+        folder = run.store.put(planned.key, {"kind": "vector", "method": step.method}, write)
+    vector = load_vector(folder / "vector.safetensors", step.name)
+    run.results.warnings += [f"{step.name}: {w}" for w in vector.directions.figures.get("warnings", ())]
+    run.values.vectors[step.name] = vector
+
+
+def _extracted(run: Run, step: r.Extract) -> Vector:
+    import torch
+
+    entry = find("extract", step.method)
+    arch = run.plan.model.arch
+    layers = list(range(arch.n_layers)) if not step.stream.numbers else [step.stream.numbers[0]]
+    meta: dict[str, Any] = {"method": step.method, "position": position(step.position)}
+    options = dict(step.options)
+    if step.positive is None:
+        width = arch.width(step.stream.name)
+        if entry.arg("file") is not None:
+            options["file"] = str(run.plan.root / options["file"])
+            directions = entry.run(width=width, **options)
+            layers = list(directions.figures["layers"])
+        else:
+            if "like" in options:
+                layers, options["like"] = _norms(run, options["like"])
+            directions = entry.run(width=width, layers=layers, **options)
+        return Vector(step.name, directions, torch.tensor(layers), step.stream.name, meta=meta)
+    rows = bool({"rows", "pairs"} & entry.needs)
+    positive, negative = (capture_class(run, step, ref, layers, rows) for ref in (step.positive, step.negative))
+    if "recapture" in entry.needs:
+        options["recapture"] = lambda q: _recapture(run, step, layers, q)
+    directions = entry.run(positive, negative, **options)
+    assert step.negative is not None
+    meta |= {"positive": _side(step.positive), "negative": _side(step.negative), "n": [positive.n, negative.n]}
+    meta["rendered_sha256"] = [_rendered(run, ref) for ref in (step.positive, step.negative)]
+    return Vector(
+        step.name,
+        directions,
+        torch.tensor(layers),
+        step.stream.name,
+        positive.mean.float(),
+        negative.mean.float(),
+        meta,
+    )
+
+
+def _norms(run: Run, like: r.VectorExpr) -> tuple[list[int], Tensor]:
+    """The layers of a vector and the raw norm of each layer's (summed) direction, float64 [L]."""
+    vector = run.values.vector(like)
+    d = vector.directions
+    raw = (d.raw_norm[..., None] * d.unit.double()).sum(dim=1)
+    return [int(x) for x in vector.layers], raw.norm(dim=-1)
+
+
+def _side(ref: r.DataRef) -> str:
+    return ref.name if ref.side is None else f"{ref.name}.{ref.side}"
+
+
+def _rendered(run: Run, ref: r.DataRef) -> str:
+    """One hash over a class's prompts as the model read them."""
+    prompts = run.render(samples(run.plan.data, ref, run.plan.source))
+    return content_key({"rendered": [p.sha256 for p in prompts]})
+
+
+def capture_class(run: Run, step: r.Extract, ref: r.DataRef | None, layers: Sequence[int], rows: bool) -> Activations:
+    """The statistics of one class of an extraction, from the store where it has them."""
+    assert ref is not None and run.plan.model_key is not None
+    found = samples(run.plan.data, ref, run.plan.source)
+    key = step_key(
+        "capture",
+        1,
+        {},
+        model=run.plan.model_key,
+        prompts=samples_key(found),
+        position=step.position,
+        stream=step.stream,
+        layers=list(layers),
+        rows=rows,
+    )
+    folder = run.store.get(key)
+    if folder is None:
+        activations = _capture(run, step, ref, found, layers, rows)
+
+        def write(fresh: Path) -> None:
+            save_activations(activations, fresh / "activations.safetensors")
+
+        folder = run.store.put(key, {"kind": "activations", "data": ref.name}, write)
+    return load_activations(folder / "activations.safetensors")
+
+
+def _capture(
+    run: Run,
+    step: r.Extract,
+    ref: r.DataRef,
+    found: Sequence[Sample],
+    layers: Sequence[int],
+    rows: bool,
+    touches: Sequence[Any] = (),
+) -> Activations:
+    from steerdsl.engine.capture import capture
+
+    if step.position.name == "mean_response":
+        found = _answered(run, found)
+    prompts = run.render(found)
+    require_room(ref.name, prompts, run.plan.model.arch.max_positions)
+    return capture(
+        run.session,
+        prompts,
+        step.position,
+        step.stream,
+        layers,
+        rows=rows,
+        batch_size=run.plan.batch_size,
+        touches=touches,
+        progress=run.progress,
+    )
+
+
+def _answered(run: Run, found: Sequence[Sample]) -> list[Sample]:
+    """Samples with the model's own greedy answer where the data gives none."""
+    open_ = [s for s in found if s.response is None]
+    if not open_:
+        return list(found)
+    sampling = Sampling(max_tokens=RESPONSE_TOKENS)
+    texts: dict[int, str] = {}
+    for batch in generate(run.session, run.render(open_), (), sampling, run.plan.batch_size):
+        texts |= {a.prompt: a.text for a in batch}
+        run.progress("answering, to read the answers", len(texts), len(open_))
+    answers = iter(texts[i] for i in range(len(open_)))
+    return [s if s.response is not None else replace(s, response=next(answers)) for s in found]
+
+
+def _recapture(run: Run, step: r.Extract, layers: Sequence[int], q: Tensor) -> tuple[Activations, Activations]:
+    """Both classes again, with the rows q [L, k, d] of each layer ablated everywhere."""
+    from steerdsl.engine.program import ablation_touches
+
+    touches = ablation_touches(run.plan.model.arch, q)
+    positive, negative = (
+        _capture(run, step, ref, samples(run.plan.data, ref, run.plan.source), layers, False, touches)
+        for ref in (step.positive, step.negative)
+        if ref is not None
+    )
+    return positive, negative
+
+
+def bind(run: Run, planned: PlanStep) -> None:
+    """Give a name to a plane or to what an expression over vectors gives."""
+    step = planned.step
+    assert isinstance(step, r.Bind)
+    if isinstance(step.value, r.PlaneExpr):
+        run.values.planes[step.name] = run.values.plane(step.value)
+    else:
+        run.values.vectors[step.name] = replace(run.values.vector(step.value), name=step.name)
+
+
+def load(run: Run, planned: PlanStep) -> None:
+    """Read a vector from a file of the recipe's folder."""
+    step = planned.step
+    assert isinstance(step, r.Load)
+    try:
+        vector = load_vector(run.plan.root / step.path, step.name)
+    except ValueError as error:
+        raise MethodError(str(error), "load a file that `export` or a run has written", "R805") from error
+    width = run.plan.model.arch.width(vector.stream)
+    if vector.directions.unit.shape[-1] != width:
+        raise MethodError(
+            f"{step.path} holds directions of {vector.directions.unit.shape[-1]} numbers, and this model's "
+            f"{vector.stream} has {width}",
+            "load a vector of this model",
+            "R805",
+        )
+    run.values.vectors[step.name] = vector

@@ -1,0 +1,268 @@
+"""Turn a steer into touches: the edits of each site, in the order in which the sites run.
+
+In: a steer's operations, the values that they name, the table of sites. Out: `wire.Touch`es.
+Operations on one site act in text order; sites act in the order of the forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.engine.wire import Edit, Touch, make_edit, make_gate, make_memory_gate, make_probe
+from steerdsl.lang import recipe as r
+from steerdsl.methods.ops.patch import align
+from steerdsl.methods.types import MethodError, Operand, Plane, Vector
+from steerdsl.methods.zero import require
+from steerdsl.plan.layers import layer_number, resolve_layers
+from steerdsl.registry import find
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from steerdsl.engine.values import Values
+    from steerdsl.models.sites import Architecture, Site
+
+# The order in which a block's modules run; resid_mid is written with what attention adds.
+RANK = {
+    "resid_pre": 0,
+    "attn_norm_out": 1,
+    "head": 2,
+    "attn_out": 3,
+    "resid_mid": 3,
+    "mlp_norm_out": 4,
+    "mlp_out": 5,
+    "resid_post": 6,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One stream of one block, and the features of it that an operation sees (one head's, or all)."""
+
+    stream: str
+    layer: int
+    part: tuple[int, int] | None = None
+
+
+def places(op: r.Op, arch: Architecture, chosen: dict[str, tuple[int, ...]]) -> list[Place]:
+    """Where an operation acts, in the order of the forward pass."""
+    if op.everywhere:
+        return [Place(stream, layer) for stream, layer in arch.everywhere()]
+    found = []
+    for stream in op.streams:
+        if stream.name == "head":
+            layer, head = stream.numbers
+            columns = arch.head_slice(head)
+            found.append(Place("head", layer, (columns.start, columns.stop)))
+        else:
+            found += [Place(stream.name, layer) for layer in resolve_layers(op.layers, arch.n_layers, chosen)]
+    return sorted(found, key=lambda p: (p.layer, RANK[p.stream]))
+
+
+def passes(op: r.Op) -> tuple[int, int | None]:
+    """The first forward pass in which an operation acts and one past the last (None: no end).
+
+    Pass 0 is the prompt; pass k > 0 reads the k-th generated token. `first n` and `after n` count
+    generated tokens, and `when step < n` counts passes. A patch puts a prompt's tokens in the place
+    of a prompt's. Raises MethodError when no pass is left.
+    """
+    start, stop = {"all": (0, None), "prompt": (0, 1), "generation": (1, None)}[op.phase]
+    ends = [stop, 1 if op.name == "patch" else None]
+    if op.first is not None:
+        ends.append(op.first + 1)
+    if op.after is not None:
+        start = max(start, op.after + 1)
+    for condition in op.conditions:
+        if condition.kind == "step":
+            bound = int(-(-condition.threshold // 1))  # the next whole pass
+            match condition.op:
+                case "<":
+                    ends.append(bound)
+                case "<=":
+                    ends.append(int(condition.threshold // 1) + 1)
+                case ">":
+                    start = max(start, int(condition.threshold // 1) + 1)
+                case ">=":
+                    start = max(start, bound)
+    known = [e for e in ends if e is not None]
+    if known and min(known) <= start:
+        reason = "a patch acts while the prompt is read" if op.name == "patch" else "its clauses leave no token"
+        raise MethodError(f"`{op.text or op.name}` never acts: {reason}", "change `during`, `first`, `after` or `when`")
+    return start, (min(known) if known else None)
+
+
+class Compiler:
+    """Builds the touches of one steer. `rows` of an operation are the batch rows that it acts on."""
+
+    def __init__(self, arch: Architecture, values: Values) -> None:
+        self.arch, self.values = arch, values
+        self._edits: dict[tuple[int, int, str], list[Edit]] = {}
+
+    def add(self, op: r.Op, number: int, rows: Tensor | None = None) -> None:
+        """Add one operation, after those added before it."""
+        entry = find("op", op.name)
+        prepare = import_module(entry.run.__module__).prepare
+        value = self.values.operand(op)
+        decided = self._decided(op, number, value)
+        for place in places(op, self.arch, self.values.chosen):
+            operand = self._operand(op, value, place)
+            edit = make_edit(
+                entry.run,
+                prepare(operand, op.args),
+                passes(op),
+                [*self._gates(op, place, value), *decided],
+                op.keep_norm,
+                place.part,
+                rows,
+                _aligner(op) if op.name == "patch" else None,
+            )
+            self._at(place.layer, place.stream).append(edit)
+
+    def _at(self, layer: int, stream: str) -> list[Edit]:
+        return self._edits.setdefault((layer, RANK[stream], stream), [])
+
+    def _operand(self, op: r.Op, value: Vector | Plane | dict[Place, Tensor] | None, place: Place) -> Operand:
+        if isinstance(value, Plane):
+            return Operand(plane=value)
+        if isinstance(value, dict):
+            return Operand(rows=value[place])
+        assert value is not None
+        i = self.values.row(value, place.layer)
+        d = value.directions
+        unit = require(d.unit[i], place.layer, self.values.position(value), f"`{value.name}`")
+        self._require_width(value, place.stream)
+        toward = op.args.get("toward")
+        return Operand(
+            unit=unit,
+            norm=d.raw_norm[i],
+            reader=None if d.reader is None else d.reader[i],
+            offset=None if d.offset is None else d.offset[i],
+            mean=None if toward is None else self.values.class_mean(value, toward, place.layer),
+        )
+
+    def _require_width(self, vector: Vector, stream: str) -> None:
+        has, width = vector.directions.unit.shape[-1], self.arch.width(stream)
+        if has != width:
+            raise MethodError(
+                f"`{vector.name}` has {has} numbers and `{stream}` has {width}",
+                f"extract it on {stream}, or act on a stream of its width",
+            )
+
+    def _gates(self, op: r.Op, place: Place, value: Any) -> Iterator[Any]:
+        """The conditions that are read token by token where the operation acts."""
+        for condition in op.conditions:
+            if condition.kind == "step" or condition.layer is not None:
+                continue
+            direction = self._direction(condition, place.layer, place.stream, value)
+            yield make_gate(find("condition", condition.kind).run, direction, condition.op, condition.threshold)
+
+    def _decided(self, op: r.Op, number: int, value: Any) -> list[Any]:
+        """The conditions that are decided once, at a layer of their own: after the operations before
+        this one have acted there, and before this one does."""
+        gates = []
+        for i, condition in enumerate(op.conditions):
+            if condition.layer is None:
+                continue
+            layer, key = self._layer(condition.layer), f"{number}.{i}"
+            read = value if condition.vector is None else self.values.vector(condition.vector)
+            stream = read.stream if isinstance(read, Vector) else "resid_post"
+            if stream == "head":
+                raise MethodError(
+                    f"a condition at layer {layer} reads a whole stream, and `{read.name}` is of one head",
+                    "leave out `at layer` to read it at the head where the operation acts",
+                )
+            figure = find("condition", condition.kind).run
+            direction = self._direction(condition, layer, stream, value)
+            self._at(layer, stream).append(make_probe(figure, direction, condition.op, condition.threshold, key))
+            gates.append(make_memory_gate(key))
+        return gates
+
+    def _direction(self, condition: r.Condition, layer: int, stream: str, value: Any) -> Tensor:
+        """The unit direction [d] that a condition reads; without a vector, the operation's own."""
+        if condition.vector is None and isinstance(value, Plane):
+            return value.b1
+        vector = value if condition.vector is None else self.values.vector(condition.vector)
+        if not isinstance(vector, Vector):
+            raise MethodError(f"`{condition.kind}` has no direction to read", f"name one: `{condition.kind}(topic)`")
+        unit = vector.directions.unit[self.values.row(vector, layer)]
+        if len(unit) > 1:
+            several = "from_layers" in vector.meta
+            raise MethodError(
+                f"a condition needs one direction and `{vector.name}` has {len(unit)} at layer {layer}",
+                "name one layer in the brackets" if several else "extract it with a method that gives one",
+            )
+        self._require_width(vector, stream)
+        return require(unit, layer, self.values.position(vector), f"`{vector.name}`")[0]
+
+    def _layer(self, layer: r.LayerPoint | r.LayerChoice) -> int:
+        if isinstance(layer, r.LayerChoice):
+            return self.values.chosen[layer.select][0]
+        return layer_number(layer, self.arch.n_layers)
+
+    def touches(self) -> list[Touch]:
+        """Every touch, in the order in which the modules run."""
+        found: dict[tuple[int, int, str, str], Touch] = {}
+
+        def at(layer: int, rank: int, site: Site) -> Touch:
+            return found.setdefault((layer, rank, site.module, site.side), _touch(site, []))
+
+        for (layer, rank, stream), edits in self._edits.items():
+            site = self.arch.write(stream, layer)
+            touch = at(layer, rank, site)
+            if site.onto is None:
+                touch["edits"] += edits
+                continue
+            touch["late"] += edits
+            touch["plus"] = f"{site.onto.module}.{site.onto.side}"
+            at(layer, RANK["resid_pre"], site.onto)["stash"] = touch["plus"]
+        return [found[key] for key in sorted(found)]
+
+
+def _aligner(op: r.Op) -> Callable[[Tensor, int], Tensor]:
+    how = op.args.get("align", "end")
+    return lambda mask, length: align(mask, length, how)
+
+
+def compile_steer(ops: Sequence[r.Op], arch: Architecture, values: Values) -> list[Touch]:
+    """The touches of a steer; no operation, no touch."""
+    compiler = Compiler(arch, values)
+    for number, op in enumerate(ops):
+        compiler.add(op, number)
+    return compiler.touches()
+
+
+def ablation_touches(arch: Architecture, q: Tensor) -> list[Touch]:
+    """Touches that remove the rows q [L, k, d] of each layer (the first layer's at the embeddings)
+    from every write to the residual stream; layers without a row are left alone."""
+    entry = find("op", "ablate")
+    prepare = import_module(entry.run.__module__).prepare
+    touches = []
+    for stream, layer in arch.everywhere():
+        unit = q[layer]
+        if not bool(unit.any()):
+            continue
+        edit = make_edit(entry.run, prepare(Operand(unit=unit), {}), (0, None), (), False, None)
+        touches.append(_touch(arch.write(stream, layer), [edit]))
+    return touches
+
+
+def addition_touches(arch: Architecture, stream: str, layer: int, vector: Tensor) -> list[Touch]:
+    """Touches that add a raw vector [d] to one stream of one layer."""
+    edit = make_edit(_add, {"step": vector}, (0, None), (), False, None)
+    site = arch.write(stream, layer)
+    if site.onto is None:
+        return [_touch(site, [edit])]
+    held = f"{site.onto.module}.{site.onto.side}"
+    return [{**_touch(site.onto, []), "stash": held}, {**_touch(site, []), "plus": held, "late": [edit]}]
+
+
+def _add(h: Tensor, p: dict[str, Tensor]) -> Tensor:
+    return h + p["step"]
+
+
+def _touch(site: Site, edits: list[Edit]) -> Touch:
+    blank: dict[str, Any] = {"stash": None, "plus": None, "late": []}
+    return {"path": site.module, "side": site.side, "edits": edits, **blank}

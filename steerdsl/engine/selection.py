@@ -1,0 +1,110 @@
+"""The step that chooses layers.
+
+In: planned `select` steps. Out: choices in the run's values, with every layer's figures in the
+record and in the store.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.engine.context import Run
+from steerdsl.engine.extraction import capture_class
+from steerdsl.lang import recipe as r
+from steerdsl.methods.types import Activations, Candidates, Ranking
+from steerdsl.plan.layers import resolve_layers
+from steerdsl.plan.plan import PlanStep
+from steerdsl.plan.samples import samples
+from steerdsl.registry import find
+from steerdsl.store.files import write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def select(run: Run, planned: PlanStep) -> None:
+    """Rank the layers of a vector on its training prompts and keep the best."""
+    step = planned.step
+    assert isinstance(step, r.Select) and planned.key is not None
+    folder = run.store.get(planned.key)
+    if folder is None:
+        found = _choice(run, step, _rank(run, step))
+
+        def write(fresh: Path) -> None:
+            write_json(fresh / "choice.json", found)
+
+        folder = run.store.put(planned.key, {"kind": "choice"}, write)
+    choice = json.loads((folder / "choice.json").read_text())
+    run.results.choices[step.name] = choice
+    run.values.chosen[step.name] = tuple(choice["chosen"])
+    run.results.warnings += [f"{step.name}: {note}" for note in choice["notes"]]
+
+
+def _rank(run: Run, step: r.Select) -> Ranking:
+    import torch
+
+    entry = find("select", step.criterion)
+    source = run.extractions[step.vector].step
+    vector = run.values.vectors[step.vector]
+    assert isinstance(source, r.Extract)
+    layers = [int(x) for x in vector.layers]
+    rows = "rows" in entry.needs
+    sides = [capture_class(run, source, ref, layers, rows) for ref in (source.positive, source.negative)]
+    wanted = resolve_layers(step.layers, run.plan.model.arch.n_layers, run.values.chosen)
+    keep = torch.tensor([layer in wanted for layer in layers])
+    positive, negative = (_only(side, keep) for side in sides)
+    candidates = Candidates(
+        positive,
+        negative,
+        directions=replace(
+            vector.directions, unit=vector.directions.unit[keep], raw_norm=vector.directions.raw_norm[keep]
+        ),
+        layers=vector.layers[keep],
+        n_layers=run.plan.model.arch.n_layers,
+        stream=vector.stream,
+        probe=_probe(run, source) if "model" in entry.needs else None,
+    )
+    ranking: Ranking = entry.run(candidates, **step.options)
+    return ranking
+
+
+def _only(a: Activations, keep: Tensor) -> Activations:
+    """The statistics of the layers that are candidates."""
+    return Activations(
+        a.n,
+        a.mean[keep],
+        None if a.variance is None else a.variance[keep],
+        a.median_norm[keep],
+        None if a.rows is None else a.rows[:, keep],
+    )
+
+
+def _probe(run: Run, source: r.Extract) -> Any:
+    from steerdsl.engine.probe import Probe
+
+    refs = {"positive": source.positive, "negative": source.negative}
+    sides = {name: run.render(samples(run.plan.data, ref, run.plan.source)) for name, ref in refs.items() if ref}
+    return Probe(run.session, sides, source.stream, run.plan.batch_size, run.progress)
+
+
+def _choice(run: Run, step: r.Select, ranking: Ranking) -> dict[str, Any]:
+    """What the record keeps of a choice: every layer's figures, the order and what was chosen."""
+    limits = resolve_layers(step.layers, run.plan.model.arch.n_layers, run.values.chosen)
+    own = [int(layer) for layer in run.values.vectors[step.vector].layers]
+
+    def numbers(t: Tensor) -> list[float | None]:
+        return [None if x != x else x for x in t.tolist()]  # JSON has no nan
+
+    return {
+        "vector": step.vector,
+        "criterion": step.criterion,
+        "chosen": ranking.order[: step.keep],
+        "layers": [layer for layer in own if layer in limits],
+        "order": ranking.order,
+        "score": numbers(ranking.score),
+        "figures": {name: numbers(values) for name, values in ranking.figures.items()},
+        "notes": list(ranking.notes),
+    }

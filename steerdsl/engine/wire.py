@@ -1,0 +1,237 @@
+"""What happens inside a forward pass: reading and writing activations at sites, step by step.
+
+In: plain data (`Touch`es with closures over tensors). Out: edited activations, captured rows.
+Everything here may be sent to a server by value, so it uses torch, builtins and kernels of
+`methods.ops` alone, and no class of this package; `tracing` calls it from inside nnsight's blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.methods.ops.keep_norm import keep_norm as rescale
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# The number of a forward pass: 0 is the prompt's, k reads the k-th generated token. A text that is
+# read in one pass has a number for each token instead, int64 [B, S].
+Step = Any
+
+# An edit takes the activation [B, S, d], the step, the mask of real tokens [B, S] (None when nothing
+# is padded) and the memory of this generation, and gives the new activation.
+Edit = Callable[["Tensor", Step, "Tensor | None", dict[str, Any]], "Tensor"]
+
+# A touch is one visit to one module: a dict with
+#   path, side ("input" | "output")
+#   edits: edits of what is read there
+#   stash: name under which the value is kept for later touches of the same pass, or None
+#   plus: name of a stashed value to add before `late` edits and to take away after them, or None
+#   late: edits of the sum (resid_mid is written through what attention adds to resid_pre)
+# A probe is an edit that gives back what it was given and remembers what it saw.
+Touch = dict[str, Any]
+
+
+def walk(root: Any, path: str) -> Any:
+    """The module at a dotted path such as `model.layers.3.mlp`."""
+    for part in path.split("."):
+        root = root[int(part)] if part.isdigit() else getattr(root, part)
+    return root
+
+
+def read(module: Any, side: str, rows: int) -> tuple[Any, Any]:
+    """The activation [rows, S, d] at a module's input or output, and the whole value that holds it."""
+    whole = module.input if side == "input" else module.output
+    # Some modules wrap their output in a tuple, in some versions; OPT flattens its tokens.
+    value = whole[0] if isinstance(whole, tuple) else whole
+    return (value.unflatten(0, (rows, -1)) if value.ndim == 2 else value), whole
+
+
+def write(module: Any, side: str, whole: Any, value: Any) -> None:
+    """Put `value` back where `read` found it, in the same shape."""
+    first = whole[0] if isinstance(whole, tuple) else whole
+    value = value.reshape(first.shape)
+    if isinstance(whole, tuple):
+        value = (value, *whole[1:])
+    if side == "input":
+        module.input = value
+    else:
+        module.output = value
+
+
+def place(model: Any, touches: Sequence[Touch]) -> list[tuple[Any, Touch]]:
+    """Each touch with its module, looked up once for all passes."""
+    return [(walk(model, touch["path"]), touch) for touch in touches]
+
+
+def visit(
+    placed: Sequence[tuple[Any, Touch]], rows: int, step: Step, mask: Tensor | None, memory: dict[str, Any]
+) -> None:
+    """Make every touch of one pass over `rows` rows, in the order in which the modules run."""
+    stash: dict[str, Any] = {}
+    for module, touch in placed:
+        value, whole = read(module, touch["side"], rows)
+        new = value
+        for edit in touch["edits"]:
+            new = edit(new, step, mask, memory)
+        if touch["late"]:
+            base = stash[touch["plus"]]
+            total = base + new
+            edited = total
+            for edit in touch["late"]:
+                edited = edit(edited, step, mask, memory)
+            if edited is not total:
+                # What no edit touched stays bit for bit: (base + new) - base need not be new.
+                new = new.where(edited == total, edited - base)
+        if new is not value:
+            write(module, touch["side"], whole, new)
+        if touch["stash"] is not None:
+            stash[touch["stash"]] = new
+
+
+def make_edit(
+    kernel: Callable[[Tensor, dict[str, Tensor]], Tensor],
+    params: dict[str, Tensor],
+    steps: tuple[int, int | None],
+    gates: Sequence[Callable[..., Any]],
+    keep_norm: bool,
+    part: tuple[int, int] | None,
+    rows: Tensor | None = None,
+    align: Callable[[Tensor, int], Tensor] | None = None,
+) -> Edit:
+    """Close a kernel over its tensors and the conditions under which it acts.
+
+    steps: first pass and one past the last pass that it acts in. gates: functions (x, step, mask,
+    memory) -> bool [B, S] or [B, 1], or None while undecided (then nothing happens). rows: bool [B],
+    the rows of the batch that it acts on (None: all). align: for patches, which source row each
+    token takes, from the mask. The arithmetic is float32 (float64 stays).
+    """
+    cast: dict[Any, dict[str, Tensor]] = {}
+
+    def local(x: Tensor) -> dict[str, Tensor]:
+        # One copy for each device and dtype: a model spread over devices keeps each edit on its own.
+        key = (x.device, x.dtype)
+        if key not in cast:
+            cast[key] = {
+                k: v.to(device=x.device, dtype=x.dtype if v.is_floating_point() else v.dtype) for k, v in params.items()
+            }
+        return cast[key]
+
+    def edit(h: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any]) -> Tensor:
+        if isinstance(step, int):
+            if step < steps[0] or (steps[1] is not None and step >= steps[1]):
+                return h
+            gate = mask if step == 0 else None
+        else:
+            gate = step >= steps[0] if steps[1] is None else (step >= steps[0]) & (step < steps[1])
+            gate = gate if mask is None else gate & mask
+        whole = h
+        if part is not None:
+            h = h[..., part[0] : part[1]]
+        x = h if h.dtype.itemsize == 8 else h.float()
+        p = local(x)
+        if align is not None:
+            here = gate if gate is not None else x.new_ones(x.shape[:-1])
+            p = {**p, "index": align(here.to(x.device), len(p["rows"]))}
+        y = kernel(x, p)
+        if keep_norm:
+            y = rescale(x, y)
+        if rows is not None:
+            acted = rows.to(x.device)[:, None]
+            gate = acted if gate is None else gate.to(x.device) & acted
+        for condition in gates:
+            decided = condition(x, step, mask, memory)
+            if decided is None:
+                return whole
+            gate = decided if gate is None else gate.to(x.device) & decided
+        if gate is not None:
+            y = y.where(gate.to(x.device)[..., None], x)
+        y = y.to(h.dtype)
+        if part is not None:
+            y = _join(whole, y, part)
+        return y
+
+    return edit
+
+
+def _join(whole: Tensor, y: Tensor, part: tuple[int, int]) -> Tensor:
+    """`whole` with the features of `part` replaced; out of place, since others may hold `whole`."""
+    out = whole.clone()
+    out[..., part[0] : part[1]] = y
+    return out
+
+
+def compare(value: Tensor, op: str, threshold: float) -> Tensor:
+    """`value op threshold`, elementwise."""
+    if op == ">":
+        return value > threshold
+    if op == ">=":
+        return value >= threshold
+    return value < threshold if op == "<" else value <= threshold
+
+
+def make_gate(figure: Callable[[Tensor, Tensor], Tensor], direction: Tensor, op: str, threshold: float) -> Any:
+    """A condition that is read token by token where the operation acts: bool [B, S]."""
+
+    def gate(x: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any]) -> Tensor:
+        return compare(figure(x, direction.to(device=x.device, dtype=x.dtype)), op, threshold)
+
+    return gate
+
+
+def make_memory_gate(key: str) -> Any:
+    """A condition that a probe decides, row by row, on the prompt pass: bool [B, 1], or [B, S].
+
+    A site before the probe's does not know yet while the prompt is read: nothing happens there. In
+    a text that is read in one pass, the generated tokens must know all the same: a first reading of
+    it (`memory["before"]`) tells them.
+    """
+
+    def gate(x: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any]) -> Tensor | None:
+        decided: Tensor | None = memory.get(key)
+        if decided is not None:
+            return decided.to(x.device)[:, None]
+        if isinstance(step, int):
+            return None
+        if "before" not in memory:
+            memory["late"] = True
+            return None
+        later: Tensor = memory["before"][key].to(x.device)[:, None] & (step > 0).to(x.device)
+        return later
+
+    return gate
+
+
+def make_probe(
+    figure: Callable[[Tensor, Tensor], Tensor], direction: Tensor, op: str, threshold: float, key: str
+) -> Edit:
+    """Decide a condition once, on the prompt pass, from the mean over each row's real tokens."""
+
+    def probe(h: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any]) -> Tensor:
+        if key in memory or (isinstance(step, int) and step > 0):
+            return h
+        x = h if h.dtype.itemsize == 8 else h.float()
+        real = x.new_ones(x.shape[:-1]).bool() if mask is None else mask.to(x.device)
+        if not isinstance(step, int):
+            real = real & (step == 0).to(x.device)
+        mean = x.where(real[..., None], 0).sum(dim=1) / real.sum(dim=1, keepdim=True)
+        memory[key] = compare(figure(mean, direction.to(mean)), op, threshold)
+        return h
+
+    return probe
+
+
+def gather(h: Tensor, columns: Tensor | None, average: bool, picked: Tensor) -> Tensor:
+    """float64 rows on the CPU: for each prompt the token at `columns` [B], or the mean of its tokens
+    of the mask `picked` [B, S]; else every token of that mask."""
+    if h.device.type == "mps":
+        h = h.cpu()  # Apple's GPU has no float64
+    if columns is not None:
+        return h[range(h.shape[0]), columns.to(h.device)].double().cpu()
+    picked = picked.to(h.device)
+    if not average:
+        return h[picked].double().cpu()
+    # Left out, not multiplied by zero: half-precision padding may hold infinities.
+    total = h.where(picked[..., None], 0).double().sum(dim=1)
+    return (total / picked.sum(dim=1, keepdim=True)).cpu()

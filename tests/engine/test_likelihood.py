@@ -1,0 +1,106 @@
+"""Texts read in one pass under a steer, against cached decoding token by token under hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from cases import PATCH
+from hooks import Steered
+from world import World
+
+from steerdsl.engine.likelihood import read_texts
+from steerdsl.engine.probe import Probe
+from steerdsl.lang.recipe import Stream
+from steerdsl.models.cache import no_progress
+
+LINES = (
+    "ablate v",
+    "add v by 2 at layer 50% during prompt",
+    "add v by 2 at layer 50% during generation",
+    "add v by 2 at layer 50% first 3",
+    "add v by 2 at layer 50% after 3",
+    "add mid by 2 at layer 50% on resid_mid first 5 after 2",
+    "ablate v[50%] everywhere during generation",
+    "add h by 3 on head(1, 2) keep norm when step < 4",
+    "rotate p to 210deg at layer 50% when step > 2",
+    "rotate p by 150deg adaptive",
+    f'patch from "{PATCH}" at layer 50% on mlp_out',
+    'patch from "Why?" at layer 50% with align: start',
+    "ablate v when proj(v) > {each proj(v)}",
+    "add v by 2 at layer 100% when cos(v) > {cos(v)} at layer 50%",
+    # The condition is read deeper than the operation acts: the prompt is past before it is known.
+    "add v by 2 at layer 0% when cos(v) > {cos(v)} at layer 50%",
+    "ablate v keep norm when cos(v) <= {cos(v)} at layer 50% during generation",
+    "add v by 2 when cos(v) > {cos(v)} at layer 50%; ablate u when proj(att) > {proj(att)} at layer 50%",
+)
+
+
+def check(world: World, line: str) -> float:
+    """Engine and hooks agree on every text. Returns how far the steer moves a log-probability."""
+    texts, starts = world.answered, [len(ids) for ids in world.ids]
+    hooked = world.steered(line) if line else Steered(world.model, world.family)
+    moved = []
+    plain = read_texts(world.session, texts, starts, (), batch_size=5)
+    touches = world.touches(line) if line else []
+    readings = read_texts(world.session, texts, starts, touches, batch_size=3, keep_logits=True)
+    for text, start, reading, unsteered in zip(texts, starts, readings, plain, strict=True):
+        prompt, answer = text.ids[:start], text.ids[start:]
+        wanted = hooked.forced(prompt, answer)
+        assert reading.logits is not None
+        torch.testing.assert_close(reading.logits, wanted, atol=1e-4, rtol=1e-5)
+        logprobs = wanted.double().log_softmax(-1)[range(len(answer)), list(answer)]
+        torch.testing.assert_close(reading.logprobs, logprobs, atol=1e-4, rtol=0)
+        moved.append(float((reading.logprobs - unsteered.logprobs).abs().max()))
+    return max(moved)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_one_pass_equals_decoding(tiny_world: Callable[..., World], line: str) -> None:
+    assert check(tiny_world("llama"), line) > 0.05
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma2", "opt", "gpt_neox", "qwen3"])
+def test_other_families(tiny_world: Callable[..., World], family: str) -> None:
+    assert check(tiny_world(family), "") < 1e-4  # batches of three and of five
+    assert check(tiny_world(family), "add v by 2 at layer 50% first 3; ablate h on head(0, 1) during generation") > 0.05
+
+
+def test_plain_texts_equal_transformers(tiny_world: Callable[..., World]) -> None:
+    """Every token but the first, as perplexity reads them."""
+    world = tiny_world("gpt2")
+    readings = read_texts(world.session, world.prompts, [1] * len(world.prompts), (), batch_size=2)
+    for prompt, reading in zip(world.prompts, readings, strict=True):
+        ids = torch.tensor([prompt.ids])
+        with torch.no_grad():
+            logits = world.model(ids).logits[0, :-1].double().log_softmax(-1)
+        assert reading.logits is None and len(reading.logprobs) == len(prompt.ids) - 1
+        torch.testing.assert_close(reading.logprobs, logits.gather(-1, ids[0, 1:, None])[:, 0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("stream", ["resid_pre", "resid_mid", "resid_post", "attn_out"])
+def test_what_a_criterion_asks_the_model(tiny_world: Callable[..., World], stream: str) -> None:
+    """Last-position logits in the order of the prompts: as it is, ablated everywhere, added to."""
+    world = tiny_world("llama")
+    sides = {"positive": world.prompts, "negative": world.prompts[:2]}
+    probe = Probe(world.session, sides, Stream(stream), 2, no_progress)
+    direction = (world.material.raw["v"][1] / world.material.raw["v"][1].norm()).float()
+
+    def wanted(line: str) -> torch.Tensor:
+        hooked = world.steered(line) if line else Steered(world.model, "llama")
+        return torch.stack([hooked.forced(ids, [0])[0] for ids in world.ids])
+
+    torch.testing.assert_close(probe.logits("positive"), wanted(""), atol=1e-4, rtol=1e-5)
+    assert probe.logits("negative").shape == (2, world.opened.info.vocab)
+    ablated = probe.logits("positive", ablate=direction)
+    torch.testing.assert_close(ablated, wanted("ablate v[50%] everywhere"), atol=1e-4, rtol=1e-5)
+    added = probe.logits("positive", add=(1, 2 * world.material.raw["v"][1, 0].float()))
+    torch.testing.assert_close(added, wanted(f"add v by 2 at layer 1 on {stream}"), atol=1e-4, rtol=1e-5)
+
+
+def test_first_tokens_are_those_an_answer_begins_with(tiny_world: Callable[..., World]) -> None:
+    world = tiny_world("llama")
+    probe = Probe(world.session, {}, Stream("resid_post"), 2, no_progress)
+    texts = ["I cannot", " Sorry", "As an AI"]
+    assert [world.opened.tokenizer.decode([t]) for t in probe.first_tokens(texts)] == ["I", " ", "A"]

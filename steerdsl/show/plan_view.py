@@ -1,0 +1,95 @@
+"""A plan as text: every step in order, every default, and why it will run.
+
+In: a `Plan`. Out: a rich renderable that reads as well without colour.
+"""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from steerdsl.plan.plan import Plan, PlanStep
+from steerdsl.plan.words import count, percent
+
+
+def plan_view(plan: Plan) -> Group:
+    """The whole plan."""
+    parts: list[RenderableType] = [_grid("model", _model(plan)), _grid("data", _data(plan))]
+    if plan.recipe.params:
+        parts.append(_grid("params", list(plan.recipe.params.items())))
+    parts += [_step(step) for step in plan.steps]
+    todo = [s for s in plan.steps if s.weights and not s.done]
+    done = [s for s in plan.steps if s.done]
+    parts.append(Text(f"{count(len(plan.steps), 'step')}: {len(todo)} to run on the model, {len(done)} already done"))
+    return Group(*parts)
+
+
+def _model(plan: Plan) -> list[tuple[str, str]]:
+    located, arch = plan.model.located, plan.model.arch
+    spec = plan.recipe.model
+    template = plan.model.template_sha256
+    weights = located.weights_sha256
+    rows = [
+        ("id", f"{located.id} ({arch.family}, {arch.n_layers} layers × {arch.d_model})"),
+        ("revision", located.revision or "none recorded"),
+        ("weights", f"sha256 {weights[:16]}…" if weights else _weights(plan)),
+        ("dtype", f"{plan.dtype} (edits in float32, statistics in float64)"),
+        ("device", plan.options.device + (f", on {plan.options.on}" if plan.options.on != "local" else "")),
+    ]
+    if spec.template == "chat" and template:
+        rows.append(("prompts", f"chat template, sha256 {template[:16]}…"))
+        rows.append(("system", repr(spec.system) if spec.system else "the template's own, if it has one"))
+    else:
+        rows.append(("prompts", "raw text" + (" and a newline" if spec.template == "newline" else "")))
+    return rows
+
+
+def _weights(plan: Plan) -> str:
+    if plan.model.located.complete:
+        return "here, hashed when they are first read"
+    return "not on this machine yet: `run` fetches them"
+
+
+def _data(plan: Plan) -> list[tuple[str, str]]:
+    rows = []
+    for name, data in plan.data.items():
+        spec = data.spec
+        split = (
+            f"{percent(spec.held_out)} held out by hash with seed {spec.seed}" if spec.held_out else "nothing held out"
+        )
+        fields = ", ".join(f"{role}: {field}" for role, field in spec.fields.items())
+        take = f", {spec.take} taken" if spec.take is not None else ""
+        kind = {"builtin": "built in", "hub": "from the hub", "file": spec.source}[spec.kind]
+        rows.append(
+            (name, f"{count(len(data.rows), 'row')}{take} ({kind}; {fields}), {split}, sha256 {data.sha256[:16]}…")
+        )
+    return rows
+
+
+def _grid(title: str, rows: list[tuple[str, str]]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for i, (label, text) in enumerate(rows):
+        grid.add_row(Text(title if i == 0 else "", style="bold"), label, Text(text))
+    grid.add_row()
+    return grid
+
+
+def _step(step: PlanStep) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, justify="right")
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    name = f"{step.name}: " if step.name else ""
+    style = "bold" if not step.done else "bold green"
+    grid.add_row(Text(str(step.number), style=style), Text(step.verb, style=style), Text(f"{name}{step.title}"))
+    for label, text in step.facts:
+        grid.add_row("", label, Text(text))
+    if step.refusal:
+        grid.add_row("", Text("refused", style="bold red"), Text(step.refusal))
+    grid.add_row("", "when", Text(step.reason, style="green" if step.done else ""))
+    grid.add_row()
+    return grid

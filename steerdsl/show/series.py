@@ -1,0 +1,111 @@
+"""From the points of a sweep to the lines of a plot.
+
+In: a `ScoreView`. Out: one `Series` for each data set and variant, with its coordinates in the units
+that the axes are named with.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from steerdsl.engine.views import ScoreView
+from steerdsl.methods.types import MethodError
+from steerdsl.registry import entries
+
+BASELINE = "baseline"
+# How the summary of a metric says what its figures are counted in.
+UNITS = re.compile(r"0 to 100\b|0 to 1\b|nats a token|per 100 words")
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One variant's figures on one data set along the axes drawn, in order of coordinates.
+
+    rest: the values of the sweep's other axes ("depth 25%"). at: coordinates, one for each axis
+    drawn (none outside a sweep). mean, low, high: one for each of `at`, nan where there is none.
+    n: the number of prompts behind them.
+    """
+
+    dataset: str
+    variant: str
+    rest: tuple[str, ...]
+    at: tuple[tuple[float, ...], ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    n: int
+
+    @property
+    def label(self) -> str:
+        return ", ".join((self.dataset, self.variant, *self.rest))
+
+
+def series(view: ScoreView) -> list[Series]:
+    """All lines of a plot, in the order of the scores. A baseline that is the same at every value of
+    the axes left out is one line.
+
+    Raises MethodError when no steered point has a figure.
+    """
+    found: dict[tuple[str, str, tuple[str, ...]], list[tuple[tuple[float, ...], Mapping[str, float | None]]]] = {}
+    for labels, numbers, table in view.points:
+        at = tuple(_scaled(labels[axis], numbers[axis]) for axis in view.over)
+        rest = tuple(f"{axis} {label}" for axis, label in labels.items() if axis not in view.over)
+        for dataset, variants in table.items():
+            if view.datasets and dataset not in view.datasets:
+                continue
+            for variant, figures in variants.items():
+                found.setdefault((dataset, variant, rest), []).append((at, figures))
+    lines = [_line(*key, points) for key, points in found.items()]
+    if all(math.isnan(mean) for line in lines if line.variant != BASELINE for mean in line.mean):
+        raise MethodError(f"{view.metric} has no figures to draw", "plot a metric that these data sets give")
+    return _merged(lines)
+
+
+def _line(
+    dataset: str,
+    variant: str,
+    rest: tuple[str, ...],
+    points: Sequence[tuple[tuple[float, ...], Mapping[str, float | None]]],
+) -> Series:
+    ordered = sorted(points, key=lambda point: point[0])
+    at = tuple(point[0] for point in ordered)
+    mean, low, high = (tuple(_number(f.get(name)) for _, f in ordered) for name in ("mean", "low", "high"))
+    return Series(dataset, variant, rest, at, mean, low, high, max(int(f.get("n") or 0) for _, f in ordered))
+
+
+def _merged(lines: Sequence[Series]) -> list[Series]:
+    """Baselines know nothing of most axes: those of a data set that agree become one."""
+    merged: list[Series] = []
+    for line in lines:
+        twins = [o for o in lines if (o.dataset, o.variant) == (line.dataset, line.variant) == (line.dataset, BASELINE)]
+        if len(twins) > 1 and all((o.at, o.mean) == (line.at, line.mean) for o in twins):
+            line = replace(line, rest=())
+            if any((o.dataset, o.variant) == (line.dataset, BASELINE) for o in merged):
+                continue
+        merged.append(line)
+    return merged
+
+
+def axis_name(view: ScoreView, axis: str) -> str:
+    """`angle (degrees)`, `depth (%)`, `rounds`."""
+    label = view.points[0][0][axis]
+    unit = "%" if label.endswith("%") else "degrees" if label.endswith(("deg", "rad", "turn")) else ""
+    return f"{axis} ({unit})" if unit else axis
+
+
+def metric_name(metric: str) -> str:
+    """`bleu (0 to 100)`: a metric with what it is counted in, where its summary says so."""
+    entry = entries("metric").get(metric)
+    unit = UNITS.search(entry.summary) if entry else None
+    return f"{metric} ({unit[0]})" if unit else metric
+
+
+def _scaled(label: str, number: float) -> float:
+    return number * 100 if label.endswith("%") else number
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

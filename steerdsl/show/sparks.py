@@ -1,0 +1,31 @@
+"""A curve in one line of text, for the terminal.
+
+In: numbers. Out: a block for each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+NOTHING = "·"
+
+
+def sparkline(values: Sequence[float | None], chosen: Collection[int] = ()) -> str:
+    """One block for each value, the lowest and the highest at the ends of the scale.
+
+    `·` stands where there is no finite value; values that are all the same are half height. The
+    places in `chosen` (indices into `values`, not layer numbers) stand in brackets.
+    """
+    known = [x for x in values if x is not None and math.isfinite(x)]
+    low, high = (min(known), max(known)) if known else (0.0, 0.0)
+    blocks = (_block(x, low, high) for x in values)
+    return "".join(f"[{block}]" if i in chosen else block for i, block in enumerate(blocks))
+
+
+def _block(x: float | None, low: float, high: float) -> str:
+    if x is None or not math.isfinite(x):
+        return NOTHING
+    height = 0.5 if low == high else (x - low) / (high - low)
+    return BLOCKS[min(int(height * len(BLOCKS)), len(BLOCKS) - 1)]

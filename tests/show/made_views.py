@@ -1,0 +1,194 @@
+"""Made-up views for the tests of the plots: thirty layers whose norms and variances grow with depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from steerdsl.engine.views import ChoiceView, PlaneView, ScoreView, VectorView
+from steerdsl.methods.types import Activations, Vector
+from steerdsl.registry import find
+
+LAYERS, WIDTH = 30, 24
+
+
+def rows(n: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    """Activations [n, LAYERS, WIDTH], float32: a mean and a spread that grow, and a shift that peaks in the middle."""
+    random = np.random.default_rng(seed)
+    shared = np.random.default_rng(99)
+    middle = shared.normal(size=(1, WIDTH)) + 0.3 * shared.normal(size=(LAYERS, WIDTH))
+    axes = np.cumsum(shared.normal(size=(LAYERS, WIDTH)), axis=0) + 3 * shared.normal(size=(1, WIDTH))
+    axes /= np.linalg.norm(axes, axis=-1, keepdims=True)
+    depth = np.arange(LAYERS)
+    size = 1 + depth
+    apart = shift * np.exp(-(((depth - 16) / 8) ** 2)) * size
+    noise = random.normal(size=(n, LAYERS, WIDTH)) * np.exp(0.08 * depth)[:, None] * shared.uniform(0.3, 1.5, WIDTH)
+    made: np.ndarray = (middle * size[:, None] + apart[:, None] * axes + noise).astype(np.float32)
+    return made
+
+
+def activations(given: np.ndarray) -> Activations:
+    exact = given.astype(np.float64)
+    return Activations(
+        n=len(given),
+        mean=torch.from_numpy(exact.mean(0)),
+        variance=torch.from_numpy(exact.var(0, ddof=1)) if len(given) > 1 else None,
+        median_norm=torch.from_numpy(np.median(np.linalg.norm(exact, axis=-1), axis=0)),
+        rows=torch.from_numpy(given),
+    )
+
+
+def vector_view(n: int = 40, method: str = "diffmean", **options: Any) -> VectorView:
+    """A vector extracted from two made-up classes, with its statistics."""
+    positive, negative = activations(rows(n, 1, shift=3.0)), activations(rows(n, 2))
+    vector = Vector(
+        "topic",
+        find("extract", method).run(positive, negative, **options),
+        torch.arange(LAYERS),
+        "resid_post",
+        positive.mean.float(),
+        negative.mean.float(),
+        {"position": "last_token"},
+    )
+    return VectorView("topic", vector, positive, negative, ("econ", "generic"))
+
+
+def bare_view() -> VectorView:
+    """The same vector, as a file gives it: without the prompts behind it."""
+    vector = replace(vector_view().vector, mean_positive=None, mean_negative=None)
+    return VectorView("old", vector)
+
+
+def plane_view(raw: bool = False) -> PlaneView:
+    directions = vector_view().vector.directions
+    unit = directions.unit[:, 0].double()
+    candidates = unit * directions.raw_norm if raw else unit
+    return PlaneView("turn", find("plane", "pc1").run(unit[16], candidates))
+
+
+def refusal_choice(chosen: Sequence[int] = (15,)) -> ChoiceView:
+    """A choice as the record keeps it: the last layers dropped, a hole where a layer has no direction."""
+    layers = list(range(LAYERS))
+    depth = np.arange(LAYERS)
+    bypass: list[float | None] = [float(x) for x in 4 - 12 * np.exp(-(((depth - 15) / 6) ** 2))]
+    bypass[0] = None
+    induce: list[float | None] = [None, *(float(x) for x in -3 + 7 * np.exp(-(((depth[1:] - 13) / 7) ** 2)))]
+    kl: list[float | None] = [None, *(float(x) for x in 0.02 * np.exp(0.15 * depth[1:]))]
+    kept = [i for i in layers[1:] if (induce[i] or 0) > 0 and (kl[i] or 1) <= 0.3 and i < 24]
+    score = [bypass[i] if i in kept else None for i in layers]
+    return ChoiceView(
+        "best",
+        {
+            "vector": "refusal",
+            "criterion": "refusal_selection",
+            "chosen": list(chosen),
+            "layers": layers,
+            "order": sorted(kept, key=lambda i: score[i] or 0.0),
+            "score": score,
+            "figures": {"bypass": bypass, "induce": induce, "kl": kl},
+            "notes": [],
+        },
+    )
+
+
+def ranked_choice(criterion: str, keep: int = 1) -> ChoiceView:
+    """What a real criterion says of the made-up vector, as the record keeps it."""
+    from steerdsl.methods.types import Candidates
+
+    view = vector_view()
+    assert view.positive is not None and view.negative is not None
+    v = view.vector
+    ranking = find("select", criterion).run(
+        Candidates(view.positive, view.negative, v.directions, v.layers, LAYERS, v.stream)
+    )
+
+    def numbers(values: torch.Tensor) -> list[float | None]:
+        return [None if math.isnan(x) else x for x in values.tolist()]
+
+    choice = {
+        "vector": "topic",
+        "criterion": criterion,
+        "chosen": ranking.order[:keep],
+        "layers": v.layers.tolist(),
+        "order": ranking.order,
+        "score": numbers(ranking.score),
+        "figures": {name: numbers(values) for name, values in ranking.figures.items()},
+        "notes": [],
+    }
+    return ChoiceView("best", choice)
+
+
+def figures(mean: float | None, reach: float = 0.08, n: int = 16) -> dict[str, Any]:
+    if mean is None:
+        return {"mean": None, "low": None, "high": None, "n": 0}
+    return {"mean": mean, "low": max(0.0, mean - reach), "high": min(1.0, mean + reach), "n": n}
+
+
+def table(steered: Callable[[str], float | None], base: float = 0.9) -> dict[str, Any]:
+    """data set -> variant -> figures."""
+    return {
+        name: {"baseline": figures(base - 0.7 * place), "turn": figures(steered(name))}
+        for place, name in enumerate(("harmful", "harmless"))
+    }
+
+
+def angle_view(polar: bool = False, datasets: tuple[str, ...] = (), step: int = 10) -> ScoreView:
+    """A rate around the circle, in no order of angles."""
+
+    def rate(angle: int) -> Callable[[str], float]:
+        return lambda name: 0.5 + (0.45 if name == "harmful" else 0.2) * math.cos(math.radians(angle - 30))
+
+    degrees = [*range(180, 360, step), *range(0, 180, step)]
+    points = [({"angle": f"{x}deg"}, {"angle": float(x)}, table(rate(x))) for x in degrees]
+    return ScoreView("scores", "refusal_rate", points, ("angle",), polar, datasets)
+
+
+def grid_view(over: tuple[str, ...], datasets: tuple[str, ...] = ()) -> ScoreView:
+    """A rate over strength and depth, of which depth is a share."""
+    points = []
+    for strength in (0.5, 1.0, 1.5, 2.0, 3.0):
+        for depth in (25, 50, 75):
+            value = 0.9 * math.exp(-strength * (1 - abs(depth - 45) / 50))
+            labels = {"strength": f"{strength:g}", "depth": f"{depth}%"}
+            steered = table(lambda name, x=value: x if name == "harmful" else 0.1 + 0.3 * x)  # type: ignore[misc]
+            points.append((labels, {"strength": strength, "depth": depth / 100}, steered))
+    return ScoreView("scores", "refusal_rate", points, over, False, datasets)
+
+
+def bar_view() -> ScoreView:
+    """Three variants outside a sweep, one without an interval."""
+    scores = {
+        "econ": {"baseline": figures(0.16), "forgetful": figures(0.04, 0.03), "random": figures(0.14)},
+        "generic": {
+            "baseline": figures(0.01, 0.01),
+            "forgetful": figures(0.02, 0.01),
+            "random": {"mean": 0.03, "low": None, "high": None, "n": 1},
+        },
+    }
+    return ScoreView("scores", "keyword_rate", [({}, {}, scores)])
+
+
+# Every plot, each with a view that it can draw: name of the picture -> entry, view, options.
+PICTURES: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
+    "pca": ("pca", vector_view, {}),
+    "pca-layer": ("pca", vector_view, {"layer": 16}),
+    "dispersion": ("dispersion", vector_view, {}),
+    "norms": ("norms", vector_view, {}),
+    "norms-bare": ("norms", bare_view, {"scale": "log"}),
+    "cosine": ("cosine", vector_view, {}),
+    "plane": ("plane", plane_view, {}),
+    "choice-refusal": ("choice", refusal_choice, {}),
+    "choice-dispersion": ("choice", lambda: ranked_choice("dispersion", 3), {}),
+    "choice-raw": ("choice", lambda: ranked_choice("dispersion_raw"), {}),
+    "choice-fisher": ("choice", lambda: ranked_choice("fisher"), {}),
+    "scores-lines": ("scores", angle_view, {}),
+    "scores-polar": ("scores", lambda: angle_view(polar=True), {}),
+    "scores-map": ("scores", lambda: grid_view(("strength", "depth")), {}),
+    "scores-rest": ("scores", lambda: grid_view(("strength",)), {}),
+    "scores-bars": ("scores", bar_view, {}),
+}

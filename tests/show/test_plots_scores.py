@@ -1,0 +1,212 @@
+"""What the plots of scores draw: bars, lines, circles and maps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from made_views import angle_view, bar_view, figures, grid_view
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from steerdsl.engine.views import ScoreView
+from steerdsl.methods.types import MethodError
+from steerdsl.registry import find
+from steerdsl.show.series import metric_name
+from steerdsl.show.style import BLACK
+
+
+def drawn(view: ScoreView) -> Figure:
+    figure = find("plot", "scores").run(view)
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def lines(axes: Axes) -> dict[str, Line2D]:
+    return {str(line.get_label()): line for line in axes.get_lines()}
+
+
+def rate(degrees: np.ndarray, swing: float = 0.45) -> np.ndarray:
+    return 0.5 + swing * np.cos(np.radians(degrees - 30))
+
+
+# ---- one axis ----------------------------------------------------------------------------------
+
+
+def test_a_line_for_each_data_set_and_variant_in_order_of_the_axis() -> None:
+    (axes,) = drawn(angle_view()).axes
+    found = lines(axes)
+    assert set(found) == {"harmful, baseline", "harmful, turn", "harmless, baseline", "harmless, turn"}
+    degrees = np.arange(0, 360, 10)
+    np.testing.assert_array_equal(found["harmful, turn"].get_xdata(), degrees)
+    np.testing.assert_allclose(found["harmful, turn"].get_ydata(), rate(degrees))
+    np.testing.assert_allclose(found["harmless, turn"].get_ydata(), rate(degrees, 0.2))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("angle (degrees)", "refusal_rate (0 to 1)")
+
+
+def test_the_baseline_is_dashed_and_in_its_data_set_s_colour() -> None:
+    found = lines(drawn(angle_view()).axes[0])
+    assert found["harmful, baseline"].get_linestyle() == "--"
+    assert set(found["harmful, baseline"].get_ydata()) == {0.9}
+    assert found["harmful, turn"].get_linestyle() == "-"
+    assert found["harmful, baseline"].get_color() == found["harmful, turn"].get_color()
+    assert found["harmful, turn"].get_color() != found["harmless, turn"].get_color()
+
+
+def test_bands_reach_from_low_to_high() -> None:
+    (axes,) = drawn(angle_view(datasets=("harmless",))).axes
+    (band,) = axes.collections
+    corners = {(round(x, 6), round(y, 6)) for x, y in band.get_paths()[0].vertices}
+    for degrees in range(0, 360, 10):
+        mean = float(rate(np.array(degrees), 0.2))
+        assert {(degrees, round(mean - 0.08, 6)), (degrees, round(mean + 0.08, 6))} <= corners
+
+
+def test_only_the_data_sets_asked_for() -> None:
+    assert set(lines(drawn(angle_view(datasets=("harmless",))).axes[0])) == {"harmless, baseline", "harmless, turn"}
+
+
+def test_a_share_is_drawn_in_percent_with_a_panel_for_each_data_set_and_a_line_for_the_other_axis() -> None:
+    harmful, harmless = drawn(grid_view(("depth",))).axes
+    assert (harmful.get_title(), harmless.get_title()) == ("harmful", "harmless")
+    found = lines(harmful)
+    assert set(found) == {"baseline", *(f"turn, strength {x}" for x in ("0.5", "1", "1.5", "2", "3"))}
+    np.testing.assert_array_equal(found["turn, strength 2"].get_xdata(), [25, 50, 75])
+    expected = [0.9 * math.exp(-2 * (1 - abs(d - 45) / 50)) for d in (25, 50, 75)]
+    np.testing.assert_allclose(found["turn, strength 2"].get_ydata(), expected)
+    assert harmless.get_xlabel() == "depth (%)"
+
+
+@pytest.mark.parametrize("polar", [False, True])
+def test_several_variants_have_a_panel_for_each_data_set_and_one_legend(polar: bool) -> None:
+    view = angle_view(polar)
+    for _, _, table in view.points:
+        for variants in table.values():
+            variants["random"] = figures(0.1)
+    figure = drawn(view)
+    assert [a.get_title() for a in figure.axes] == ["harmful", "harmless"]
+    for axes in figure.axes:
+        found = lines(axes)
+        assert set(found) == {"baseline", "turn", "random"}
+        assert len({(line.get_color(), line.get_marker()) for line in found.values()}) == 3
+        assert found["baseline"].get_color() == BLACK
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["baseline", "turn", "random"]
+
+
+def test_baselines_that_differ_along_the_axis_left_out_stay_apart() -> None:
+    view = grid_view(("depth",))
+    for labels, _, table in view.points:
+        table["harmful"]["baseline"] = figures(float(labels["strength"]) / 10)
+    found = lines(drawn(view).axes[0])
+    np.testing.assert_allclose(found["baseline, strength 3"].get_ydata(), [0.3] * 3)
+    assert sum(label.startswith("baseline") for label in found) == 5
+
+
+def test_points_without_a_figure_are_gaps_and_none_at_all_is_an_error() -> None:
+    view = angle_view(datasets=("harmful",), step=90)
+    view.points[0][2]["harmful"]["turn"] = figures(None)  # 180 degrees
+    assert np.isnan(lines(drawn(view).axes[0])["harmful, turn"].get_ydata()[2])
+    for _, _, table in view.points:
+        table["harmful"]["turn"] = figures(None)
+    with pytest.raises(MethodError, match="refusal_rate has no figures to draw"):
+        drawn(view)
+
+
+# ---- around a circle ---------------------------------------------------------------------------
+
+
+def test_polar_runs_counter_clockwise_from_b1_at_the_right_and_closes() -> None:
+    (axes,) = drawn(angle_view(polar=True)).axes
+    assert axes.name == "polar"
+    assert (axes.get_theta_offset(), axes.get_theta_direction()) == (0, 1)
+    turn = lines(axes)["harmful, turn"]
+    degrees = np.arange(0, 361, 10)
+    np.testing.assert_allclose(turn.get_xdata(), np.radians(degrees))
+    np.testing.assert_allclose(turn.get_ydata(), rate(degrees))
+    names = {t.get_text(): x for t, x in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)}
+    assert names["0° (b1)"] == 0
+    assert names["90° (b2)"] == pytest.approx(math.pi / 2)
+
+
+def test_polar_draws_a_steady_baseline_as_a_circle() -> None:
+    baseline = lines(drawn(angle_view(polar=True)).axes[0])["harmless, baseline"]
+    np.testing.assert_allclose(baseline.get_xdata(), np.linspace(0, 2 * np.pi, 361))
+    np.testing.assert_allclose(baseline.get_ydata(), 0.2)
+    assert baseline.get_linestyle() == "--"
+
+
+def test_polar_leaves_a_part_of_the_circle_open() -> None:
+    view = angle_view(polar=True)
+    half = [point for point in view.points if point[1]["angle"] <= 180]
+    turn = lines(drawn(replace(view, points=half)).axes[0])["harmful, turn"]
+    np.testing.assert_allclose(turn.get_xdata(), np.radians(np.arange(0, 181, 10)))
+
+
+# ---- two axes ----------------------------------------------------------------------------------
+
+
+def test_two_axes_are_a_map_for_each_data_set_in_one_range_of_colours() -> None:
+    figure = drawn(grid_view(("strength", "depth")))
+    harmful, harmless = (a for a in figure.axes if a.get_images())
+    value = [[0.9 * math.exp(-s * (1 - abs(d - 45) / 50)) for s in (0.5, 1, 1.5, 2, 3)] for d in (25, 50, 75)]
+    np.testing.assert_allclose(harmful.get_images()[0].get_array(), value)
+    np.testing.assert_allclose(harmless.get_images()[0].get_array(), 0.1 + 0.3 * np.array(value))
+    assert harmful.get_images()[0].get_clim() == harmless.get_images()[0].get_clim()
+    assert [t.get_text() for t in harmful.get_xticklabels()] == ["0.5", "1", "1.5", "2", "3"]
+    assert [t.get_text() for t in harmful.get_yticklabels()] == ["25", "50", "75"]
+    assert harmful.get_title() == "harmful, turn\n(baseline 0.9)"
+    assert (figure.get_supxlabel(), figure.get_supylabel()) == ("strength", "depth (%)")
+
+
+def test_a_point_that_a_sweep_has_not_reached_is_a_gap_in_the_map() -> None:
+    view = grid_view(("strength", "depth"), ("harmful",))
+    axes = drawn(replace(view, points=view.points[:-1])).axes[0]
+    cells = np.ma.filled(axes.get_images()[0].get_array(), np.nan)
+    assert np.argwhere(np.isnan(cells)).tolist() == [[2, 4]]
+    assert len(axes.texts) == 14
+
+
+def test_three_axes_are_too_many() -> None:
+    with pytest.raises(MethodError) as error:
+        drawn(replace(grid_view(("strength", "depth")), over=("strength", "depth", "angle")))
+    assert error.value.problem == "a plot has two axes at most, and this one would have 3: strength, depth, angle"
+    assert error.value.way_out == "write `over strength` or `over strength, depth`"
+
+
+# ---- no axis -----------------------------------------------------------------------------------
+
+
+def test_outside_a_sweep_there_are_bars_with_intervals() -> None:
+    (axes,) = drawn(bar_view()).axes
+    bars = {c.get_label(): [p.get_height() for p in c.patches] for c in axes.containers if hasattr(c, "patches")}
+    assert bars == {"baseline": [0.16, 0.01], "forgetful": [0.04, 0.02], "random": [0.14, 0.03]}
+    segments = [s for c in axes.collections for s in c.get_segments() if len(s)]
+    reach = [sorted(float(y) for _, y in s) for s in segments]
+    for low, high in ((0.08, 0.24), (0.01, 0.07), (0.06, 0.22)):
+        assert any(np.allclose(r, (low, high)) for r in reach)
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["econ\n(n = 16)", "generic\n(n = 16)"]
+    assert axes.get_ylabel() == "keyword_rate (per 100 words)"
+
+
+def test_a_mean_may_lie_a_rounding_error_outside_its_interval() -> None:
+    exact = {"mean": 100.0, "low": 100.0 + 1e-13, "high": 100.0 + 1e-13, "n": 4}
+    (axes,) = drawn(ScoreView("scores", "bleu", [({}, {}, {"econ": {"baseline": exact, "main": exact}})])).axes
+    assert [p.get_height() for p in axes.patches] == [100.0, 100.0]
+
+
+def test_bars_of_a_data_set_stand_beside_each_other() -> None:
+    (axes,) = drawn(bar_view()).axes
+    spans = sorted((p.get_x(), p.get_x() + p.get_width()) for c in axes.containers if hasattr(c, "patches") for p in c)
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [("bleu", "bleu (0 to 100)"), ("kl", "kl (nats a token)"), ("perplexity", "perplexity"), ("new", "new")],
+)
+def test_a_metric_is_named_with_its_unit(metric: str, name: str) -> None:
+    assert metric_name(metric) == name

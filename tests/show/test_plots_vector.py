@@ -1,0 +1,204 @@
+"""What the plots of a vector draw, against numpy arithmetic from the classes' rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from made_views import LAYERS, activations, bare_view, rows, vector_view
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from steerdsl.engine.views import VectorView
+from steerdsl.methods.types import MethodError
+from steerdsl.registry import find
+
+POSITIVE, NEGATIVE = (x.astype(np.float64) for x in (rows(40, 1, shift=3.0), rows(40, 2)))
+
+
+def drawn(plot: str, view: VectorView, **options: object) -> Figure:
+    figure = find("plot", plot).run(view, **options)
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def line(axes: Axes, label: str) -> np.ndarray:
+    (found,) = [x for x in axes.get_lines() if x.get_label() == label]
+    return np.asarray(found.get_ydata(), dtype=np.float64)
+
+
+def small_view(positive: np.ndarray, negative: np.ndarray) -> VectorView:
+    return replace(vector_view(), positive=activations(positive), negative=activations(negative))
+
+
+# ---- pca ---------------------------------------------------------------------------------------
+
+
+def test_pca_draws_the_classes_on_the_axes_of_their_covariance() -> None:
+    axes = drawn("pca", vector_view(), layer=16).axes[0]
+    pooled = np.concatenate([POSITIVE, NEGATIVE])[:, 16]
+    values, vectors = np.linalg.eigh(np.cov(pooled.T))
+    expected = (pooled - pooled.mean(0)) @ vectors[:, ::-1][:, :2]
+    offsets = np.concatenate([np.asarray(c.get_offsets()) for c in axes.collections])
+    signs = np.sign((offsets * expected).sum(0))
+    np.testing.assert_allclose(offsets, signs * expected, rtol=1e-6, atol=1e-6)
+    shares = values[::-1] / values.sum()
+    assert axes.get_xlabel() == f"PC1 ({shares[0]:.0%} of variance)"
+    assert axes.get_ylabel() == f"PC2 ({shares[1]:.0%})"
+
+
+def test_pca_puts_the_positive_class_to_the_right_and_marks_the_means() -> None:
+    view = vector_view()
+    turned = replace(view, positive=view.negative, negative=view.positive)
+    for given in (view, turned):
+        axes = drawn("pca", given, layer=16).axes[0]
+        points = [np.asarray(c.get_offsets()) for c in axes.collections]
+        assert points[0][:, 0].mean() > 0 > points[1][:, 0].mean()
+        marks = [np.ravel(x.get_xydata()) for x in axes.get_lines()]
+        np.testing.assert_allclose(marks, [p.mean(0) for p in points], atol=1e-9)
+
+
+def test_pca_shows_six_evenly_spaced_layers_among_those_that_differ() -> None:
+    assert [a.get_title() for a in drawn("pca", vector_view()).axes] == [f"layer {i}" for i in (0, 6, 12, 17, 23, 29)]
+    positive, negative = POSITIVE.copy(), NEGATIVE.copy()
+    positive[:, :24] = negative[:, :24] = 1.0
+    found = drawn("pca", small_view(positive.astype(np.float32), negative.astype(np.float32))).axes
+    assert [a.get_title() for a in found] == [f"layer {i}" for i in (24, 25, 26, 27, 28, 29)]
+
+
+def test_pca_of_one_feature_has_a_flat_second_axis() -> None:
+    axes = drawn("pca", small_view(rows(5, 3)[..., :1], rows(4, 4)[..., :1]), layer=3).axes[0]
+    assert all((np.asarray(c.get_offsets())[:, 1] == 0).all() for c in axes.collections)
+    assert axes.get_xlabel() == "PC1 (100% of variance)"
+
+
+@pytest.mark.parametrize(
+    ("view", "layer", "problem"),
+    [
+        (bare_view(), None, "`old` has no prompts behind it, and `pca` draws what they gave"),
+        (vector_view(), 30, "`topic` has no layer 30"),
+        (small_view(rows(1, 1), rows(1, 2)), None, "pca needs three prompts, and `topic` has 2"),
+        (small_view(rows(2, 1) * 0, rows(2, 2) * 0), 4, "all activations of `topic` at layer 4 are the same"),
+        (small_view(rows(2, 1) * 0, rows(2, 2) * 0), None, "all activations of `topic` at every layer are the same"),
+    ],
+)
+def test_pca_says_what_is_missing(view: VectorView, layer: int | None, problem: str) -> None:
+    with pytest.raises(MethodError) as error:
+        drawn("pca", view, layer=layer)
+    assert error.value.problem == problem
+    assert error.value.way_out
+
+
+# ---- dispersion --------------------------------------------------------------------------------
+
+
+def test_dispersion_draws_the_three_curves() -> None:
+    cosine, mean, largest = drawn("dispersion", vector_view()).axes
+    means = POSITIVE.mean(0), NEGATIVE.mean(0)
+    norms = [np.linalg.norm(m, axis=-1) for m in means]
+    np.testing.assert_allclose(cosine.get_lines()[0].get_ydata(), (means[0] * means[1]).sum(-1) / (norms[0] * norms[1]))
+    for axes, over_features in ((mean, np.mean), (largest, np.max)):
+        assert axes.get_yscale() == "log"
+        for label, given in (("econ", POSITIVE), ("generic", NEGATIVE)):
+            np.testing.assert_allclose(line(axes, label), over_features(given.var(0, ddof=1), axis=-1))
+        assert len({x.get_linestyle() for x in axes.get_lines()}) == 2
+    assert largest.get_xlabel() == "layer"
+
+
+def test_dispersion_leaves_a_zero_variance_out_of_the_logarithm() -> None:
+    positive, negative = rows(5, 1), rows(5, 2)
+    positive[:, 0] = 1.0
+    axes = drawn("dispersion", small_view(positive, negative)).axes[1]
+    assert np.isnan(line(axes, "econ")[0])
+    assert np.isfinite(line(axes, "econ")[1:]).all()
+
+
+@pytest.mark.parametrize(
+    ("view", "problem"),
+    [
+        (bare_view(), "`old` has no prompts behind it, and `dispersion` draws what they gave"),
+        (
+            small_view(rows(3, 1), rows(1, 2)),
+            "dispersion needs two prompts in each class, and the negative class has one",
+        ),
+    ],
+)
+def test_dispersion_says_what_is_missing(view: VectorView, problem: str) -> None:
+    with pytest.raises(MethodError) as error:
+        drawn("dispersion", view)
+    assert error.value.problem == problem
+
+
+# ---- norms -------------------------------------------------------------------------------------
+
+
+def test_norms_draws_the_means_and_the_raw_direction() -> None:
+    (axes,) = drawn("norms", vector_view()).axes
+    for label, values in (
+        ("mean of econ", POSITIVE.mean(0)),
+        ("mean of generic", NEGATIVE.mean(0)),
+        ("raw direction", POSITIVE.mean(0) - NEGATIVE.mean(0)),
+    ):
+        np.testing.assert_allclose(line(axes, label), np.linalg.norm(values, axis=-1), rtol=1e-5)
+    assert axes.get_ylim()[0] == 0
+    assert drawn("norms", vector_view(), scale="log").axes[0].get_yscale() == "log"
+
+
+def test_norms_of_a_loaded_vector_has_the_direction_alone() -> None:
+    (axes,) = drawn("norms", bare_view()).axes
+    assert [x.get_label() for x in axes.get_lines()] == ["raw direction"]
+
+
+def test_norms_of_a_span_draws_the_means_where_they_were_read() -> None:
+    view = vector_view()
+    layers = torch.tensor([4, 9])
+    vector = replace(
+        view.vector,
+        mean_positive=view.vector.mean_positive[layers],
+        mean_negative=view.vector.mean_negative[layers],
+        meta={"own_layers": layers},
+    )
+    (axes,) = drawn("norms", replace(view, vector=vector)).axes
+    found = {x.get_label(): list(x.get_xdata()) for x in axes.get_lines()}
+    assert found["mean of econ"] == [4, 9]
+    assert found["raw direction"] == list(range(LAYERS))
+
+
+def test_norms_draws_every_direction_of_a_layer() -> None:
+    (axes,) = drawn("norms", vector_view(method="top_k", k=2)).axes
+    raw = vector_view(method="top_k", k=2).vector.directions.raw_norm.numpy()
+    np.testing.assert_allclose([x.get_ydata() for x in axes.get_lines()[2:]], raw.T)
+
+
+# ---- cosine ------------------------------------------------------------------------------------
+
+
+def test_cosine_draws_the_cosine_of_every_pair_of_layers() -> None:
+    axes = drawn("cosine", vector_view()).axes[0]
+    raw = POSITIVE.mean(0) - NEGATIVE.mean(0)
+    unit = raw / np.linalg.norm(raw, axis=-1, keepdims=True)
+    image = axes.get_images()[0]
+    np.testing.assert_allclose(image.get_array(), unit @ unit.T, atol=1e-6)
+    assert image.get_clim() == (-1, 1)
+
+
+def test_cosine_greys_zero_directions_and_names_the_layers() -> None:
+    view = vector_view(method="top_k", k=2)
+    directions = replace(view.vector.directions, unit=view.vector.directions.unit.clone())
+    directions.unit[3, 1] = 0
+    vector = replace(view.vector, directions=directions, layers=torch.arange(LAYERS) + 100)
+    axes = drawn("cosine", replace(view, vector=vector)).axes[0]
+    image = np.ma.filled(np.ma.masked_invalid(axes.get_images()[0].get_array()), np.nan)
+    assert image.shape == (2 * LAYERS, 2 * LAYERS)
+    assert (np.isnan(image).all(0) == (np.arange(2 * LAYERS) == 7)).all()
+    named = {t.get_text(): x for t, x in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)}
+    assert named["104"] == 8.5  # between the two directions of the fifth layer
+
+
+def test_cosine_needs_two_directions() -> None:
+    view = vector_view()
+    one = replace(view.vector.directions, unit=view.vector.directions.unit[:1])
+    with pytest.raises(MethodError, match="`topic` has one direction, and `cosine` compares several"):
+        drawn("cosine", replace(view, vector=replace(view.vector, directions=one)))

@@ -1,0 +1,12 @@
+"""Stand-ins for the constants that `eject.header` writes with a recipe's own values."""
+
+from __future__ import annotations
+
+import torch
+
+MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+REVISION: str | None = None
+DTYPE = torch.float32
+BATCH_SIZE = 16
+N_LAYERS = 30
+SYSTEM = ""

@@ -1,0 +1,163 @@
+"""From a plan to the text of a program of its own.
+
+In: a plan. Out: one Python file, or a RecipeError that names what it cannot hold.
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from steerdsl.eject import literals, sites
+from steerdsl.eject.program import Program, heading
+from steerdsl.eject.steps import steps
+from steerdsl.engine.steps import refuse
+from steerdsl.lang import recipe as r
+from steerdsl.lang.lower.defaults import walk
+from steerdsl.models.device import choose_device
+from steerdsl.models.prompts import Renderer
+from steerdsl.plan import words
+from steerdsl.plan.plan import Plan
+
+PACKAGES = ("nnsight", "safetensors", "torch", "transformers")
+
+DOCSTRING = '''\
+"""An experiment that steers a language model, with nnsight and torch alone.
+
+`steerdsl eject` wrote this file from the recipe below, and nothing in it needs steerdsl.
+It reads from the top: the data, the model, how activations are read, how directions are
+made of them, what the operations do, and at the end the recipe, step by step. Run it by
+
+    python recipe.py --model PATH --out DIR
+
+PATH is a model's folder or its id on the hub (MODEL below unless you name another), DIR a
+new folder. It gets generations.jsonl, a line for each answer, and vectors/.
+"""'''
+
+MAIN = '''\
+def main() -> None:
+    """Run the recipe from its data to the answers."""
+    parser = argparse.ArgumentParser(description="Run the recipe above, step by step.")
+    parser.add_argument("--model", default=MODEL, help="a folder, or an id on the hub")
+    parser.add_argument("--device", default=DEVICE, help="cpu, cuda or mps")
+    parser.add_argument("--out", type=Path, required=True, help="a new folder")
+    given = parser.parse_args()
+    out = given.out
+    if out.exists():
+        raise SystemExit(f"{out} exists already; name another folder")
+    model, tokenizer = load(given.model, given.device)
+    out.mkdir(parents=True)'''
+STEERED = """
+    # When every answer of a batch ends early, the loop over forward passes is left waiting
+    # for one that never comes. nnsight warns of that, and it is the usual end here.
+    warnings.filterwarnings("ignore", message=".*was never reached.*")
+    steers: dict[str, Edits] = {"baseline": {}}"""
+END = """
+    print(f"answers and vectors are in {out}")
+
+
+if __name__ == "__main__":
+    main()"""
+
+
+def program(plan: Plan) -> str:
+    """The text of a Python file that does what `plan` does.
+
+    Raises RecipeError: P720 as `run` does, P721 for what no program can be written for, M610 for
+    prompts that the model's template cannot render.
+    """
+    refuse(plan)
+    p = Program(plan, _features(plan))
+    body = list(steps(p, plan.steps))
+    p.require_writable()
+    p.use("load")
+    p.imports |= {("argparse", ""), ("pathlib", "Path"), ("torch", "")}
+    start = MAIN
+    if "steered" in p.features:
+        p.imports.add(("warnings", ""))
+        p.use("Edits")
+        start += STEERED
+        imports = (("typing", "Any"), ("torch", "Tensor"))
+        p.make("Where the streams are", "blocks", sites.blocks(plan.model.arch), imports[0])
+        p.make("Steering", "apply", sites.apply(plan.model.arch, p.streams), *imports)
+        p.use("change")
+    head = "\n\n\n".join([_settings(plan), _data(p)])
+    tail = "\n\n\n".join([heading("The recipe"), "\n".join([start, *body, END])])
+    return p.text(f"{DOCSTRING}\n\n{_about(p)}", head, tail)
+
+
+def _features(plan: Plan) -> set[str]:
+    """What is known before the steps are written."""
+    spec = plan.recipe.model
+    if plan.model.tokenizer is not None:
+        Renderer(plan.model.tokenizer, spec.system, spec.template)  # refuses what `run` would refuse
+    found = {"newline"} if spec.template == "newline" else set()
+    if spec.template == "chat" and plan.model.template is not None:
+        found.add("chat")
+    if spec.system is not None:
+        found.add("system")
+    for step in walk(plan.recipe.steps):
+        match step:
+            case r.Steer():
+                found.add("steered")
+            case r.Generate(temperature=temperature, n=n) if temperature or n > 1:
+                found.add("sampled")
+            case r.Evaluate(options=options) if options.get("temperature") or options.get("n", 1) > 1:
+                found.add("sampled")
+    return found
+
+
+def _about(p: Program) -> str:
+    """The recipe, what it was planned for, and what the program leaves out, as comments."""
+    plan, model = p.plan, p.plan.model
+    lines = [*literals.comment("The recipe:"), "#"]
+    lines += literals.quoted(plan.source.text.strip())
+    if plan.recipe.params:
+        shown = ", ".join(f"{name} = {value}" for name, value in plan.recipe.params.items())
+        lines += ["#", *literals.comment(f"with {shown}.")]
+    size = f"{model.arch.family}, {model.arch.n_layers} layers of width {model.arch.d_model}"
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
+    weights = model.located.weights_sha256
+    sha = f", weights with sha256 {weights[:16]}…" if weights else ""
+    lines += ["#", *literals.comment(f"Written for {model.located.id} ({size}{sha}).")]
+    lines += literals.comment(f"With {versions} it gives steerdsl's own answers and vectors.")
+    if p.left:
+        lines += ["#", *literals.comment(f"Left out here, and done by `steerdsl run`: {'; '.join(p.left)}.")]
+    return "\n".join(lines)
+
+
+def _settings(plan: Plan) -> str:
+    """The constants that the definitions read."""
+    located, spec = plan.model.located, plan.recipe.model
+    folder = located.source == "folder"
+    lines = [
+        heading("Settings"),
+        "",
+        f"MODEL = {literals.text(str(located.path) if folder else located.id)}",
+        f"REVISION = {literals.literal(located.revision if located.source == 'hub' else None)}",
+        f"DEVICE = {literals.text(str(choose_device(plan.options.device)))}",
+        "# The model's number format. Statistics are made in float64 and edits in float32.",
+        f"DTYPE = torch.{plan.dtype}",
+        "# In bfloat16 a prompt's answer can depend on what shares its batch.",
+        f"BATCH_SIZE = {plan.batch_size}",
+        f"N_LAYERS = {plan.model.arch.n_layers}",
+    ]
+    if spec.system is not None:
+        lines.append(f"SYSTEM = {literals.text(spec.system)}")
+    return "\n".join(lines)
+
+
+def _data(p: Program) -> str:
+    """The rows that the steps see, by their numbers in the data set."""
+    parts = []
+    for name, (ref, rows) in p.data.items():
+        reason = f" ({ref.reason})" if ref.reason else ""
+        lines = literals.comment(f"{words.count(len(rows), 'prompt')} of {words.data(ref)}{reason}, by row number.")
+        lines.append(f"{name} = {{")
+        for sample in rows:
+            if "answers" in p.features:
+                both = [literals.text(sample.prompt), literals.text(sample.response or "")]
+                lines += [f"    {sample.row.index}: (", *(f"        {text}," for text in both), "    ),"]
+            else:
+                lines.append(f"    {sample.row.index}: {literals.text(sample.prompt)},")
+        parts.append("\n".join([*lines, "}"]))
+    return "\n\n".join([heading("The data"), *parts])

@@ -1,0 +1,432 @@
+"""Ejected programs: they give the run's own answers and vectors, and read well on their own."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from tiny import tiny_folder
+
+from steerdsl.cli import main as cli
+from steerdsl.eject import literals, source
+from steerdsl.lang.diagnostics import RecipeError
+from steerdsl.models import catalog
+from steerdsl.registry import entries
+
+ONELINER = "extract diffmean from econ vs generic at last_token; ablate layers 6,16,22; rotate plane(pc1) by 210deg"
+SHALLOW = ONELINER.replace("6,16,22", "0,1,2")  # the tiny models have three layers
+SMALL = "dataset e = econ with take: 20\ndataset g = generic with take: 20\n"
+CLAUSES = (
+    SMALL
+    + """
+topic = extract diffmean from e vs g at mean_content
+steer s {
+    add topic by 150% at layer 1 during generation
+    ablate topic[0,1] everywhere
+    rotate plane(topic, pc1) to 120deg adaptive at layers 1..2 keep norm
+}
+scores = evaluate s on e.held_out, g.held_out with bleu, max_tokens: 12
+check scores.bleu.e >= 0
+plot cosine(topic)
+export topic to "topic.safetensors"
+"""
+)
+STREAMS = (
+    SMALL
+    + """
+topic = extract diffmean from e vs g at token -3 on resid_mid
+m = extract diffmean from e vs g at mean_prompt on mlp_out
+a = extract diffmean from e vs g at suffix on attn_out
+h = extract diffmean from e vs g at mean_content on head(1, 2)
+print = select layers of topic by max_norm keep top 2
+steer s {
+    ablate topic by 50% on resid_mid at layers print
+    ablate a toward mean(g) with alpha: 0.5 on attn_out at layers 0..1 keep norm
+    add m by -1.5 on mlp_out, mlp_norm_out at layer 1
+    clamp h to 3 on head(1, 2)
+    cap topic[1] to 0.5 at layer 2 when proj(topic) > 0.1 when cos(m) > -0.9
+    add topic by 2 on resid_pre at layer 1 first 5
+}
+evaluate s on e.held_out, g.held_out with bleu, max_tokens: 8
+"""
+)
+SWEPT = (
+    'model "llama" with system: "You are \\"terse\\", and it\'s fine."\n'
+    + SMALL
+    + """
+param how_warm = 0.8
+topic = extract diffmean from e vs g at all
+noise = extract random with like: topic, seed: 3
+both = topic - 0.5 * noise
+rest = orthogonalize noise against topic
+late = topic[1,2]
+turn = plane(topic[1], noise[2])
+odd = plane(topic, random, seed: 7)
+free = generate from e.held_out with max_tokens: 4
+sweep source over 0..2 and angle over -30deg,40deg {
+    steer lambda_ {
+        ablate topic[source] by 75% everywhere
+        add both by 1 at layer source
+        rotate turn by angle at layer 1 when proj(topic) > -1 when step < 4
+        rotate odd to angle at layer 2 after 1
+        ablate late during prompt
+        ablate rest at layer 2
+    }
+    out = generate from e.held_out with steer: lambda_, max_tokens: 6, temperature: how_warm, n: 3, seed: 4
+}
+"""
+)
+PAIRS = """
+model "gpt2" with template: "newline"
+dataset p = "pairs.jsonl" with field: "q", positive: "yes", negative: "no", held_out: 40%
+c = extract diffmean from p at token -2
+m = extract diffmean from p at mean_response
+steer s { add c[1] by 3 at layer 0; add m by 1 at layer 1 }
+out = generate from p.held_out.positive with steer: s, max_tokens: 8
+"""
+ROWS = [
+    {"q": "Is the sky blue?", "yes": " Yes, it is.", "no": " No, never."},
+    {"q": "Is two plus two four?", "yes": " Certainly so.", "no": " Not at all."},
+    {"q": "Do birds fly?", "yes": ' Yes, most "do".', "no": " No, they don't."},
+    {"q": "Is water wet?", "yes": " Yes.", "no": " No."},
+    {"q": "Can fish swim in the sea?", "yes": " Of course they can.", "no": " By no means, \tno."},
+]
+
+# Name of the case: tiny model, its dtype, batch size, recipe.
+CASES = {
+    "oneliner_llama": ("llama", "float32", "16", SHALLOW),
+    "oneliner_gpt2": ("gpt2", "bfloat16", "16", SHALLOW),
+    "clauses_llama": ("llama", "bfloat16", "5", CLAUSES),
+    "clauses_gpt2": ("gpt2", "float32", "5", CLAUSES),
+    "streams_opt": ("opt", "float32", "5", STREAMS),
+    "swept_llama": ("llama", "float32", "5", SWEPT),
+    "pairs_gpt2": ("gpt2", "float32", "5", PAIRS),
+}
+FAMILIES = ("gemma2", "gpt_neox_sequential", "qwen3", "llama")  # of the streams' recipe, with the slow tests
+
+
+@dataclass
+class World:
+    """A folder with tiny models, and the programs ejected there so far."""
+
+    folder: Path
+
+    def steerdsl(self, *arguments: str) -> int:
+        """Run the command line in this process, in the folder; gives its exit code."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            patch.setattr(sys, "argv", ["steerdsl", *arguments])
+            with pytest.raises(SystemExit) as left:
+                cli.main()
+        return int(left.value.code or 0)
+
+    def eject(self, name: str, model: str, dtype: str, batch_size: str, recipe: str) -> Path:
+        program = self.folder / f"{name}.py"
+        options = ("--model", model, "--dtype", dtype, "--batch-size", batch_size)
+        assert self.steerdsl("eject", "-e", recipe, *options, "--out", program.name) == 0
+        return program
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start Python in the folder, away from this package's sources."""
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        return subprocess.Popen(
+            [sys.executable, *command], cwd=self.folder, env=environment, stderr=subprocess.PIPE, text=True
+        )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("eject")
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEERDSL_CACHE", str(folder / "cache"))
+        for case in ("llama", "gpt2", "opt"):
+            tiny_folder(folder / case, case)
+        yield World(folder)
+
+
+@pytest.fixture(scope="module")
+def programs(world: World) -> Mapping[str, Path]:
+    """Every case as a program."""
+    return {name: world.eject(name, *case) for name, case in CASES.items()}
+
+
+# Runs several programs in one process, since importing torch takes longer than they do.
+DRIVER = """
+import importlib, sys
+for name in sys.argv[1:]:
+    sys.argv = [name, "--out", name + ".ejected"]
+    importlib.import_module(name).main()
+"""
+
+
+@pytest.fixture(scope="module")
+def started(world: World, programs: Mapping[str, Path]) -> Iterator[Mapping[str, subprocess.Popen[str]]]:
+    """Every program, running, while this process runs the recipes; the first as people run it."""
+    first, *others = programs
+    alone = world.start(programs[first].name, "--out", f"{first}.ejected")
+    together = world.start("-c", DRIVER, *others)
+    yield {first: alone, **dict.fromkeys(others, together)}
+    alone.kill()
+    together.kill()
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "generations.jsonl").read_text("utf-8").splitlines()]
+
+
+def vectors(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, torch.Tensor]]]:
+    """Header and tensors of every vector of a run."""
+    found = {}
+    for path in sorted((folder / "vectors").glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            header = json.loads(file.metadata()["steerdsl"])
+            found[path.name] = header, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    return found
+
+
+def require_equal(
+    world: World, process: subprocess.Popen[str], name: str, model: str, dtype: str, batch_size: str, recipe: str
+) -> None:
+    """The program's answers and vectors are the run's, bit for bit."""
+    run = world.folder / f"{name}.run"
+    arguments = ("--model", model, "--dtype", dtype, "--batch-size", batch_size, "--quiet", "--out", str(run))
+    assert world.steerdsl("run", "-e", recipe, *arguments) == 0
+    process.wait(timeout=300)
+    assert process.returncode == 0, process.stderr.read() if process.stderr else ""
+    ejected = world.folder / f"{name}.ejected"
+    assert lines(ejected) == lines(run)
+    ours, theirs = vectors(ejected), vectors(run)
+    assert ours.keys() == theirs.keys()
+    for vector, (header, tensors) in ours.items():
+        said, expected = theirs[vector]
+        assert {k: v for k, v in header.items() if k != "meta"} == {k: v for k, v in said.items() if k != "meta"}
+        assert header["meta"].items() <= said["meta"].items()
+        assert tensors.keys() == expected.keys()
+        for key, tensor in tensors.items():
+            torch.testing.assert_close(tensor, expected[key], rtol=0, atol=0)
+
+
+# ---- the run's own answers and vectors ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_program_gives_the_runs_own_answers_and_vectors(
+    world: World, started: Mapping[str, subprocess.Popen[str]], name: str
+) -> None:
+    require_equal(world, started[name], name, *CASES[name])
+
+
+@pytest.mark.parametrize("name", ["oneliner_llama", "oneliner_gpt2", "clauses_llama", "clauses_gpt2", "streams_opt"])
+def test_the_steers_of_these_tests_change_the_answers(world: World, started: Mapping[str, Any], name: str) -> None:
+    started[name].wait(timeout=300)
+    answers = lines(world.folder / f"{name}.ejected")
+    found = {(line["variant"], line["dataset"], line["row"]): line["token_ids"] for line in answers}
+    assert any(ids != found["baseline", *key] for (variant, *key), ids in found.items() if variant != "baseline")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_stream_of_other_families(world: World, family: str) -> None:
+    tiny_folder(world.folder / f"{family}_streams", family)
+    case = (f"{family}_streams", "float32", "5", STREAMS)
+    program = world.eject(f"streams_{family}", *case)
+    require_equal(world, world.start(program.name, "--out", f"{program.stem}.ejected"), program.stem, *case)
+
+
+@pytest.mark.slow
+def test_the_one_liner_on_the_default_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        located = catalog.locate(None)
+    except RecipeError as error:
+        if error.diagnostics[0].code == "M602":
+            pytest.skip("the default model is not here and cannot be fetched")
+        raise
+    monkeypatch.setenv("STEERDSL_CACHE", str(tmp_path / "cache"))  # no result of another run
+    case = (str(located.path), "auto", "16", ONELINER)
+    world = World(tmp_path)
+    program = world.eject("default", *case)
+    require_equal(world, world.start(program.name, "--out", f"{program.stem}.ejected"), program.stem, *case)
+
+
+# ---- a file for people --------------------------------------------------------------------------
+
+
+def ruff(*arguments: str, folder: Path) -> str:
+    pytest.importorskip("ruff")
+    command = [sys.executable, "-m", "ruff", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("width", ["88", "120"])
+def test_programs_are_formatted(world: World, programs: Mapping[str, Path], width: str) -> None:
+    names = [program.name for program in programs.values()]
+    assert ruff("format", "--isolated", "--line-length", width, "--diff", *names, folder=world.folder) == ""
+
+
+def test_programs_are_free_of_lint(world: World, programs: Mapping[str, Path]) -> None:
+    names = [program.name for program in programs.values()]
+    rules = "E4,E7,E9,F,I,B,UP,SIM,D1"
+    report = ruff("check", "--isolated", "--select", rules, "--output-format", "concise", *names, folder=world.folder)
+    assert report == "All checks passed!\n"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_program_stands_alone(programs: Mapping[str, Path], name: str) -> None:
+    tree = ast.parse(programs[name].read_text("utf-8"))
+    imported = {
+        module.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for module in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
+    }
+    assert imported - set(sys.stdlib_module_names) <= {"nnsight", "torch", "transformers", "safetensors", "numpy"}
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert not called & {"exec", "eval", "compile", "__import__"}
+
+
+def test_the_recipe_stands_at_the_top(programs: Mapping[str, Path]) -> None:
+    text = programs["swept_llama"].read_text("utf-8")
+    quoted = [line.removeprefix("#").removeprefix("     ") for line in text.splitlines() if line.startswith("#")]
+    assert SWEPT.strip() in "\n".join(quoted)
+    assert "# with how_warm = 0.8.\n" in text
+
+
+def test_what_is_left_out_is_said(programs: Mapping[str, Path]) -> None:
+    text = " ".join(line.removeprefix("# ") for line in programs["clauses_llama"].read_text("utf-8").splitlines())
+    assert (
+        "Left out here, and done by `steerdsl run`: the scores of `scores` (bleu); "
+        "the claim `check scores.bleu.e >= 0`; the plot cosine of `topic`; "
+        "the export of `topic` to topic.safetensors (vectors/topic.safetensors has it)." in text
+    )
+
+
+def test_module_paths_are_written_out(programs: Mapping[str, Path]) -> None:
+    assert "enumerate(blocks(model))" in programs["clauses_gpt2"].read_text("utf-8")
+    assert "    return model.transformer.h\n" in programs["clauses_gpt2"].read_text("utf-8")
+    assert "block.self_attn.output = (h, *rest)" in programs["clauses_llama"].read_text("utf-8")
+
+
+def test_a_program_has_nothing_that_its_recipe_does_not_use(programs: Mapping[str, Path]) -> None:
+    def defined(name: str) -> set[str]:
+        body = ast.parse(programs[name].read_text("utf-8")).body
+        return {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+    assert {"dispersion", "plane_pc1", "ablate", "rotate"} <= defined("oneliner_llama")
+    assert not {"keep_norm", "add", "condition", "span", "content_of"} & defined("oneliner_llama")
+    assert {"keep_norm", "add", "span", "content_of"} <= defined("clauses_llama")
+
+
+@pytest.mark.parametrize("name", sorted(entries("op")))
+def test_kernels_are_the_registrys_own(name: str) -> None:
+    run = entries("op")[name].run
+    written = source.kernel(run, name).source
+    found = ast.parse(written).body[0]
+    assert isinstance(found, ast.FunctionDef) and found.name == name
+    original = Path(run.__code__.co_filename).read_text("utf-8")
+    assert written.partition("\n")[2] in original
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_text_is_kept(value: str) -> None:
+    written = literals.text(value)
+    assert ast.literal_eval(written) == value
+    assert written.isprintable()
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, unique=True).map(sorted))
+def test_layers_are_kept(values: list[int]) -> None:
+    written = literals.numbers(values)
+    found = ast.literal_eval(written.removeprefix("range"))
+    if written.startswith("range"):
+        found = range(found) if isinstance(found, int) else range(*found)
+    assert list(found) == values
+
+
+# ---- refusals -----------------------------------------------------------------------------------
+
+REFUSED = """\
+topic = extract pca_diff from econ vs generic
+good = extract diffmean from econ vs generic at mean_response
+best = select layers of good by fisher
+steer s {
+    ablate good[best] when cos(good[1]) > 0.3 at layer 1
+    patch from "What is inflation?" at layer 1
+    rotate plane(topic[1], last2pc) by 30deg
+}
+sweep n over 0,1 { steer t { ablate good at layers 0..n } }
+"""
+REFUSAL = """\
+error[P721]: `eject` cannot write `extract pca_diff`, `at mean_response` where the data has no answers, \
+`select … by fisher`, `when cos(good[1]) > 0.3 at layer 1`, `patch`, `plane(…, last2pc)`, \
+`sweep` with points that differ in more than numbers
+ --> refused.steer:1:9
+  |
+1 | topic = extract pca_diff from econ vs generic
+  |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ `extract pca_diff`
+  |
+ ::: refused.steer:2:8
+"""
+
+
+def test_what_cannot_be_written_is_refused_in_one_message(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    (world.folder / "refused.steer").write_text(REFUSED)
+    assert world.steerdsl("eject", "refused.steer", "--model", "llama", "--out", "refused.py") == 1
+    printed = capsys.readouterr().err
+    message = printed[printed.index("error[P721]") :]
+    assert message.startswith(REFUSAL)
+    assert message.endswith("help: take it out, or run the recipe with `steerdsl run`\n")
+    assert message.count(" ::: ") == 6
+    assert not (world.folder / "refused.py").exists()
+
+
+def test_an_operation_that_never_acts_is_refused(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = "extract diffmean from econ vs generic; ablate layers 0 during generation when step < 1"
+    assert world.steerdsl("eject", "-e", recipe, "--model", "llama") == 3
+    assert "never acts: its clauses leave no token" in capsys.readouterr().err
+
+
+def test_an_existing_file_is_kept(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    (world.folder / "mine.py").write_text("mine\n")
+    recipe = ("-e", "extract diffmean from econ vs generic", "--model", "llama")
+    assert world.steerdsl("eject", *recipe, "--out", "mine.py") == 2
+    assert capsys.readouterr().err == (
+        "error[R801]: mine.py exists already\nhelp: name another file with --out, or add --force\n"
+    )
+    assert (world.folder / "mine.py").read_text() == "mine\n"
+    assert world.steerdsl("eject", *recipe, "--out", "mine.py", "--force") == 0
+    assert "diffmean" in (world.folder / "mine.py").read_text()
+    assert world.steerdsl("eject", *recipe, "--out", "nowhere/mine.py") == 3
+    assert "error[R802]: nowhere/mine.py cannot be made: no such file or directory" in capsys.readouterr().err
+
+
+def test_without_a_file_the_program_is_printed(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert world.steerdsl("eject", "-e", "extract diffmean from econ vs generic", "--model", "llama") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith('"""') and printed.endswith("    main()\n")
+    assert "def generate(" not in printed
+
+
+def test_a_model_that_is_not_here_is_no_obstacle(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("STEERDSL_CACHE", str(tmp_path / "none"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert world.steerdsl("eject", "-e", ONELINER, "--offline") == 0
+    printed = capsys.readouterr().out
+    assert 'MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"\n' in printed
+    assert "apply_chat_template" in printed and "N_LAYERS = 30\n" in printed

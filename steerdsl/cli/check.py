@@ -1,0 +1,60 @@
+"""`steerdsl check`: every mistake of one or more recipes, without a model.
+
+In: recipes. Out: their diagnostics on the standard output; exit code 1 when there is an error.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from steerdsl.cli.options import Allow
+from steerdsl.cli.printing import print_diagnostics, print_json
+from steerdsl.cli.reading import Files, read_sources, reader
+from steerdsl.lang.check import check_source
+from steerdsl.lang.diagnostics import Diagnostic
+
+
+def check(
+    files: Files = None,
+    text: Annotated[
+        str | None, typer.Option("-e", metavar="TEXT", help="A recipe as text.", show_default=False)
+    ] = None,
+    allow: Allow = [],  # noqa: B006  (typer's way to say a repeatable option)
+    json: Annotated[bool, typer.Option("--json", help="Print an array of objects instead of text.")] = False,
+) -> None:
+    """Report every mistake of one or more recipes.
+
+    No model is read. Exit code 1 means that there is an error; warnings alone leave it at 0.
+
+    \b
+    Example:
+      steerdsl check recipes/econ.steer
+      steerdsl check -e 'extract diffmean from econ vs generic; ablate layers 6'
+    """
+    found: list[Diagnostic] = []
+    sources = read_sources(files, text)
+    folders = [str(folder.resolve()) for folder in allow]
+    for source in sources:
+        _, report = check_source(source, read=reader(source, allow), folders=folders)
+        found += report.found
+    if json:
+        print_json(found, sys.stdout)
+    else:
+        print_diagnostics(found, sys.stdout)
+        print(("\n" if found else "") + _verdict(len(sources), found))
+    if any(d.severity == "error" for d in found):
+        raise typer.Exit(1)
+
+
+def _verdict(recipes: int, found: list[Diagnostic]) -> str:
+    errors = sum(d.severity == "error" for d in found)
+    warnings = len(found) - errors
+    counts = [_count(number, word) for number, word in ((errors, "error"), (warnings, "warning")) if number]
+    return f"{_count(recipes, 'recipe')} checked: {', '.join(counts) or 'no mistakes'}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

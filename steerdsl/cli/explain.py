@@ -1,0 +1,120 @@
+"""`steerdsl explain`: the page of a diagnostic code, or what a word of the language means.
+
+In: a code or a name. Out: its page; without one, the list of all.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from steerdsl.cli.printing import in_colour
+from steerdsl.lang.diagnostics import nearest
+from steerdsl.lang.examples import EXAMPLES
+from steerdsl.lang.grammar import heads, keywords
+from steerdsl.plan.words import measure
+from steerdsl.registry import Arg, Entry, Kind, entries
+
+PAGES = Path(__file__).parents[1] / "lang" / "codes"
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# What an entry of each kind is, as a heading.
+TITLES: dict[Kind, str] = {
+    "extract": "methods of extraction",
+    "select": "criteria for layers",
+    "plane": "second axes of a plane",
+    "op": "operations",
+    "condition": "conditions",
+    "position": "positions in the prompt",
+    "stream": "streams",
+    "metric": "metrics",
+    "plot": "plots",
+}
+
+
+def explain(
+    word: Annotated[
+        str | None, typer.Argument(metavar="WORD", help="A code, a method, a metric, a statement.", show_default=False)
+    ] = None,
+) -> None:
+    """Explain a diagnostic code or a word of the language; without one, list them.
+
+    \b
+    Example:
+      steerdsl explain S304
+      steerdsl explain diffmean
+    """
+    page = contents() if word is None else page_of(word)
+    if page is None:
+        close = nearest(str(word), known())
+        help = f"did you mean `{close}`?" if close else "`steerdsl explain` lists what there is"
+        raise typer.BadParameter(f"nothing is called `{word}`; {help}")
+    if in_colour(sys.stdout):
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(page))
+    else:
+        print(page, end="")
+
+
+def known() -> list[str]:
+    """Every word that has a page."""
+    names = [name for kind in KINDS for name in entries(kind)]
+    return [*codes(), *names, *(keywords()[head] for head in heads())]
+
+
+def codes() -> dict[str, str]:
+    """Each code and its page."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(PAGES.glob("*.md"))}
+
+
+def page_of(word: str) -> str | None:
+    """Return the page of a code, of every entry of that name, or of a statement; None when there is none."""
+    code = codes().get(word.upper())
+    if code is not None:
+        return f"# {word.upper()}: {code.removeprefix('# ')}"
+    pages = [entry_page(entries(kind)[word]) for kind in KINDS if word in entries(kind)]
+    if not pages and word.upper() in EXAMPLES:
+        pages = [f"# {word}\n\nA statement. For example:\n\n    {EXAMPLES[word.upper()]}\n"]
+    return "\n".join(pages) or None
+
+
+def entry_page(entry: Entry) -> str:
+    """Return a registry entry as a Markdown page."""
+    return f"# {entry.name}, one of the {TITLES[entry.kind]}\n\n{entry_text(entry)}"
+
+
+def entry_text(entry: Entry) -> str:
+    """Return what an entry says of itself, without a heading: `explain` and docs/reference print it."""
+    parts = [f"{entry.summary[:1].upper()}{entry.summary[1:]}"]
+    if entry.formula:
+        parts.append(f"Formula: `{entry.formula}`")
+    if entry.args:
+        parts.append("Options:\n\n" + "\n".join(_arg_line(arg) for arg in entry.args))
+    if entry.paper:
+        parts.append(f"Source: {entry.paper}")
+    if entry.example:
+        parts.append("Example:\n\n" + "\n".join(f"    {line}" for line in entry.example.splitlines()))
+    return "\n\n".join(parts) + "\n"
+
+
+def _arg_line(arg: Arg) -> str:
+    known = "no default" if arg.default is None else f"default {measure(arg.default, arg.type)}"
+    default = "needed" if arg.required else known
+    choices = f", one of {', '.join(arg.choices)}" if arg.choices else ""
+    return f"- `{arg.name}` ({arg.type}{choices}; {default}): {arg.doc}"
+
+
+def contents() -> str:
+    """Return the list of everything that has a page."""
+    parts = ["# The language\n"]
+    for kind in KINDS:
+        lines = [f"- `{entry.name}`: {entry.summary}" for entry in entries(kind).values()]
+        parts.append(f"## {TITLES[kind]}\n\n" + "\n".join(lines) + "\n")
+    lines = [f"- `{code}`: {page.splitlines()[0].removeprefix('# ')}" for code, page in codes().items()]
+    parts.append("## diagnostics\n\n" + "\n".join(lines) + "\n")
+    return "\n".join(parts)

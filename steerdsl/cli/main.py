@@ -1,0 +1,109 @@
+"""The command line: finds the command asked for and turns what goes wrong into an exit code.
+
+In: the arguments. Out: exit code 0 ok, 1 invalid recipe, 2 usage, 3 run failed, 4 a `check` failed,
+130 interrupted. Only the module of the command asked for is imported, so that quick commands are quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import typer
+
+from steerdsl.lang.diagnostics import RecipeError
+
+RUN_FAILED = 3
+INTERRUPTED = 130
+
+# A command NAME is the function NAME of steerdsl/cli/NAME.py; its docstring is its help.
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "check": "Report every mistake of a recipe.",
+        "plan": "Print every step of a recipe, every default resolved.",
+        "run": "Run a recipe and leave a record.",
+        "eject": "Write a recipe as a Python file of its own.",
+        "fmt": "Put recipes into their one layout.",
+        "explain": "Explain a diagnostic code or a word of the language.",
+        "models": "List the models on this machine, or fetch one.",
+    }
+)
+
+
+def main() -> None:
+    """Run the command line and leave the process with its exit code."""
+    try:
+        application(sys.argv[1:])(prog_name="steerdsl")
+    except RecipeError as error:
+        from steerdsl.cli.printing import print_diagnostics
+
+        print_diagnostics(error.diagnostics, sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if os.environ.get("STEERDSL_TRACEBACK") == "1":
+            raise
+        print(f"error: this is a bug in steerdsl: {type(error).__name__}: {error}", file=sys.stderr)
+        print("help: report it with what STEERDSL_TRACEBACK=1 prints", file=sys.stderr)
+        sys.exit(RUN_FAILED)
+
+
+def application(arguments: Sequence[str]) -> typer.Typer:
+    """Return the typer application; of its commands only the one in `arguments` is loaded."""
+    app = typer.Typer(
+        name="steerdsl",
+        help=HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(options)
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        app.command(name, short_help=summary)(_load(name) if name == wanted else _unloaded)
+    return app
+
+
+HELP = """Write, run and share interventions on language models.
+
+\b
+Example:
+  steerdsl check recipes/econ.steer
+  steerdsl explain S304
+"""
+
+
+def _load(name: str) -> Callable[..., Any]:
+    command: Callable[..., Any] = getattr(import_module(f"steerdsl.cli.{name}"), name)
+    return command
+
+
+def _unloaded() -> None:
+    """Stand for a command that was not asked for: only its line in the help is shown."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("steerdsl"))
+        raise typer.Exit
+
+
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the command."""
+
+
+if __name__ == "__main__":
+    main()

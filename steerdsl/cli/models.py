@@ -1,0 +1,84 @@
+"""`steerdsl models`: the models in the caches of this machine, and fetching one.
+
+In: nothing, or `fetch` and an id. Out: a table, or JSON; progress goes to standard error.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from steerdsl.cli import options as o
+
+
+def models(
+    what: Annotated[str | None, typer.Argument(metavar="fetch", help="bring a model here", show_default=False)] = None,
+    model: Annotated[
+        str | None, typer.Argument(metavar="ID", help="a hub id (default: the default model)", show_default=False)
+    ] = None,
+    offline: o.Offline = False,
+    as_json: o.Json = False,
+) -> None:
+    """List the models that run here without a network, or fetch one.
+
+    \b
+    Example:
+      steerdsl models
+      steerdsl models fetch HuggingFaceTB/SmolLM2-135M-Instruct
+    """
+    from steerdsl.cli.progress import Progress
+    from steerdsl.models.catalog import cached, locate
+
+    if what not in (None, "fetch"):
+        raise typer.BadParameter(f"`{what}` is nothing that it does: write `models`, or `models fetch ID`")
+    if what == "fetch":
+        with Progress(shown=True) as progress:
+            found = [locate(model, offline=offline, progress=progress)]
+    else:
+        found = cached()
+    _print([_row(located) for located in found], as_json)
+
+
+def _row(located: Any) -> dict[str, Any]:
+    """What is told about one model; a damaged one is listed without what its files would say."""
+    from steerdsl.models.config import model_type
+    from steerdsl.models.weights import Contents, contents
+
+    try:
+        held = contents(located.path)
+    except ValueError:
+        held = Contents(0, 0, ("damaged",))
+    return {
+        "id": located.id,
+        "source": located.source,
+        "revision": located.revision,
+        "family": model_type(located.path),
+        "parameters": held.parameters,
+        "bytes": held.bytes,
+        "dtype": ", ".join(held.dtypes),
+        "path": str(located.path),
+        "weights_sha256": located.weights_sha256,
+    }
+
+
+def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    if not rows:
+        print("no model is cached yet; `steerdsl models fetch` gets the default one")
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from steerdsl.models.cache import size_text
+
+    table = Table("model", "family", "parameters", "size", "dtype", "source", box=SIMPLE_HEAD)
+    for row in rows:
+        millions = f"{row['parameters'] / 1e6:,.1f} M"
+        table.add_row(row["id"], row["family"], millions, size_text(row["bytes"]), row["dtype"], row["source"])
+    Console().print(table)

@@ -1,0 +1,55 @@
+"""Diagnostics on a terminal.
+
+In: diagnostics and a stream. Out: their text on that stream, in colour where it is a terminal, or JSON.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from steerdsl.lang.diagnostics import Diagnostic, render, to_json
+
+RED, YELLOW, BLUE, CYAN, BOLD, PLAIN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[1;34m", "\x1b[1;36m", "\x1b[1m", "\x1b[0m"
+
+_CARETS = re.compile(r"^( *\|)( *)(\^+.*)$")
+_GUTTER = re.compile(r"^ *(?:\d+ \||\||-->|:::)")
+
+
+def print_diagnostics(diagnostics: Iterable[Diagnostic], stream: TextIO) -> None:
+    """Write the diagnostics, a blank line between two."""
+    paint = in_colour(stream)
+    texts = (_painted(d) if paint else render(d) for d in diagnostics)
+    stream.write("\n".join(texts))
+
+
+def print_json(diagnostics: Sequence[Diagnostic], stream: TextIO) -> None:
+    """Write an array with an object for each diagnostic."""
+    import json
+
+    json.dump([to_json(d) for d in diagnostics], stream, indent=2, ensure_ascii=False)
+    stream.write("\n")
+
+
+def in_colour(stream: TextIO) -> bool:
+    """Whether that stream shows colours and the user has not declined them (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _painted(diagnostic: Diagnostic) -> str:
+    """The text of `render`, coloured line by line."""
+    tone = RED if diagnostic.severity == "error" else YELLOW
+    head, *lines = render(diagnostic).splitlines()
+    kind, colon, title = head.partition(":")
+    painted = [f"{tone}{kind}{PLAIN}{BOLD}{colon}{title}{PLAIN}"]
+    for line in lines:
+        if carets := _CARETS.match(line):
+            line = f"{BLUE}{carets[1]}{PLAIN}{carets[2]}{tone}{carets[3]}{PLAIN}"
+        elif line.startswith(("note:", "help:")):
+            line = f"{CYAN}{line[:5]}{PLAIN}{line[5:]}"
+        elif gutter := _GUTTER.match(line):
+            line = f"{BLUE}{gutter[0]}{PLAIN}{line[gutter.end() :]}"
+        painted.append(line)
+    return "\n".join(painted) + "\n"

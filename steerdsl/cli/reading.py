@@ -1,0 +1,65 @@
+"""Recipes as the command line names them.
+
+In: paths, `-` for the standard input, or text after `-e`. Out: `Source`s, and the reader with which
+a recipe's `use` finds its files.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from errno import EACCES
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from steerdsl.lang.source import Source
+
+STDIN, TEXT = "<stdin>", "-e"  # how diagnostics name what is no file
+
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="FILE", help="Recipes; - is the standard input.", show_default=False),
+]
+
+
+def read_sources(files: list[str] | None, text: str | None = None) -> list[Source]:
+    """Return the recipes named; typer.BadParameter (exit code 2) for what is not there or no text."""
+    if not files and text is None:
+        raise typer.BadParameter("name a file, or `-` for the standard input")
+    sources = [read_source(name) for name in files or ()]
+    return sources if text is None else [*sources, Source(TEXT, text)]
+
+
+def read_source(name: str) -> Source:
+    """Return one recipe by its path, or the standard input for `-`."""
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return Source(STDIN if name == "-" else name, data.decode("utf-8"))
+    except OSError as error:
+        raise typer.BadParameter(f"{name} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{name} is no UTF-8 text (byte {error.start})") from None
+
+
+def folder_of(source: Source) -> Path:
+    """The folder that a recipe's paths start from: its own, or the current one when it is no file."""
+    return Path(source.name).parent if source.name not in (TEXT, STDIN) else Path()
+
+
+def reader(source: Source, allowed: Sequence[Path] = ()) -> Callable[[str], Source]:
+    """Return what reads a `use`d file by its path from the recipe's folder.
+
+    It raises OSError where there is none, and where a link leads out of that folder and the allowed ones.
+    """
+    folder = folder_of(source)
+
+    def read(path: str) -> Source:
+        file = folder / path
+        real = file.resolve(strict=True)
+        if not any(real.is_relative_to(root.resolve()) for root in (folder, *allowed)):
+            raise PermissionError(EACCES, "a link leads out of the recipe's folder")
+        return Source(str(file), real.read_bytes().decode("utf-8"))
+
+    return read

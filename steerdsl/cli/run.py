@@ -1,0 +1,142 @@
+"""`steerdsl run`: run a recipe and leave a record."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from steerdsl.cli import options as o
+from steerdsl.cli.printing import print_diagnostics
+from steerdsl.cli.recipe import load_recipe
+from steerdsl.lang.diagnostics import RecipeError
+
+if TYPE_CHECKING:
+    from steerdsl.cli.prepare import Prepared
+    from steerdsl.engine.context import Run
+    from steerdsl.store.record import RunDirectory, State
+
+CHECK_FAILED = 4
+INTERRUPTED = 130
+
+
+def run(
+    file: o.File = None,
+    text: o.Text = None,
+    sets: o.Sets = [],  # noqa: B006  (typer's way to say a repeatable option)
+    model: o.Model = None,
+    device: o.Device = "auto",
+    dtype: o.Dtype = None,
+    batch_size: o.BatchSize = None,
+    seed: o.Seed = None,
+    out: Annotated[
+        Path | None, typer.Option(help="the run directory", show_default="runs/NAME-TIME", metavar="DIR")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace an existing run directory")] = False,
+    on: o.On = "local",
+    offline: o.Offline = False,
+    allow: o.Allow = [],  # noqa: B006
+    as_json: o.Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print no progress and no tables")] = False,
+) -> None:
+    """Run a recipe: extract, steer, generate, evaluate, check, and leave a record.
+
+    Exit code 3 means that the run failed, 4 that a `check` of the recipe failed.
+
+    \b
+    Example:
+      steerdsl run recipes/econ.steer --set strength=2 --out runs/strong
+      steerdsl run -e 'extract diffmean from econ vs generic; ablate layers 6,16,22'
+    """
+    from steerdsl.cli.prepare import prepare
+    from steerdsl.cli.progress import Progress
+    from steerdsl.engine.steps import refuse
+    from steerdsl.plan.plan import RunOptions
+    from steerdsl.store.record import RunDirectory
+
+    checked = load_recipe(file, text, sets, allow)
+    chosen = RunOptions(model, device, dtype, batch_size, seed, on, offline, tuple(allow))
+    with Progress(shown=not quiet) as progress:
+        prepared = prepare(checked, chosen, fetch=True, progress=progress)
+        refuse(prepared.plan)
+        path = out or Path("runs") / f"{_stem(file)}-{time.strftime('%Y%m%d-%H%M%S')}"
+        directory = RunDirectory.create(path, force)
+        outcome = _execute(prepared, directory, progress)
+    _report(outcome, directory, as_json, quiet)
+    raise typer.Exit(outcome.exit_code)
+
+
+def _stem(file: str | None) -> str:
+    return Path(file).stem if file not in (None, "-") and file else "recipe"
+
+
+class _Outcome:
+    """How a run ended: its results, its exit code, and the diagnostics that ended it early."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.exit_code = 0
+        self.state: State = "complete"
+        self.stopped_at = ""
+        self.error: RecipeError | None = None
+
+
+def _execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> _Outcome:
+    """Run the plan and finish the run directory, however the run ends."""
+    from steerdsl.cli.finish import finish
+    from steerdsl.engine.context import Run
+    from steerdsl.engine.steps import run_plan
+
+    current = Run(prepared.plan, prepared.store, directory.fresh, progress, directory.keep)
+    outcome = _Outcome(current)
+    timings: list[dict[str, Any]] = []
+
+    def watch(step: Any, seconds: float | None) -> None:
+        if seconds is None:
+            outcome.stopped_at = f"step {step.number}, {step.verb} {step.name}".rstrip()
+            progress.title(f"[{step.number}/{len(prepared.plan.steps)}] {step.verb} {step.name}")
+        else:
+            timings.append({"step": step.number, "verb": step.verb, "name": step.name, "seconds": round(seconds, 3)})
+
+    try:
+        run_plan(current, watch)
+        outcome.stopped_at = ""
+        if not all(check["holds"] for check in current.results.checks):
+            outcome.exit_code, outcome.state = CHECK_FAILED, "check failed"
+    except KeyboardInterrupt:
+        outcome.exit_code, outcome.state = INTERRUPTED, "interrupted"
+    except RecipeError as error:
+        outcome.exit_code, outcome.state, outcome.error = error.exit_code, "failed", error
+    finish(current, directory, outcome.state, outcome.stopped_at, timings, outcome.error)
+    return outcome
+
+
+def _report(outcome: _Outcome, directory: RunDirectory, as_json: bool, quiet: bool) -> None:
+    """Print what a run found, or how far it got."""
+    results = outcome.run.results
+    for warning in dict.fromkeys(results.warnings):
+        sys.stderr.write(f"warning: {warning}\n")
+    if outcome.error is not None:
+        print_diagnostics(outcome.error.diagnostics, sys.stderr)
+    if as_json:
+        summary = {
+            "state": outcome.state,
+            "run": str(directory.path),
+            "scores": results.scores,
+            "checks": results.checks,
+            "choices": {name: choice["chosen"] for name, choice in results.choices.items()},
+        }
+        sys.stdout.write(json.dumps(summary, ensure_ascii=False) + "\n")
+    elif not quiet:
+        from rich.console import Console
+
+        from steerdsl.show.tables import results as tables
+
+        Console().print(tables(results.scores, results.rows, results.checks))
+    if not quiet and not as_json:
+        end = f"stopped at {outcome.stopped_at}; " if outcome.stopped_at else ""
+        sys.stderr.write(f"{end}record in {directory.path}\n")

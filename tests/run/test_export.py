@@ -1,0 +1,131 @@
+"""A checkpoint exported from a steer does to plain transformers what the steer does to activations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import tiny_folder
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from steerdsl.models.catalog import locate
+
+FITTED = "topic = extract diffmean from econ vs generic at mean_content"
+
+
+def run_export(steerdsl: Any, model: str, steer: str) -> tuple[int, str]:
+    text = f'{FITTED}; steer s {{ {steer} }}; export s to "edited"'
+    code, _, err = steerdsl("run", "-e", text, "--model", model, "--dtype", "float32", "--device", "cpu", "--out", "r")
+    return code, err
+
+
+def direction(layer: int) -> tuple[torch.Tensor, float]:
+    from safetensors.torch import load_file
+
+    tensors = load_file("r/vectors/topic.safetensors")
+    return tensors["directions"][layer].double(), float(tensors["raw_norms"][layer])
+
+
+def logits(model: Any, tokenizer: Any, hooks: Any = None) -> torch.Tensor:
+    given = tokenizer(["What is inflation?", "Hello there, how are you?"], return_tensors="pt", padding=True)
+    handles = hooks(model) if hooks else []
+    with torch.no_grad():
+        found = model(**given).logits[:, -1]
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def ablate_everywhere(unit: torch.Tensor) -> Any:
+    """Hooks on the embeddings, attention outputs and MLP outputs of a Llama."""
+
+    def remove(x: torch.Tensor) -> torch.Tensor:
+        return x - (x.double() @ unit)[..., None].to(x) * unit.to(x)
+
+    def hooks(model: Any) -> list[Any]:
+        found = [model.model.embed_tokens.register_forward_hook(lambda m, a, o: remove(o))]
+        for block in model.model.layers:
+            found.append(block.self_attn.register_forward_hook(lambda m, a, o: (remove(o[0]), *o[1:])))
+            found.append(block.mlp.register_forward_hook(lambda m, a, o: remove(o)))
+        return found
+
+    return hooks
+
+
+def check_ablation(steerdsl: Any, model: str, layer: int, tolerance: float) -> None:
+    code, err = run_export(steerdsl, model, f"ablate topic[{layer}] everywhere")
+    assert code == 0, err
+    assert "export s: ablate " in err
+    source = locate(model).path
+    tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+    before, after = (AutoModelForCausalLM.from_pretrained(p, dtype="float32").eval() for p in (source, "r/edited"))
+    unit, _ = direction(layer)
+    plain = logits(before, tokenizer)
+    expected = logits(before, tokenizer, ablate_everywhere(unit))
+    assert (expected - plain).abs().max() > 100 * tolerance
+    assert (logits(after, tokenizer) - expected).abs().max() < tolerance
+
+
+@pytest.mark.parametrize("case", ["llama", "llama_untied"])
+def test_ablation_everywhere(steerdsl: Any, tmp_path: Path, case: str) -> None:
+    check_ablation(steerdsl, str(tiny_folder(tmp_path / case, case)), 1, 1e-4)
+
+
+@pytest.mark.slow
+def test_ablation_everywhere_on_the_default_model_after_untying(steerdsl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The default model comes from the user's own cache, where earlier tests have put it.
+    monkeypatch.delenv("STEERDSL_CACHE")
+    check_ablation(steerdsl, "HuggingFaceTB/SmolLM2-135M-Instruct", 10, 1e-3)
+
+
+def test_addition_at_a_layer(steerdsl: Any, tmp_path: Path) -> None:
+    model = str(tiny_folder(tmp_path / "llama"))
+    code, err = run_export(steerdsl, model, "add topic by 2 at layers 1")
+    assert code == 0, err
+    unit, norm = direction(1)
+    step = (2 * norm * unit).float()
+
+    def hooks(model: Any) -> list[Any]:
+        return [model.model.layers[1].register_forward_hook(lambda m, a, o: o + step)]
+
+    tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+    before, after = (AutoModelForCausalLM.from_pretrained(p, dtype="float32").eval() for p in (model, "r/edited"))
+    assert (logits(after, tokenizer) - logits(before, tokenizer, hooks)).abs().max() < 1e-4
+
+
+def test_an_addition_stands_whatever_is_ablated_after_it(steerdsl: Any, tmp_path: Path) -> None:
+    """An ablation everywhere removes what the blocks write, and an addition on the stream is no write."""
+    model = str(tiny_folder(tmp_path / "llama"))
+    code, err = run_export(steerdsl, model, "add topic by 2 at layers 1; ablate topic[1] everywhere")
+    assert code == 0, err
+    unit, norm = direction(1)
+
+    def hooks(model: Any) -> list[Any]:
+        step = (2 * norm * unit).float()
+        added = model.model.layers[1].register_forward_hook(lambda m, a, o: o + step)
+        return [added, *ablate_everywhere(unit)(model)]
+
+    tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+    before, after = (AutoModelForCausalLM.from_pretrained(p, dtype="float32").eval() for p in (model, "r/edited"))
+    assert (logits(after, tokenizer) - logits(before, tokenizer, hooks)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("case", "steer", "reason"),
+    [
+        ("llama", "ablate topic at layers 1", "also removes what earlier layers wrote"),
+        ("llama", "ablate topic[1] everywhere during generation", "weights act at every token"),
+        ("llama", "ablate topic[1] everywhere when proj(topic) > 0", "depends on the token"),
+        ("llama", "add topic by 40% at layers 1", "a share of the token's norm depends on the token"),
+        ("llama", "rotate plane(topic[1], random) by 90deg", "`rotate` is no linear change"),
+        ("gemma2", "ablate topic[1] everywhere", "a norm between each write and the stream"),
+    ],
+)
+def test_what_no_weights_can_carry_is_refused(
+    steerdsl: Any, tmp_path: Path, case: str, steer: str, reason: str
+) -> None:
+    code, err = run_export(steerdsl, str(tiny_folder(tmp_path / case, case)), steer)
+    assert code == 3 and "error[R810]" in err and reason in err and "help: " in err
+    assert not Path("r/edited").exists()

@@ -1,0 +1,132 @@
+"""docs/run-directory.md names every key that a run writes, and no other."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from blocks import ROOT
+from safetensors import safe_open
+from tiny import tiny_folder
+
+from steerdsl.cli.main import main
+
+Key: TypeAlias = tuple[str, ...]
+
+RECIPE = """
+param strength = 40%
+dataset some = econ with take: 8
+dataset other = generic with take: 8
+
+topic = extract diffmean from some vs other at mean_content
+eraser = extract leace from some vs other at mean_content
+best = select layers of topic by fisher
+turn = plane(topic[1], pc1)
+
+steer both {
+    ablate eraser at layers 1
+    add topic by strength at layers best
+}
+scores = evaluate both on some with bleu, max_tokens: 4
+sweep angle over 0deg,90deg {
+    rotate turn by angle at layer 1
+    swept = evaluate main on some with bleu, max_tokens: 4
+}
+
+check scores.bleu <= 100
+plot scores.bleu
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run on a tiny model."""
+    folder = tmp_path_factory.mktemp("run")
+    model = tiny_folder(folder / "model")
+    words = ["run", "-e", RECIPE, "--model", str(model), "--out", "made", "--dtype", "float32", "--device", "cpu", "-q"]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.chdir(folder)
+        patch.setenv("STEERDSL_CACHE", str(folder / "cache"))
+        patch.setattr(sys, "argv", ["steerdsl", *words])
+        main()
+    assert not end.value.code
+    return folder / "made"
+
+
+def documented(heading: str) -> set[Key]:
+    """The first column of every table below a heading, as paths."""
+    page = (ROOT / "docs" / "run-directory.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return {tuple(cell.replace("[]", ".[]").split(".")) for cell in re.findall(r"^\| `([^`]+)` \|", section, re.M)}
+
+
+def fits(pattern: Key, path: Key) -> bool:
+    """Whether a path is what a pattern says; words in capitals stand for any name."""
+    pairs = zip(pattern, path, strict=False)
+    return len(pattern) == len(path) and all(p.isupper() or p == part for p, part in pairs)
+
+
+def compare(value: Any, patterns: set[Key]) -> tuple[set[Key], set[Key]]:
+    """Keys that are written and not documented, and the other way round."""
+    unknown: set[Key] = set()
+    seen: set[Key] = set()
+
+    def walk(value: Any, path: Key) -> None:
+        found = {pattern for pattern in patterns if fits(pattern, path)}
+        seen.update(found)
+        deeper = any(fits(pattern[: len(path)], path) for pattern in patterns - found if len(pattern) > len(path))
+        if isinstance(value, dict) and (deeper or not path):
+            for key, item in value.items():
+                walk(item, (*path, key))
+        elif isinstance(value, list) and deeper:
+            for item in value:
+                walk(item, (*path, "[]"))
+        elif not found:
+            unknown.add(path)
+
+    walk(value, ())
+    return unknown, patterns - seen
+
+
+def test_record(run: Path) -> None:
+    record = json.loads((run / "record.json").read_text(encoding="utf-8"))
+    assert compare(record, documented("record.json")) == (set(), set())
+
+
+def test_generations(run: Path) -> None:
+    lines = [json.loads(line) for line in (run / "generations.jsonl").read_text(encoding="utf-8").splitlines()]
+    keys = {key for (key,) in documented("generations.jsonl")}
+    assert {key for line in lines for key in line} == keys
+    assert {frozenset(keys - line.keys()) for line in lines} == {frozenset(), frozenset({"point"})}
+
+
+def test_scores(run: Path) -> None:
+    scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
+    patterns = documented("scores.json")
+    swept = {pattern for pattern in patterns if "points" in pattern}
+    assert compare({"scores": scores["scores"]}, patterns - swept) == (set(), set())
+    assert compare({"swept": scores["swept"]}, swept) == (set(), set())
+    inner = {"swept": scores["swept"]["points"][0]["scores"]}
+    assert compare(inner, patterns - swept) == (set(), set())
+
+
+def test_vectors(run: Path) -> None:
+    names = {key for (key,) in documented("vectors/NAME.safetensors")}
+    tensors: set[str] = set()
+    keys: set[str] = set()
+    for path in (run / "vectors").iterdir():
+        with safe_open(path, "pt") as file:
+            tensors |= set(file.keys())
+            keys |= json.loads(file.metadata()["steerdsl"]).keys()
+    assert tensors | keys == names
+    assert {path.stem for path in (run / "vectors").iterdir()} == {"topic", "eraser"}
+
+
+def test_other_files_are_those_of_the_page(run: Path) -> None:
+    page = (ROOT / "docs" / "run-directory.md").read_text(encoding="utf-8")
+    tree = page.partition("```text\n")[2].partition("```")[0]
+    assert all(path.name in tree for path in run.iterdir())

@@ -145,6 +145,12 @@ class World:
             [sys.executable, *command], cwd=self.folder, env=environment, stderr=subprocess.PIPE, text=True
         )
 
+    def finish(self, program: Path) -> subprocess.Popen[str]:
+        """Run a program to its end, so that it and the run do not wait for each other's threads."""
+        process = self.start(program.name, "--out", f"{program.stem}.ejected")
+        process.wait(timeout=500)
+        return process
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
@@ -243,7 +249,7 @@ def test_every_stream_of_other_families(world: World, family: str) -> None:
     tiny_folder(world.folder / f"{family}_streams", family)
     case = (f"{family}_streams", "float32", "5", STREAMS)
     program = world.eject(f"streams_{family}", *case)
-    require_equal(world, world.start(program.name, "--out", f"{program.stem}.ejected"), program.stem, *case)
+    require_equal(world, world.finish(program), program.stem, *case)
 
 
 @pytest.mark.slow
@@ -258,7 +264,7 @@ def test_the_one_liner_on_the_default_model(tmp_path: Path, monkeypatch: pytest.
     case = (str(located.path), "auto", "16", ONELINER)
     world = World(tmp_path)
     program = world.eject("default", *case)
-    require_equal(world, world.start(program.name, "--out", f"{program.stem}.ejected"), program.stem, *case)
+    require_equal(world, world.finish(program), program.stem, *case)
 
 
 # ---- a file for people --------------------------------------------------------------------------

@@ -35,7 +35,9 @@ def run_plan(run: Run, watch: Watch) -> None:
 
 def refuse(plan: Plan) -> None:
     """Raise one RecipeError (P720) that names every step this version cannot execute."""
-    refused = [s for s in plan.steps if s.refusal]
+    # The points of a sweep have the same steps, so the first speaks for all.
+    every = [inner for s in plan.steps for inner in (s, *(s.points[0] if s.points else ()))]
+    refused = [s for s in every if s.refusal]
     if refused:
         labels = tuple(Label(plan.source, s.step.span, s.refusal or "") for s in refused)
         names = " and ".join(dict.fromkeys(f"`{s.verb}`" for s in refused))

@@ -221,6 +221,7 @@ def _sweep(p: Planning, s: r.Sweep) -> Described:
     for inner in points[0]:
         facts.append((f"each.{inner.number}", f"{inner.verb} {inner.name}: {inner.title}"))
         facts += [("", f"{label}: {text}" if label else text) for label, text in inner.facts]
+        facts += [("refused", inner.refusal)] if inner.refusal else []
     keys = [inner.key for point in points for inner in point]
     key = None if None in keys else step_key("sweep", 1, {}, points=keys)
     title = f"{' and '.join(s.axes)}, {words.count(len(s.points), 'point')}"

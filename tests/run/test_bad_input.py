@@ -62,6 +62,16 @@ def test_a_step_that_this_version_refuses(on_tiny: Any) -> None:
     )
 
 
+def test_a_step_inside_a_sweep_is_refused_too(on_tiny: Any) -> None:
+    inner = "steer s { ablate topic by share at layers 1 }; evaluate s on econ with bleu, controls: all"
+    text = f"{FITTED}; sweep share over 50%,100% {{ {inner} }}"
+    code, out, _ = on_tiny("plan", "-e", text)
+    assert code == 0 and "controls are not run by `evaluate` yet" in out
+    code, _, err = on_tiny("run", "-e", text, "--out", "r")
+    assert code == 1 and "error[P720]: this version cannot execute `evaluate` here" in err
+    assert not Path("r").exists()
+
+
 def test_the_same_prompts_on_both_sides_leave_no_direction(on_tiny: Any) -> None:
     for name in ("a", "b"):
         Path(f"{name}.txt").write_text("one two\nthree four\nfive six\n")

@@ -11,11 +11,16 @@ from typing import Any
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` so that a reader finds the old file or the new one, never half of it."""
+    """Write `text` in UTF-8, as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` so that a reader finds the old file or the new one, never half of it."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as f:
-            f.write(text)
+        with os.fdopen(handle, "wb") as f:
+            f.write(data)
         # mkstemp's files are private; what a run leaves is as readable as any new file.
         umask = os.umask(0)
         os.umask(umask)
@@ -37,5 +42,5 @@ def write_lines(path: Path, rows: Iterable[Any]) -> None:
 
 
 def read_lines(path: Path) -> list[Any]:
-    """The values of a file of JSON lines."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    """The values of a file of JSON lines. Only a line feed ends one: an answer may hold other separators."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]

@@ -1,25 +1,34 @@
 """The store of step results, addressed by what they were made from.
 
 In: a key (the hash of an operation, its version, its options and its inputs' keys) and files.
-Out: the folder of those files, on this run or a later one.
+Out: what those files say, on this run or a later one.
 
 A result is written under a temporary name and renamed into place, so a reader never sees half of
 one, and two runs that make the same result may both write it: the first rename wins. Each result
-carries the SHA-256 of its files; one that does not match is treated as absent and made again.
+carries the SHA-256 of its files; one that does not match is told of, treated as absent and made
+again. Nothing is forced to the disk: what a power cut tears does not match either. A result may be
+removed at any moment, by `steerdsl store prune` or by hand, and is absent from then on.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-import shutil
-import tempfile
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from steerdsl.models.cache import unwritable
+from steerdsl.store.claims import discard, fresh_folder
 
 META = "meta.json"
+ATTEMPTS = 3
+
+T = TypeVar("T")
 
 
 def content_key(parts: Mapping[str, Any]) -> str:
@@ -35,8 +44,52 @@ def file_sha256(path: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Damage:
+    """The first file of a result that is not what was written, and what is wrong with it."""
+
+    path: Path
+    what: str
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """What a result says of itself: its key, its kind, its files with their sizes and hashes.
+
+    Raises ValueError for a text that is no such thing, OSError when it cannot be read.
+    """
+    meta: Any = json.loads((folder / META).read_text(encoding="utf-8"))
+    files = meta.get("files") if isinstance(meta, dict) and meta.get("key") == folder.name else None
+    if not isinstance(files, dict) or not all(_described(name, facts) for name, facts in files.items()):
+        raise ValueError("no description of a result")
+    return dict(meta)
+
+
+def _described(name: str, facts: Any) -> bool:
+    plain = name == Path(name).name and name != META
+    return plain and isinstance(facts, dict) and {"bytes", "sha256"} <= facts.keys()
+
+
+def find_damage(folder: Path) -> Damage | None:
+    """Read every file of a result and compare it with its hash; None for a whole one."""
+    try:
+        files = read_meta(folder)["files"]
+    except (OSError, ValueError):
+        return Damage(folder / META, "does not describe a result")
+    for name, facts in files.items():
+        path = folder / name
+        try:
+            size = path.stat().st_size
+            if size != facts["bytes"]:
+                return Damage(path, f"has {size} of {facts['bytes']} bytes")
+            if file_sha256(path) != facts["sha256"]:
+                return Damage(path, "does not match its hash")
+        except OSError:
+            return Damage(path, "cannot be read")
+    return None
+
+
+@dataclass(frozen=True, slots=True)
 class Store:
-    """Results under `root`. `damaged` is told of a result whose files do not match their hashes."""
+    """Results under `root`. `damaged` is told of a file that does not match its hash."""
 
     root: Path
     damaged: Callable[[Path], None] = lambda path: None
@@ -47,52 +100,80 @@ class Store:
 
     def has(self, key: str) -> bool:
         """Whether a whole result is there; looks at names and sizes, not at every byte."""
-        meta = self._meta(key)
-        if meta is None:
-            return False
         folder = self.folder(key)
-        return all(
-            (folder / name).is_file() and (folder / name).stat().st_size == facts["bytes"]
-            for name, facts in meta["files"].items()
-        )
+        try:
+            files = read_meta(folder)["files"]
+            return all((folder / name).stat().st_size == facts["bytes"] for name, facts in files.items())
+        except (OSError, ValueError):
+            return False
 
     def get(self, key: str) -> Path | None:
-        """The folder of a result, its hashes checked; None when it is absent or damaged."""
-        meta = self._meta(key)
-        if meta is None:
-            return None
+        """The folder of a result, its hashes checked; None when it is absent or damaged.
+
+        It may be removed while the caller reads it: `load` is for those who read at once.
+        """
         folder = self.folder(key)
-        for name, facts in meta["files"].items():
-            path = folder / name
-            if not path.is_file() or file_sha256(path) != facts["sha256"]:
-                self.damaged(path)
-                shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return None
+        # Looked at twice, since a result that is being removed or replaced looks damaged for a moment.
+        if find_damage(folder) and folder.exists() and (damage := find_damage(folder)):
+            self.damaged(damage.path)
+            discard(folder)
+            return None
+        with suppress(OSError):
+            os.utime(folder)  # its last use, by which `prune` chooses
+        return folder if folder.exists() else None
+
+    def load(self, key: str, read: Callable[[Path], T]) -> T | None:
+        """What `read` makes of a result's folder; None when it is absent, damaged, or removed meanwhile."""
+        for attempt in range(ATTEMPTS):
+            folder = self.get(key)
+            if folder is None:
                 return None
-        return folder
+            try:
+                return read(folder)
+            except Exception:
+                # A result that is there still may have been removed and made again: that is tried again.
+                if attempt + 1 == ATTEMPTS and self.has(key):
+                    raise
+        return None
+
+    def save(self, key: str, about: Mapping[str, Any], write: Callable[[Path], None], read: Callable[[Path], T]) -> T:
+        """Let `write` fill a fresh folder, keep it as the result of `key`, and return what `read` makes
+        of it. Where another run was first, its result stays and is returned.
+
+        Raises RecipeError M616 when the store cannot be written.
+        """
+        final = self.folder(key)
+        try:
+            with fresh_folder(final.parent) as fresh:
+                write(fresh)
+                files = {p.name: {"bytes": p.stat().st_size, "sha256": file_sha256(p)} for p in sorted(fresh.iterdir())}
+                (fresh / META).write_text(json.dumps({**about, "key": key, "files": files}, sort_keys=True, indent=1))
+                value = read(fresh)
+                for _ in range(ATTEMPTS):
+                    if _placed(fresh, final):
+                        return value
+                    # Another run finished first, or a damaged result is in the way, which this removes.
+                    if (other := self.load(key, read)) is not None:
+                        return other
+        except OSError as error:
+            if refused := unwritable(error):
+                raise refused from error
+            raise
+        return value
 
     def put(self, key: str, about: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
-        """Let `write` fill a fresh folder, then rename it into place; returns the final folder."""
-        final = self.folder(key)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=final.parent))
-        try:
-            write(fresh)
-            files = {p.name: {"bytes": p.stat().st_size, "sha256": file_sha256(p)} for p in sorted(fresh.iterdir())}
-            (fresh / META).write_text(json.dumps({**about, "key": key, "files": files}, sort_keys=True, indent=1))
-            try:
-                fresh.rename(final)
-            except OSError:
-                # Another run finished the same result first, or a damaged one is in the way.
-                if self.get(key) is None:
-                    shutil.rmtree(final, ignore_errors=True)
-                    fresh.rename(final)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-        return final
+        """Keep a result that nobody reads now; returns its folder."""
+        return self.save(key, about, write, lambda folder: self.folder(key))
 
-    def _meta(self, key: str) -> dict[str, Any] | None:
-        try:
-            meta: dict[str, Any] = json.loads((self.folder(key) / META).read_text())
-        except (OSError, ValueError):
-            return None
-        return meta if isinstance(meta.get("files"), dict) else None
+
+def _placed(fresh: Path, final: Path) -> bool:
+    """Rename a result into place; False when the place is taken."""
+    try:
+        fresh.rename(final)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True

@@ -60,7 +60,7 @@ def test_a_damaged_result_is_found_told_and_made_again(tmp_path: Path, damage: s
         case "meta":
             (folder / "meta.json").write_text("{")
     assert store.get(KEY) is None
-    assert bool(told) == (damage != "meta")
+    assert told == [folder / ("meta.json" if damage == "meta" else "a.txt")]
     assert (store.put(KEY, {}, filler("abc")) / "a.txt").read_text() == "abc"
 
 

@@ -1,147 +1,95 @@
 """The steps that generate answers and score them.
 
 In: planned `generate` and `evaluate` steps. Out: answers and scores in the run's results, and in
-the store. Baseline and steered answers to the same prompts share their settings.
+the store. All variants of an evaluation answer the same prompts with the same settings.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steerdsl.engine.answers import Answer, Sampling, generate
+from steerdsl.engine.answers import Answer, Sampling
+from steerdsl.engine.asking import Request, answers, forget, recalled, touches
 from steerdsl.engine.context import Run
+from steerdsl.engine.harness import documents
+from steerdsl.engine.supply import Scene, supply
 from steerdsl.lang import recipe as r
 from steerdsl.measure.answers import Answers
-from steerdsl.measure.scores import score
-from steerdsl.models.prompts import Renderer, require_room
-from steerdsl.plan.describe import evaluation_settings, generation_key
+from steerdsl.measure.scores import Score, compare, score
+from steerdsl.plan.controls import BASELINE, REFERENCE, Variant
+from steerdsl.plan.describe import answered, evaluation_settings, needs, references
 from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.samples import Sample, samples, samples_key
+from steerdsl.plan.samples import samples
 from steerdsl.registry import find
-from steerdsl.store.files import read_lines, write_json, write_lines
-from steerdsl.store.results import content_key
-
-BASELINE = "baseline"
+from steerdsl.store.files import write_json
 
 
 def generate_step(run: Run, planned: PlanStep) -> None:
     """Answers of one variant to one data set."""
-    step = planned.step
-    assert isinstance(step, r.Generate)
-    sampling = Sampling(step.max_tokens, step.temperature, step.n, step.seed)
-    found = samples(run.plan.data, step.data, run.plan.source)
-    answers(run, step.name, step.data, found, step.steer, sampling)
+    for request in requests(run, planned):
+        if not recalled(run, request):
+            answers(run, request)
+            forget(run, request)
 
 
-def answers(
-    run: Run, name: str, ref: r.DataRef, found: Sequence[Sample], steer: str | None, sampling: Sampling
-) -> list[Answer]:
-    """The answers of a steer (None: unsteered) to some samples, made now or taken from the store."""
-    steer_key = run.keys[steer] if steer else None
-    settings = asdict(sampling)
-    key = generation_key(run.plan.model_key, samples_key(found), steer_key, settings, run.plan.batch_size)
-    assert key is not None
-    variant = steer or BASELINE
-    folder = run.store.get(key)
-    if folder is None:
-        made: list[Answer] = []
-        for batch in _batches(run, key, ref, found, steer, sampling):
-            made += batch
-            lines = [_line(run, name, ref, variant, found, a) for a in batch]
-            run.partial += lines
-            run.keep(lines)
-            run.progress(f"answers of {variant} to {ref.name}", len(made), len(found) * sampling.n)
-        made.sort(key=lambda a: (a.prompt, a.sample))
-        folder = _put(run, key, made, variant)
-    done = _read(folder)
-    run.partial.clear()
-    run.results.rows += [_line(run, name, ref, variant, found, a) for a in done]
-    return done
+def requests(run: Run, planned: PlanStep) -> list[Request]:
+    """Everything that a step asks of the model, in the order in which it asks; nothing for a step that
+    asks for no answers."""
+    match planned.step:
+        case r.Generate() as step:
+            sampling = Sampling(step.max_tokens, step.temperature, step.n, step.seed)
+            variant = Variant(step.steer or BASELINE, step.steer)
+            return [_request(run, step.name, step.data, variant, sampling)]
+        case r.Evaluate() as step if answered(step):
+            settings = Sampling(**evaluation_settings(step))
+            wanted = [(variant, settings) for variant in planned.variants]
+            if needs(step, "references"):
+                wanted.append((Variant(REFERENCE), Sampling(**references(step))))
+            return [_request(run, step.name, ref, *each) for ref in step.data for each in wanted]
+    return []
 
 
-def _batches(
-    run: Run, key: str, ref: r.DataRef, found: Sequence[Sample], steer: str | None, sampling: Sampling
-) -> Iterator[list[Answer]]:
-    """The answers batch by batch. Each is kept in the store as it is made, so that a run that was
-    stopped goes on with the batch that it had not finished."""
-    prompts = run.render(found)
-    require_room(ref.name, prompts, run.plan.model.arch.max_positions, sampling.max_tokens)
-
-    def known(number: int) -> list[Answer] | None:
-        folder = run.store.get(content_key({"answers": key, "batch": number}))
-        return None if folder is None else _read(folder)
-
-    if known(0) is not None:
-        run.progress("going on with answers that an earlier run has made", 0, 0)
-    made = generate(run.session, prompts, touches(run, steer), sampling, run.plan.batch_size, known)
-    for number, batch in enumerate(made):
-        _put(run, content_key({"answers": key, "batch": number}), batch, steer or BASELINE)
-        yield batch
+def _request(run: Run, name: str, ref: r.DataRef, variant: Variant, sampling: Sampling) -> Request:
+    return Request(name, ref, samples(run.plan.data, ref, run.plan.source), variant, sampling)
 
 
-def _put(run: Run, key: str, made: Sequence[Answer], variant: str) -> Path:
-    def write(fresh: Path) -> None:
-        rows = [[a.prompt, a.sample, list(a.token_ids), a.text, a.ended] for a in made]
-        write_lines(fresh / "answers.jsonl", rows)
-
-    return run.store.put(key, {"kind": "answers", "variant": variant}, write)
-
-
-def _read(folder: Path) -> list[Answer]:
-    rows = read_lines(folder / "answers.jsonl")
-    return [Answer(p, s, tuple(ids), text, ended) for p, s, ids, text, ended in rows]
-
-
-def touches(run: Run, steer: str | None) -> list[Any]:
-    """The edits of a steer; none for the baseline."""
-    from steerdsl.engine.program import compile_steer
-
-    if steer is None:
-        return []
-    return compile_steer(run.steers[steer].ops, run.plan.model.arch, run.values)
-
-
-def _line(run: Run, name: str, ref: r.DataRef, variant: str, found: Sequence[Sample], a: Answer) -> dict[str, Any]:
-    """A line of generations.jsonl."""
-    sample = found[a.prompt]
-    line = {
-        "step": name,
-        "variant": variant,
-        "dataset": ref.name,
-        "split": ref.split,
-        "row": sample.row.index,
-        "sample": a.sample,
-        "prompt": sample.prompt,
-        "rendered_sha256": run.renderer.render(sample.prompt, sample.response).sha256,
-        "token_ids": list(a.token_ids),
-        "text": a.text,
-        "ended": a.ended,
-    }
-    return {**line, "point": dict(run.point)} if run.point else line
-
-
-def evaluate_step(run: Run, planned: PlanStep) -> None:
-    """Baseline and steered answers on every data set, and every metric on both."""
+def _unanswered(run: Run, planned: PlanStep, ref: r.DataRef) -> list[tuple[Request, list[Answer]]]:
+    """Every variant on a data set, for metrics that read no answers."""
     step = planned.step
     assert isinstance(step, r.Evaluate)
     settings = Sampling(**evaluation_settings(step))
-    table: dict[str, dict[str, Any]] = {}
-    stored = run.store.get(planned.key) if planned.key is not None else None
-    for ref in step.data:
-        found = samples(run.plan.data, ref, run.plan.source)
-        variants = {BASELINE: None, step.steer: step.steer}
-        both = {v: answers(run, step.name, ref, found, steer, settings) for v, steer in variants.items()}
-        if stored is None:
-            _score(run, step, ref, found, both, table)
-    if stored is not None:
-        table = json.loads((stored / "scores.json").read_text())
-    elif planned.key is not None:
-        run.store.put(planned.key, {"kind": "scores"}, lambda fresh: write_json(fresh / "scores.json", table))
+    return [(_request(run, step.name, ref, variant, settings), []) for variant in planned.variants]
+
+
+def evaluate_step(run: Run, planned: PlanStep) -> None:
+    """The answers of every variant to every data set, and every metric on all of them."""
+    step = planned.step
+    assert isinstance(step, r.Evaluate) and planned.key is not None
+    table = run.store.load(planned.key, _read)
+    asked = requests(run, planned)
+    if table is not None:
+        for request in asked:
+            if not recalled(run, request):
+                answers(run, request)
+    else:
+        table = {}
+        for ref in step.data:
+            made = [(q, answers(run, q)) for q in asked if q.ref is ref]
+            _score(run, step, made or _unanswered(run, planned, ref), table)
+        _score_tasks(run, planned.variants, step, table)
+        about = {"kind": "scores", "steer": step.steer, "data": ", ".join(ref.name for ref in step.data)}
+        run.store.put(planned.key, about, lambda fresh: write_json(fresh / "scores.json", table))
+    for request in asked:
+        forget(run, request)
     _file(run, step.name, table)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    table: dict[str, Any] = json.loads((folder / "scores.json").read_text())
+    return table
 
 
 def _file(run: Run, name: str, table: dict[str, Any]) -> None:
@@ -154,78 +102,62 @@ def _file(run: Run, name: str, table: dict[str, Any]) -> None:
 
 
 def _score(
-    run: Run,
-    step: r.Evaluate,
-    ref: r.DataRef,
-    found: Sequence[Sample],
-    both: Mapping[str, list[Answer]],
-    table: dict[str, dict[str, Any]],
+    run: Run, step: r.Evaluate, made: Sequence[tuple[Request, list[Answer]]], table: dict[str, dict[str, Any]]
 ) -> None:
-    references = _by_prompt(both[BASELINE], len(found))
-    needs = {n for call in step.metrics for n in find("metric", call.name).needs}
-    for variant, made in both.items():
-        steer = None if variant == BASELINE else step.steer
-        first = [row[0] for row in _by_prompt(made, len(found))]
+    """Put every metric of every variant on one data set into the table."""
+    calls, base = [call for call in step.metrics if call.task is None], made[0][1]
+    sampled = [row for q, row in made if q.variant.name == REFERENCE]
+    steered = next(row for q, row in made if q.variant.name == step.steer)
+    wanted = {n for call in calls for n in find("metric", call.name).needs}
+    scores: dict[str, Mapping[str, Score]] = {}
+    for request, own in made:
+        if request.variant.name == REFERENCE:
+            continue
+        run.progress(f"scoring {request.variant.name} on {request.ref.name}", 0, 0)
+        scene = Scene(run, request, own, base, steered, touches(run, request.variant))
         given = Answers(
-            prompts=[s.prompt for s in found],
-            hypotheses=[a.text for a in first],
-            references=[[a.text for a in row] for row in references],
-            token_ids=[a.token_ids for a in first],
-            ended=[a.ended for a in first],
-            golds=[s.row.answer for s in found],
-            choices=[s.row.choices for s in found],
-            logprobs=_logprobs(run, steer, found, [row[0] for row in references], needs),
+            prompts=[s.prompt for s in request.found],
+            hypotheses=[a.text for a in own],
+            references=_texts(sampled[0], len(own)) if sampled else (),
+            token_ids=[a.token_ids for a in own],
+            ended=[a.ended for a in own],
+            golds=[s.row.answer for s in request.found],
+            choices=[s.row.choices for s in request.found],
+            **supply(scene, wanted),
         )
-        run.progress(f"scoring {variant} on {ref.name}", 0, 0)
-        for label, result in score(step.metrics, given).items():
-            table.setdefault(label, {}).setdefault(ref.name, {})[variant] = result.to_json()
+        scores[request.variant.name] = score(calls, given)
+    for label, figures in tabled(scores, step.steer).items():
+        table.setdefault(label, {})[made[0][0].ref.name] = figures
 
 
-def _by_prompt(made: Sequence[Answer], count: int) -> list[list[Answer]]:
-    grouped: list[list[Answer]] = [[] for _ in range(count)]
-    for answer in made:
-        grouped[answer.prompt].append(answer)
+def _score_tasks(run: Run, variants: Sequence[Variant], step: r.Evaluate, table: dict[str, dict[str, Any]]) -> None:
+    """Put what lm-evaluation-harness finds for every variant into the table, task by task."""
+    for call in step.metrics:
+        if call.task is None:
+            continue
+        scores: dict[str, Mapping[str, Score]] = {}
+        for variant in variants:
+            found = documents(run, call, variant)
+            scores[variant.name] = score([call], Answers([""] * len(found.values), (), documents=found))
+        for label, figures in tabled(scores, step.steer).items():
+            table.setdefault(label, {})[call.task] = figures
+
+
+def tabled(scores: Mapping[str, Mapping[str, Score]], steer: str) -> dict[str, dict[str, Any]]:
+    """Variant -> metric -> score as metric -> variant -> figures; the steer's have its differences
+    from every other variant under "against"."""
+    table: dict[str, dict[str, Any]] = {}
+    for label, own in scores[steer].items():
+        table[label] = {variant: found[label].to_json() for variant, found in scores.items()}
+        others = [variant for variant in scores if variant != steer]
+        differences = [compare([(own, scores[other][label])])[0] for other in others]
+        table[label][steer]["against"] = {o: d.to_json() for o, d in zip(others, differences, strict=True)}
+    return table
+
+
+def _texts(sampled: Sequence[Answer], count: int) -> list[list[str]]:
+    """The texts of several answers a prompt, prompt by prompt."""
+    grouped: list[list[str]] = [[] for _ in range(count)]
+    for answer in sampled:
+        grouped[answer.prompt].append(answer.text)
     return grouped
-
-
-def _logprobs(
-    run: Run, steer: str | None, found: Sequence[Sample], base: Sequence[Answer], needs: set[str]
-) -> dict[str, Any]:
-    """What metrics of likelihood read, made while they read it. Answers are the unsteered ones."""
-    from steerdsl.engine.likelihood import read_texts
-
-    if "logprobs" not in needs:
-        return {}
-    edits = touches(run, steer)
-    size = max(1, run.plan.batch_size // 4)  # whole distributions are kept, and they are large
-    prompts = run.render(found)
-    answered = [_continued(p, a) for p, a in zip(prompts, base, strict=True)]
-    starts = [len(p.ids) for p in prompts]
-
-    def read(with_edits: Sequence[Any], logits: bool) -> Iterator[Any]:
-        for reading in read_texts(run.session, answered, starts, with_edits, size, keep_logits=logits):
-            yield reading.logits if logits else reading.logprobs.numpy()
-
-    made: dict[str, Any] = {}
-    if "answer" in needs:
-        made |= {"answer": read(edits, False), "answer_base": read((), False)}
-    if "next" in needs:
-        made |= {"next": read(edits, True), "next_base": read((), True)}
-    if "text" in needs:
-        # Every metric that reads a text reads it anew, so the readings are kept.
-        made["text"] = list(_texts(run, found, edits, size))
-    return made
-
-
-def _continued(prompt: Any, answer: Answer) -> Any:
-    return replace(prompt, ids=(*prompt.ids, *answer.token_ids))
-
-
-def _texts(run: Run, found: Sequence[Sample], edits: Sequence[Any], size: int) -> Iterator[Any]:
-    """log p of each token of the data set's own texts, read without a template."""
-    from steerdsl.engine.likelihood import read_texts
-
-    plain = Renderer(run.plan.model.tokenizer, template="none")
-    texts = [plain.render(s.prompt) for s in found]
-    for reading in read_texts(run.session, texts, [1] * len(texts), edits, size):
-        yield reading.logprobs.numpy()

@@ -30,6 +30,10 @@ class Answers:
       "answer_base"  [T]     the same, unsteered model
       "next"         [T, V]  next-token log p along the unsteered answer, this variant
       "next_base"    [T, V]  the same, unsteered model
+      "letters FORM" [K]     log p of each option's letter after the question in that form, this variant
+
+    judgements: for metrics that need "judge": criterion -> marks, one a prompt.
+    documents: for `lm_eval`, what lm-evaluation-harness found for each of its documents.
     """
 
     prompts: Sequence[str]
@@ -40,6 +44,8 @@ class Answers:
     golds: Sequence[str | None] = ()
     choices: Sequence[Sequence[str]] = ()
     logprobs: Mapping[str, Iterable[Any]] = field(default_factory=dict)
+    judgements: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    documents: Figures | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ by label, each with its interval; `Comparison`s of a steer with its baseline or 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,12 @@ class Comparison:
     difference: stats.Difference
     p_holm: float
 
+    def to_json(self) -> dict[str, Any]:
+        """As scores.json keeps it."""
+        d = self.difference
+        named = {"difference": d.mean, "low": d.low, "high": d.high, "p": d.p, "p_holm": self.p_holm}
+        return {name: _number(value) for name, value in named.items()}
+
 
 def labels(metrics: Sequence[MetricCall]) -> tuple[str, ...]:
     """What each metric is called in tables and in `scores.NAME`: its name; where a recipe uses one
@@ -78,6 +85,22 @@ def compare(
     found = [stats.difference(a.figures, b.figures, seed=seed, samples=samples) for a, b in pairs]
     adjusted = stats.holm([item.p for item in found])
     return tuple(Comparison(a.label, d, p) for (a, _), d, p in zip(pairs, found, adjusted, strict=True))
+
+
+def adjust_points(points: Sequence[Mapping[str, Any]]) -> None:
+    """Adjust the p-values of a sweep, in place: each metric and data set is one family of tests over
+    the points. `points` are tables of scores.json, metric -> data set -> variant -> figures."""
+    families: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for table in points:
+        for metric, by_data in table.items():
+            for data, by_variant in by_data.items():
+                for figures in by_variant.values():
+                    for other, found in figures.get("against", {}).items():
+                        families.setdefault((metric, data, other), []).append(found)
+    for family in families.values():
+        adjusted = stats.holm([math.nan if found["p"] is None else found["p"] for found in family])
+        for found, p in zip(family, adjusted, strict=True):
+            found["p_holm"] = _number(p)
 
 
 def _with_options(call: MetricCall) -> str:

@@ -5,7 +5,7 @@ In: the results of a run. Out: rich renderables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -13,9 +13,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-BASELINE = "baseline"
+BASELINE, REFERENCE = "baseline", "reference"
+ORDER = {BASELINE: 0, "random": 2, "prompted": 3}  # a steer, of any name, stands after the baseline
 SHOWN = 2  # prompts of each data set whose answers are printed; one where there are many variants
-FEW = 3
+FEW = 4
 WIDTH = 600  # characters of an answer that are printed
 
 
@@ -40,42 +41,80 @@ def cell(figures: Mapping[str, Any] | None) -> str:
 
 
 def score_tables(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
-    """A table for each data set: a line for each variant, a column for each metric, over all
-    evaluations of the recipe."""
-    cells: dict[str, dict[tuple[str, str], Any]] = {}
-    for table in scores.values():
-        for metric, by_data in table.items():
-            for data, by_variant in by_data.items():
-                for variant, figures in by_variant.items():
-                    cells.setdefault(data, {})[variant, metric] = figures
-    for data, found in cells.items():
-        variants = list(dict.fromkeys(variant for variant, _ in found))
-        metrics = list(dict.fromkeys(metric for _, metric in found))
-        n = max(figures["n"] for figures in found.values())
-        title = f"{data}: means over {n} prompts [95% interval]"
-        out = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
-        out.add_column("")
-        for metric in metrics:
-            out.add_column(metric, justify="right")
-        for variant in variants:
-            out.add_row(variant, *(cell(found.get((variant, metric))) for metric in metrics))
-        yield out
+    """A table for each evaluation and data set: a line for each variant, a column for each metric, and
+    below them the steer's differences from the others."""
+    for name, table in scores.items():
+        for data in dict.fromkeys(data for by_data in table.values() for data in by_data):
+            yield _score_table(name, data, {m: by_data[data] for m, by_data in table.items() if data in by_data})
+
+
+def _score_table(name: str, data: str, by_metric: Mapping[str, Mapping[str, Any]]) -> Table:
+    n = max(figures["n"] for by_variant in by_metric.values() for figures in by_variant.values())
+    title = f"{name}, {data}: means over {n} prompts [95% interval]"
+    out = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    out.add_column("")
+    for metric in by_metric:
+        out.add_column(metric, justify="right")
+    for variant in _ordered(by_metric):
+        out.add_row(variant, *(cell(by_variant.get(variant)) for by_variant in by_metric.values()))
+    out.add_section()
+    for variant, other in _compared(by_metric):
+        out.add_row(f"{variant} − {other}", *(_gap(by.get(variant), other) for by in by_metric.values()))
+    return out
+
+
+def _ordered(by_metric: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Variants in the order of the tables: the baseline, the steer, the controls. (A file has them in the
+    order of the alphabet.)"""
+    names = list(dict.fromkeys(variant for by_variant in by_metric.values() for variant in by_variant))
+    return sorted(names, key=lambda name: ORDER.get(name, 1))
+
+
+def _compared(by_metric: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Every pair of variants whose difference is known."""
+    found = [(v, other) for by in by_metric.values() for v in by for other in by[v].get("against", ())]
+    return sorted(dict.fromkeys(found), key=lambda pair: ORDER.get(pair[1], 1))
+
+
+def _gap(figures: Mapping[str, Any] | None, other: str) -> str:
+    """A difference, under it its interval and its p-value."""
+    gap = (figures or {}).get("against", {}).get(other)
+    if gap is None or gap["difference"] is None:
+        return "–"
+    if gap["low"] is None:
+        return f"{gap['difference']:+.3g}"
+    return f"{gap['difference']:+.3g}\n[{gap['low']:.3g}, {gap['high']:.3g}]\n{p_value(gap['p_holm'])}"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value as it is printed."""
+    return "" if p is None else "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
 
 
 def sweep_table(name: str, points: Sequence[Mapping[str, Any]]) -> Table:
-    """One line for each point of a sweep, the steered mean of each metric and data set."""
+    """One line for each point of a sweep: the steered mean of each metric and data set, and beside it the
+    random control's."""
     out = Table(title=f"{name}: steered means over the sweep", title_justify="left", header_style="bold")
+    random = any("random" in by_variant for by_data in points[0]["scores"].values() for by_variant in by_data.values())
     for axis in points[0]["at"]:
         out.add_column(axis, justify="right")
     columns = [(metric, data) for metric, by_data in points[0]["scores"].items() for data in by_data]
     for metric, data in columns:
         out.add_column(f"{metric}\n{data}", justify="right")
-    base = [points[0]["scores"][m][d][BASELINE] for m, d in columns]
-    out.add_row(*[BASELINE, *[""] * (len(points[0]["at"]) - 1)], *(cell(f) for f in base))
+        if random:
+            out.add_column("random", justify="right", style="dim")
+
+    def cells(scores: Mapping[str, Any], pick: Callable[[Mapping[str, Any]], Any]) -> Iterator[str]:
+        for metric, data in columns:
+            yield cell(pick(scores[metric][data]))
+            if random:
+                yield cell(scores[metric][data].get("random")) if pick is _steered else ""
+
+    axes = len(points[0]["at"])
+    out.add_row(BASELINE, *[""] * (axes - 1), *cells(points[0]["scores"], lambda by: by[BASELINE]))
     out.add_section()
     for point in points:
-        found = [_steered(point["scores"][m][d]) for m, d in columns]
-        out.add_row(*point["at"].values(), *(cell(f) for f in found))
+        out.add_row(*point["at"].values(), *cells(point["scores"], _steered))
     return out
 
 
@@ -85,10 +124,18 @@ def _steered(by_variant: Mapping[str, Any]) -> Any:
 
 def answers(rows: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
     """The first prompts of each data set with the answers of all variants, one under another."""
+    steers = {
+        row["step"]: row["variant"] for row in rows if "point" not in row and row["variant"] not in (*ORDER, REFERENCE)
+    }
+    several = len(set(steers.values())) > 1
     by_prompt: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
-        if "point" not in row and row["sample"] == 0:
-            by_prompt.setdefault((row["dataset"], row["prompt"]), {}).setdefault(row["variant"], row["text"])
+        variant = row["variant"]
+        if "point" in row or row["sample"] or variant == REFERENCE:
+            continue
+        if several and ORDER.get(variant):
+            variant = f"{variant} for {steers.get(row['step'])}"
+        by_prompt.setdefault((row["dataset"], row["prompt"]), {}).setdefault(variant, shown_text(row))
     shown: dict[str, int] = {}
     for (data, prompt), texts in by_prompt.items():
         shown[data] = shown.get(data, 0) + 1
@@ -97,10 +144,15 @@ def answers(rows: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
         table = Table(title=Text(f"{data}: {prompt}", style="bold"), title_justify="left", show_header=False)
         table.add_column(no_wrap=True, style="bold")
         table.add_column()
-        for variant, text in sorted(texts.items(), key=lambda item: item[0] != BASELINE):
+        for variant, text in sorted(texts.items(), key=lambda item: ORDER.get(item[0].split(" ")[0], 1)):
             table.add_row(variant, Text(_short(text)))
             table.add_section()
         yield table
+
+
+def shown_text(row: Mapping[str, Any]) -> str:
+    """An answer's text, or why it is not shown."""
+    return "(withheld: the data set is declared unsafe)" if row.get("withheld") else str(row["text"])
 
 
 def _short(text: str) -> str:

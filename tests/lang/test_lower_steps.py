@@ -24,7 +24,7 @@ from steerdsl.lang.recipe import (
 
 STEERED = TOPIC + "steer forgetful { ablate topic everywhere }\n"
 SCORED = STEERED + "scores = evaluate forgetful on econ, generic with bleu, rouge_l\n"
-GREEDY = {"max_tokens": 64, "temperature": 0.0, "n": 1, "seed": 0}
+GREEDY = {"max_tokens": 64, "temperature": 0.0, "seed": 0, "references": 4, "controls": "all"}
 HELD_OUT = tuple(DataRef(name, "held_out", None, "fitted on it") for name in ("econ", "generic"))
 TRAIN = tuple(DataRef(name, "train", None, "directions and layers see `train`") for name in ("econ", "generic"))
 
@@ -57,6 +57,7 @@ def last(text: str) -> Step:
             ),
         ),
         ('v = load "old/v.gguf"', Load("v", "old/v.gguf")),
+        ('v = load "mean_diffs.pt" at token -2', Load("v", "mean_diffs.pt", Position("token", -2))),
     ],
 )
 def test_vectors_from_data_and_files(text: str, value: Step) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 FOLDER = Path(__file__).parent
+TITLES = MappingProxyType({"econ": "economics"})  # what a data set is about, where its name does not say
 
 
 @cache

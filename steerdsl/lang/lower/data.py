@@ -38,6 +38,7 @@ ARGS = (
     Arg("take", "int", None, "how many rows to use, chosen by the seed"),
     Arg("seed", "int", None, "of the split and of `take`"),
     Arg("held_out", "share", None, "the share of rows that nothing is fitted on"),
+    Arg("unsafe", "flag", None, "harmful prompts: answers to them are scored, and neither printed nor kept"),
     Arg("subset", "text", None, "of a hub data set: the configuration"),
     Arg("split", "text", None, "of a hub data set: the published split"),
 )
@@ -102,6 +103,7 @@ def _declared(ctx: Context, node: nodes.Dataset, base: DataSpec, given: dict[str
         held_out=given.get("held_out", base.held_out),
         subset=given.get("subset", base.subset),
         hub_split=given.get("split", base.hub_split),
+        unsafe=given.get("unsafe", base.unsafe),
     )
 
 

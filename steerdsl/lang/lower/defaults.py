@@ -46,7 +46,7 @@ def _evaluated(ctx: Context, steps: Steps, names: dict[str, str]) -> Steps:
     for steer in (step for step in steps if isinstance(step, Steer)):
         if steer.name not in names:
             names[steer.name] = ctx.scope.fresh(f"{steer.name}_scores")
-        chosen = options.defaults(measures.ANSWERS)
+        chosen = options.defaults(measures.SCORING)
         refs, metrics = measures.fitted(ctx) or _fallback(ctx), measures.default_metrics()
         name = names[steer.name]
         result.append(Evaluate(name, steer.name, refs, metrics, chosen, implied=True, span=steer.span))

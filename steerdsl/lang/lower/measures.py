@@ -22,14 +22,19 @@ from steerdsl.lang.recipe import DataRef, Evaluate, Generate, MetricCall
 from steerdsl.lang.source import Span
 from steerdsl.registry import Arg
 
-ANSWERS = (
-    Arg("max_tokens", "int", 64, "the longest answer, in tokens"),
-    Arg("temperature", "number", 0.0, "0 takes the likeliest token each time"),
-    Arg("n", "int", 1, "answers for each prompt"),
-    Arg("seed", "int", 0, "of the sampling"),
+LENGTH = Arg("max_tokens", "int", 64, "the longest answer, in tokens")
+TEMPERATURE = Arg("temperature", "number", 0.0, "0 takes the likeliest token each time")
+SEED = Arg("seed", "int", 0, "of the sampling")
+ANSWERS = (LENGTH, TEMPERATURE, Arg("n", "int", 1, "answers for each prompt"), SEED)
+SCORING = (
+    LENGTH,
+    TEMPERATURE,
+    SEED,
+    Arg("references", "int", 4, "unsteered answers a prompt, sampled, that BLEU, ROUGE and chrF compare with"),
+    Arg("controls", "word", "all", "what is scored beside the steer", ("all", "random", "prompting", "none")),
+    Arg("instruction", "text", None, "what the prompting control says before each prompt"),
 )
 STEER = Arg("steer", "word", None, "the steer to act with; none gives the model's own answers")
-CONTROLS = Arg("controls", "word", None, "what is measured beside the steer", ("all", "none"))
 DEFAULT_METRICS = ("bleu", "rouge_1", "rouge_l")
 
 
@@ -84,11 +89,13 @@ def lower_evaluate(ctx: Context, node: nodes.Action, name: str) -> Evaluate | No
     errors = ctx.errors
     clauses = sort_clauses(ctx, "evaluate", node.clauses)
     steer = _steer(ctx, node.subject) if node.subject is not None else _only_steer(ctx, node.verb_span)
-    refs = _scored(ctx, node, clauses.one("on", nodes.On))
     given, calls = split_options(with_items(clauses.one("with", nodes.With)))
     metrics = _metrics(ctx, calls)
-    chosen = options(ctx, given, (*ANSWERS, CONTROLS), "evaluate", node.verb_span)
-    _warn_same(ctx, chosen, node)
+    on = clauses.one("on", nodes.On)
+    # A task of lm-evaluation-harness brings its own data.
+    alone = on is None and bool(metrics) and all(metric.task is not None for metric in metrics)
+    refs = () if alone else _scored(ctx, node, on)
+    chosen = options(ctx, given, SCORING, "evaluate", node.verb_span)
     if steer is None or ctx.errors > errors:
         return None
     return Evaluate(name, steer, refs, metrics, chosen, span=node.span)
@@ -141,6 +148,9 @@ def _metrics(ctx: Context, calls: Sequence[nodes.Expr]) -> tuple[MetricCall, ...
     for call, metric in zip(calls, found, strict=True):
         if metric in kept:
             ctx.error("S405", f"`{metric.name}` is asked for twice", call, help="keep one of the two")
+        elif metric is not None and metric.task is not None and metric.task in [other.task for other in kept]:
+            help = "write a second `evaluate` for the other"
+            ctx.error("S405", f"`{metric.task}` is scored twice", call, help=help)
         elif metric is not None:
             kept.append(metric)
     return tuple(kept)

@@ -16,6 +16,7 @@ from steerdsl.lang.source import Span
 
 # Words that mean something where a name may stand.
 RESERVED = frozenset({"all", "last", "baseline", "none", "step"})
+CONTROLS = frozenset({"random", "prompted", "reference"})  # what tables call the variants beside a steer
 MAIN = "main"  # the steer of operations that stand alone
 
 
@@ -31,7 +32,7 @@ def define(ctx: Context, name: Name, kind: SymbolKind, value: Any = None) -> boo
     text = name.parts[0]
     if len(name.parts) > 1:  # reported by the parser; what it was meant to be is open
         kind, value = "unknown", None
-    free = is_free(ctx, name)
+    free = is_free(ctx, name, kind)
     if not free and text in ctx.scope.symbols:
         return False
     if not free:
@@ -43,12 +44,13 @@ def define(ctx: Context, name: Name, kind: SymbolKind, value: Any = None) -> boo
     return free
 
 
-def is_free(ctx: Context, name: Name) -> bool:
+def is_free(ctx: Context, name: Name, kind: SymbolKind | None = None) -> bool:
     """Whether a name may be given here; False after a message."""
     text = name.parts[0]
     first = ctx.scope.symbols.get(text)
-    if text in RESERVED:
-        ctx.error("S204", f"`{text}` cannot be a name", name, "the language uses this word", help="take another name")
+    if text in RESERVED or (kind == "steer" and text in CONTROLS):
+        label = "the language uses this word" if text in RESERVED else "tables call a control so"
+        ctx.error("S204", f"`{text}` cannot be a name", name, label, help="take another name")
     elif first is not None and first.kind != "unknown":
         help = "take another name for one of the two"
         if text == MAIN:

@@ -15,6 +15,7 @@ from steerdsl.lang.lower import values
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.paths import ending, inside
 from steerdsl.lang.lower.phrases import listed
+from steerdsl.lang.recipe import is_task_file
 from steerdsl.lang.source import Span
 from steerdsl.registry import Arg
 
@@ -22,6 +23,7 @@ from steerdsl.registry import Arg
 LEAST = {
     "max_tokens": 1,
     "n": 1,
+    "references": 1,
     "take": 1,
     "k": 1,
     "seed": 0,
@@ -34,7 +36,7 @@ LEAST = {
 
 BELOW = {"held_out": 1.0}  # shares that start at 0% and end before this
 LISTS = frozenset({"words"})  # options that take several texts as well
-FILES = frozenset({"words", "file"})  # options that may name a file
+FILES = frozenset({"words", "file", "task"})  # options that may name a file
 
 
 def options(
@@ -140,7 +142,8 @@ def _text(ctx: Context, expr: nodes.Expr, arg: Arg) -> str | tuple[str, ...] | N
         found = tuple(word for word in words if word is not None)
         return found if len(found) == len(words) else None
     text = values.text(ctx, expr, f"`{arg.name}`")
-    if text is None or arg.name not in FILES or not ending(text):
+    named = arg.name in FILES and text is not None and bool(ending(text))
+    if text is None or not named or (arg.name == "task" and not is_task_file(text)):
         return text
     return inside(ctx, nodes.Text(text, span=expr.span))
 

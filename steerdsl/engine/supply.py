@@ -1,0 +1,117 @@
+"""What metrics read beyond the answers' text, made while they read it.
+
+In: a `Scene`, one variant's answers and the unsteered ones. Out: fields of `measure.answers.Answers`.
+One function for each thing that a metric's `needs` may name, in `LOGPROBS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from steerdsl.engine.answers import Answer
+from steerdsl.engine.asking import Request, rendered
+from steerdsl.engine.context import Run
+from steerdsl.engine.letters import letter_logprobs
+from steerdsl.engine.likelihood import read_texts
+from steerdsl.measure.metrics.multiple_choice import FORMS, letters, prompt
+from steerdsl.models.prompts import Rendered, Renderer
+from steerdsl.plan.controls import BASELINE
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One variant on one data set. own, base, steered: its answers, the unsteered ones and the steer's,
+    one a prompt; `edits` are the variant's touches."""
+
+    run: Run
+    request: Request
+    own: Sequence[Answer]
+    base: Sequence[Answer]
+    steered: Sequence[Answer]
+    edits: Sequence[Any]
+
+    @property
+    def size(self) -> int:
+        """Texts read at a time; whole distributions are kept, and they are large."""
+        return max(1, self.run.plan.batch_size // 4)
+
+
+def supply(scene: Scene, needs: set[str]) -> dict[str, Any]:
+    """Keyword arguments of `Answers`: what metrics with these `needs` read."""
+    logprobs: dict[str, Any] = {}
+    for need, make in LOGPROBS.items():
+        if need in needs:
+            logprobs |= make(scene)
+    return {"logprobs": logprobs, "judgements": _judgements(scene) if "judge" in needs else {}}
+
+
+def _judgements(scene: Scene) -> dict[str, list[float]]:
+    """A judge's marks of this variant's answers, each shown beside the unsteered one; the unsteered
+    answers have the marks that they got beside the steer's."""
+    alone = scene.request.variant.name == BASELINE
+    other = scene.steered if alone else scene.own
+    questions = [s.prompt for s in scene.request.found]
+    base, marked = scene.run.judge.compare(questions, [a.text for a in scene.base], [a.text for a in other])
+    return base if alone else marked
+
+
+def _answer(scene: Scene) -> dict[str, Any]:
+    """log p of each token of the unsteered answers, under this variant and unsteered."""
+    return {"answer": _along(scene, steered=True), "answer_base": _along(scene, steered=False)}
+
+
+def _next(scene: Scene) -> dict[str, Any]:
+    """Next-token logits along the unsteered answers, under this variant and unsteered."""
+    return {"next": _along(scene, steered=True, logits=True), "next_base": _along(scene, steered=False, logits=True)}
+
+
+def _along(scene: Scene, *, steered: bool, logits: bool = False) -> Iterator[Any]:
+    """Readings along the unsteered answers: after the variant's own prompts with its edits, or plain."""
+    plain = scene.run.render(scene.request.found)
+    prompts = rendered(scene.run, scene.request) if steered else plain
+    texts = [_continued(p, a) for p, a in zip(prompts, scene.base, strict=True)]
+    edits = scene.edits if steered else ()
+    starts = [len(p.ids) for p in prompts]
+    for reading in read_texts(scene.run.session, texts, starts, edits, scene.size, keep_logits=logits):
+        yield reading.logits if logits else reading.logprobs.numpy()
+
+
+def _continued(prompt: Rendered, answer: Answer) -> Rendered:
+    return replace(prompt, ids=(*prompt.ids, *answer.token_ids))
+
+
+def _text(scene: Scene) -> dict[str, Any]:
+    """log p of each token of the data set's own texts, read without a template; an instruction stands
+    before the text and is not scored."""
+    plain = Renderer(scene.run.plan.model.tokenizer, template="none")
+    texts = [plain.render(s.prompt) for s in scene.request.instructed()]
+    alone = [len(plain.render(s.prompt).ids) for s in scene.request.found]
+    starts = [max(1, len(t.ids) - n + 1) for t, n in zip(texts, alone, strict=True)]
+    readings = read_texts(scene.run.session, texts, starts, scene.edits, scene.size)
+    # Every metric that reads a text reads it anew, so the readings are kept.
+    return {"text": [reading.logprobs.numpy() for reading in readings]}
+
+
+def _letters(scene: Scene) -> dict[str, Any]:
+    """log p of each option's letter after the question, for each form of `multiple_choice`."""
+    return {f"letters {form}": _after_question(scene, form) for form in FORMS}
+
+
+def _after_question(scene: Scene, form: str) -> Iterator[Any]:
+    rows = [s.row for s in scene.request.found]
+    questions = [replace(s, prompt=prompt(s.prompt, s.row.choices, form)) for s in scene.request.found]
+    asked = [s.prompt for s in replace(scene.request, found=tuple(questions)).instructed()]
+    size, run = scene.run.plan.batch_size, scene.run
+    yield from letter_logprobs(
+        run.session, run.renderer, asked, [letters(row.choices) for row in rows], scene.edits, size
+    )
+
+
+LOGPROBS: Mapping[str, Callable[[Scene], dict[str, Any]]] = {
+    "answer": _answer,
+    "next": _next,
+    "text": _text,
+    "letters": _letters,
+}

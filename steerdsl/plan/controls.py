@@ -1,0 +1,83 @@
+"""What is scored beside a steer: the unsteered model, random directions, plain prompting.
+
+In: an evaluation and the steps that it names. Out: its `Variant`s, the baseline first. Controls answer
+what every reader asks: does a random edit of this size do the same, and does asking for it do more?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from steerdsl.data.builtin import TITLES
+from steerdsl.lang import recipe as r
+from steerdsl.plan.keys import step_key
+
+BASELINE, RANDOM, PROMPTED, REFERENCE = "baseline", "random", "prompted", "reference"
+RANDOM_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to answer the prompts. `steer`: whose operations act, if any; `random`: with random
+    directions of the same norms in the place of its own; `instruction`: said before each prompt."""
+
+    name: str
+    steer: str | None = None
+    random: bool = False
+    instruction: str | None = None
+
+    def steer_key(self, keys: Mapping[str, str]) -> str | None:
+        """The content key of what acts; None when nothing does."""
+        if self.steer is None:
+            return None
+        key = keys[self.steer]
+        return step_key("random", 1, {}, steer=key, seed=RANDOM_SEED) if self.random else key
+
+
+def variants(step: r.Evaluate, steer: r.Steer, named: Mapping[str, r.Step]) -> tuple[Variant, ...]:
+    """The variants of an evaluation, in the order of the tables. `named` are the recipe's steps so far.
+
+    A steer that only patches has no random control; the prompting control needs an instruction, given
+    or evident from what the steer removes or adds.
+    """
+    controls = step.options.get("controls", "all")
+    found = [Variant(BASELINE), Variant(step.steer, step.steer)]
+    if controls in ("all", "random") and any(op.operand is not None for op in steer.ops):
+        found.append(Variant(RANDOM, step.steer, random=True))
+    instruction = step.options.get("instruction") or evident(steer, named)
+    if controls in ("all", "prompting") and instruction is not None:
+        found.append(Variant(PROMPTED, instruction=instruction))
+    return tuple(found)
+
+
+def evident(steer: r.Steer, named: Mapping[str, r.Step]) -> str | None:
+    """What a person would ask for in the place of a steer; None where its operations do not say.
+
+    `ablate` of a direction from econ against generic is "Do not discuss economics.", `add` of it
+    "Discuss economics."; pairs of answers and planes have no topic to name.
+    """
+    for op in steer.ops:
+        topic = _topic(op.operand, named)
+        if topic is not None and op.name in ("ablate", "add"):
+            return f"Do not discuss {topic}." if op.name == "ablate" or _negative(op) else f"Discuss {topic}."
+    return None
+
+
+def _negative(op: r.Op) -> bool:
+    strength = op.args["by"]
+    return isinstance(strength, r.Strength) and strength.value < 0
+
+
+def _topic(operand: object, named: Mapping[str, r.Step]) -> str | None:
+    """What a vector's positive prompts are about, by the name of their data set."""
+    if not isinstance(operand, r.VectorRef):
+        return None
+    source = named.get(operand.name)
+    if isinstance(source, r.Bind):
+        return _topic(source.value, named)
+    if not isinstance(source, r.Extract) or source.positive is None or source.negative is None:
+        return None
+    if source.positive.side is not None or source.positive.name == source.negative.name:
+        return None
+    return TITLES.get(source.positive.name, source.positive.name.replace("_", " "))

@@ -1,0 +1,74 @@
+"""Which variants an evaluation compares, and what the prompting control says."""
+
+from __future__ import annotations
+
+import pytest
+
+from steerdsl.lang import recipe as r
+from steerdsl.lang.check import check_source
+from steerdsl.lang.source import Source
+from steerdsl.plan.controls import Variant, variants
+
+FITTED = 'dataset my_topic = "t.jsonl"\ntopic = extract diffmean from econ vs generic\n'
+
+
+def made(operation: str, controls: str = "") -> tuple[Variant, ...]:
+    text = f"{FITTED}steer s {{ {operation} }}\nevaluate s on generic with refusal_rate{controls}"
+    recipe, report = check_source(Source("r.steer", text))
+    assert recipe is not None, report.found
+    named = {getattr(step, "name", ""): step for step in recipe.steps}
+    step, steer = recipe.steps[-1], named["s"]
+    assert isinstance(step, r.Evaluate) and isinstance(steer, r.Steer)
+    return variants(step, steer, named)
+
+
+@pytest.mark.parametrize(
+    ("operation", "instruction"),
+    [
+        ("ablate topic", "Do not discuss economics."),
+        ("add topic by 2", "Discuss economics."),
+        ("add topic by -40%", "Do not discuss economics."),
+        ("clamp topic to 0; ablate topic[3]", "Do not discuss economics."),
+        ("rotate plane(topic[3], pc1) to 90deg", None),
+        ("clamp topic to 0", None),
+    ],
+)
+def test_the_instruction_follows_from_the_operation(operation: str, instruction: str | None) -> None:
+    assert [v.instruction for v in made(operation) if v.instruction] == ([instruction] if instruction else [])
+
+
+def test_a_data_set_of_the_recipe_is_called_by_its_name() -> None:
+    operation = "ablate other"
+    text = (
+        f"{FITTED}other = extract diffmean from my_topic vs generic\nsteer s {{ {operation} }}\nevaluate s on generic"
+    )
+    recipe, _ = check_source(Source("r.steer", text))
+    assert recipe is not None
+    named = {getattr(step, "name", ""): step for step in recipe.steps}
+    step, steer = recipe.steps[-1], named["s"]
+    assert isinstance(step, r.Evaluate) and isinstance(steer, r.Steer)
+    assert variants(step, steer, named)[-1].instruction == "Do not discuss my topic."
+
+
+@pytest.mark.parametrize(
+    ("controls", "names"),
+    [
+        ("", ["baseline", "s", "random", "prompted"]),
+        (", controls: all", ["baseline", "s", "random", "prompted"]),
+        (", controls: random", ["baseline", "s", "random"]),
+        (", controls: prompting", ["baseline", "s", "prompted"]),
+        (", controls: none", ["baseline", "s"]),
+    ],
+)
+def test_controls_are_there_unless_switched_off(controls: str, names: list[str]) -> None:
+    assert [v.name for v in made("ablate topic", controls)] == names
+
+
+def test_an_instruction_that_is_given_is_taken() -> None:
+    found = made("rotate plane(topic[3], pc1) to 90deg", ', instruction: "Be brief."')
+    assert found[-1] == Variant("prompted", instruction="Be brief.")
+
+
+def test_a_patch_has_no_random_control() -> None:
+    found = made('patch from "The cat sat." at layer 2')
+    assert [v.name for v in found] == ["baseline", "s"]

@@ -1,0 +1,130 @@
+"""Controls beside every score, references sampled apart, differences with their tests, and answers
+that may not be kept: from recipe to run directory, on a tiny model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steerdsl.measure import stats
+from steerdsl.measure.answers import Figures
+
+FITTED = """
+dataset a = econ with take: 20
+dataset b = generic with take: 20
+topic = extract diffmean from a vs b at mean_content
+"""
+SCORED = FITTED + "steer less { ablate topic }\nscores = evaluate less on a with bleu, distinct_1, max_tokens: 5\n"
+
+
+def scores(folder: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((Path(folder) / "scores.json").read_text())
+    return found
+
+
+def lines(folder: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (Path(folder) / "generations.jsonl").read_text().splitlines()]
+
+
+def test_every_score_stands_beside_its_controls(on_tiny: Any) -> None:
+    code, out, err = on_tiny("run", "-e", SCORED, "--out", "r")
+    assert code == 0, err
+    figures = scores("r")["scores"]["distinct_1"]["a"]
+    assert list(figures) == ["baseline", "less", "prompted", "random"]  # files have sorted keys
+    assert set(figures["less"]["against"]) == {"baseline", "random", "prompted"}
+    assert all("against" not in figures[v] for v in ("baseline", "random", "prompted"))
+    assert "less − random" in out and "prompted" in out
+    rows = lines("r")
+    by_variant = {v: [r for r in rows if r["variant"] == v] for v in ("baseline", "prompted", "reference")}
+    assert [r["prompt"] for r in by_variant["baseline"]] == [r["prompt"] for r in by_variant["prompted"]]
+    # The instruction is asked, and is not part of the prompt that the tables show.
+    pairs = zip(by_variant["baseline"], by_variant["prompted"], strict=True)
+    assert all(one["rendered_sha256"] != two["rendered_sha256"] for one, two in pairs)
+    assert {r["sample"] for r in by_variant["reference"]} == {0, 1, 2, 3}
+    assert "reference" not in out.split("a: means")[0].split("a: ", 1)[1]
+
+
+def test_differences_are_those_of_the_values_kept(on_tiny: Any) -> None:
+    assert on_tiny("run", "-e", SCORED, "--out", "r")[0] == 0
+    figures = scores("r")["scores"]["bleu"]["a"]
+    for other, found in figures["less"]["against"].items():
+        both = ([math.nan if x is None else x for x in figures[v]["values"]] for v in ("less", other))
+        wanted = stats.difference(*map(Figures, both))
+        assert found["difference"] == pytest.approx(wanted.mean)
+        assert (found["low"], found["high"], found["p"]) == pytest.approx(
+            (wanted.low, wanted.high, wanted.p), nan_ok=True
+        )
+
+
+def test_the_baseline_is_not_its_own_reference(on_tiny: Any) -> None:
+    """K samples are the references and the baseline's own answer is one more (K + 1)."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    assert on_tiny("run", "-e", SCORED, "--out", "r")[0] == 0
+    rows = lines("r")
+    values = scores("r")["scores"]["bleu"]["a"]["baseline"]["values"]
+    own = [r for r in rows if r["variant"] == "baseline"]
+    bleu = BLEU(tokenize="13a", smooth_method="exp", effective_order=True)
+    for row, value in zip(own, values, strict=True):
+        sampled = [r["text"] for r in rows if r["variant"] == "reference" and r["row"] == row["row"]]
+        assert len(sampled) == 4
+        assert value == pytest.approx(bleu.sentence_score(row["text"], sampled).score, abs=1e-6)
+
+
+def test_points_of_a_sweep_are_one_family_of_tests(on_tiny: Any) -> None:
+    text = (
+        FITTED
+        + """
+    sweep power over 1,2,3 {
+        steer more { add topic by power }
+        s = evaluate more on a with distinct_1, max_tokens: 5, controls: random
+    }
+    """
+    )
+    code, _, err = on_tiny("run", "-e", text, "--out", "r")
+    assert code == 0, err
+    found = [p["scores"]["distinct_1"]["a"]["more"]["against"]["baseline"] for p in scores("r")["s"]["points"]]
+    assert [f["p_holm"] for f in found] == pytest.approx(stats.holm([f["p"] for f in found]))
+
+
+def test_answers_to_unsafe_prompts_are_scored_and_not_kept(on_tiny: Any, tmp_path: Path) -> None:
+    Path("harm.jsonl").write_text("".join(json.dumps({"prompt": f"Do harm number {i}."}) + "\n" for i in range(6)))
+    text = (
+        'dataset harm = "harm.jsonl" with unsafe: true\n'
+        + FITTED
+        + "steer less { ablate topic }\nscores = evaluate less on harm with distinct_1, max_tokens: 5\n"
+    )
+    kept = {}
+    for words in ([], ["--keep-unsafe"], []):
+        code, out, err = on_tiny("run", "-e", text, "--out", f"r{len(kept)}", *words)
+        assert code == 0, err
+        kept[len(kept)] = lines(f"r{len(kept)}")
+        assert ("(withheld" in out) is not bool(words)
+    hidden, shown, again = kept.values()
+    assert hidden == again and len(hidden) == len(shown) == 6 * 4
+    for row, full in zip(hidden, shown, strict=True):
+        assert row["text"] is None and row["token_ids"] == [] and row["withheld"] is True
+        assert row["text_sha256"] == hashlib.sha256(full["text"].encode()).hexdigest()
+    assert scores("r0") == scores("r1")
+
+
+def test_nothing_withheld_stays_in_the_store(on_tiny: Any, tmp_path: Path) -> None:
+    Path("harm.jsonl").write_text("".join(json.dumps({"prompt": f"Do harm number {i}."}) + "\n" for i in range(6)))
+    text = 'dataset harm = "harm.jsonl" with unsafe: true\ngenerate from harm with max_tokens: 5, n: 2\n'
+    assert on_tiny("run", "-e", text, "--out", "r", "--batch-size", "2")[0] == 0
+    assert len(lines("r")) == 12
+    store = tmp_path / "cache" / "store"
+    assert list(store.rglob("lines.jsonl")) and not list(store.rglob("answers.jsonl"))
+
+
+def test_a_recipe_with_a_judge_says_that_it_needs_one(on_tiny: Any) -> None:
+    text = FITTED + "steer less { ablate topic }\nscores = evaluate less on a with judge_clarity, max_tokens: 5\n"
+    code, _, err = on_tiny("run", "-e", text, "--out", "r")
+    assert code == 2 and "error[R895]: this recipe needs an LLM judge, and the command line names none" in err
+    assert "help: add --judge-url and --judge-model; its key is read from STEERDSL_JUDGE_KEY or OPENAI_API_KEY" in err
+    assert not Path("r").exists()

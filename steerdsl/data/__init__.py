@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from steerdsl.data.builtin import builtin_names
     from steerdsl.data.loading import load
     from steerdsl.data.split import rows
+    from steerdsl.data.tasks import load_task
     from steerdsl.data.types import Data, Row
     from steerdsl.data.words import load_words
 
-__all__ = ["Data", "Row", "builtin_names", "load", "load_words", "rows"]
+__all__ = ["Data", "Row", "builtin_names", "load", "load_task", "load_words", "rows"]
 
 _HOMES = {
     "Data": "types",
     "Row": "types",
     "builtin_names": "builtin",
     "load": "loading",
+    "load_task": "tasks",
     "load_words": "words",
     "rows": "split",
 }

@@ -45,12 +45,26 @@ def read_texts(
     # Given order, not by length: readings are handed over one after another, never all at once.
     for batch in batches(texts, batch_size, pad_id(session.opened.tokenizer), order="given"):
         first = [starts[i] for i in batch.index]
-        logits = session.logits(inputs(batch), touches, _steps(batch, first), _Tail(batch, first))
-        for row, scored in zip(batch.index, logits, strict=True):
-            targets = torch.tensor(texts[row].ids[starts[row] :])
-            scored = scored.float().cpu()
-            logprobs = scored.double().log_softmax(-1).gather(-1, targets[:, None])[:, 0]
-            yield Reading(logprobs, scored if keep_logits else None)
+        targets = [torch.tensor(texts[i].ids[starts[i] :]) for i in batch.index]
+        # Scored where the model is: whole distributions leave it only when they are asked for.
+        scorer = _Scorer(_Tail(batch, first), targets, keep_logits)
+        for logprobs, scored in session.logits(inputs(batch), touches, _steps(batch, first), scorer):
+            yield Reading(logprobs, scored)
+
+
+def read_next(
+    session: Session,
+    texts: Sequence[Rendered],
+    starts: Sequence[int],
+    touches: Sequence[Touch],
+    batch_size: int,
+) -> Iterator[Tensor]:
+    """Yield for each text, in order, the logits of what follows: float32 [T + 1, vocab], the first row
+    from the token before `starts` (at least 1), the last from the text's last token."""
+    for batch in batches(texts, batch_size, pad_id(session.opened.tokenizer), order="given"):
+        first = [starts[i] for i in batch.index]
+        for scored in session.logits(inputs(batch), touches, _steps(batch, first), _Tail(batch, first, unread=0)):
+            yield scored.float().cpu()
 
 
 def _steps(batch: Batch, starts: Sequence[int]) -> Tensor:
@@ -60,12 +74,28 @@ def _steps(batch: Batch, starts: Sequence[int]) -> Tensor:
 
 
 class _Tail:
-    """Keeps of each row the logits that predict its scored tokens."""
+    """Keeps of each row the logits that predict its scored tokens; those of its last `unread` tokens
+    predict what is not asked for."""
 
-    def __init__(self, batch: Batch, starts: Sequence[int]) -> None:
+    def __init__(self, batch: Batch, starts: Sequence[int], unread: int = 1) -> None:
         width = batch.input_ids.shape[1]
         lengths = batch.mask.sum(-1).tolist()
-        self.spans = [(width - n + s - 1, width - 1) for n, s in zip(lengths, starts, strict=True)]
+        self.spans = [(width - n + s - 1, width - unread) for n, s in zip(lengths, starts, strict=True)]
 
     def __call__(self, logits: Tensor) -> list[Tensor]:
         return [row[a:b].clone() for row, (a, b) in zip(logits, self.spans, strict=True)]
+
+
+class _Scorer:
+    """Gives for each row log p of its `targets`, float64 [T], and the logits, float32 [T, vocab], or None."""
+
+    def __init__(self, tail: _Tail, targets: Sequence[Tensor], keep_logits: bool) -> None:
+        self.tail, self.targets, self.keep_logits = tail, list(targets), keep_logits
+
+    def __call__(self, logits: Tensor) -> list[tuple[Tensor, Tensor | None]]:
+        scored = []
+        for row, target in zip(self.tail(logits), self.targets, strict=True):
+            row = row.float().cpu()
+            logprobs = row.double().log_softmax(-1).gather(-1, target[:, None])[:, 0]
+            scored.append((logprobs, row if self.keep_logits else None))
+        return scored

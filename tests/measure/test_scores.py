@@ -60,6 +60,6 @@ def test_comparisons_are_one_family() -> None:
 @pytest.mark.parametrize("entry", entries("metric").values(), ids=lambda entry: entry.name)
 def test_every_metric_says_its_unit_and_shows_its_use(entry: object) -> None:
     text = entry.summary  # type: ignore[attr-defined]
-    assert any(word in text for word in ("0 to 1", "nats", "perplexity", "per 100", "compressed over"))
+    assert any(word in text for word in ("0 to 1", "1 to 5", "nats", "perplexity", "per 100", "compressed over"))
     assert any(word in text for word in ("lower", "higher", "unchanged", "refuse", "baseline"))
     assert f" {entry.name}" in entry.example  # type: ignore[attr-defined]

@@ -30,7 +30,7 @@ def score_path(ctx: Context, name: Name) -> Symbol | None:
     if symbol is None or not isinstance(scores, Evaluate):
         return symbol
     first, *rest = name.parts
-    levels = [[metric.name for metric in scores.metrics], [ref.name for ref in scores.data]]
+    levels = [[metric.name for metric in scores.metrics], _places(scores, rest[0] if rest else "")]
     if not rest:
         help = f"write `{first}.{levels[0][0]}`"
         ctx.error("S215", f"`{first}` is an evaluation, not one score", name, help=help)
@@ -41,7 +41,7 @@ def score_path(ctx: Context, name: Name) -> Symbol | None:
             help = f"did you mean `{close}`?" if close else f"write {either(known)}"
             ctx.error("S215", f"`{first}` has no {noun} `{part}`", part_span(name, place), help=help)
             return None
-    if levels[0].count(rest[0]) > 1:
+    if levels[0].count(rest[0]) > 1 and not _of_tasks(scores, rest[0]):
         help = "write two evaluations, one for each"
         ctx.error("S215", f"`{first}.{rest[0]}` may be either of two", name, help=help)
         return None
@@ -50,6 +50,17 @@ def score_path(ctx: Context, name: Name) -> Symbol | None:
         ctx.error("S215", f"a score has no part `{rest[2]}`", part_span(name, 3), help=help)
         return None
     return symbol
+
+
+def _of_tasks(scores: Evaluate, metric: str) -> bool:
+    return any(call.task is not None for call in scores.metrics if call.name == metric)
+
+
+def _places(scores: Evaluate, metric: str) -> list[str]:
+    """What a metric has figures of: the tasks of `lm_eval`, the data sets of any other."""
+    if _of_tasks(scores, metric):
+        return [call.task for call in scores.metrics if call.name == metric and call.task is not None]
+    return [ref.name for ref in scores.data]
 
 
 def lower_check(ctx: Context, node: nodes.Check) -> None:

@@ -1,0 +1,187 @@
+"""Ask an LLM judge over HTTP for marks of answers: any OpenAI-compatible endpoint.
+
+In: questions with two answers each, an endpoint that the user names. Out: marks, and what they cost.
+Replies are kept in the store by what was asked of which model, so the same pair is paid for once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.measure import judge
+from steerdsl.models.cache import Progress
+from steerdsl.store.files import write_json
+from steerdsl.store.results import Store, content_key
+
+KEYS = ("STEERDSL_JUDGE_KEY", "OPENAI_API_KEY")
+ATTEMPTS = 4
+BUSY = (408, 409, 425, 429, 500, 502, 503, 504)
+BAD_REQUEST = (400, 415, 422)
+FAILED = 3
+Marks = Mapping[str, float]
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a judge was asked in one run. `refused`: replies without marks, asked twice each."""
+
+    model: str
+    calls: int = 0
+    from_store: int = 0
+    refused: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass
+class Judge:
+    """An endpoint at `url` (with or without /v1) and its `model`; replies are kept in `store`."""
+
+    url: str
+    model: str
+    store: Store
+    progress: Progress
+    wait: Callable[[float], None] = time.sleep
+    cost: Cost = field(init=False)
+
+    def __post_init__(self) -> None:
+        import httpx
+
+        self.cost = Cost(self.model)
+        key = next((os.environ[name] for name in KEYS if os.environ.get(name)), None)
+        self._client = httpx.Client(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(120, connect=10),
+            follow_redirects=False,  # the key goes to the host that the user named and to no other
+        )
+        self._forms: list[dict[str, Any]] = [
+            {"type": "json_schema", "json_schema": {"name": "marks", "strict": True, "schema": judge.schema()}},
+            {"type": "json_object", "schema": judge.schema()},
+            {},
+        ]
+
+    def compare(
+        self, questions: Sequence[str], first: Sequence[str], second: Sequence[str]
+    ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+        """Marks of both answers to each question, by criterion: means over both orders of the two."""
+        ours: list[dict[str, float]] = []
+        theirs: list[dict[str, float]] = []
+        for done, (question, one, two) in enumerate(zip(questions, first, second, strict=True)):
+            self.progress(f"judged by {self.model}", done, len(questions))
+            straight, swapped = self._marks(question, (one, two)), self._marks(question, (two, one))
+            ours.append(judge.mean_marks([m for m in (straight and straight[0], swapped and swapped[1]) if m]))
+            theirs.append(judge.mean_marks([m for m in (straight and straight[1], swapped and swapped[0]) if m]))
+        self.progress(f"judged by {self.model}", len(questions), len(questions))
+        return _by_criterion(ours), _by_criterion(theirs)
+
+    def _marks(self, question: str, answers: tuple[str, str]) -> tuple[Marks, Marks] | None:
+        asked = judge.messages(question, answers)
+        key = content_key({"judge": judge.VERSION, "model": self.model, "messages": asked})
+        known = self.store.load(key, _read)
+        if known is None:
+            known = self.store.save(key, {"kind": "judgement"}, _writer(self._ask(asked)), _read)
+        else:
+            self.cost.from_store += 1
+        found = judge.parse(known)
+        self.cost.refused += found is None
+        return found
+
+    def _ask(self, asked: list[dict[str, str]]) -> str:
+        """The reply to a conversation; one without marks is asked for once more, in so many words."""
+        reply = self._reply(asked)
+        if judge.parse(reply) is None:
+            again = {"role": "user", "content": "Reply with the JSON object alone, with marks from 1 to 5."}
+            reply = self._reply([*asked, {"role": "assistant", "content": reply}, again])
+        return reply
+
+    def _reply(self, asked: list[dict[str, str]]) -> str:
+        body = {"model": self.model, "messages": asked, "temperature": 0, "max_tokens": 256}
+        while True:
+            form = self._forms[0]
+            answer = self._post({**body, "response_format": form} if form else body)
+            if not _unknown_form(answer) or len(self._forms) == 1:
+                break
+            del self._forms[0]  # this endpoint does not hold a model to a schema in that way
+        if answer.status_code != 200:
+            raise self._failed(f"answers {answer.status_code}: {_said(answer)}")
+        try:
+            found = answer.json()
+            text = found["choices"][0]["message"]["content"] or ""
+        except (ValueError, LookupError, TypeError) as error:
+            raise self._failed("does not answer as an OpenAI-compatible endpoint does") from error
+        self.cost.calls += 1
+        usage = found.get("usage") or {}
+        self.cost.prompt_tokens += int(usage.get("prompt_tokens") or 0)
+        self.cost.completion_tokens += int(usage.get("completion_tokens") or 0)
+        return str(text)
+
+    def _post(self, body: Mapping[str, Any]) -> Any:
+        """One request, tried again where it may pass: a host that is busy or does not answer in time."""
+        import httpx
+
+        problem = ""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self.wait(2.0**attempt)
+            try:
+                answer = self._client.post(_address(self.url), json=body)
+            except httpx.TimeoutException:
+                problem = "does not answer in time"
+            except httpx.HTTPError as error:
+                problem = f"cannot be reached ({type(error).__name__})"
+            else:
+                if answer.status_code not in BUSY or _unknown_form(answer):
+                    return answer
+                problem = f"answers {answer.status_code}: {_said(answer)}"
+        raise self._failed(f"{problem}, {ATTEMPTS} times")
+
+    def _failed(self, problem: str) -> RecipeError:
+        help = f"look at --judge-url and --judge-model; a key is read from {' or '.join(KEYS)}; what was judged is kept"
+        host = urlsplit(self.url).netloc.rpartition("@")[2]
+        return RecipeError([Diagnostic("R896", f"the judge at {host} {problem}", help=help)], exit_code=FAILED)
+
+
+def _address(url: str) -> str:
+    base = url.rstrip("/")
+    return f"{base}/chat/completions" if base.endswith("/v1") else f"{base}/v1/chat/completions"
+
+
+def _unknown_form(answer: Any) -> bool:
+    """Whether an endpoint does not know the `response_format` that it was given; llama-cpp-python's
+    server says so with a status of 500."""
+    return answer.status_code in BAD_REQUEST or (answer.status_code >= 400 and "response_format" in answer.text)
+
+
+def _said(answer: Any) -> str:
+    """What a host says of a failure, short, on one line."""
+    try:
+        found = answer.json().get("error")
+        text = found.get("message") if isinstance(found, dict) else found
+    except (ValueError, AttributeError):
+        text = answer.text
+    return " ".join(str(text or "no reason given").split())[:200]
+
+
+def _by_criterion(marks: Sequence[Marks]) -> dict[str, list[float]]:
+    return {name: [m[name] for m in marks] for name in judge.CRITERIA}
+
+
+def _read(folder: Path) -> str:
+    return str(json.loads((folder / "reply.json").read_text(encoding="utf-8"))["reply"])
+
+
+def _writer(reply: str) -> Callable[[Path], None]:
+    return lambda fresh: write_json(fresh / "reply.json", {"reply": reply})
+
+
+def cost_json(made: Judge) -> dict[str, Any]:
+    """What the record keeps of a judge: the model, the work and the tokens; neither host nor key."""
+    return asdict(made.cost)

@@ -1,0 +1,217 @@
+"""The LLM judge: what it is asked, how replies are read, and what happens when the endpoint fails.
+
+The endpoint of the quick tests is an HTTP server of this file, which answers as told: its faults
+cannot be had from a real one on demand. The slow test asks a real model behind a real server.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steerdsl.engine.judge import Judge, cost_json
+from steerdsl.lang.diagnostics import RecipeError
+from steerdsl.measure.judge import CRITERIA, messages, parse, schema
+from steerdsl.models.cache import no_progress
+from steerdsl.store.results import Store
+
+Reply = Callable[[dict[str, Any]], tuple[int, Any]]
+
+
+class Endpoint:
+    """A server on this machine; `reply` makes a status and a JSON body from a request's body."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.asked: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                outer.asked.append(body)
+                outer.headers.append(dict(self.headers) | {"path": self.path})
+                status, answer = outer.reply(body)
+                data = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Callable[[Reply], Endpoint]]:
+    started: list[Endpoint] = []
+
+    def start(reply: Reply) -> Endpoint:
+        started.append(Endpoint(reply))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.server.shutdown()
+        one.server.server_close()
+
+
+def said(text: str) -> tuple[int, dict[str, Any]]:
+    usage = {"prompt_tokens": 10, "completion_tokens": 5}
+    return 200, {"choices": [{"message": {"content": text}}], "usage": usage}
+
+
+def marks(a: int, b: int) -> str:
+    return json.dumps({"A": dict.fromkeys(CRITERIA, a), "B": dict.fromkeys(CRITERIA, b)})
+
+
+def by_length(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Marks an answer by its number of words, and the one shown first a mark higher: a biased judge."""
+    a, b = re.findall(r"Answer [AB]:\n<<<\n(.*?)\n>>>", body["messages"][1]["content"], re.DOTALL)
+    return said(marks(min(5, len(a.split()) + 1), len(b.split())))
+
+
+def judge(url: str, folder: Path) -> Judge:
+    return Judge(url, "m", Store(folder), no_progress, wait=lambda seconds: None)
+
+
+def test_both_orders_cancel_what_the_order_does(endpoint: Any, tmp_path: Path) -> None:
+    server = endpoint(by_length)
+    made = judge(server.url, tmp_path)
+    first, second = made.compare(["q", "r"], ["one two", "one"], ["one two three", "one two"])
+    # 2 words are marked 3 when first and 2 when second; their mean is 2.5 in either order.
+    assert first["clarity"] == [2.5, 1.5] and second["clarity"] == [3.5, 2.5]
+    assert set(first) == set(CRITERIA) and len(server.asked) == 4
+    assert all(body["temperature"] == 0 for body in server.asked)
+    assert cost_json(made) == {
+        "model": "m",
+        "calls": 4,
+        "from_store": 0,
+        "refused": 0,
+        "prompt_tokens": 40,
+        "completion_tokens": 20,
+    }
+
+
+def test_nothing_says_which_answer_is_steered() -> None:
+    text = json.dumps(messages("What is rent?", ("plain", "odd"))).lower()
+    assert not any(word in text for word in ("steer", "baseline", "ablat", "unsteered", "control"))
+
+
+def test_the_same_pair_is_paid_for_once(endpoint: Any, tmp_path: Path) -> None:
+    server = endpoint(by_length)
+    marked = judge(server.url, tmp_path).compare(["q"], ["one"], ["one two"])
+    again = judge(server.url, tmp_path)
+    assert again.compare(["q"], ["one"], ["one two"]) == marked and len(server.asked) == 2
+    assert cost_json(again)["calls"] == 0 and cost_json(again)["from_store"] == 2
+
+
+def test_a_judge_that_refuses_is_asked_once_more_and_counted(endpoint: Any, tmp_path: Path) -> None:
+    server = endpoint(lambda body: said("I cannot grade this."))
+    made = judge(server.url, tmp_path)
+    first, second = made.compare(["q"], ["a"], ["b"])
+    assert math.isnan(first["accuracy"][0]) and math.isnan(second["clarity"][0])
+    assert len(server.asked) == 4 and cost_json(made)["refused"] == 2
+    assert server.asked[1]["messages"][-1]["content"].startswith("Reply with the JSON object alone")
+
+
+def test_an_order_without_marks_leaves_the_other(endpoint: Any, tmp_path: Path) -> None:
+    def half(body: dict[str, Any]) -> tuple[int, Any]:
+        return said(marks(4, 2)) if "Answer A:\n<<<\nfirst" in body["messages"][1]["content"] else said("no")
+
+    first, second = judge(endpoint(half).url, tmp_path).compare(["q"], ["first"], ["second"])
+    assert (first["clarity"], second["clarity"]) == ([4.0], [2.0])
+
+
+def test_a_busy_host_is_asked_again(endpoint: Any, tmp_path: Path) -> None:
+    count = iter([429, 503])
+
+    def busy(body: dict[str, Any]) -> tuple[int, Any]:
+        status = next(count, 200)
+        return by_length(body) if status == 200 else (status, {"error": {"message": "slow down"}})
+
+    server = endpoint(busy)
+    waits: list[float] = []
+    made = Judge(server.url, "m", Store(tmp_path), no_progress, wait=waits.append)
+    assert made.compare(["q"], ["one"], ["one two"])[0]["clarity"] == [1.5]
+    assert waits == [2.0, 4.0]
+
+
+def test_an_endpoint_without_schemas_is_asked_without(endpoint: Any, tmp_path: Path) -> None:
+    def plain(body: dict[str, Any]) -> tuple[int, Any]:
+        known = body.get("response_format", {}).get("type") in (None,)
+        return by_length(body) if known else (422, {"error": "unknown response_format"})
+
+    server = endpoint(plain)
+    judge(server.url, tmp_path).compare(["q"], ["one"], ["one two"])
+    forms = [body.get("response_format", {}).get("type") for body in server.asked]
+    assert forms == ["json_schema", "json_object", None, None]
+
+
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [
+        (lambda body: (401, {"error": {"message": "bad key"}}), "answers 401: bad key"),
+        (lambda body: (503, {"error": "loading"}), "answers 503: loading, 4 times"),
+        (lambda body: (200, {"text": "hello"}), "does not answer as an OpenAI-compatible endpoint does"),
+    ],
+)
+def test_failures_have_one_message_without_the_key(
+    endpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: Reply, problem: str
+) -> None:
+    monkeypatch.setenv("STEERDSL_JUDGE_KEY", "secret-key")
+    server = endpoint(reply)
+    with pytest.raises(RecipeError) as error:
+        judge(server.url, tmp_path).compare(["q"], ["a"], ["b"])
+    found = error.value.diagnostics[0]
+    assert found.code == "R896" and found.title == f"the judge at {server.url[7:]} {problem}"
+    assert error.value.exit_code == 3 and "secret" not in str(error.value)
+    assert server.headers[0]["Authorization"] == "Bearer secret-key"
+    assert server.headers[0]["path"] == "/v1/chat/completions"
+
+
+def test_a_host_that_is_down(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"the judge at 127\.0\.0\.1:9 cannot be reached"):
+        judge("http://user:word@127.0.0.1:9/v1", tmp_path).compare(["q"], ["a"], ["b"])
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "A: 5",
+        "{",
+        "[1]",
+        '{"A": 5, "B": 5}',
+        json.dumps({"A": dict.fromkeys(CRITERIA, 3)}),
+        marks(0, 3),
+        marks(3, 6),
+        marks(3, 3).replace("3", "true", 1),
+        marks(3, 3).replace("3", '"3"', 1),
+    ],
+)
+def test_what_is_no_reply_has_no_marks(reply: str) -> None:
+    assert parse(reply) is None
+
+
+def test_a_reply_may_have_words_around_it() -> None:
+    found = parse(f"Sure!\n```json\n{marks(2, 5)}\n```\nDone.")
+    assert found == (dict.fromkeys(CRITERIA, 2.0), dict.fromkeys(CRITERIA, 5.0))
+
+
+def test_the_schema_describes_a_reply() -> None:
+    assert schema()["required"] == ["A", "B"]
+    assert schema()["properties"]["A"]["required"] == list(CRITERIA)

@@ -6,15 +6,18 @@ prompts, handed over batch by batch so that a caller can keep what is there when
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.capture import inputs
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.wire import Touch
-from steerdsl.models.batching import batches, pad_id
+from steerdsl.models.batching import Batch, batches, pad_id
 from steerdsl.models.prompts import Rendered
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +55,41 @@ def generate(
     `known` gives the answers of a batch, by its number, that an earlier run has made."""
     import torch
 
-    tokenizer = session.opened.tokenizer
-    config = generation_config(session.opened, sampling)
     size = max(1, batch_size // sampling.n)
-    for number, batch in enumerate(batches(prompts, size, pad_id(tokenizer))):
+    for number, batch in enumerate(batches(prompts, size, pad_id(session.opened.tokenizer))):
         if (made := known(number)) is not None:
             yield made
             continue
         given = {k: v.repeat_interleave(sampling.n, dim=0) for k, v in inputs(batch).items()}
         torch.manual_seed(sampling.seed * 1_000_003 + number)
-        ids = session.generate(given, touches, sampling.max_tokens, config)
-        new = ids[:, batch.input_ids.shape[1] :].tolist()
         places = [(i, k) for i in batch.index for k in range(sampling.n)]
-        yield [_answer(tokenizer, config, i, k, row) for (i, k), row in zip(places, new, strict=True)]
+        yield _decoded(session, given, places, touches, sampling)
+
+
+def generate_together(
+    session: Session, batch: Batch, count: int, touches: Sequence[Touch], sampling: Sampling
+) -> list[list[Answer]]:
+    """The greedy answers of `count` steers to one batch of prompts, as rows of one larger batch: those
+    of the first steer, then those of the second. `touches` know which rows are whose."""
+    given = {k: v.repeat(count, 1) for k, v in inputs(batch).items()}
+    found = _decoded(session, given, [(i, 0) for i in batch.index] * count, touches, sampling)
+    each = len(batch.index)
+    return [found[start : start + each] for start in range(0, len(found), each)]
+
+
+def _decoded(
+    session: Session,
+    given: Mapping[str, Tensor],
+    places: Sequence[tuple[int, int]],
+    touches: Sequence[Touch],
+    sampling: Sampling,
+) -> list[Answer]:
+    """The answer of each row; `places` are its prompt and its number among the prompt's answers."""
+    config = generation_config(session.opened, sampling)
+    ids = session.generate(given, touches, sampling.max_tokens, config)
+    new = ids[:, given["input_ids"].shape[1] :].tolist()
+    tokenizer = session.opened.tokenizer
+    return [_answer(tokenizer, config, i, k, row) for (i, k), row in zip(places, new, strict=True)]
 
 
 def generation_config(opened: Any, sampling: Sampling) -> Any:

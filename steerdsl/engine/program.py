@@ -6,13 +6,14 @@ Operations on one site act in text order; sites act in the order of the forward 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.wire import Edit, Touch, make_edit, make_gate, make_memory_gate, make_probe
 from steerdsl.lang import recipe as r
+from steerdsl.methods.control import random_like
 from steerdsl.methods.ops.patch import align
 from steerdsl.methods.types import MethodError, Operand, Plane, Vector
 from steerdsl.methods.zero import require
@@ -36,6 +37,10 @@ RANK = {
     "mlp_out": 5,
     "resid_post": 6,
 }
+
+
+# A touch's place in the forward pass: layer, rank, module and side.
+Order = tuple[int, int, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +100,23 @@ def passes(op: r.Op) -> tuple[int, int | None]:
 
 
 class Compiler:
-    """Builds the touches of one steer. `rows` of an operation are the batch rows that it acts on."""
+    """Builds the touches of one steer. With `control`, a seed, operations act with random directions, and
+    conditions read what they always read. `name` tells its conditions from those of other steers that
+    act in the same pass."""
 
-    def __init__(self, arch: Architecture, values: Values) -> None:
-        self.arch, self.values = arch, values
+    def __init__(self, arch: Architecture, values: Values, control: int | None = None, name: str = "") -> None:
+        self.arch, self.values, self.control, self.name = arch, values, control, name
         self._edits: dict[tuple[int, int, str], list[Edit]] = {}
 
-    def add(self, op: r.Op, number: int, rows: Tensor | None = None) -> None:
-        """Add one operation, after those added before it."""
+    def add(self, op: r.Op, number: int) -> None:
+        """Add one operation, after those added before it. Its numbers may be lists, one for each row."""
         entry = find("op", op.name)
         prepare = import_module(entry.run.__module__).prepare
         value = self.values.operand(op)
+        acting = value if self.control is None else random_like(value, self.control)
         decided = self._decided(op, number, value)
         for place in places(op, self.arch, self.values.chosen):
-            operand = self._operand(op, value, place)
+            operand = self.operand(op, acting, place)
             edit = make_edit(
                 entry.run,
                 prepare(operand, op.args),
@@ -116,7 +124,6 @@ class Compiler:
                 [*self._gates(op, place, value), *decided],
                 op.keep_norm,
                 place.part,
-                rows,
                 _aligner(op) if op.name == "patch" else None,
             )
             self._at(place.layer, place.stream).append(edit)
@@ -124,7 +131,8 @@ class Compiler:
     def _at(self, layer: int, stream: str) -> list[Edit]:
         return self._edits.setdefault((layer, RANK[stream], stream), [])
 
-    def _operand(self, op: r.Op, value: Vector | Plane | dict[Place, Tensor] | None, place: Place) -> Operand:
+    def operand(self, op: r.Op, value: Vector | Plane | dict[Place, Tensor] | None, place: Place) -> Operand:
+        """What an operation acts with at one place. Raises MethodError when it cannot act there."""
         if isinstance(value, Plane):
             return Operand(plane=value)
         if isinstance(value, dict):
@@ -166,7 +174,7 @@ class Compiler:
         for i, condition in enumerate(op.conditions):
             if condition.layer is None:
                 continue
-            layer, key = self._layer(condition.layer), f"{number}.{i}"
+            layer, key = self._layer(condition.layer), f"{self.name}{number}.{i}"
             read = value if condition.vector is None else self.values.vector(condition.vector)
             stream = read.stream if isinstance(read, Vector) else "resid_post"
             if stream == "head":
@@ -202,9 +210,9 @@ class Compiler:
             return self.values.chosen[layer.select][0]
         return layer_number(layer, self.arch.n_layers)
 
-    def touches(self) -> list[Touch]:
-        """Every touch, in the order in which the modules run."""
-        found: dict[tuple[int, int, str, str], Touch] = {}
+    def touches(self) -> dict[Order, Touch]:
+        """Every touch by its place in the order in which the modules run."""
+        found: dict[Order, Touch] = {}
 
         def at(layer: int, rank: int, site: Site) -> Touch:
             return found.setdefault((layer, rank, site.module, site.side), _touch(site, []))
@@ -218,7 +226,7 @@ class Compiler:
             touch["late"] += edits
             touch["plus"] = f"{site.onto.module}.{site.onto.side}"
             at(layer, RANK["resid_pre"], site.onto)["stash"] = touch["plus"]
-        return [found[key] for key in sorted(found)]
+        return found
 
 
 def _aligner(op: r.Op) -> Callable[[Tensor, int], Tensor]:
@@ -226,12 +234,17 @@ def _aligner(op: r.Op) -> Callable[[Tensor, int], Tensor]:
     return lambda mask, length: align(mask, length, how)
 
 
-def compile_steer(ops: Sequence[r.Op], arch: Architecture, values: Values) -> list[Touch]:
-    """The touches of a steer; no operation, no touch."""
-    compiler = Compiler(arch, values)
+def compile_steer(ops: Sequence[r.Op], arch: Architecture, values: Values, control: int | None = None) -> list[Touch]:
+    """The touches of a steer, or of its random control; no operation, no touch."""
+    compiler = Compiler(arch, values, control)
     for number, op in enumerate(ops):
         compiler.add(op, number)
-    return compiler.touches()
+    return in_order(compiler.touches())
+
+
+def in_order(found: Mapping[Order, Touch]) -> list[Touch]:
+    """Touches in the order in which their modules run."""
+    return [found[key] for key in sorted(found)]
 
 
 def ablation_touches(arch: Architecture, q: Tensor) -> list[Touch]:

@@ -7,20 +7,26 @@ fails carries the step and its place in the recipe.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from steerdsl.engine import claims, evaluation, extraction, outputs, selection
+from steerdsl.engine.asking import touches
 from steerdsl.engine.context import Run
+from steerdsl.engine.fused import Asks
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
+from steerdsl.measure.scores import adjust_points
 from steerdsl.methods.types import MethodError
-from steerdsl.plan.plan import Plan, PlanStep
+from steerdsl.plan.controls import Variant
+from steerdsl.plan.plan import PlanStep
 
 RUN_FAILED = 3
 
 # Told before and after each step: the step, and the seconds it took (None before).
 Watch = Callable[[PlanStep, float | None], None]
+Runner = Callable[[Run, PlanStep], None]
+NOTHING: Mapping[type, Runner] = {}
 
 
 def run_plan(run: Run, watch: Watch) -> None:
@@ -29,28 +35,17 @@ def run_plan(run: Run, watch: Watch) -> None:
     Raises RecipeError with exit code 3 for a step that the data or the model do not allow; what
     earlier steps made stays in the run's results.
     """
-    refuse(run.plan)
     _run_steps(run, run.plan.steps, watch)
 
 
-def refuse(plan: Plan) -> None:
-    """Raise one RecipeError (P720) that names every step this version cannot execute."""
-    # The points of a sweep have the same steps, so the first speaks for all.
-    every = [inner for s in plan.steps for inner in (s, *(s.points[0] if s.points else ()))]
-    refused = [s for s in every if s.refusal]
-    if refused:
-        labels = tuple(Label(plan.source, s.step.span, s.refusal or "") for s in refused)
-        names = " and ".join(dict.fromkeys(f"`{s.verb}`" for s in refused))
-        title = f"this version cannot execute {names} here"
-        raise RecipeError([Diagnostic("P720", title, labels, help="remove these steps, or use a later version")])
-
-
-def _run_steps(run: Run, steps: Sequence[PlanStep], watch: Watch) -> None:
+def _run_steps(run: Run, steps: Sequence[PlanStep], watch: Watch, special: Mapping[type, Runner] = NOTHING) -> None:
+    """Run steps; those of a kind that is `special` as it says."""
+    runners = {**RUN, **special}
     for planned in steps:
         watch(planned, None)
         start = time.perf_counter()
         try:
-            RUN[type(planned.step)](run, planned)
+            runners[type(planned.step)](run, planned)
         except MethodError as error:
             found = Diagnostic(error.code, error.problem, (_label(run, planned),), help=error.way_out)
             raise RecipeError([found], exit_code=RUN_FAILED) from error
@@ -70,21 +65,54 @@ def _steer(run: Run, planned: PlanStep) -> None:
     """Name a steer, and make its edits once, so that a direction that cannot act fails here."""
     assert isinstance(planned.step, r.Steer)
     run.steers[planned.name] = planned.step
-    evaluation.touches(run, planned.name)
+    touches(run, Variant(planned.name, planned.name))
 
 
 def _sweep(run: Run, planned: PlanStep) -> None:
-    """Every point of a sweep, one after another."""
+    """Every point of a sweep, one after another, once the answers that they ask for have been made
+    together."""
+    assert isinstance(planned.step, r.Sweep)
+    run.together = planned.together
+    if planned.rows:
+        _answer_together(run, planned)
+    for i, steps in enumerate(_points(run, planned)):
+        _run_steps(run, steps, _unwatched)
+        run.progress(f"points of {planned.name}", i + 1, len(planned.points))
+    run.together = None
+    for name in {s.name for s in planned.points[0] if isinstance(s.step, r.Evaluate)}:
+        adjust_points([point["scores"] for point in run.results.scores[name]["points"]])
+
+
+def _answer_together(run: Run, planned: PlanStep) -> None:
+    """Go through the points for what they ask, and make those answers in shared batches."""
+    asks = Asks(run, planned.name, planned.rows)
+    before = len(run.results.warnings)
+    special: Mapping[type, Runner] = {r.Generate: asks.gather, r.Evaluate: asks.gather, r.Check: _later}
+    for steps in _points(run, planned):
+        _run_steps(run, steps, _unwatched, special)
+    del run.results.warnings[before:]  # the points will say the same when they run
+    asks.answer()
+
+
+def _points(run: Run, planned: PlanStep) -> Iterator[Sequence[PlanStep]]:
+    """The steps of each point, the run being there."""
     assert isinstance(planned.step, r.Sweep)
     outer = run.point
-    for i, (point, steps) in enumerate(zip(planned.step.points, planned.points, strict=True)):
+    for point, steps in zip(planned.step.points, planned.points, strict=True):
         run.point = {**outer, **point.labels}
-        _run_steps(run, steps, lambda step, seconds: None)
-        run.progress(f"points of {planned.name}", i + 1, len(planned.points))
+        yield steps
     run.point = outer
 
 
-RUN: Mapping[type, Callable[[Run, PlanStep], None]] = {
+def _unwatched(step: PlanStep, seconds: float | None) -> None:
+    """Nobody is told of the steps inside a sweep."""
+
+
+def _later(run: Run, planned: PlanStep) -> None:
+    """A claim is checked when the scores are there."""
+
+
+RUN: Mapping[type, Runner] = {
     r.Extract: extraction.extract,
     r.Bind: extraction.bind,
     r.Select: selection.select,

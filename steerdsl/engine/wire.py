@@ -97,15 +97,13 @@ def make_edit(
     gates: Sequence[Callable[..., Any]],
     keep_norm: bool,
     part: tuple[int, int] | None,
-    rows: Tensor | None = None,
     align: Callable[[Tensor, int], Tensor] | None = None,
 ) -> Edit:
     """Close a kernel over its tensors and the conditions under which it acts.
 
     steps: first pass and one past the last pass that it acts in. gates: functions (x, step, mask,
-    memory) -> bool [B, S] or [B, 1], or None while undecided (then nothing happens). rows: bool [B],
-    the rows of the batch that it acts on (None: all). align: for patches, which source row each
-    token takes, from the mask. The arithmetic is float32 (float64 stays).
+    memory) -> bool [B, S] or [B, 1], or None while undecided (then nothing happens). align: for
+    patches, which source row each token takes, from the mask. The arithmetic is float32 (float64 stays).
     """
     cast: dict[Any, dict[str, Tensor]] = {}
 
@@ -137,9 +135,6 @@ def make_edit(
         y = kernel(x, p)
         if keep_norm:
             y = rescale(x, y)
-        if rows is not None:
-            acted = rows.to(x.device)[:, None]
-            gate = acted if gate is None else gate.to(x.device) & acted
         for condition in gates:
             decided = condition(x, step, mask, memory)
             if decided is None:
@@ -151,6 +146,26 @@ def make_edit(
         if part is not None:
             y = _join(whole, y, part)
         return y
+
+    return edit
+
+
+def by_rows(parts: Sequence[tuple[int, int, Sequence[Edit]]]) -> Edit:
+    """One edit made of several that have rows of the batch to themselves: the first row, one past the
+    last, and the edits of those rows, one after another."""
+
+    def edit(h: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any]) -> Tensor:
+        out = None
+        for start, stop, edits in parts:
+            own = new = h[start:stop]
+            at = step if isinstance(step, int) else step[start:stop]
+            real = None if mask is None else mask[start:stop]
+            for inner in edits:
+                new = inner(new, at, real, memory)
+            if new is not own:
+                out = h.clone() if out is None else out
+                out[start:stop] = new
+        return h if out is None else out
 
     return edit
 

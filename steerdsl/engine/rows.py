@@ -1,0 +1,90 @@
+"""Compile several steers for the rows of one batch, each of which has rows to itself.
+
+In: steers, in the order of their rows. Out: one list of touches. Steers that differ in numbers alone
+(an angle, a strength) become one edit with a number for each row; any others act one beside another,
+each on its own rows, so that no row is computed for a steer that is not its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.engine.program import Compiler, Order, in_order
+from steerdsl.engine.wire import Touch, by_rows
+from steerdsl.lang import recipe as r
+from steerdsl.plan.keys import canonical
+from steerdsl.registry import find
+from steerdsl.store.results import content_key
+
+if TYPE_CHECKING:
+    from steerdsl.engine.values import Values
+    from steerdsl.models.sites import Architecture
+
+# Arguments of an operation that `prepare` takes one for each row.
+NUMBERS = ("number", "share", "angle", "strength")
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """A steer with the values that its names stand for. Steers of one `shape` differ in numbers alone;
+    `control` is the seed of random directions, None for its own."""
+
+    ops: tuple[r.Op, ...]
+    values: Values
+    control: int | None
+    shape: str
+
+
+def acting(ops: tuple[r.Op, ...], values: Values, control: int | None, keys: Mapping[str, str]) -> Acting:
+    """A steer as it acts now; `keys` are the content keys of what it names."""
+    blank = [replace(op, args={**op.args, **dict.fromkeys(_numbers(op), "a number")}) for op in ops]
+    return Acting(ops, values, control, content_key({"ops": canonical(blank, keys), "control": control}))
+
+
+def compile_rows(steers: Sequence[Acting], each: int, arch: Architecture) -> list[Touch]:
+    """The touches of a batch with `each` rows for every steer: those of the first, those of the
+    second, and so on. Those of one shape stand together."""
+    groups = [list(group) for _, group in groupby(steers, key=lambda steer: steer.shape)]
+    compiled = [_compile(group, each, arch, f"{number}.") for number, group in enumerate(groups)]
+    if len(compiled) == 1:
+        return in_order(compiled[0])
+    ends = [0]
+    for group in groups:
+        ends.append(ends[-1] + each * len(group))
+    return in_order(_beside(compiled, list(pairwise(ends))))
+
+
+def _numbers(op: r.Op) -> list[str]:
+    """The arguments of an operation that are given and may differ from row to row."""
+    return [a.name for a in find("op", op.name).args if a.type in NUMBERS and op.args.get(a.name) is not None]
+
+
+def _compile(group: Sequence[Acting], each: int, arch: Architecture, name: str) -> dict[Order, Touch]:
+    """The touches of steers of one shape, as if their rows were the whole batch."""
+    compiler = Compiler(arch, group[0].values, group[0].control, name)
+    for number, ops in enumerate(zip(*(steer.ops for steer in group), strict=True)):
+        args = dict(ops[0].args)
+        for key in _numbers(ops[0]):
+            found = [op.args[key] for op in ops]
+            if any(value != found[0] for value in found):
+                args[key] = [value for value in found for _ in range(each)]
+        compiler.add(replace(ops[0], args=args), number)
+    return compiler.touches()
+
+
+def _beside(compiled: Sequence[Mapping[Order, Touch]], rows: Sequence[tuple[int, int]]) -> dict[Order, Touch]:
+    """The touches of all groups as one; `rows` are the first row and one past the last of each."""
+    found: dict[Order, Touch] = {}
+    for order in {order for touches in compiled for order in touches}:
+        here = [(at, touches[order]) for at, touches in zip(rows, compiled, strict=True) if order in touches]
+        merged: dict[str, Any] = {"path": here[0][1]["path"], "side": here[0][1]["side"]}
+        for name in ("edits", "late"):
+            parts = [(*at, touch[name]) for at, touch in here if touch[name]]
+            merged[name] = [by_rows(parts)] if parts else []
+        for name in ("stash", "plus"):
+            merged[name] = next((touch[name] for _, touch in here if touch[name] is not None), None)
+        found[order] = merged
+    return found

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.program import places
+from steerdsl.formats.steady import wavering
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import MethodError, Vector
 from steerdsl.methods.weights import Edit, ablate_weights, add_bias, write
@@ -98,19 +99,13 @@ def _rows(op: r.Op, value: Vector, opened: Opened, values: Values) -> Any:
 
 def _require_linear(op: r.Op) -> None:
     """Raise MethodError unless the operation does the same linear thing to every token."""
-    problem = None
+    problem = wavering(op)
     if op.name not in ("ablate", "add"):
         problem = f"`{op.name}` is no linear change of what each layer writes"
-    elif op.conditions or op.keep_norm:
-        problem = "a condition or `keep norm` depends on the token"
-    elif op.phase != "all" or op.first is not None or op.after is not None:
-        problem = "weights act at every token, and this operation does not"
     elif op.args.get("toward") is not None:
         problem = "an ablation toward a mean is not linear"
     elif op.args.get("alpha"):
         problem = "an ablation that adds something back is not linear"
-    elif op.name == "add" and op.args["by"].unit != "raw":
-        problem = "a share of the token's norm depends on the token"
     elif op.name == "add" and op.everywhere:
         problem = "an addition everywhere adds up over the layers"
     if problem:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.answers import Sampling, generate
 from steerdsl.engine.context import Run
+from steerdsl.formats import table
 from steerdsl.lang import recipe as r
-from steerdsl.methods.types import Activations, MethodError, Vector
+from steerdsl.methods.types import Activations, Vector
 from steerdsl.models.prompts import require_room
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.plan import PlanStep
@@ -35,15 +36,19 @@ def extract(run: Run, planned: PlanStep) -> None:
     step = planned.step
     assert isinstance(step, r.Extract) and planned.key is not None
     run.extractions[step.name] = planned
-    folder = run.store.get(planned.key)
-    if folder is None:
-        vector = _extracted(run, step)
+
+    def read(folder: Path) -> Vector:
+        return load_vector(folder / "vector.safetensors", step.name)
+
+    vector = run.store.load(planned.key, read)
+    if vector is None:
+        made = _extracted(run, step)
 
         def write(fresh: Path) -> None:
-            save_vector(vector, fresh / "vector.safetensors")
+            save_vector(made, fresh / "vector.safetensors")
 
-        folder = run.store.put(planned.key, {"kind": "vector", "method": step.method}, write)
-    vector = load_vector(folder / "vector.safetensors", step.name)
+        about = {"kind": "vector", "name": step.name, "method": step.method}
+        vector = run.store.save(planned.key, about, write, read)
     run.results.warnings += [f"{step.name}: {w}" for w in vector.directions.figures.get("warnings", ())]
     run.values.vectors[step.name] = vector
 
@@ -119,15 +124,20 @@ def capture_class(run: Run, step: r.Extract, ref: r.DataRef | None, layers: Sequ
         layers=list(layers),
         rows=rows,
     )
-    folder = run.store.get(key)
-    if folder is None:
+
+    def read(folder: Path) -> Activations:
+        return load_activations(folder / "activations.safetensors")
+
+    known = run.store.load(key, read)
+    if known is None:
         activations = _capture(run, step, ref, found, layers, rows)
 
         def write(fresh: Path) -> None:
             save_activations(activations, fresh / "activations.safetensors")
 
-        folder = run.store.put(key, {"kind": "activations", "data": ref.name}, write)
-    return load_activations(folder / "activations.safetensors")
+        about = {"kind": "activations", "data": _side(ref), "stream": step.stream.name}
+        known = run.store.save(key, about, write, read)
+    return known
 
 
 def _capture(
@@ -199,16 +209,8 @@ def load(run: Run, planned: PlanStep) -> None:
     """Read a vector from a file of the recipe's folder."""
     step = planned.step
     assert isinstance(step, r.Load)
-    try:
-        vector = load_vector(run.plan.root / step.path, step.name)
-    except ValueError as error:
-        raise MethodError(str(error), "load a file that `export` or a run has written", "R805") from error
-    width = run.plan.model.arch.width(vector.stream)
-    if vector.directions.unit.shape[-1] != width:
-        raise MethodError(
-            f"{step.path} holds directions of {vector.directions.unit.shape[-1]} numbers, and this model's "
-            f"{vector.stream} has {width}",
-            "load a vector of this model",
-            "R805",
-        )
+    form = table.of(step.path)
+    assert form and form.read
+    vector = form.read(run.plan.root / step.path, step.name, run.plan.model.arch, step.position)
+    run.results.warnings += [f"{step.name}: {w}" for w in vector.directions.figures.get("warnings", ())]
     run.values.vectors[step.name] = vector

@@ -84,9 +84,8 @@ def ablate_weights(model: Model, directions: Tensor | Mapping[Site, Tensor], sha
     tensors: dict[str, Tensor] = {}
     for site, rows in at.items():
         q = basis(rows)
-        for path in _paths(model, writers, site):
-            for name, rowwise in _parameters(model, path, site[0]):
-                tensors[name] = _without(_loaded(model, name), q, share, rowwise)
+        for name, weight, rowwise in matrices(model, site):
+            tensors[name] = _without(weight, q, share, rowwise)
     config = _untie(model, writers, tensors)
     everywhere = set(at) == set(sites(model))
     where = "everywhere" if everywhere else "at " + ", ".join(f"{write} {layer}" for write, layer in at)
@@ -122,6 +121,14 @@ def add_bias(model: Model, layer: int, v: Tensor, stream: str = "resid_post") ->
         found = tensors[f"{path}.bias"]
     tensors[f"{path}.bias"] = (found.detach().double() + v.double().to(found.device)).to(found.dtype)
     return Edit(tensors, config, f"add on {stream} at layer {layer}, at every token")
+
+
+def matrices(model: Model, site: Site) -> list[tuple[str, Tensor, bool]]:
+    """Each parameter that writes at a site: its name, its values, and whether the stream is its last
+    axis (else the one before). Raises MethodError where they are unknown, quantised or not loaded."""
+    writers = _writers(model)
+    found = (each for path in _paths(model, writers, site) for each in _parameters(model, path, site[0]))
+    return [(name, _loaded(model, name), rowwise) for name, rowwise in found]
 
 
 def sites(model: Model) -> list[Site]:

@@ -16,7 +16,10 @@ FITTED = "topic = extract diffmean from econ vs generic at mean_content"
 
 
 def run_export(steerdsl: Any, model: str, steer: str) -> tuple[int, str]:
-    text = f'{FITTED}; steer s {{ {steer} }}; export s to "edited"'
+    # A recipe that asks for no answers would score the steer, which is not what is tested here.
+    Path("one.txt").write_text("Hello.\n")
+    asked = 'dataset one = "one.txt" with held_out: 0%; generate from one with max_tokens: 1'
+    text = f'{FITTED}; {asked}; steer s {{ {steer} }}; export s to "edited"'
     code, _, err = steerdsl("run", "-e", text, "--model", model, "--dtype", "float32", "--device", "cpu", "--out", "r")
     return code, err
 
@@ -116,7 +119,7 @@ def test_an_addition_stands_whatever_is_ablated_after_it(steerdsl: Any, tmp_path
     ("case", "steer", "reason"),
     [
         ("llama", "ablate topic at layers 1", "also removes what earlier layers wrote"),
-        ("llama", "ablate topic[1] everywhere during generation", "weights act at every token"),
+        ("llama", "ablate topic[1] everywhere during generation", "what is exported acts at every token"),
         ("llama", "ablate topic[1] everywhere when proj(topic) > 0", "depends on the token"),
         ("llama", "add topic by 40% at layers 1", "a share of the token's norm depends on the token"),
         ("llama", "rotate plane(topic[1], random) by 90deg", "`rotate` is no linear change"),

@@ -29,7 +29,7 @@ TABLE: Mapping[str, tuple[str, ...]] = {
     "extract": ("from", "at", "on", "with"),
     "select": ("by", "keep top", "from layers", "with"),
     "orthogonalize": ("against",),
-    "load": (),
+    "load": ("at",),
     "plane": ("from layers", "with"),
     "vector": (),
     "generate": ("from", "with"),

@@ -25,7 +25,8 @@ def lower_extract(ctx: Context, node: nodes.Action, name: str, implied: bool = F
     clauses = sort_clauses(ctx, "extract", node.clauses)
     method = _method(ctx, node)
     sides = _sides(ctx, node, clauses.one("from", nodes.From), method)
-    position = _position(ctx, clauses)
+    place = clauses.one("at", nodes.At)
+    position = Position("last_token") if place is None else at_position(ctx, place)
     where = _stream(ctx, clauses)
     if method is None:
         return None
@@ -113,10 +114,8 @@ def _classes(
     return positive, negative
 
 
-def _position(ctx: Context, clauses: Clauses) -> Position | None:
-    clause = clauses.one("at", nodes.At)
-    if clause is None:
-        return Position("last_token")
+def at_position(ctx: Context, clause: nodes.At) -> Position | None:
+    """The position that an `at` names; None after a message."""
     found = entry(ctx, "position", clause.position, ctx.within(clause, clause.position))
     if found is None:
         return None

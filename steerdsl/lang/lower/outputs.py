@@ -14,6 +14,7 @@ from steerdsl.lang.lower import values
 from steerdsl.lang.lower.claims import score_path
 from steerdsl.lang.lower.clauses import Clauses, sort_clauses
 from steerdsl.lang.lower.context import Context, Symbol, SymbolKind
+from steerdsl.lang.lower.extraction import at_position
 from steerdsl.lang.lower.names import find
 from steerdsl.lang.lower.options import options, split_options, with_items
 from steerdsl.lang.lower.paths import ending, inside
@@ -25,8 +26,14 @@ from steerdsl.lang.recipe import Export, Load, Plot
 from steerdsl.registry import Entry
 
 PICTURES = (".png", ".svg")
-VECTOR_FILES = (".safetensors", ".gguf")
-LOADED_FILES = (".safetensors", ".gguf", ".pt")
+# What `export` and `load` take; `formats.table` has a row for each ending. A steer with another ending,
+# or none, becomes the folder of a checkpoint.
+EXPORTED: Mapping[str, tuple[str, ...]] = {
+    "vector": (".safetensors", ".gguf"),
+    "plane": (".safetensors",),
+    "steer": (".gguf", ".pt", ".peft"),
+}
+LOADED = (".safetensors", ".gguf", ".pt")
 SCORES = "scores"  # the plot of a score path
 TARGETS: Mapping[str, tuple[SymbolKind, ...]] = {"vector": ("vector",), "plane": ("plane",), "layers": ("choice",)}
 
@@ -34,45 +41,50 @@ TARGETS: Mapping[str, tuple[SymbolKind, ...]] = {"vector": ("vector",), "plane":
 def lower_plot(ctx: Context, node: nodes.Plot) -> None:
     errors = ctx.errors
     clauses = sort_clauses(ctx, "plot", node.clauses)
-    symbol, what, target, chosen = _subject(ctx, node, clauses)
+    symbol, what, targets, chosen = _subject(ctx, node, clauses)
     over = _over(ctx, clauses, symbol) if symbol else ()
     if symbol and "polar" in clauses:
         _check_polar(ctx, clauses, symbol, over)
     path = _path(ctx, clauses.amount("to"), "a picture", PICTURES) if "to" in clauses else None
     if symbol is not None and ctx.errors == errors:
-        ctx.steps.append(Plot(what, target, over, "polar" in clauses, path, chosen, span=node.span))
+        target, *others = targets
+        polar = "polar" in clauses
+        ctx.steps.append(Plot(what, target, over, polar, path, chosen, tuple(others), span=node.span))
 
 
-def _subject(ctx: Context, node: nodes.Plot, clauses: Clauses) -> tuple[Symbol | None, str, str, dict[str, Any]]:
-    """What is plotted: the symbol, the plot's name, its target as a path, its options."""
+def _subject(ctx: Context, node: nodes.Plot, clauses: Clauses) -> tuple[Symbol | None, str, list[str], dict[str, Any]]:
+    """What is plotted: the first symbol, the plot's name, its targets as paths, its options."""
     given = with_items(clauses.one("with", nodes.With))
     if isinstance(node.what, Name):
         own = registry.find("plot", SCORES).args[1:]
-        return score_path(ctx, node.what), SCORES, node.what.text, options(ctx, given, own, "plot", node)
+        return score_path(ctx, node.what), SCORES, [node.what.text], options(ctx, given, own, "plot", node)
     if not isinstance(node.what, nodes.Call):
         help = "write `plot pca(topic)` or a score, as in `plot scores.bleu over angle`"
         ctx.error("S421", "there is nothing to plot here", node.what, values.sort_of(node.what), help=help)
-        return None, "", "", {}
+        return None, "", [], {}
     call = node.what
     found = entry(ctx, "plot", call.name, call.name_span)
     if found is None:
-        return None, "", "", {}
+        return None, "", [], {}
     inner, args = split_options(call.args)
     chosen = options(ctx, (*inner, *given), found.args[1:], found.name, call)
-    symbol = _target(ctx, call, found, args)
-    return symbol, found.name, symbol.name if symbol else "", chosen
+    symbols = _targets(ctx, call, found, args)
+    return symbols[0] if symbols else None, found.name, [symbol.name for symbol in symbols], chosen
 
 
-def _target(ctx: Context, call: nodes.Call, found: Entry, args: list[nodes.Expr]) -> Symbol | None:
+def _targets(ctx: Context, call: nodes.Call, found: Entry, args: list[nodes.Expr]) -> list[Symbol]:
+    """What a plot draws, in the order named; none after a message."""
     if found.name == SCORES:
         help = "write the score itself, as in `plot scores.bleu over angle`"
         ctx.error("S314", "a score is plotted by its path", call, help=help)
-        return None
-    if len(args) != 1 or not isinstance(args[0], Name):
+        return []
+    names = [arg for arg in args if isinstance(arg, Name)]
+    if len(names) != len(args) or not names or (len(names) > 1 and not found.args[0].many):
         help = f"write `{found.name}({'best' if found.args[0].type == 'layers' else 'topic'})`"
-        ctx.error("S314", f"`{found.name}` takes one name", call, help=help)
-        return None
-    return find(ctx, args[0], *TARGETS[found.args[0].type], swept=True)
+        ctx.error("S314", f"`{found.name}` takes {'names' if found.args[0].many else 'one name'}", call, help=help)
+        return []
+    symbols = [find(ctx, name, *TARGETS[found.args[0].type], swept=True) for name in names]
+    return [symbol for symbol in symbols if symbol is not None] if None not in symbols else []
 
 
 def _over(ctx: Context, clauses: Clauses, symbol: Symbol) -> tuple[str, ...]:
@@ -121,13 +133,25 @@ def lower_export(ctx: Context, node: nodes.Export) -> None:
     if symbol is None:
         inside(ctx, node.path)
         return
-    if symbol.kind == "steer" or symbol.kind == "unknown":
+    if symbol.kind == "unknown":
         path = inside(ctx, node.path)
+    elif symbol.kind == "steer":
+        path = _steer_path(ctx, node.path)
     else:
-        path = _path(ctx, node.path, f"a {symbol.kind}", VECTOR_FILES if symbol.kind == "vector" else VECTOR_FILES[:1])
+        path = _path(ctx, node.path, f"a {symbol.kind}", EXPORTED[symbol.kind])
     kind: Literal["vector", "plane", "steer"] | None = _kind(symbol)
     if path and kind:
         ctx.steps.append(Export(symbol.name, kind, path, span=node.span))
+
+
+def _steer_path(ctx: Context, written: Text) -> str | None:
+    """A file or folder for a steer; an ending that only vectors have is a mistake."""
+    path = inside(ctx, written)
+    if path and ending(path) in set(EXPORTED["vector"]) - set(EXPORTED["steer"]):
+        help = f'name a folder, as in `"{_stem(path)}/"`, or a {either(EXPORTED["steer"])} path'
+        ctx.error("S315", f"a steer is no {ending(path)} file", written, help=help)
+        return None
+    return path
 
 
 def _kind(symbol: Symbol) -> Literal["vector", "plane", "steer"] | None:
@@ -139,6 +163,7 @@ def _kind(symbol: Symbol) -> Literal["vector", "plane", "steer"] | None:
 
 
 def lower_load(ctx: Context, node: nodes.Action, name: str) -> Load | None:
-    sort_clauses(ctx, "load", node.clauses)
-    path = _path(ctx, node.subject, "a vector", LOADED_FILES)
-    return Load(name, path, span=node.span) if path else None
+    place = sort_clauses(ctx, "load", node.clauses).one("at", nodes.At)
+    position = at_position(ctx, place) if place else None
+    path = _path(ctx, node.subject, "a vector", LOADED)
+    return Load(name, path, position, span=node.span) if path and (position or not place) else None

@@ -1,0 +1,156 @@
+"""GGUF control vectors, as llama.cpp and repeng read and write them: additions and nothing else.
+
+In: a file, a `Vector`, or a steer of additions. Out: a `Vector` on resid_post, or a file in which
+tensor `direction.N` is added to what block N (from 0) puts out. llama.cpp keeps no direction for layer
+0 and takes float32 alone; what it would not take is refused here too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.formats import checks
+from steerdsl.formats.checks import damaged
+from steerdsl.formats.steady import refusal
+from steerdsl.formats.types import Carried
+from steerdsl.lang import recipe as r
+from steerdsl.methods.types import MethodError, Vector
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+    from torch import Tensor
+
+    from steerdsl.models.sites import Architecture
+
+TITLE = "a GGUF control vector"
+KIND = "controlvector"
+STREAM = "resid_post"
+HINT, COUNT = f"{KIND}.model_hint", f"{KIND}.layer_count"
+# `general.` describes a file; a repeated key comes with a number behind it.
+KNOWN = re.compile(rf"GGUF\..*|general\.(?!architecture_).*|{re.escape(HINT)}|{re.escape(COUNT)}")
+TENSOR = re.compile(r"direction\.(\d{1,9})")
+NO_LAYER_0 = "llama.cpp has no place for a direction at layer 0"
+
+
+def read(path: Path, name: str, arch: Architecture, position: r.Position | None = None) -> Vector:
+    """Read directions with their lengths, so that `add … by 1` is what llama.cpp does at scale 1."""
+    import torch
+
+    checks.size(path)
+    reader = _opened(path)
+    hint = _hint(path.name, reader)
+    rows: dict[int, Tensor] = {}
+    for tensor in reader.tensors:
+        found = TENSOR.fullmatch(tensor.name)
+        if found is None:
+            raise _not_understood(path.name, f"a tensor {tensor.name!r}")
+        if tensor.tensor_type.name != "F32":
+            raise MethodError(
+                f"{path.name}: {tensor.name} is of {tensor.tensor_type.name}, and llama.cpp reads F32 alone",
+                "write it anew in float32",
+                "R842",
+            )
+        if int(found[1]) == 0:
+            raise MethodError(f"{path.name}: {NO_LAYER_0}", "write it anew without direction.0", "R842")
+        value = torch.from_numpy(tensor.data.copy())
+        rows[int(found[1])] = checks.numbers(path.name, tensor.name, value, (1,))
+    checks.no_position(path.name, position)
+    vector = checks.vector(path.name, name, rows, STREAM, arch, {"file": path.name, "model_hint": hint})
+    if hint and _plain(hint) != _plain(arch.family):
+        warning = f"{path.name} says that it was made for {hint}, and this model is a {arch.family}"
+        vector.directions.figures["warnings"] = [warning]  # type: ignore[index]
+    return vector
+
+
+def _opened(path: Path) -> GGUFReader:
+    from gguf import GGUFReader
+
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise damaged(path.name, TITLE, "it does not begin as one")
+    try:
+        return GGUFReader(path)
+    except Exception as error:  # what a damaged file trips in the parser is not foreseeable
+        raise damaged(path.name, TITLE, error or type(error).__name__) from error
+
+
+def _hint(file: str, reader: GGUFReader) -> str:
+    """The model that the file names, after a look at everything else that it says."""
+    try:
+        said: Mapping[str, Any] = {key: field.contents() for key, field in reader.fields.items()}
+    except Exception as error:  # as above
+        raise damaged(file, TITLE, error or type(error).__name__) from error
+    kind = said.get("general.architecture")
+    if kind != KIND:
+        raise damaged(file, TITLE, f"its architecture is {kind!r}")
+    unknown = next((key for key in said if not KNOWN.fullmatch(key)), None)
+    if unknown is not None:
+        raise _not_understood(file, f"a setting {unknown!r}")
+    hint = said.get(HINT, "")
+    if not isinstance(hint, str):
+        raise damaged(file, TITLE, f"{HINT} is no text")
+    return hint
+
+
+def _not_understood(file: str, what: str) -> MethodError:
+    return MethodError(
+        f"{file} has {what}, whose meaning is not known", "write it anew without, if it means nothing", "R846"
+    )
+
+
+def _plain(model: str) -> str:
+    """A model's kind, in the one spelling for llama.cpp's names and transformers'."""
+    plain = model.lower().removesuffix("_text").replace("_", "")
+    return "llama" if plain == "mistral" else plain
+
+
+def write_vector(vector: Vector, arch: Architecture, path: Path) -> None:
+    """Write raw vectors, so that scale 1 is `add … by 1` at each of the vector's layers."""
+    d = vector.directions
+    live = [i for i, unit in enumerate(d.unit) if bool(unit.any())]
+    problem = None
+    if d.reader is not None:
+        problem = f"`{vector.name}` is an oblique eraser (leace), which is no addition"
+    elif d.unit.shape[1] > 1:
+        problem = f"`{vector.name}` has {d.unit.shape[1]} directions a layer"
+    elif vector.stream != STREAM:
+        problem = f"`{vector.name}` is of {vector.stream}, and llama.cpp adds on {STREAM}"
+    elif any(int(vector.layers[i]) == 0 for i in live):
+        problem = f"{NO_LAYER_0}, and `{vector.name}` has one"
+    if problem:
+        last = arch.n_layers - 1
+        help = f"export a steer that adds it where it acts: `steer s {{ add {vector.name} by 1 at layers 1..{last} }}`"
+        raise refusal(TITLE, problem, help)
+    raw = d.raw_norm[:, :1].double() * d.unit[:, 0].double()
+    _write({int(vector.layers[i]): raw[i] for i in live}, arch, path)
+
+
+def write_steer(steer: Carried, path: Path) -> None:
+    """Write what a steer of additions adds in all at each layer, its strengths worked in."""
+    rows: dict[int, Tensor] = {}
+    for act in steer.acts:
+        if act.stream != STREAM:
+            raise refusal(TITLE, f"llama.cpp adds on {STREAM}, and this steer on {act.stream}", f"add on {STREAM}")
+        if act.layer == 0:
+            raise refusal(TITLE, f"{NO_LAYER_0}, and this steer adds there", "add at layers from 1 on")
+        assert act.operand.norm is not None and act.operand.unit is not None
+        step = act.op.args["by"].value * (act.operand.norm.double() @ act.operand.unit.double())
+        rows[act.layer] = rows[act.layer] + step if act.layer in rows else step
+    _write(rows, steer.arch, path)
+
+
+def _write(rows: Mapping[int, Tensor], arch: Architecture, path: Path) -> None:
+    from gguf import GGUFWriter
+
+    writer = GGUFWriter(path, KIND)
+    writer.add_string(HINT, arch.family)
+    writer.add_uint32(COUNT, len(rows))
+    for layer in sorted(rows):
+        writer.add_tensor(f"direction.{layer}", rows[layer].float().numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()

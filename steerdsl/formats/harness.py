@@ -1,0 +1,75 @@
+"""The file of lm-evaluation-harness's `steered` model: one edit of a module's output for each hook point.
+
+In: a steer of additions, clamps and whole ablations of one direction. Out: a `.pt` file, a dict by
+hook point (a module's path inside the base model). An ablation is a clamp to 0. Written for lm-eval
+0.4.13; tensors and plain values alone, so that it loads with `weights_only` as well.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from steerdsl.formats.steady import refusal
+from steerdsl.formats.types import Act, Carried
+from steerdsl.methods.numbers import plain
+from steerdsl.models.sites import Architecture
+
+TITLE = "a steered model's file of lm-eval"
+INSTEAD = "run the steer instead"
+
+
+def write_steer(steer: Carried, path: Path) -> None:
+    """Write one entry for each place where the steer acts; two at one place are refused."""
+    import torch
+
+    found: dict[str, dict[str, Any]] = {}
+    for act in steer.acts:
+        hook = _hookpoint(steer.arch, act)
+        if hook in found:
+            raise refusal(TITLE, f"it holds one edit of `{hook}`, and this steer makes two", INSTEAD)
+        found[hook] = _entry(act)
+    torch.save(found, path)
+
+
+def _entry(act: Act) -> dict[str, Any]:
+    unit, norm = act.operand.unit, act.operand.norm
+    assert unit is not None and norm is not None
+    if act.op.name == "add":
+        value, vector = act.op.args["by"].value, norm.double() @ unit.double()
+        return _said("add", vector, value)
+    if act.operand.reader is not None:
+        raise refusal(TITLE, "an oblique eraser (leace) is no clamp of one direction", INSTEAD)
+    if len(unit) > 1:
+        raise refusal(TITLE, f"it holds one direction a place, and here are {len(unit)}", INSTEAD)
+    if act.op.name == "ablate" and act.op.args.get("by", 1.0) != 1.0:
+        raise refusal(TITLE, "a partial ablation is no clamp", INSTEAD)
+    value = 0.0 if act.op.name == "ablate" else plain(act.op.args["to"])
+    return _said("clamp", unit[0], value)
+
+
+def _said(action: str, vector: Any, coefficient: float) -> dict[str, Any]:
+    return {
+        "action": action,
+        "steering_vector": vector.float().clone(),
+        "steering_coefficient": float(coefficient),
+        "bias": None,
+        "head_index": None,
+    }
+
+
+def _hookpoint(arch: Architecture, act: Act) -> str:
+    """The module, from the base model on, whose output is the stream."""
+    if act.stream == "resid_pre" and act.layer > 0:
+        site = arch.read("resid_post", act.layer - 1)
+    else:
+        site = arch.write(act.stream, act.layer)
+    module = site.module
+    if act.stream == "resid_pre" and act.layer == 0:
+        # What stands between embedding and first block (a scale) is linear, so it keeps a zero alone.
+        if act.op.name != "ablate" or len(arch.embeddings) > 1:
+            raise refusal(TITLE, "the first block's input is no module's output", "act on another stream")
+        module = arch.embeddings[0]
+    elif site.side != "output" or site.onto is not None:
+        raise refusal(TITLE, f"{act.stream} is no module's output", "act on resid_post, attn_out or mlp_out")
+    return module.partition(".")[2]

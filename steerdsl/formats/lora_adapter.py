@@ -1,0 +1,77 @@
+"""PEFT LoRA adapters that carry an ablation: ΔW = -λQᵀ(QW) for every matrix that writes.
+
+In: a steer of ablations and the model's weights. Out: a folder `NAME.peft` that peft loads on the same
+model: `adapter_config.json` and `adapter_model.safetensors`, float32, scale 1. Embeddings have their own
+pair of factors; tied output embeddings stay as they are while the adapter is not merged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.formats.steady import refusal
+from steerdsl.formats.types import Carried
+from steerdsl.methods.lora import Cut, Factors, ablation_factors
+from steerdsl.methods.types import MethodError
+from steerdsl.methods.weights import Site, Write
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TITLE = "a PEFT adapter"
+WRITES: Mapping[str, Write] = {"resid_pre": "embed", "attn_out": "attn_out", "mlp_out": "mlp_out"}
+
+
+def write_steer(steer: Carried, path: Path) -> None:
+    """Write the adapter's folder."""
+    from safetensors.torch import save_file
+
+    cuts: dict[Site, list[Cut]] = {}
+    for act in steer.acts:
+        if act.operand.reader is not None:
+            raise refusal(TITLE, "an oblique eraser (leace) has an offset", "ablate an extracted direction")
+        if act.stream not in WRITES or (act.stream == "resid_pre" and act.layer > 0):
+            problem = f"an ablation of {act.stream} at layer {act.layer} also removes what earlier layers wrote"
+            raise refusal(TITLE, problem, "ablate `everywhere`, or on attn_out and mlp_out")
+        assert act.operand.unit is not None
+        cuts.setdefault((WRITES[act.stream], act.layer), []).append((act.operand.unit, act.op.args.get("by", 1.0)))
+    try:
+        factors = ablation_factors(steer.model, cuts)
+    except MethodError as error:
+        raise refusal(TITLE, error.problem, error.way_out) from error
+    rank = max(len(f.down) for f in factors.values())
+    tensors: dict[str, Tensor] = {}
+    for module, f in factors.items():
+        tensors |= _named(module, f, rank)
+    path.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path / "adapter_model.safetensors", {"format": "pt"})
+    config = json.dumps(_config(steer.model_id, rank, sorted(factors)), indent=2, sort_keys=True)
+    (path / "adapter_config.json").write_text(config + "\n", encoding="utf-8")
+
+
+def _named(module: str, f: Factors, rank: int) -> dict[str, Tensor]:
+    """Both factors by the names of PEFT, filled up with zeros to the adapter's one rank."""
+    from torch.nn.functional import pad
+
+    missing = rank - len(f.down)
+    down, up = pad(f.down, (0, 0, 0, missing)), pad(f.up, (0, missing))
+    ends = ("lora_embedding_A", "lora_embedding_B") if f.embedding else ("lora_A.weight", "lora_B.weight")
+    values = (down.float().contiguous(), up.float().contiguous())
+    return {f"base_model.model.{module}.{end}": value for end, value in zip(ends, values, strict=True)}
+
+
+def _config(model_id: str, rank: int, modules: list[str]) -> dict[str, Any]:
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": model_id,
+        "r": rank,
+        "lora_alpha": rank,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": modules,
+        "inference_mode": True,
+    }

@@ -1,0 +1,41 @@
+"""Whether an operation does the same to every token, which is all that files and weights can say.
+
+In: an operation of a steer. Out: the reason against it, or None; a MethodError for a format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from steerdsl.formats.types import Format
+from steerdsl.lang import recipe as r
+from steerdsl.methods.types import MethodError
+
+
+def wavering(op: r.Op) -> str | None:
+    """What makes an operation depend on the token, or None."""
+    if op.conditions or op.keep_norm:
+        return "a condition or `keep norm` depends on the token"
+    if op.phase != "all" or op.first is not None or op.after is not None:
+        return "what is exported acts at every token, and this operation does not"
+    if op.name == "add" and op.args["by"].unit != "raw":
+        return "a share of the token's norm depends on the token"
+    return None
+
+
+def require(ops: Iterable[r.Op], form: Format) -> None:
+    """Raise MethodError R847 for the first operation that a format cannot carry, whatever the model."""
+    able = " and ".join(f"`{name}`" for name in form.operations)
+    for op in ops:
+        problem = wavering(op)
+        if op.name not in form.operations:
+            problem = f"it holds {able}, and `{op.name}` is none of these"
+        elif op.name == "ablate" and (op.args.get("toward") is not None or op.args.get("alpha")):
+            problem = "an ablation toward a mean adds something back"
+        if problem:
+            raise refusal(form.title, problem, f"export a steer of plain {able}, or run the steer instead")
+
+
+def refusal(title: str, problem: str, way_out: str) -> MethodError:
+    """The error of something that a format cannot carry."""
+    return MethodError(f"{title} cannot carry this: {problem}", way_out, "R847")

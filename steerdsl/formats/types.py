@@ -1,0 +1,60 @@
+"""What a format is, and what a steer is when it is written into one.
+
+In: nothing. Out: `Act` and `Carried`, filled by the engine; `Format`, one row of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from steerdsl.lang import recipe as r
+from steerdsl.methods.types import Operand, Plane, Vector
+
+if TYPE_CHECKING:
+    from steerdsl.models.sites import Architecture
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One operation at one place, and what it acts with there."""
+
+    op: r.Op
+    stream: str
+    layer: int
+    operand: Operand
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A steer to be written: its acts in the order of the text. `model` is transformers' causal LM,
+    None unless the format needs its weights."""
+
+    acts: Sequence[Act]
+    arch: Architecture
+    model_id: str
+    model: Any = None
+
+
+# A file, the name its vector gets, the model that it must fit, and the position asked for.
+Reader: TypeAlias = Callable[[Path, str, "Architecture", r.Position | None], Vector]
+VectorWriter: TypeAlias = Callable[[Vector, "Architecture", Path], None]
+PlaneWriter: TypeAlias = Callable[[Plane, Path], None]
+SteerWriter: TypeAlias = Callable[[Carried, Path], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format. `title` is what a file of it is called, with its article; `operations` are those that
+    `write_steer` can carry; `needs_model` says that writing a steer reads the model's weights."""
+
+    title: str
+    ending: str
+    read: Reader | None = None
+    write_vector: VectorWriter | None = None
+    write_plane: PlaneWriter | None = None
+    write_steer: SteerWriter | None = None
+    operations: tuple[str, ...] = ()
+    needs_model: bool = False

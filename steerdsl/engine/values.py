@@ -88,12 +88,13 @@ class Values:
         if isinstance(expr, r.PlaneRef):
             return self.planes[expr.name]
         first = self._one(self.vector(expr.first), expr.first_layer)
-        candidates = self._candidates(expr)
+        candidates, layers = self._candidates(expr)
         if not isinstance(expr.second, str):
             second = self._one(self.vector(expr.second), expr.first_layer)
             plane: Plane = find("plane", "vector").run(first, candidates, second=second)
         else:
             plane = find("plane", expr.second).run(first, candidates, **expr.options)
+        plane = replace(plane, layers=layers)
         self.made[words.plane(expr)] = plane
         return plane
 
@@ -110,8 +111,9 @@ class Values:
             )
         return unit[0].double()
 
-    def _candidates(self, expr: r.PlaneExpr) -> Tensor:
-        """The candidate directions [K, d], float64, zero rows dropped."""
+    def _candidates(self, expr: r.PlaneExpr) -> tuple[Tensor, tuple[int, ...]]:
+        """The candidate directions [K, d], float64, zero rows dropped, and the layer of each (none
+        for samples)."""
         first = expr.first
         while not isinstance(first, r.VectorRef):
             first = first.vector if isinstance(first, r.Orthogonal) else first.terms[0][1]
@@ -120,14 +122,16 @@ class Values:
         layers = own if not expr.layers.items else resolve_layers(expr.layers, self.n_layers, self.chosen)
         if expr.candidates == "samples":
             assert self.samples is not None
-            rows = self.samples(first.name, layers)
+            rows, own = self.samples(first.name, layers), ()
         else:
             index = [self.row(vector, layer) for layer in layers]
             d = vector.directions
             rows = (d.unit[index].double() * d.raw_norm[index][..., None]).flatten(0, 1)
+            own = tuple(layer for layer in layers for _ in range(d.unit.shape[1]))
         norms = rows.norm(dim=-1)
-        rows, norms = rows[norms > 0], norms[norms > 0]
-        return rows / norms[:, None] if expr.rows == "unit" else rows
+        live = norms > 0
+        own = tuple(layer for layer, kept in zip(own, live.tolist(), strict=False) if kept)
+        return (rows / norms[:, None] if expr.rows == "unit" else rows)[live], own
 
     def row(self, vector: Vector, layer: int) -> int:
         """Which row of a vector belongs to a layer; MethodError when none does."""

@@ -6,7 +6,7 @@ In: filled by the `plot` steps of a run. Out: read by `show.plots`, whose entrie
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from steerdsl.methods.types import Activations, Plane, Vector
@@ -15,13 +15,17 @@ from steerdsl.methods.types import Activations, Plane, Vector
 @dataclass(frozen=True, slots=True)
 class VectorView:
     """A vector with the statistics of the classes that it was extracted from (None for vectors that
-    were loaded, drawn at random or computed from others). `rows` are kept when the entry asks."""
+    were loaded, drawn at random or computed from others). `rows` are kept when the entry asks.
+    `others` are further vectors of the same picture. In all views `about` names the model and the
+    data, for the title."""
 
     name: str
     vector: Vector
     positive: Activations | None = None
     negative: Activations | None = None
     labels: tuple[str, str] = ("positive", "negative")
+    about: str = ""
+    others: tuple[VectorView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +34,29 @@ class PlaneView:
 
     name: str
     plane: Plane
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ChoiceView:
-    """A choice of layers as record.json keeps it: criterion, layers, figures, score, chosen."""
+    """A choice of layers as record.json keeps it: criterion, layers, figures, score, chosen; with the
+    criterion's options, defaults filled in, and the number of the model's layers."""
 
     name: str
     choice: Mapping[str, Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    n_layers: int | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turning:
+    """The rotation that an axis of angles drives: its plane's name, whether angles are absolute (`to`)
+    or turn what is there (`by`), and the plane itself where it is one plane at all points."""
+
+    name: str
+    absolute: bool
+    plane: Plane | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +71,5 @@ class ScoreView:
     over: tuple[str, ...] = ()
     polar: bool = False
     datasets: tuple[str, ...] = ()
+    about: str = ""
+    turning: Turning | None = None

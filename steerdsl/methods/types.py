@@ -82,7 +82,8 @@ class Plane:
     """An ordered orthonormal basis (b1, b2), float64 [d] each; angles run counter-clockwise from b1.
 
     explained: share of the candidates' variance along the component behind b2 (None if there is
-    none). coordinates: float64 [K, 2], the candidates projected, for pictures.
+    none). coordinates: float64 [K, 2], the candidates projected, for pictures. layers: the layer
+    that each of them came from, empty where they are samples.
     """
 
     b1: Tensor
@@ -90,6 +91,7 @@ class Plane:
     explained: float | None = None
     coordinates: Tensor | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    layers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

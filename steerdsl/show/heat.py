@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from steerdsl.engine.views import ScoreView
-from steerdsl.show.series import BASELINE, Series, axis_name, metric_name
+from steerdsl.show.series import UNSTEERED, Series, axis_name, metric_name
 from steerdsl.show.style import GREY, SEQUENTIAL, panels
 
 if TYPE_CHECKING:
@@ -30,11 +30,13 @@ def heat(view: ScoreView, lines: Sequence[Series]) -> Figure:
     import matplotlib
     from matplotlib.colors import Normalize
 
-    steered = [line for line in lines if line.variant != BASELINE]
+    steered = [line for line in lines if line.variant not in UNSTEERED]
     columns = min(3, len(steered))
     rows = -(-len(steered) // columns)
     title = f"{view.name}: {view.metric} over {view.over[0]} and {view.over[1]}"
-    figure, axes = panels(rows, columns, height=3.4 * rows + 0.9, title=title, sharex=True, sharey=True)
+    figure, axes = panels(
+        rows, columns, height=3.4 * rows + 1.1, title=title, about=view.about, sharex=True, sharey=True
+    )
     colours = matplotlib.colormaps[SEQUENTIAL].with_extremes(bad=GREY)
     values = [x for line in steered for x in line.mean if not math.isnan(x)]
     norm = Normalize(min(values), max(values))
@@ -82,11 +84,14 @@ def _write(panel: Axes, cells: NDArray[np.float64], norm: Normalize) -> None:
 
 
 def _panel_title(line: Series, lines: Sequence[Series]) -> str:
-    """The series, and the figure of a baseline that is the same at every point."""
-    base = {
-        mean
-        for other in lines
-        if (other.dataset, other.variant) == (line.dataset, BASELINE) and other.rest in ((), line.rest)
-        for mean in other.mean
-    }
-    return f"{line.label}\n(baseline {base.pop():.3g})" if len(base) == 1 else line.label
+    """The series, and the figures of what is unsteered and the same at every point."""
+    said = []
+    for variant in UNSTEERED:
+        found = {
+            mean
+            for other in lines
+            if (other.dataset, other.variant) == (line.dataset, variant) and other.rest in ((), line.rest)
+            for mean in other.mean
+        }
+        said += [f"{variant} {found.pop():.3g}"] if len(found) == 1 else []
+    return f"{line.label}\n({', '.join(said)})" if said else line.label

@@ -88,8 +88,6 @@ def _step(step: PlanStep) -> Table:
     grid.add_row(Text(str(step.number), style=style), Text(step.verb, style=style), Text(f"{name}{step.title}"))
     for label, text in step.facts:
         grid.add_row("", label, Text(text))
-    if step.refusal:
-        grid.add_row("", Text("refused", style="bold red"), Text(step.refusal))
     grid.add_row("", "when", Text(step.reason, style="green" if step.done else ""))
     grid.add_row()
     return grid

@@ -15,7 +15,9 @@ from steerdsl.engine.views import ScoreView
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import entries
 
-BASELINE = "baseline"
+BASELINE, RANDOM, PROMPTED = "baseline", "random", "prompted"
+UNSTEERED = (BASELINE, PROMPTED)  # what most axes of a sweep do not touch
+CONTROLS = (BASELINE, RANDOM, PROMPTED)
 # How the summary of a metric says what its figures are counted in.
 UNITS = re.compile(r"0 to 100\b|0 to 1\b|nats a token|per 100 words")
 
@@ -44,8 +46,8 @@ class Series:
 
 
 def series(view: ScoreView) -> list[Series]:
-    """All lines of a plot, in the order of the scores. A baseline that is the same at every value of
-    the axes left out is one line.
+    """All lines of a plot, in the order of the scores. What is not steered and the same at every value
+    of the axes left out is one line.
 
     Raises MethodError when no steered point has a figure.
     """
@@ -59,7 +61,7 @@ def series(view: ScoreView) -> list[Series]:
             for variant, figures in variants.items():
                 found.setdefault((dataset, variant, rest), []).append((at, figures))
     lines = [_line(*key, points) for key, points in found.items()]
-    if all(math.isnan(mean) for line in lines if line.variant != BASELINE for mean in line.mean):
+    if all(math.isnan(mean) for line in lines if line.variant not in UNSTEERED for mean in line.mean):
         raise MethodError(f"{view.metric} has no figures to draw", "plot a metric that these data sets give")
     return _merged(lines)
 
@@ -77,13 +79,14 @@ def _line(
 
 
 def _merged(lines: Sequence[Series]) -> list[Series]:
-    """Baselines know nothing of most axes: those of a data set that agree become one."""
+    """The unsteered know nothing of most axes: those of a data set that agree become one."""
     merged: list[Series] = []
     for line in lines:
-        twins = [o for o in lines if (o.dataset, o.variant) == (line.dataset, line.variant) == (line.dataset, BASELINE)]
+        own = (line.dataset, line.variant)
+        twins = [o for o in lines if (o.dataset, o.variant) == own] if line.variant in UNSTEERED else []
         if len(twins) > 1 and all((o.at, o.mean) == (line.at, line.mean) for o in twins):
             line = replace(line, rest=())
-            if any((o.dataset, o.variant) == (line.dataset, BASELINE) for o in merged):
+            if any((o.dataset, o.variant) == own for o in merged):
                 continue
         merged.append(line)
     return merged

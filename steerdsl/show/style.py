@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ GREY = "#8C8C8C"
 
 POSITIVE, NEGATIVE, DIRECTION, CHOSEN = BLUE, ORANGE, GREEN, VERMILLION
 SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SEQUENTIAL, DIVERGING = "cividis", "RdBu_r"
 
 TICKS = 16
 CHARACTERS, HANDLE = 12, 7  # letters to an inch of a legend, and the room of a line's sample in letters
+TITLE_CHARACTERS = 10.5  # letters to an inch of a title
 WIDTH = 8.0  # inches: text of 10 points is 14 pixels tall where a picture is shown 800 pixels wide
 SETTINGS: dict[Any, Any] = {
     "figure.dpi": 100,
@@ -61,14 +64,15 @@ def styled() -> Iterator[None]:
 
 
 def panels(
-    rows: int, columns: int = 1, *, height: float, title: str, width: float = WIDTH, **options: Any
+    rows: int, columns: int = 1, *, height: float, title: str, about: str = "", width: float = WIDTH, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with its title and its axes, row by row; sizes in inches. `options` are those of
-    `Figure.subplots`."""
+    """A figure with its title and its axes, row by row; sizes in inches. `about`, which names model and
+    data, is the title's second line. `options` are those of `Figure.subplots`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(title)
+    letters = int(width * TITLE_CHARACTERS)
+    figure.suptitle("\n".join(line for part in (title, about) for line in wrap(part, letters)))
     return figure, list(figure.subplots(rows, columns, squeeze=False, **options).flat)
 
 

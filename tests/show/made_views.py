@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from steerdsl.engine.views import ChoiceView, PlaneView, ScoreView, VectorView
+from steerdsl.engine.views import ChoiceView, PlaneView, ScoreView, Turning, VectorView
 from steerdsl.methods.types import Activations, Vector
 from steerdsl.registry import find
 
@@ -64,11 +64,22 @@ def bare_view() -> VectorView:
     return VectorView("old", vector)
 
 
+def pair_view() -> VectorView:
+    """Two vectors of the same classes, read at two streams."""
+    pre, other = vector_view(), activations(rows(40, 3, shift=2.0))
+    vector = replace(pre.vector, name="mid", stream="resid_mid")
+    mid = replace(pre, name="mid", vector=vector, positive=other)
+    about = "SmolLM2-135M-Instruct; econ.train (40 prompts) against generic.train (40 prompts)"
+    return replace(
+        pre, name="pre", vector=replace(pre.vector, name="pre", stream="resid_pre"), others=(mid,), about=about
+    )
+
+
 def plane_view(raw: bool = False) -> PlaneView:
     directions = vector_view().vector.directions
     unit = directions.unit[:, 0].double()
     candidates = unit * directions.raw_norm if raw else unit
-    return PlaneView("turn", find("plane", "pc1").run(unit[16], candidates))
+    return PlaneView("turn", replace(find("plane", "pc1").run(unit[16], candidates), layers=tuple(range(LAYERS))))
 
 
 def refusal_choice(chosen: Sequence[int] = (15,)) -> ChoiceView:
@@ -81,6 +92,7 @@ def refusal_choice(chosen: Sequence[int] = (15,)) -> ChoiceView:
     kl: list[float | None] = [None, *(float(x) for x in 0.02 * np.exp(0.15 * depth[1:]))]
     kept = [i for i in layers[1:] if (induce[i] or 0) > 0 and (kl[i] or 1) <= 0.3 and i < 24]
     score = [bypass[i] if i in kept else None for i in layers]
+    options = {"max_kl": 0.3, "min_induce": 0.0, "deepest": 0.2}
     return ChoiceView(
         "best",
         {
@@ -93,6 +105,9 @@ def refusal_choice(chosen: Sequence[int] = (15,)) -> ChoiceView:
             "figures": {"bypass": bypass, "induce": induce, "kl": kl},
             "notes": [],
         },
+        options,
+        LAYERS,
+        "Qwen1.5-1.8B-Chat; harmful.train (32 prompts) against harmless.train (32 prompts)",
     )
 
 
@@ -160,6 +175,16 @@ def grid_view(over: tuple[str, ...], datasets: tuple[str, ...] = ()) -> ScoreVie
     return ScoreView("scores", "refusal_rate", points, over, False, datasets)
 
 
+def turned_view(absolute: bool) -> ScoreView:
+    """A sweep around the circle that knows its plane, with the controls beside it."""
+    view = angle_view(polar=True, datasets=("harmful",))
+    for _, numbers, found in view.points:
+        found["harmful"]["random"] = figures(0.5 + 0.1 * math.sin(math.radians(numbers["angle"])))
+        found["harmful"]["prompted"] = figures(0.7)
+    about = "Qwen2.5-Coder-1.5B-Instruct; harmful.held_out; `rotate turn to angle at layers 10..20`"
+    return replace(view, turning=Turning("turn", absolute, plane_view().plane), about=about)
+
+
 def bar_view() -> ScoreView:
     """Three variants outside a sweep, one without an interval."""
     scores = {
@@ -178,6 +203,7 @@ PICTURES: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
     "pca": ("pca", vector_view, {}),
     "pca-layer": ("pca", vector_view, {"layer": 16}),
     "dispersion": ("dispersion", vector_view, {}),
+    "dispersion-pair": ("dispersion", pair_view, {}),
     "norms": ("norms", vector_view, {}),
     "norms-bare": ("norms", bare_view, {"scale": "log"}),
     "cosine": ("cosine", vector_view, {}),
@@ -188,6 +214,8 @@ PICTURES: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
     "choice-fisher": ("choice", lambda: ranked_choice("fisher"), {}),
     "scores-lines": ("scores", angle_view, {}),
     "scores-polar": ("scores", lambda: angle_view(polar=True), {}),
+    "scores-polar-to": ("scores", lambda: turned_view(True), {}),
+    "scores-polar-by": ("scores", lambda: turned_view(False), {}),
     "scores-map": ("scores", lambda: grid_view(("strength", "depth")), {}),
     "scores-rest": ("scores", lambda: grid_view(("strength",)), {}),
     "scores-bars": ("scores", bar_view, {}),

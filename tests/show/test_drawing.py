@@ -15,7 +15,7 @@ from made_views import PICTURES, bare_view, plane_view
 from steerdsl.lang.recipe import Plot
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import entries
-from steerdsl.show.drawing import default_name, draw, picture
+from steerdsl.show.drawing import default_name, draw, pictures
 from steerdsl.show.sparks import sparkline
 
 
@@ -42,9 +42,9 @@ def test_the_same_view_gives_the_same_bytes(name: str, tmp_path: Path) -> None:
 
 
 def test_a_user_s_settings_change_nothing_and_stay_theirs() -> None:
-    plain = picture("plane", plane_view(), {}, "png")
+    plain = pictures("plane", plane_view(), {}, ["png", "svg"])
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black", "savefig.dpi": 30}):
-        assert picture("plane", plane_view(), {}, "png") == plain
+        assert pictures("plane", plane_view(), {}, ["png", "svg"]) == plain
         assert matplotlib.rcParams["font.size"] == 20
 
 
@@ -85,13 +85,14 @@ def test_plots_are_known_without_heavy_imports() -> None:
 @pytest.mark.parametrize(
     ("plot", "name"),
     [
-        (Plot("pca", "topic"), "pca-topic.png"),
-        (Plot("pca", "topic", options={"layer": 12}), "pca-topic-layer-12.png"),
-        (Plot("norms", "topic", options={"scale": "linear"}), "norms-topic.png"),
-        (Plot("norms", "topic", options={"scale": "log"}), "norms-topic-scale-log.png"),
-        (Plot("scores", "scores.bleu.econ"), "scores-bleu-econ.png"),
-        (Plot("scores", "scores.bleu", ("angle",), True), "scores-bleu-over-angle-polar.png"),
-        (Plot("scores", "scores.bleu", ("angle", "depth")), "scores-bleu-over-angle-depth.png"),
+        (Plot("pca", "topic"), "pca-topic"),
+        (Plot("dispersion", "pre", others=("mid",)), "dispersion-pre-mid"),
+        (Plot("pca", "topic", options={"layer": 12}), "pca-topic-layer-12"),
+        (Plot("norms", "topic", options={"scale": "linear"}), "norms-topic"),
+        (Plot("norms", "topic", options={"scale": "log"}), "norms-topic-scale-log"),
+        (Plot("scores", "scores.bleu.econ"), "scores-bleu-econ"),
+        (Plot("scores", "scores.bleu", ("angle",), True), "scores-bleu-over-angle-polar"),
+        (Plot("scores", "scores.bleu", ("angle", "depth")), "scores-bleu-over-angle-depth"),
     ],
 )
 def test_a_plot_without_a_path_is_named_after_what_it_shows(plot: Plot, name: str) -> None:
@@ -99,8 +100,8 @@ def test_a_plot_without_a_path_is_named_after_what_it_shows(plot: Plot, name: st
 
 
 def test_a_name_that_is_taken_gets_a_number() -> None:
-    taken = {"pca-topic.png", "pca-topic-2.png"}
-    assert default_name(Plot("pca", "topic"), taken) == "pca-topic-3.png"
+    taken = {"pca-topic", "pca-topic-2"}
+    assert default_name(Plot("pca", "topic"), taken) == "pca-topic-3"
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_choice_stacks_bypass_induce_and_kl() -> None:
 def test_choice_marks_what_was_chosen_and_what_was_dropped_in_every_panel() -> None:
     view = refusal_choice(chosen=(15, 12))
     figure = drawn("choice", view)
-    assert figure.get_suptitle() == "best: layers 15, 12 of refusal by refusal_selection"
+    assert figure.get_suptitle().splitlines()[0] == "best: layers 15, 12 of refusal by refusal_selection"
     order = set(view.choice["order"])
     for axes in figure.axes:
         assert marks(axes, "D") == [12, 15]
@@ -57,6 +57,27 @@ def test_choice_marks_what_was_chosen_and_what_was_dropped_in_every_panel() -> N
         assert set(marks(axes, "o", filled=False)) == set(range(LAYERS)) - order
         lines = [x.get_xdata()[0] for x in axes.get_lines() if x.get_color() == CHOSEN and x.get_marker() == "None"]
         assert sorted(lines) == [12, 15]
+
+
+def test_choice_draws_the_thresholds_of_its_criterion_and_greys_the_layers_left_out() -> None:
+    bypass, induce, kl = drawn("choice", refusal_choice()).axes
+    flat = {
+        axes: [x.get_ydata()[0] for x in axes.get_lines() if list(x.get_xdata()) == [0, 1]]
+        for axes in (bypass, induce, kl)
+    }
+    assert flat == {bypass: [], induce: [0.0], kl: [0.3]}
+    for axes in (bypass, induce, kl):
+        (grey,) = axes.patches
+        assert (grey.get_x(), grey.get_x() + grey.get_width()) == (23.5, 29.5)  # int(.8 * 30) is the first
+    said = [t.get_text() for t in bypass.figure.legends[0].get_texts()]
+    assert said[-2:] == ["induce at least 0; kl at most 0.3", "last layers, from 24 on: left out"]
+
+
+def test_a_picture_names_the_model_and_the_data_in_its_second_line() -> None:
+    about = "Qwen1.5-1.8B-Chat; harmful.train (32 prompts) against harmless.train (32 prompts)"
+    assert drawn("choice", refusal_choice()).get_suptitle().splitlines()[1] == about
+    long = replace(refusal_choice(), about=" ".join(["word"] * 40))
+    assert all(len(line) <= 84 for line in drawn("choice", long).get_suptitle().splitlines())
 
 
 @pytest.mark.parametrize(

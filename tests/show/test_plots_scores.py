@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from made_views import angle_view, bar_view, figures, grid_view
+from made_views import angle_view, bar_view, figures, grid_view, turned_view
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,7 +17,7 @@ from steerdsl.engine.views import ScoreView
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import find
 from steerdsl.show.series import metric_name
-from steerdsl.show.style import BLACK
+from steerdsl.show.style import BLACK, BLUE, SKY
 
 
 def drawn(view: ScoreView) -> Figure:
@@ -137,6 +137,56 @@ def test_polar_draws_a_steady_baseline_as_a_circle() -> None:
     np.testing.assert_allclose(baseline.get_xdata(), np.linspace(0, 2 * np.pi, 361))
     np.testing.assert_allclose(baseline.get_ydata(), 0.2)
     assert baseline.get_linestyle() == "--"
+
+
+def test_polar_draws_the_candidates_at_their_angles_where_angles_are_absolute() -> None:
+    view = turned_view(absolute=True)
+    (axes, bar) = drawn(view).axes
+    assert view.turning is not None and view.turning.plane is not None
+    x, y = view.turning.plane.coordinates.numpy().T
+    (marks,) = [c for c in axes.collections if len(c.get_offsets()) == 30]
+    at, radius = np.asarray(marks.get_offsets()).T
+    np.testing.assert_allclose(np.exp(1j * at), (x + 1j * y) / np.hypot(x, y))
+    assert len(set(radius)) == 1
+    top = max(point for c in lines(axes).values() if c.get_label() != "_edge" for point in c.get_ydata())
+    assert radius[0] > top
+    np.testing.assert_array_equal(marks.get_array(), range(30))
+    sizes = marks.get_sizes()
+    assert np.argmin(sizes) == np.argmin(np.hypot(x, y)) and np.argmax(sizes) == np.argmax(np.hypot(x, y)) == 16
+    numbers = {
+        t.get_text(): t.get_position()[0]
+        for t in axes.texts
+        if t.get_text().isdigit() and t.get_position()[1] > radius[0]
+    }
+    assert numbers["16"] == pytest.approx(0, abs=1e-9)
+    every = sorted(math.degrees(v) for v in numbers.values())
+    assert all(b - a >= 9 for a, b in pairwise(every))
+    assert bar.get_ylabel().startswith("layer of the candidate direction")
+    assert drawn(view).get_suptitle().startswith("scores: refusal_rate (0 to 1), `rotate turn to angle`\n")
+
+
+def test_polar_by_an_angle_starts_at_no_turn_and_has_no_candidates() -> None:
+    (axes,) = drawn(turned_view(absolute=False)).axes
+    names = [t.get_text() for t in axes.get_xticklabels()]
+    assert names[0] == "0° (no turn)" and "90°" in names and not any("b1" in name for name in names)
+    assert not [c for c in axes.collections if len(c.get_offsets()) == 30]
+
+
+def test_controls_keep_their_colours_and_prompting_is_a_circle() -> None:
+    found = lines(drawn(turned_view(absolute=True)).axes[0])
+    np.testing.assert_allclose(found["prompted"].get_ydata(), [0.7] * 361)
+    assert found["prompted"].get_linestyle() == ":"
+    assert (found["random"].get_color(), found["turn"].get_color()) == (SKY, BLUE)
+    figure = drawn(turned_view(absolute=True))
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["baseline", "turn", "random", "prompted"]
+
+
+def test_a_map_has_no_panel_for_what_is_not_steered() -> None:
+    view = grid_view(("strength", "depth"), ("harmful",))
+    for _, _, found in view.points:
+        found["harmful"]["prompted"] = figures(0.7)
+    maps = [a for a in drawn(view).axes if a.get_images()]
+    assert [a.get_title() for a in maps] == ["harmful, turn\n(baseline 0.9, prompted 0.7)"]
 
 
 def test_polar_leaves_a_part_of_the_circle_open() -> None:

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_views import LAYERS, activations, bare_view, rows, vector_view
+from made_views import LAYERS, activations, bare_view, pair_view, rows, vector_view
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from steerdsl.engine.views import VectorView
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import find
+from steerdsl.show.plots.norms import fit
 
 POSITIVE, NEGATIVE = (x.astype(np.float64) for x in (rows(40, 1, shift=3.0), rows(40, 2)))
 
@@ -103,8 +104,33 @@ def test_dispersion_draws_the_three_curves() -> None:
         assert axes.get_yscale() == "log"
         for label, given in (("econ", POSITIVE), ("generic", NEGATIVE)):
             np.testing.assert_allclose(line(axes, label), over_features(given.var(0, ddof=1), axis=-1))
-        assert len({x.get_linestyle() for x in axes.get_lines()}) == 2
+        assert len({x.get_marker() for x in axes.get_lines()}) == 2
     assert largest.get_xlabel() == "layer"
+
+
+def test_dispersion_of_a_pair_of_streams_shares_colours_and_differs_in_dashes() -> None:
+    view = pair_view()
+    figure = drawn("dispersion", view)
+    assert figure.get_suptitle().startswith("pre, mid: dispersion at resid_pre and resid_mid, last_token\n")
+    cosine, mean, _ = figure.axes
+    labels = ["econ, pre", "generic, pre", "econ, mid", "generic, mid"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == labels
+    found = {str(x.get_label()): x for x in mean.get_lines()}
+    assert found["econ, pre"].get_color() == found["econ, mid"].get_color() != found["generic, mid"].get_color()
+    assert len({x.get_linestyle() for x in found.values()}) == 2
+    other = rows(40, 3, shift=2.0).astype(np.float64)
+    np.testing.assert_allclose(found["econ, mid"].get_ydata(), other.var(0, ddof=1).mean(-1))
+    expected = (other.mean(0) * NEGATIVE.mean(0)).sum(-1)
+    expected /= np.linalg.norm(other.mean(0), axis=-1) * np.linalg.norm(NEGATIVE.mean(0), axis=-1)
+    np.testing.assert_allclose(line(cosine, "mid"), expected)
+
+
+def test_vectors_of_other_classes_have_other_colours() -> None:
+    view = pair_view()
+    (mid,) = view.others
+    mean = drawn("dispersion", replace(view, others=(replace(mid, labels=("harmful", "harmless")),))).axes[1]
+    assert len({x.get_color() for x in mean.get_lines()}) == 4
+    assert len({x.get_linestyle() for x in mean.get_lines()}) == 1
 
 
 def test_dispersion_leaves_a_zero_variance_out_of_the_logarithm() -> None:
@@ -135,15 +161,42 @@ def test_dispersion_says_what_is_missing(view: VectorView, problem: str) -> None
 
 
 def test_norms_draws_the_means_and_the_raw_direction() -> None:
-    (axes,) = drawn("norms", vector_view()).axes
+    axes = drawn("norms", vector_view()).axes[0]
+    found = {str(x.get_label()).partition(" (")[0]: x for x in axes.get_lines()}
     for label, values in (
         ("mean of econ", POSITIVE.mean(0)),
         ("mean of generic", NEGATIVE.mean(0)),
         ("raw direction", POSITIVE.mean(0) - NEGATIVE.mean(0)),
     ):
-        np.testing.assert_allclose(line(axes, label), np.linalg.norm(values, axis=-1), rtol=1e-5)
+        np.testing.assert_allclose(found[label].get_ydata(), np.linalg.norm(values, axis=-1), rtol=1e-5)
     assert axes.get_ylim()[0] == 0
     assert drawn("norms", vector_view(), scale="log").axes[0].get_yscale() == "log"
+
+
+def test_norms_says_whether_norms_grow_linearly_and_variances_exponentially() -> None:
+    norms, variances = drawn("norms", vector_view()).axes
+    layers = np.arange(LAYERS)
+    design = np.stack([np.ones(LAYERS), layers], axis=1)
+    for axes, values, kind in (
+        (norms, np.linalg.norm(POSITIVE.mean(0), axis=-1), "mean"),
+        (variances, np.log(POSITIVE.var(0, ddof=1).mean(-1)), "variance"),
+    ):
+        (start, slope), (rest,) = np.linalg.lstsq(design, values, rcond=None)[:2]
+        r2 = 1 - rest / ((values - values.mean()) ** 2).sum()
+        fitted = next(x for x in axes.get_lines() if x.get_label() == "_fit").get_ydata()
+        drawn_fit = start + slope * layers
+        np.testing.assert_allclose(fitted, drawn_fit if kind == "mean" else np.exp(drawn_fit), rtol=1e-4)
+        said = f"{start:.3g} + {slope:.3g} a layer, R² {r2:.2f}"
+        if kind == "variance":
+            said = f"× {np.exp(slope):.3g} a layer, R² {r2:.2f} of the logarithm"
+        assert f"{kind} of econ ({said})" in [x.get_label() for x in axes.get_lines()]
+    assert variances.get_yscale() == "log"
+
+
+def test_a_straight_line_is_fitted_exactly() -> None:
+    found = fit([0, 1, 2, 3], [1.0, 3.0, float("nan"), 7.0])
+    np.testing.assert_allclose(found, (1.0, 2.0, 1.0))
+    assert fit([0, 1, 2], [5.0, 5.0, 5.0]).r2 == 1
 
 
 def test_norms_of_a_loaded_vector_has_the_direction_alone() -> None:
@@ -160,16 +213,16 @@ def test_norms_of_a_span_draws_the_means_where_they_were_read() -> None:
         mean_negative=view.vector.mean_negative[layers],
         meta={"own_layers": layers},
     )
-    (axes,) = drawn("norms", replace(view, vector=vector)).axes
+    axes = drawn("norms", replace(view, vector=vector)).axes[0]
     found = {x.get_label(): list(x.get_xdata()) for x in axes.get_lines()}
     assert found["mean of econ"] == [4, 9]
     assert found["raw direction"] == list(range(LAYERS))
 
 
 def test_norms_draws_every_direction_of_a_layer() -> None:
-    (axes,) = drawn("norms", vector_view(method="top_k", k=2)).axes
+    axes = drawn("norms", vector_view(method="top_k", k=2)).axes[0]
     raw = vector_view(method="top_k", k=2).vector.directions.raw_norm.numpy()
-    np.testing.assert_allclose([x.get_ydata() for x in axes.get_lines()[2:]], raw.T)
+    np.testing.assert_allclose([x.get_ydata() for x in axes.get_lines()[-2:]], raw.T)
 
 
 # ---- cosine ------------------------------------------------------------------------------------

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.engine.views import ChoiceView
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import Arg, Entry
-from steerdsl.show.style import BLUE, CHOSEN, legend_below, name_layers, panels
+from steerdsl.show.style import BLACK, BLUE, CHOSEN, GREY, legend_below, name_layers, panels
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -35,13 +36,15 @@ LOOKS: Mapping[str, Mapping[str, Any]] = {
     "could be chosen": {"marker": "o", "color": BLUE},
     "chosen": {"marker": "D", "markersize": 8, "color": CHOSEN},
 }
+LIMIT = (0, (2, 2))
 WIDE = 20.0  # from this ratio of largest to smallest on, an axis is logarithmic
 
 Curves = Mapping[str, Sequence[float]]
 
 
 def run(view: ChoiceView) -> Figure:
-    """Every figure by layer; dropped layers are hollow, chosen ones are marked in all panels.
+    """Every figure by layer, with the thresholds of the criterion; dropped layers are hollow, chosen
+    ones are marked in all panels.
 
     A class's own figures share a panel, and give way to their rescaled ones where there are any.
     Raises MethodError when no layer has a figure.
@@ -54,19 +57,36 @@ def run(view: ChoiceView) -> Figure:
     numbers = ", ".join(map(str, chosen[:6])) + (", …" if len(chosen) > 6 else "")
     title = f"{view.name}: layer{'s' * (len(chosen) > 1)} {numbers} of {choice['vector']} by {choice['criterion']}"
     height = max(4.0, 1.55 * len(curves) + 1.4)
-    figure, axes = panels(len(curves), height=height, title=title, sharex=True)
+    figure, axes = panels(len(curves), height=height, title=title, about=view.about, sharex=True)
     order = choice["order"]
     states = ["chosen" if x in chosen else "could be chosen" if x in order else "dropped" for x in layers]
     for panel, (name, curve) in zip(axes, curves.items(), strict=True):
         for layer in chosen:
             panel.axvline(layer, color=CHOSEN, linewidth=1, alpha=0.5)
         _panel(panel, layers, curve, states)
+        for limit, said in limits(view, name):
+            panel.axhline(limit, color=BLACK, linewidth=1, linestyle=LIMIT, label=said)
+        if (first := deepest(view)) is not None and first <= layers[-1]:
+            panel.axvspan(first - 0.5, layers[-1] + 0.5, color=GREY, alpha=0.15, linewidth=0)
         panel.set_ylabel(LABELS.get(name) or fill(name.replace("_", " "), 14))
         panel.margins(y=0.12)
         _scale(panel, curve)
     name_layers(axes[-1], layers)
-    _legend(figure, any(len(curve) > 1 for curve in curves.values()), states)
+    _legend(figure, view, any(len(curve) > 1 for curve in curves.values()), states)
     return figure
+
+
+def limits(view: ChoiceView, figure: str) -> list[tuple[float, str]]:
+    """The thresholds of the criterion's options `max_FIGURE` and `min_FIGURE`: value and words."""
+    words = {"max": "at most", "min": "at least"}
+    given = [(side, view.options.get(f"{side}_{figure}")) for side in words]
+    return [(float(x), f"{figure} {words[side]} {x:g}") for side, x in given if x is not None]
+
+
+def deepest(view: ChoiceView) -> int | None:
+    """The first of the last layers, which the option `deepest` leaves out: `int((1 - deepest) L)`."""
+    share = view.options.get("deepest")
+    return None if share is None or view.n_layers is None else int(view.n_layers * (1.0 - share))
 
 
 def shown(choice: Mapping[str, Any]) -> Mapping[str, Curves]:
@@ -105,12 +125,20 @@ def _scale(panel: Axes, curve: Curves) -> None:
         panel.set_yscale("log")
 
 
-def _legend(figure: Figure, by_class: bool, states: Sequence[str]) -> None:
+def _legend(figure: Figure, view: ChoiceView, by_class: bool, states: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
-    handles = [Line2D([], [], linestyle="", label=state, **look) for state, look in LOOKS.items() if state in states]
+    handles: list[Artist] = [
+        Line2D([], [], linestyle="", label=state, **look) for state, look in LOOKS.items() if state in states
+    ]
     if by_class:
         handles += [Line2D([], [], color=BLUE, linestyle=line, label=f"{side} class") for side, line in SIDES.items()]
+    found = [said for name in view.choice["figures"] for _, said in limits(view, name)]
+    if found:
+        handles.append(Line2D([], [], color=BLACK, linewidth=1, linestyle=LIMIT, label="; ".join(found)))
+    if (first := deepest(view)) is not None and first <= view.choice["layers"][-1]:
+        handles.append(Patch(color=GREY, alpha=0.15, label=f"last layers, from {first} on: left out"))
     legend_below(figure, handles)
 
 

@@ -30,7 +30,7 @@ def run(view: VectorView) -> Figure:
         raise MethodError(
             f"`{view.name}` has one direction, and `cosine` compares several", "extract it at more layers"
         )
-    figure, (panel,) = panels(1, width=7.0, height=6.2, title=titled(view, "cosines of directions"))
+    figure, (panel,) = panels(1, width=7.0, height=6.4, title=titled(view, "cosines of directions"), about=view.about)
     colours = matplotlib.colormaps[DIVERGING].with_extremes(bad=GREY)
     image = panel.imshow(cosines(unit).numpy(), vmin=-1, vmax=1, cmap=colours, origin="lower", interpolation="nearest")
     k = unit.shape[1]

@@ -33,9 +33,8 @@ def run(view: VectorView, layer: int | None = None) -> Figure:
     columns = min(3, len(shown))
     down = -(-len(shown) // columns)
     width = 8.0 if columns > 1 else 6.0
-    figure, axes = panels(
-        down, columns, height=5.0 if down == columns == 1 else 2.9 * down + 0.8, width=width, title=titled(view, "PCA")
-    )
+    height = 5.2 if down == columns == 1 else 2.9 * down + 1.0
+    figure, axes = panels(down, columns, height=height, width=width, title=titled(view, "PCA"), about=view.about)
     for panel, i in zip(axes, shown, strict=False):
         _panel(panel, rows[:, i], n, view, int(view.vector.layers[i]))
     for unused in axes[len(shown) :]:

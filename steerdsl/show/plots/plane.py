@@ -21,7 +21,7 @@ SLACK = 1e-6  # a projected unit vector may be this much too long
 
 
 def run(view: PlaneView) -> Figure:
-    """The candidates on b1 and b2, coloured by their order, inside a circle of angles.
+    """The candidates on b1 and b2, coloured by their layers, inside a circle of angles.
 
     The circle's radius is 1 where all candidates are unit vectors, else the longest projection.
     Raises MethodError for a plane that was made without candidates.
@@ -34,9 +34,9 @@ def run(view: PlaneView) -> Figure:
     coordinates = plane.coordinates.double().numpy()
     longest = max(math.hypot(x, y) for x, y in coordinates)
     radius = 1.0 if longest <= 1 + SLACK else longest
-    figure, (panel,) = panels(1, width=7.0, height=5.9, title=f"{view.name}: candidates in the plane")
+    figure, (panel,) = panels(1, width=7.0, height=6.1, title=f"{view.name}: candidates in the plane", about=view.about)
     _circle(panel, radius)
-    order = list(range(1, len(coordinates) + 1))
+    order = list(plane.layers or range(1, len(coordinates) + 1))
     points = panel.scatter(
         coordinates[:, 0], coordinates[:, 1], c=order, cmap=SEQUENTIAL, s=40, edgecolors=BLACK, linewidths=0.4, zorder=3
     )
@@ -44,7 +44,7 @@ def run(view: PlaneView) -> Figure:
     behind = "" if plane.explained is None else f" (its component explains {plane.explained:.0%} of the variance)"
     panel.set_ylabel(f"along b2{behind}")
     if len(coordinates) > 1:
-        figure.colorbar(points, ax=panel, label="candidate, in order of layer", shrink=0.85)
+        figure.colorbar(points, ax=panel, label="layer" if plane.layers else "number of the sample", shrink=0.85)
     return figure
 
 

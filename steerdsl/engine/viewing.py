@@ -1,0 +1,144 @@
+"""What a plot is drawn from, gathered when its step is reached.
+
+In: a run and a `plot` step. Out: the view that the plot's entry draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from steerdsl.engine.context import Run
+from steerdsl.engine.extraction import capture_class
+from steerdsl.engine.views import ChoiceView, PlaneView, ScoreView, Turning, VectorView
+from steerdsl.lang import recipe as r
+from steerdsl.plan import words
+from steerdsl.plan.plan import PlanStep
+from steerdsl.registry import find
+
+
+def view(run: Run, step: r.Plot) -> Any:
+    """The view of what a plot names."""
+    if step.what == "scores":
+        return _scores(run, step)
+    match find("plot", step.what).args[0].type:
+        case "plane":
+            return PlaneView(step.target, run.values.planes[step.target], _about(run, _origin(run, step.target)))
+        case "layers":
+            return _choice(run, step.target)
+    first, *others = (_vector(run, step, name) for name in (step.target, *step.others))
+    return replace(first, others=tuple(others))
+
+
+def _vector(run: Run, step: r.Plot, name: str) -> VectorView:
+    vector = run.values.vectors[name]
+    source = run.extractions.get(name)
+    about = _about(run, name)
+    if source is None or not isinstance(source.step, r.Extract) or source.step.positive is None:
+        return VectorView(name, vector, about=about)
+    layers = [int(x) for x in vector.layers]
+    rows = "rows" in find("plot", step.what).needs
+    refs = (source.step.positive, source.step.negative)
+    positive, negative = (capture_class(run, source.step, ref, layers, rows) for ref in refs)
+    labels = (str(vector.meta["positive"]), str(vector.meta["negative"]))
+    return VectorView(name, vector, positive, negative, labels, about)
+
+
+def _choice(run: Run, name: str) -> ChoiceView:
+    """The choice with its criterion's options."""
+    choice = run.results.choices[name]
+    given = next((s.options for s in _steps(run.plan.steps) if isinstance(s, r.Select) and s.name == name), {})
+    defaults = {arg.name: arg.default for arg in find("select", choice["criterion"]).args}
+    n_layers = run.plan.model.arch.n_layers
+    return ChoiceView(name, choice, {**defaults, **given}, n_layers, _about(run, choice["vector"]))
+
+
+def _steps(planned: Sequence[PlanStep]) -> Iterator[r.Step]:
+    """All steps, those of every point of a sweep included."""
+    for step in planned:
+        yield step.step
+        for point in step.points:
+            yield from _steps(point)
+
+
+def _origin(run: Run, plane: str) -> str:
+    """The vector whose directions are a plane's candidates."""
+    bound = next(s for s in _steps(run.plan.steps) if isinstance(s, r.Bind) and s.name == plane)
+    assert isinstance(bound.value, r.PlaneExpr)
+    first = bound.value.first
+    while not isinstance(first, r.VectorRef):
+        first = first.vector if isinstance(first, r.Orthogonal) else first.terms[0][1]
+    return first.name
+
+
+def _model(run: Run) -> str:
+    """The model by the last part of its id."""
+    return Path(run.plan.model.located.id).name
+
+
+def _about(run: Run, vector: str) -> str:
+    """`SmolLM2-135M-Instruct; econ.train (60 prompts) against generic.train (60 prompts)`."""
+    source = run.extractions.get(vector)
+    if source is None or not isinstance(source.step, r.Extract) or source.step.positive is None:
+        return _model(run)
+    refs = zip((source.step.positive, source.step.negative), run.values.vectors[vector].meta["n"], strict=True)
+    sides = [f"{words.data(ref)} ({words.count(n, 'prompt')})" for ref, n in refs if ref is not None]
+    return f"{_model(run)}; {' against '.join(sides)}"
+
+
+def _scores(run: Run, step: r.Plot) -> ScoreView:
+    name, metric, *datasets = step.target.split(".")
+    entry = run.results.scores[name]
+    values = _axis_values(run.plan.steps)
+    points: list[tuple[Mapping[str, str], Mapping[str, float], Mapping[str, Any]]] = []
+    for point in entry.get("points", [{"at": {}, "scores": entry}]):
+        at = point["at"]
+        points.append((at, {axis: values[axis, label] for axis, label in at.items()}, point["scores"][metric]))
+    over = step.over or tuple(points[0][0])
+    asked = next(s for s in _steps(run.plan.steps) if isinstance(s, r.Evaluate) and s.name == name)
+    shown = [words.data(ref) for ref in asked.data if not datasets or ref.name in datasets]
+    steer = next(s for s in _steps(run.plan.steps) if isinstance(s, r.Steer) and s.name == asked.steer)
+    about = "; ".join((_model(run), ", ".join(shown), *(op.text for op in steer.ops if op.text)))
+    return ScoreView(name, metric, points, over, step.polar, tuple(datasets), about, _turning(run, name))
+
+
+def _axis_values(steps: Sequence[PlanStep]) -> dict[tuple[str, str], float]:
+    """The number behind each label of each sweep's axes."""
+    found: dict[tuple[str, str], float] = {}
+    for planned in steps:
+        if isinstance(planned.step, r.Sweep):
+            for point in planned.step.points:
+                found |= {(axis, label): point.values[axis] for axis, label in point.labels.items()}
+    return found
+
+
+def _turning(run: Run, evaluation: str) -> Turning | None:
+    """The one rotation of the sweep that an evaluation stands in; None where there is none, or several."""
+    for planned in run.plan.steps:
+        if not isinstance(planned.step, r.Sweep):
+            continue
+        points = [point.steps for point in planned.step.points]
+        asked = next((s for s in points[0] if isinstance(s, r.Evaluate) and s.name == evaluation), None)
+        if asked is None:
+            continue
+        steers = [s for steps in points for s in steps if isinstance(s, r.Steer) and s.name == asked.steer]
+        ops = [[op for op in steer.ops if op.name == "rotate"] for steer in steers]
+        if not ops or any(len(own) != 1 for own in ops):
+            return None
+        (op,) = ops[0]
+        if not isinstance(op.operand, r.PlaneExpr | r.PlaneRef):
+            return None
+        name = op.operand.name if isinstance(op.operand, r.PlaneRef) else words.plane(op.operand)
+        made = run.values.planes.get(name) or run.values.made.get(name)
+        steady = all(own[0].operand == op.operand for own in ops) and _steady(points)
+        short = "plane" if isinstance(op.operand, r.PlaneExpr) else name
+        return Turning(short, op.args.get("to") is not None, made if steady else None)
+    return None
+
+
+def _steady(points: Sequence[Sequence[r.Step]]) -> bool:
+    """Whether all points make the same vectors, choices and planes."""
+    made = [[s for s in steps if isinstance(s, r.Extract | r.Bind | r.Select | r.Load)] for steps in points]
+    return all(steps == made[0] for steps in made)

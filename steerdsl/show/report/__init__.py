@@ -1,0 +1,34 @@
+"""`report.html`: one file that shows a run, made from its directory alone.
+
+In: a run directory. Out: a page without scripts, fonts or pictures from elsewhere; whatever recipes,
+data and models wrote is escaped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from steerdsl.show.report.answers import answers
+from steerdsl.show.report.files import read_run
+from steerdsl.show.report.found import choices, pictures
+from steerdsl.show.report.html import page, tag
+from steerdsl.show.report.record import headline, plan, record, rerun
+from steerdsl.show.report.scores import scores
+
+REPORT = "report.html"
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` into a run directory from its files; returns its path.
+
+    Parts that a run did not reach are left out. Raises OSError or ValueError when there is no
+    readable record.json.
+    """
+    from steerdsl.store.files import write_text
+
+    run = read_run(folder)
+    made = [part(run) for part in (headline, scores, pictures, choices, answers, plan, rerun, record)]
+    body = [tag("header", made[0]), tag("main", *(part for part in made[1:] if part))]
+    name = Path(str(run.record.get("recipe", {}).get("name", "run"))).name
+    write_text(folder / REPORT, page(f"{folder.name}: {name}", *body))
+    return folder / REPORT

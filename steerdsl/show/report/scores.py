@@ -1,0 +1,128 @@
+"""The scores of a run: tables with intervals and controls, sweeps with curves.
+
+In: scores.json. Out: a section of the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from steerdsl.show.report.figures import NOTHING, cell, curve, interval, number
+from steerdsl.show.report.files import RunFiles
+from steerdsl.show.report.html import Html, details, joined, section, table, tag
+from steerdsl.show.series import BASELINE, CONTROLS
+
+OPEN = 12  # points of a sweep that are shown without a click
+LEAST = 0.05  # from this p value on, a difference is printed faintly
+
+
+def scores(run: RunFiles) -> Html:
+    """A table for each evaluation and data set; for each sweep its curves and its points."""
+    parts: list[Html] = []
+    for name, found in run.scores.items():
+        points = found.get("points") if isinstance(found, Mapping) else None
+        parts.append(_sweep(name, points) if points else _evaluation(name, found))
+    note = (
+        "Means over prompts, with 95% intervals. A difference is the steer's figure less the other's, prompt by "
+        "prompt; p is corrected by Holm where a run compares several."
+    )
+    return section("Scores", tag("p", note, class_="note"), *parts) if parts else Html("")
+
+
+def _evaluation(name: str, found: Mapping[str, Any]) -> Html:
+    parts = [tag("h3", name)]
+    for data, by_metric in _by_data(found).items():
+        variants = in_order(variant for figures in by_metric.values() for variant in figures)
+        compared = [v for v in variants if any(_difference(f, v) for f in by_metric.values())]
+        sizes = {f["n"] for figures in by_metric.values() for f in figures.values() if f.get("n") is not None}
+        rows = [
+            [metric, *(cell(figures.get(v)) for v in variants), *(_against(figures, v) for v in compared)]
+            for metric, figures in by_metric.items()
+        ]
+        head = ["", *variants, *(f"difference from {v}" for v in compared)]
+        size = f" ({max(sizes)} prompts)" if sizes else ""
+        parts += [tag("h4", f"{data}{size}"), table(head, rows, class_="figures")]
+    return joined(parts)
+
+
+def in_order(variants: Iterable[str]) -> list[str]:
+    """Each variant once: the baseline, the steer, the other controls."""
+    places = {BASELINE: 0, **{name: 2 + i for i, name in enumerate(CONTROLS[1:])}}
+    return sorted(dict.fromkeys(variants), key=lambda variant: places.get(variant, 1))
+
+
+def _by_data(found: Mapping[str, Any]) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """data set -> metric -> variant -> figures."""
+    turned: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for metric, by_data in found.items():
+        for data, by_variant in by_data.items():
+            turned.setdefault(data, {})[metric] = by_variant
+    return turned
+
+
+def _difference(by_variant: Mapping[str, Any], other: str) -> Mapping[str, Any] | None:
+    """The steer's difference from another variant, where the run has compared them."""
+    for figures in by_variant.values():
+        found = figures.get("against") or {}
+        if other in found:
+            return found[other]  # type: ignore[no-any-return]
+    return None
+
+
+def _against(by_variant: Mapping[str, Any], other: str) -> Html:
+    """`−12.3 [−15, −9.1]`, and under it `p 0.002`."""
+    found = _difference(by_variant, other)
+    if found is None or found.get("difference") is None:
+        return Html(NOTHING)
+    holm = found.get("p_holm")
+    p = found.get("p") if holm is None else holm
+    said = Html("") if p is None else tag("small", f"p {number(p)}", class_="below")
+    faint = p is None or p >= LEAST
+    parts = (number(found["difference"]), interval(found), said)
+    return tag("span", *parts, class_="faint" if faint else None)
+
+
+def _sweep(name: str, points: Sequence[Mapping[str, Any]]) -> Html:
+    """Curves of every metric, data set and variant over the points, then the figures of each point."""
+    lines = list(_lines(points))
+    curves = []
+    for metric, data, variant in lines:
+        values = [_mean(point, metric, data, variant) for point in points]
+        base = [_mean(point, metric, data, BASELINE) for point in points]
+        level = base[0] if len(set(base)) == 1 else None
+        known = [x for x in values if x is not None]
+        reach = f"{number(min(known))} to {number(max(known))}" if known else NOTHING
+        curves.append([f"{metric}, {data}", variant, curve(values, level, label=reach), reach, number(level)])
+    axes = list(points[0]["at"])
+    steers = [line for line in lines if line[2] not in CONTROLS]
+    head = [*axes, *(f"{metric}, {data}" for metric, data, _ in steers)]
+    rows = [[*point["at"].values(), *(cell(_figures(point, *line)) for line in steers)] for point in points]
+    return joined(
+        (
+            tag("h3", f"{name}: over {', '.join(axes)}, {len(points)} points"),
+            table(
+                ["", "variant", "in the order of the points", "range", "baseline (dashed)"], curves, class_="figures"
+            ),
+            details("every point", table(head, rows, class_="figures"), shown=len(points) <= OPEN),
+        )
+    )
+
+
+def _lines(points: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """Each metric, data set and variant that has figures, except the baseline."""
+    seen: dict[tuple[str, str, str], None] = {}
+    for point in points:
+        for metric, by_data in point["scores"].items():
+            for data, by_variant in by_data.items():
+                seen |= {(metric, data, variant): None for variant in by_variant if variant != BASELINE}
+    yield from seen
+
+
+def _figures(point: Mapping[str, Any], metric: str, data: str, variant: str) -> Any:
+    return point["scores"].get(metric, {}).get(data, {}).get(variant)
+
+
+def _mean(point: Mapping[str, Any], metric: str, data: str, variant: str) -> float | None:
+    found = _figures(point, metric, data, variant)
+    return None if found is None else found.get("mean")

@@ -1,0 +1,278 @@
+"""The report of a run: one file, made from the directory alone, escaped, whole and bounded."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steerdsl.show.report import write_report
+from steerdsl.show.report.answers import marked
+from steerdsl.show.report.figures import curve
+from steerdsl.show.report.record import command_line
+
+NASTY = "<script>alert('x')</script> & \"quotes\" </details>\x00"
+VOID = {"meta", "img"}
+
+
+class Page(HTMLParser):
+    """Elements in the order they open, their text and attributes; every end must close the last open one."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.names: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self.open[-1] if self.open else "", data))
+
+    @property
+    def text(self) -> str:
+        return "".join(data for _, data in self.texts)
+
+
+def figures(mean: float, **more: Any) -> dict[str, Any]:
+    return {"mean": mean, "low": mean - 1, "high": mean + 1, "n": 3, "values": [mean] * 3, **more}
+
+
+def line(variant: str, text: str | None, row: int = 0, **more: Any) -> dict[str, Any]:
+    own = {"step": "scores", "variant": variant, "dataset": "econ", "split": "held_out", "row": row, "sample": 0}
+    return {**own, "prompt": f"prompt {row}", "token_ids": [1], "text": text, "ended": True, **more}
+
+
+RECORD: dict[str, Any] = {
+    "schema": 1,
+    "state": "check failed",
+    "reached": "the end",
+    "error": None,
+    "started": "2026-03-01T10:15:00+00:00",
+    "seconds": 12.5,
+    "recipe": {"name": "econ.steer", "text": "# " + NASTY, "sha256": "ab" * 32},
+    "plan": {
+        "params": {"strength": "2.5"},
+        "batch_size": 16,
+        "steps": [
+            {"number": 1, "verb": "extract", "name": "topic", "title": NASTY, "settings": [["at", "last_token"]]},
+            {"number": 2, "verb": "evaluate", "name": "scores", "title": "evaluate less", "settings": []},
+        ],
+    },
+    "model": {"id": "HuggingFaceTB/SmolLM2-135M-Instruct", "n_layers": 30, "d_model": 576, "dtype": "bfloat16"},
+    "data": {"econ": {"source": "econ", "sha256": "cd" * 32, "rows": 3}},
+    "run": {"dtype": "bfloat16", "batch_size": 16, "seed": 7, "model": None, "set": ["strength=2 5"]},
+    "choices": {
+        "best": {
+            "vector": "topic",
+            "criterion": "fisher",
+            "chosen": [9],
+            "layers": [8, 9, 10],
+            "order": [9, 8],
+            "score": [-1.0, -2.0, None],
+            "figures": {"fisher": [1.0, 2.0, None]},
+            "notes": [NASTY],
+        }
+    },
+    "planes": {"turn": {"kind": "pc1", "explained": 0.5, "flipped": True}},
+    "checks": [
+        {"claim": "check a < b", "holds": False, "left": 3.0, "right": 2.0, "by": 1.0, "at": {"angle": "90deg"}}
+    ],
+    "warnings": [NASTY],
+    "timings": [{"step": 1, "verb": "extract", "name": "topic", "seconds": 2.5}],
+    "packages": {"torch": "2.13"},
+    "machine": {"system": "Linux"},
+}
+AGAINST = {"baseline": {"difference": -7.0, "low": -9.0, "high": -5.0, "p": 0.01, "p_holm": 0.02}}
+SCORES: dict[str, Any] = {
+    "scores": {
+        "bleu": {"econ": {"baseline": figures(40), "less": figures(33, against=AGAINST), "random": figures(39)}}
+    },
+    "swept": {
+        "points": [
+            {"at": {"angle": f"{x}deg"}, "scores": {"bleu": {"econ": {"baseline": figures(40), "main": figures(x)}}}}
+            for x in (0, 90, 180)
+        ]
+    },
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run directory with everything in it, whose name has quotes too."""
+    made = tmp_path / 'it\'s "mine" <b>'
+    (made / "plots").mkdir(parents=True)
+    write(made, RECORD, SCORES, [line("baseline", NASTY), line("less", "an answer")])
+    return made
+
+
+def write(folder: Path, record: Any, scores: Any, rows: list[dict[str, Any]]) -> None:
+    (folder / "record.json").write_text(json.dumps(record))
+    (folder / "scores.json").write_text(json.dumps(scores))
+    (folder / "generations.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read(folder: Path) -> Page:
+    return Page(write_report(folder).read_text(encoding="utf-8"))
+
+
+def test_what_others_wrote_is_text(folder: Path) -> None:
+    page = read(folder)
+    assert "script" not in page.names and "b" in page.names
+    shown = NASTY.replace("\x00", "\ufffd")
+    # The prompt's answer, a step's title, a note of the choice, a warning, the recipe's text.
+    assert page.text.count(shown) == 5
+    assert ("title", f"{folder.name}: econ.steer") in page.texts
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+
+
+def test_the_page_needs_nothing_from_elsewhere(folder: Path) -> None:
+    (folder / "plots" / "pca.png").write_bytes(b"\x89PNG pixels")
+    (folder / "plots" / "pca.svg").write_bytes(b"<svg/>")
+    (folder / "topic.png").write_bytes(b"\x89PNG topic")
+    page = read(folder)
+    sources = [value for name, value in page.attributes if name in ("src", "href", "srcset")]
+    pixels = base64.b64encode(b"\x89PNG topic").decode()
+    assert sources == ["data:image/svg+xml;base64,PHN2Zy8+", f"data:image/png;base64,{pixels}"]
+    style = next(data for tag, data in page.texts if tag == "style")
+    assert "url(" not in style and "@import" not in style and "prefers-color-scheme: dark" in style
+    assert "default-src 'none'" in write_report(folder).read_text()
+
+
+def test_scores_stand_with_intervals_controls_and_differences(folder: Path) -> None:
+    text = read(folder).text
+    assert "econ (3 prompts)baselinelessrandomdifference from baseline" in text
+    assert "bleu40 [39, 41]33 [32, 34]39 [38, 40]−7 [−9, −5]p 0.02" in text
+    assert "swept: over angle, 3 points" in text and "0 to 180" in text and "180deg180 [179, 181]" in text
+    assert "check a < b (angle 90deg)fails32" in text
+    assert "best: layer 9 of topic by fisher" in text and "kind pc1, explained 0.5, flipped yes" in text
+
+
+def test_an_older_run_without_controls_is_shown(folder: Path) -> None:
+    scores = {"scores": {"bleu": {"econ": {"baseline": figures(40), "less": {**figures(0), "mean": None, "n": 0}}}}}
+    write(folder, {key: RECORD[key] for key in ("plan", "recipe", "state")}, scores, [])
+    text = read(folder).text
+    assert "bleu40 [39, 41]–" in text and "difference from" not in text
+
+
+def test_a_run_that_failed_early_is_shown_as_far_as_it_got(folder: Path) -> None:
+    for name in ("scores.json", "generations.jsonl"):
+        (folder / name).unlink()
+    failed = {**RECORD, "state": "failed", "reached": "step 1, extract topic", "error": "R810 <it>", "choices": {}}
+    (folder / "record.json").write_text(json.dumps(failed))
+    page = read(folder)
+    assert "reachedstep 1, extract topic" in page.text and "R810 <it>" in page.text
+    assert "Answers" not in page.text and "Scores" not in page.text
+
+
+def test_answers_are_bounded_and_withheld_ones_say_so(folder: Path) -> None:
+    rows = [line(variant, f"text {i}", i) for i in range(20) for variant in ("baseline", "less")]
+    rows += [line("main", "turned", 0, step="swept", point={"angle": f"{x}deg"}) for x in range(0, 360, 10)]
+    rows += [line("less", None, 0, step="unsafe", withheld=True), line("less", " ", 1, step="unsafe")]
+    rows += [line("baseline", "a second sample", 0, sample=1), line("reference", "a reference")]
+    write(folder, RECORD, SCORES, rows)
+    text = read(folder).text
+    assert "scores on econ: 20 prompts" in text and "8 further prompts are in generations.jsonl" in text
+    assert "prompt 11" in text and "prompt 12" not in text
+    assert re.findall(r"main, angle (\d+)deg", text) == ["0", "50", "100", "150", "200", "250", "300", "350"]
+    assert "28 further answers are in generations.jsonl" in text
+    assert "withheld" in text and "(empty)" in text
+    assert "a second sample" not in text and "a reference" not in text
+
+
+def test_words_that_differ_are_marked_on_both_sides() -> None:
+    before, after = "The bank raised its rates today.", "The cook raised  its pan today, twice."
+    assert marked(before, after, "del") == "<p>The <del>bank</del> raised its <del>rates</del> today.</p>"
+    assert (
+        marked(after, before, "ins") == "<p>The <ins>cook</ins> raised  its <ins>pan</ins> today<ins>, twice</ins>.</p>"
+    )
+    assert marked("a < b", None, "ins") == "<p>a &lt; b</p>"
+    assert marked("same", "same", "ins") == "<p>same</p>"
+
+
+def test_large_pictures_are_pixels_and_too_many_are_left_out(folder: Path) -> None:
+    (folder / "plots" / "large.svg").write_bytes(b"s" * 800_000)
+    (folder / "plots" / "large.png").write_bytes(b"p" * 1000)
+    for i in range(3):
+        (folder / "plots" / f"other{i}.png").write_bytes(b"p" * 3_000_000)
+    page = read(folder)
+    sources = [value or "" for name, value in page.attributes if name == "src"]
+    assert [len(source) > 10_000 for source in sources] == [False, True, True]
+    assert "left out for their size: plots/other2" in page.text
+
+
+def test_a_curve_has_its_line_its_level_and_its_chosen_place() -> None:
+    drawn = curve([0.0, 1.0, None, 3.0, 2.0], level=1.5, chosen=(3,))
+    lines = [
+        [tuple(map(float, p.split(","))) for p in found.split()] for found in re.findall(r'points="([^"]*)"', drawn)
+    ]
+    # 160 × 32 with an edge of 3: x in quarters of 154, y from 29 at the lowest to 3 at the highest.
+    assert lines == [
+        [(3.0, 29.0), (41.5, pytest.approx(29 - 26 / 3, abs=0.05))],
+        [(118.5, 3.0), (157.0, pytest.approx(29 - 52 / 3, abs=0.05))],
+    ]
+    assert re.findall(r'<circle cx="([^"]*)" cy="([^"]*)" r="3" class="chosen">', drawn) == [("118.5", "3.0")]
+    assert 'y1="16.0" y2="16.0" class="level"' in drawn
+    assert curve([None, None]) == ""
+
+
+def test_the_command_is_the_one_that_was_typed() -> None:
+    words = ["steerdsl", "run", "econ.steer", "--set", "strength=2 5", "--dtype", "bfloat16", "--batch-size", "16"]
+    assert list(command_line(RECORD)) == [*words, "--seed", "7"]
+    older = {**RECORD, "run": {}, "recipe": {"name": "-e"}}
+    assert list(command_line(older))[:5] == ["steerdsl", "run", "recipe.steer", "--set", "strength=2.5"]
+    assert list(command_line(older))[5:] == ["--model", "HuggingFaceTB/SmolLM2-135M-Instruct"]
+
+
+def test_no_record_is_an_error_and_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_report(tmp_path)
+    (tmp_path / "record.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"record\.json is not the record of a run"):
+        write_report(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_the_same_run_gives_the_same_bytes(folder: Path) -> None:
+    first = write_report(folder).read_bytes()
+    assert write_report(folder).read_bytes() == first
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int | str | None:
+    from steerdsl.cli.main import main
+
+    monkeypatch.setattr("sys.argv", ["steerdsl", "report", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return end.value.code
+
+
+def test_the_command_writes_the_report_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not call(monkeypatch, str(folder))
+    assert capsys.readouterr().out == f"{folder / 'report.html'}\n"
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_the_command_names_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, str(tmp_path)) == 2
+    assert f"{tmp_path / 'record.json'} cannot be used: no such file or directory" in capsys.readouterr().err

@@ -1,0 +1,136 @@
+"""`steerdsl lock`: pin everything that a recipe's numbers depend on; and `run --locked`, which holds a run to it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from steerdsl.cli import options as o
+from steerdsl.cli.recipe import load_recipe
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.share.lock import lock_path, read_lock, write_lock
+from steerdsl.share.pins import SEVERITIES, Difference, Pin, differences, pins
+
+if TYPE_CHECKING:
+    from steerdsl.plan.plan import Plan
+
+DIFFERS = 4
+NAMED = 3  # pins that the warning names
+
+
+def lock(
+    file: o.File = None,
+    sets: o.Sets = [],  # noqa: B006  (typer's way to say a repeatable option)
+    model: o.Model = None,
+    device: o.Device = "auto",
+    dtype: o.Dtype = None,
+    batch_size: o.BatchSize = None,
+    seed: o.Seed = None,
+    judge_model: o.JudgeModel = None,
+    offline: o.Offline = False,
+    allow: o.Allow = [],  # noqa: B006
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="write the lock anew where it differs")] = False,
+) -> None:
+    """Write RECIPE.lock: the model, the data, every default and every version that the numbers depend on.
+
+    A lock that differs is not replaced without --upgrade: what differs is printed, and the exit code is 4.
+    `steerdsl run --locked` refuses to run on any difference. Give both the same options.
+
+    \b
+    Example:
+      steerdsl lock recipes/econ.steer
+      steerdsl lock recipes/econ.steer --upgrade
+    """
+    from steerdsl.cli.prepare import prepare
+    from steerdsl.cli.progress import Progress
+    from steerdsl.plan.plan import RunOptions
+
+    if file in (None, "-") or not file:
+        raise typer.BadParameter("name a file: a lock lies beside its recipe")
+    checked = load_recipe(file, None, sets, allow)
+    chosen = RunOptions(model, device, dtype, batch_size, seed, "local", offline, tuple(allow))
+    chosen = replace(chosen, sets=tuple(sets), judge_model=judge_model)
+    with Progress(shown=True) as progress:
+        made = pins_of(prepare(checked, chosen, fetch=True, progress=progress).plan)
+    path = lock_path(Path(file))
+    before = None if upgrade and not path.is_dir() else read_lock(path)
+    if before is None:
+        write_lock(made, path)
+        print(f"{path}: {len(made)} pins")
+    elif found := differences(before, made):
+        print_differences(found, "the lock", sys.stdout)
+        raise RecipeError([_differs(path, found, "add --upgrade to pin what is here now")], DIFFERS)
+    else:
+        print(f"{path}: up to date")
+
+
+def pins_of(plan: Plan) -> dict[str, Pin]:
+    """The pins of a plan on this machine."""
+    from steerdsl.models.opened import model_info
+    from steerdsl.plan.planner import without_store
+    from steerdsl.store.record import described
+
+    facts, device = plan.model, plan.options.device  # no pin: where a recipe runs is not what it says
+    model = asdict(model_info(facts.located, facts.config, facts.arch, plan.dtype, device))
+    return pins(described(without_store(plan), model))
+
+
+def hold(plan: Plan, file: str | None, locked: bool) -> None:
+    """Hold a plan to the lock beside its recipe `file`: with `locked`, raise RecipeError R860 where there
+    is none and R862 (exit code 4) where it differs, else warn in one line."""
+    if file in (None, "-") or not file:
+        if locked:
+            raise typer.BadParameter("--locked needs a recipe in a file, which its lock lies beside")
+        return
+    path = lock_path(Path(file))
+    before = read_lock(path)
+    if before is None:
+        if locked:
+            help = f"write it with `steerdsl lock {file}`"
+            raise RecipeError([Diagnostic("R860", f"there is no lock {path}", help=help)], 2)
+        return
+    found = differences(before, pins_of(plan))
+    if not found:
+        return
+    if locked:
+        print_differences(found, "the lock", sys.stderr)
+        raise RecipeError([_differs(path, found, "undo what changed, or run `steerdsl lock --upgrade`")], DIFFERS)
+    names = ", ".join(d.name for d in found[:NAMED]) + (", …" if len(found) > NAMED else "")
+    sys.stderr.write(f"warning: this run differs from {path.name} in {_count(found)}: {names}\n")
+
+
+def _differs(path: Path, found: Sequence[Difference], help: str) -> Diagnostic:
+    return Diagnostic("R862", f"this differs from {path.name} in {_count(found)}", help=help)
+
+
+def _count(found: Sequence[Difference]) -> str:
+    return f"{len(found)} pin{'' if len(found) == 1 else 's'}"
+
+
+def print_differences(found: Sequence[Difference], before: str, stream: Any) -> None:
+    """Print a table for each severity: the pin, its value `before`, its value here."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    for severity, meaning in SEVERITIES.items():
+        rows = [d for d in found if d.severity == severity]
+        if not rows:
+            continue
+        table = Table("pin", before, "here", title=meaning, title_justify="left", box=SIMPLE_HEAD)
+        for d in rows:
+            # Text, since a setting such as `topic[16]` would be read as markup.
+            table.add_row(*(Text(shown(value)) for value in (d.name, d.before, d.now)))
+        Console(file=stream).print(table)
+
+
+def shown(value: Any) -> str:
+    """A pin's value in a table: hashes by their first 12 digits."""
+    text = "–" if value is None else str(value)
+    return text[:12] + "…" if len(text) == 64 and all(c in "0123456789abcdef" for c in text) else text

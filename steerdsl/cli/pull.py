@@ -1,0 +1,47 @@
+"""`steerdsl pull`: fetch a pack from the model hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+
+
+def pull(
+    repo: Annotated[str, typer.Argument(metavar="USER/NAME", help="a repository", show_default=False)],
+    file: Annotated[
+        str | None,
+        typer.Option(help="which pack, where there are several", show_default="the only one", metavar="NAME"),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="a commit, a tag or a branch", show_default="main", metavar="NAME")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="where to", show_default="its own name", metavar="FILE")] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace an existing file")] = False,
+) -> None:
+    """Fetch a pack from the model hub, and check all of it before it is kept.
+
+    \b
+    Example:
+      steerdsl pull ada/econ
+      steerdsl run econ.steerpack
+    """
+    from steerdsl.share import hub
+    from steerdsl.share.pack import read_pack
+    from steerdsl.store.files import write_bytes
+
+    found = hub.pull(repo, file, revision)
+    pack = read_pack(found)
+    target = out or Path(found.name)
+    if target.exists() and not force:
+        help = "name another file with --out, or add --force"
+        raise RecipeError([Diagnostic("R801", f"{target} exists already", help=help)], 2)
+    try:
+        write_bytes(target, found.read_bytes())
+    except OSError as error:
+        title = f"{target} cannot be made: {(error.strerror or str(error)).lower()}"
+        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], 3) from error
+    print(f"{target}: {len(pack.members)} files, sha256 {pack.sha256}")

@@ -1,0 +1,34 @@
+"""`steerdsl push`: publish a pack on the model hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def push(
+    file: Annotated[Path, typer.Argument(metavar="PACK", help="a .steerpack file", show_default=False)],
+    repo: Annotated[str, typer.Option(help="the repository; it is made if it is not there", metavar="USER/NAME")],
+    licence: Annotated[str, typer.Option("--license", help="the hub's word for its licence, as in mit")] = "unknown",
+    private: Annotated[bool, typer.Option("--private", help="make a new repository private")] = False,
+    message: Annotated[
+        str | None, typer.Option(help="what the commit says", show_default="Add FILE", metavar="TEXT")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the card, and send nothing")] = False,
+) -> None:
+    """Publish a pack on the model hub, with a card: what it is, how to run it, its scores, its limits.
+
+    The token is that of `hf auth login`, or HF_TOKEN.
+
+    \b
+    Example:
+      steerdsl push econ.steerpack --repo ada/econ --license mit --dry-run
+    """
+    from steerdsl.share import hub
+    from steerdsl.share.card import card
+    from steerdsl.share.pack import read_pack
+
+    text = card(read_pack(file), repo, licence)
+    print(text if dry_run else hub.push(file, text, repo, private=private, message=message))

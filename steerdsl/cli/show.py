@@ -1,0 +1,110 @@
+"""`steerdsl show`: a finished run, printed from its directory alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from steerdsl.cli import options as o
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from steerdsl.store.finished import Finished
+
+TOOLS = ("steerdsl", "nnsight", "torch", "transformers")
+
+
+def show(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run directory", show_default=False)],
+    as_json: o.Json = False,
+) -> None:
+    """Print a run: the recipe, the model, choices, answers, scores, claims and timings.
+
+    Everything is read from the run directory; nothing is computed. --json prints the record with the
+    scores and the answers in it.
+
+    \b
+    Example:
+      steerdsl show runs/econ-20260301-101500
+      steerdsl show runs/econ-20260301-101500 --json
+    """
+    from steerdsl.store.finished import open_run
+
+    found = open_run(run)
+    if as_json:
+        whole = {**found.record, "scores": found.scores, "generations": list(found.answers)}
+        print(json.dumps(whole, indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    from steerdsl.show.tables import results
+
+    console = Console()
+    for part in _before(found):
+        console.print(part)
+    console.print(results(found.scores, found.answers, found.record["checks"]))
+    console.print(_timings(found.record))
+
+
+def _before(found: Finished) -> Iterator[RenderableType]:
+    """What was run, how it ended, and the layers that were chosen."""
+    from rich.text import Text
+
+    record = found.record
+    yield Text(record["recipe"]["text"].strip() + "\n", style="dim")
+    yield _facts(record)
+    yield from (Text(f"warning: {warning}", style="yellow") for warning in dict.fromkeys(record["warnings"]))
+    if record["choices"]:
+        yield _choices(record["choices"])
+
+
+def _facts(record: Mapping[str, Any]) -> RenderableType:
+    """A line for each thing that a reader asks first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    model, run = record["model"], record["run"]
+    state = record["state"] if record["state"] == "complete" else f"{record['state']}, reached {record['reached']}"
+    revision = f" at {model['revision']}" if model["revision"] else ""
+    facts = {
+        "state": state + (f": {record['error']}" if record.get("error") else ""),
+        "recipe": f"{record['recipe']['name']} (sha256 {record['recipe']['sha256'][:12]})",
+        "params": ", ".join(f"{name} = {value}" for name, value in record["plan"]["params"].items()),
+        "model": f"{model['id']}{revision}, {run['dtype']} on {run['device']}, {run['batch_size']} prompts a batch",
+        "data": ", ".join(f"{name} ({data['rows']} rows)" for name, data in record["data"].items()),
+        "run": f"{record['started']}, {record['seconds']:.1f} s",
+        "with": ", ".join(f"{name} {record['packages'].get(name, '–')}" for name in TOOLS),
+    }
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, text in facts.items():
+        if text:
+            table.add_row(Text(name, style="bold"), Text(text))
+    return table
+
+
+def _choices(choices: Mapping[str, Any]) -> RenderableType:
+    """The layers that each selection kept, best first."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table("choice", "of", "by", "layers", title="choices", title_justify="left", box=SIMPLE_HEAD)
+    for name, choice in choices.items():
+        table.add_row(name, choice["vector"], choice["criterion"], ", ".join(map(str, choice["chosen"])))
+    return table
+
+
+def _timings(record: Mapping[str, Any]) -> RenderableType:
+    """What each step took."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table("step", "", "", title="timings", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("seconds", justify="right")
+    for timing in record["timings"]:
+        table.add_row(str(timing["step"]), timing["verb"], timing["name"], f"{timing['seconds']:.1f}")
+    return table

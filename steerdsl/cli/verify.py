@@ -1,0 +1,221 @@
+"""`steerdsl verify`: run a record again from its own plan, and say what is equal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from steerdsl.cli import options as o
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+
+if TYPE_CHECKING:
+    from steerdsl.cli.prepare import Prepared
+    from steerdsl.share.receipt import Item
+
+DIFFERS = 4
+INTERRUPTED = 130
+SHOWN = 20  # fields of a section that are printed
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was compared. `now` is the record of the run made now; None where none was made."""
+
+    before: Mapping[str, Any]
+    items: list[Item]
+    now: Mapping[str, Any] = field(default_factory=dict)
+    again: bool = False
+
+    def of(self, status: str) -> list[Item]:
+        return [item for item in self.items if item.status == status]
+
+
+def verify(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run directory, or a pack", show_default=False)],
+    recipe: Annotated[
+        Path | None, typer.Option(help="the recipe, where it no longer lies as it did", metavar="FILE")
+    ] = None,
+    model: o.Model = None,
+    device: o.Device = "auto",
+    host: o.Host = None,
+    insecure: o.Insecure = False,
+    judge_url: o.JudgeUrl = None,
+    offline: o.Offline = False,
+    allow: o.Allow = [],  # noqa: B006  (typer's way to say a repeatable option)
+    allow_versions: Annotated[
+        bool, typer.Option("--allow-versions", help="tolerate other versions of packages")
+    ] = False,
+    keep: Annotated[Path | None, typer.Option(help="keep the new run here", metavar="DIR")] = None,
+    as_json: o.Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print no progress")] = False,
+) -> None:
+    """Run a record again, without the store, and compare everything that it says.
+
+    Exit code 0 means that all is equal, or equal within tolerance; 4 that something differs, which is named.
+    Where the data, the model or a setting differs, nothing is run.
+
+    \b
+    Example:
+      steerdsl verify runs/econ
+      steerdsl verify econ.steerpack --allow-versions
+    """
+    from steerdsl.cli.packed import is_pack, open_pack
+    from steerdsl.plan.plan import RunOptions
+
+    folder = run
+    if is_pack(run.name) and not run.is_dir():
+        recipe, _ = open_pack(run, model)
+        folder = recipe.parents[1] / "run"
+    chosen = RunOptions(model, device, offline=offline, allow=tuple(allow))
+    chosen = replace(chosen, host=host, insecure=insecure, judge_url=judge_url)
+    with tempfile.TemporaryDirectory(prefix="steerdsl-") as place:
+        verdict = _verdict(folder, recipe, chosen, allow_versions, Path(place), keep, quiet)
+    if as_json:
+        sys.stdout.write(json.dumps(_json(verdict), indent=1, ensure_ascii=False) + "\n")
+    else:
+        _print(verdict)
+    raise typer.Exit(DIFFERS if verdict.of("different") else 0)
+
+
+def _verdict(
+    folder: Path, recipe: Path | None, options: Any, allow_versions: bool, place: Path, keep: Path | None, quiet: bool
+) -> Verdict:
+    from steerdsl.cli.judging import require_judge
+    from steerdsl.cli.lock import pins_of
+    from steerdsl.cli.progress import Progress
+    from steerdsl.share.pins import differences, pins
+    from steerdsl.share.receipt import compare_files, compare_pins, compare_results, compare_rows, read_record
+
+    record = read_record(folder)
+    verdict = Verdict(record, list(compare_files(folder, record)))
+    with Progress(shown=not quiet) as progress:
+        prepared = _prepared(folder, record, recipe, options, place / "store", progress)
+        before, now = pins(record), pins_of(prepared.plan)
+        found = differences(before, now)
+        verdict.items += compare_rows(record, prepared.plan.data)
+        verdict.items += compare_pins(before, now, found, allow_versions)
+        if any(d.severity == "meaning" for d in found):
+            return verdict
+        require_judge(prepared.plan)
+        made = _again(prepared, keep or place / "run", progress)
+    verdict.now, verdict.again = json.loads((made / "record.json").read_text("utf-8")), True
+    verdict.items += compare_results(folder, made, record["run"]["dtype"])
+    return verdict
+
+
+def _prepared(
+    folder: Path, record: Mapping[str, Any], recipe: Path | None, options: Any, store: Path, progress: Any
+) -> Prepared:
+    """The plan of a record's own text and options, in the recipe's folder, with an empty store."""
+    from steerdsl.cli.packed import as_recorded
+    from steerdsl.cli.prepare import prepare
+    from steerdsl.cli.recipe import check_recipe
+    from steerdsl.lang.source import Source
+    from steerdsl.store.results import Store
+
+    root = recipe.parent if recipe is not None else folder / record["recipe"]["folder"]
+    if record["inputs"] and not root.is_dir():
+        title = f"the recipe's folder is not where the record says: {root}"
+        raise RecipeError([Diagnostic("R864", title, help="name the recipe with --recipe")], 2)
+    path = record["model"]["path"]
+    given = options.model is None and record["run"]["model"] is not None and record["model"]["source"] == "folder"
+    if given and recipe is None and Path(path).is_dir():
+        # A folder given on the command line was relative to where that run was started.
+        options = replace(options, model=path)
+    chosen = replace(as_recorded(record, options), on=record["run"]["on"])
+    source = Source(record["recipe"]["name"], record["recipe"]["text"])
+    checked = check_recipe(source, root, chosen.sets, chosen.allow)
+    return replace(prepare(checked, chosen, fetch=True, progress=progress), store=Store(store))
+
+
+def _again(prepared: Prepared, path: Path, progress: Any) -> Path:
+    """Run the plan; the directory of the run."""
+    from steerdsl.cli.printing import print_diagnostics
+    from steerdsl.cli.run import execute
+    from steerdsl.store.record import RunDirectory
+
+    outcome = execute(prepared, RunDirectory.create(path, force=False), progress)
+    if outcome.state == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+    if outcome.error is not None:
+        print_diagnostics(outcome.error.diagnostics, sys.stderr)
+    return path
+
+
+def _json(verdict: Verdict) -> dict[str, Any]:
+    sides = {"before": verdict.before, "now": verdict.now}
+    return {
+        "equal": len(verdict.of("equal")),
+        "tolerated": [asdict(item) for item in verdict.of("tolerated")],
+        "different": [asdict(item) for item in verdict.of("different")],
+        "run_again": verdict.again,
+        **{side: {key: found.get(key) for key in ("packages", "machine", "run")} for side, found in sides.items()},
+    }
+
+
+def _print(verdict: Verdict) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    counts = Table("", "equal", "tolerated", "different", box=SIMPLE_HEAD)
+    for section in dict.fromkeys(item.section for item in verdict.items):
+        found = [item.status for item in verdict.items if item.section == section]
+        counts.add_row(section, *(str(found.count(status)) for status in ("equal", "tolerated", "different")))
+    console.print(counts)
+    for status in ("tolerated", "different"):
+        for section in dict.fromkeys(item.section for item in verdict.of(status)):
+            items = [item for item in verdict.of(status) if item.section == section]
+            table = Table(
+                "field", "recorded", "here", title=f"{section}: {status}", title_justify="left", box=SIMPLE_HEAD
+            )
+            for item in items[:SHOWN]:
+                table.add_row(*(Text(_cell(value)) for value in (item.name, item.before, item.now)))
+            console.print(table)
+            if len(items) > SHOWN:
+                console.print(f"and {len(items) - SHOWN} more; --json has them all")
+    if verdict.again:
+        console.print(_sides(verdict))
+    console.print(_sentence(verdict), soft_wrap=True, markup=False, highlight=False)
+
+
+def _cell(value: Any) -> str:
+    from steerdsl.cli.lock import shown
+
+    text = shown(value)
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def _sides(verdict: Verdict) -> Any:
+    """Versions and hardware of both sides, where they were run."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    from steerdsl.cli.lock import shown
+
+    table = Table("", "recorded", "here", box=SIMPLE_HEAD)
+    sides: Sequence[Mapping[str, Any]] = (verdict.before, verdict.now)
+    for room, names in (("machine", None), ("run", ("device", "dtype", "batch_size")), ("packages", None)):
+        for name in names or verdict.before[room]:
+            table.add_row(*(Text(shown(x)) for x in (name, *(side[room].get(name) for side in sides))))
+    return table
+
+
+def _sentence(verdict: Verdict) -> str:
+    wrong = verdict.of("different")
+    if not wrong:
+        return f"verified: {len(verdict.items)} fields, {len(verdict.of('tolerated'))} of them tolerated"
+    names = "; ".join(f"{item.section}: {item.name}" for item in wrong[:3])
+    more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    run = "" if verdict.again else "; not run again, since what goes in differs"
+    return f"not verified: {names}{more}{run}"

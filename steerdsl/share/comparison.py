@@ -1,0 +1,216 @@
+"""Two runs side by side: what went in, vectors, scores, answers.
+
+In: two run directories read back. Out: what differs, as plain values; the vectors as cosines. No
+tolerance is applied: what is not the same is said, and by how much.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.share.pins import Difference, differences, pins
+from steerdsl.store.finished import Finished
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+Place = tuple[str, ...]
+Part = tuple[str, bool]  # some words, and whether the other side lacks them
+
+
+@dataclass(frozen=True, slots=True)
+class VectorPair:
+    """One vector in both runs. `cosines`: (layer, cosine) of each direction of the layers that both have;
+    `norms`: the largest relative difference of raw norms; `missing`: which side lacks it, if one does."""
+
+    name: str
+    equal: bool
+    cosines: tuple[tuple[int, float], ...] = ()
+    norms: float | None = None
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePair:
+    """One mean in both runs, None where a run lacks it. `place`: evaluation, point, metric, data set, variant."""
+
+    place: Place
+    before: float | None
+    after: float | None
+
+    @property
+    def difference(self) -> float | None:
+        """The second minus the first."""
+        return None if self.before is None or self.after is None else self.after - self.before
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPair:
+    """An answer in both runs, to the same prompt at the same place, that differs."""
+
+    place: Place
+    prompt: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Everything that two runs have in common or not. `alone`: answers that only the first, only the
+    second run has."""
+
+    settings: tuple[Difference, ...]
+    vectors: tuple[VectorPair, ...]
+    scores: tuple[ScorePair, ...]
+    answers: tuple[AnswerPair, ...]
+    equal_answers: int
+    alone: tuple[int, int]
+
+    @property
+    def changed_scores(self) -> tuple[ScorePair, ...]:
+        """The scores that differ."""
+        return tuple(s for s in self.scores if s.before != s.after)
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        same = all(v.equal for v in self.vectors) and not self.changed_scores
+        return same and not (self.settings or self.answers or any(self.alone))
+
+
+def compare_runs(before: Finished, after: Finished) -> Comparison:
+    """Compare two runs. Times and places on the disk are not compared."""
+    settings = differences(_inputs(before), _inputs(after))
+    return Comparison(
+        tuple(settings),
+        tuple(_vectors(before.folder / "vectors", after.folder / "vectors")),
+        tuple(_scores(before.scores, after.scores)),
+        *_answers(before.answers, after.answers),
+    )
+
+
+def _inputs(run: Finished) -> dict[str, Any]:
+    """What went in, and how and where it was run."""
+    record = run.record
+    machine = {f"machine.{name}": value for name, value in record["machine"].items()}
+    return {**pins(record), **machine, "machine.device": record["run"]["device"], "state": record["state"]}
+
+
+def _vectors(before: Path, after: Path) -> Iterator[VectorPair]:
+    names = sorted({path.stem for folder in (before, after) for path in folder.glob("*.safetensors")})
+    for name in names:
+        a, b = (_tensors(folder / f"{name}.safetensors") for folder in (before, after))
+        if a is None or b is None:
+            yield VectorPair(name, False, missing="the first" if a is None else "the second")
+        else:
+            yield _pair(name, a, b)
+
+
+def _tensors(path: Path) -> dict[str, ndarray] | None:
+    """A vector's tensors; None where there is no such file or it is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as f:
+            tensors = {key: f.get_tensor(key) for key in f.keys()}  # noqa: SIM118  (the handle is no mapping)
+    except (OSError, SafetensorError):
+        return None
+    return tensors if {"directions", "layers", "raw_norms"} <= tensors.keys() else None
+
+
+def _pair(name: str, a: Mapping[str, ndarray], b: Mapping[str, ndarray]) -> VectorPair:
+    import numpy as np
+
+    equal = a.keys() == b.keys() and all(np.array_equal(a[key], b[key], equal_nan=True) for key in a)
+    if a["directions"].shape[1] != b["directions"].shape[1]:
+        return VectorPair(name, equal)
+    rows = [_by_layer(side["layers"].tolist()) for side in (a, b)]
+    shared = [place for place in rows[0] if place in rows[1]]
+    left, right = (
+        side["directions"][[at[p] for p in shared]].astype(np.float64) for side, at in zip((a, b), rows, strict=True)
+    )
+    norms = [side["raw_norms"][[at[p] for p in shared]] for side, at in zip((a, b), rows, strict=True)]
+    size = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    # A layer that gave nothing has a zero row, which is like itself alone.
+    cosines = np.where(size > 0, (left * right).sum(1) / np.where(size > 0, size, 1), (left == right).all(1))
+    largest = np.maximum(*map(np.abs, norms))
+    apart = np.abs(norms[0] - norms[1]) / np.where(largest > 0, largest, 1)
+    found = tuple((layer, float(c)) for (layer, _), c in zip(shared, cosines, strict=True))
+    return VectorPair(name, equal, found, float(apart.max()) if shared else None)
+
+
+def _by_layer(layers: Sequence[int]) -> dict[tuple[int, int], int]:
+    """The row of each direction by its layer and its number there."""
+    seen: dict[int, int] = {}
+    found = {}
+    for row, layer in enumerate(layers):
+        found[layer, seen.setdefault(layer, 0)] = row
+        seen[layer] += 1
+    return found
+
+
+def _scores(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[ScorePair]:
+    old, new = dict(_means(before)), dict(_means(after))
+    for place in dict.fromkeys([*old, *new]):
+        yield ScorePair(place, old.get(place), new.get(place))
+
+
+def _means(scores: Mapping[str, Any]) -> Iterator[tuple[Place, float | None]]:
+    for name, entry in scores.items():
+        for point in entry.get("points", [{"at": {}, "scores": entry}]):
+            for metric, by_data in point["scores"].items():
+                for data, by_variant in by_data.items():
+                    for variant, figures in by_variant.items():
+                        yield (name, at(point["at"]), metric, data, variant), figures["mean"]
+
+
+def at(point: Mapping[str, str]) -> str:
+    """A point of a sweep in words; empty outside."""
+    return ", ".join(f"{axis} {label}" for axis, label in point.items())
+
+
+def _answers(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
+) -> tuple[tuple[AnswerPair, ...], int, tuple[int, int]]:
+    """Answers that differ, the number of equal ones, and how many only one of the runs has."""
+    old, new = ({_asked(row): row for row in rows} for rows in (before, after))
+    shared = [key for key in old if key in new]
+    found = []
+    for key in shared:
+        a, b = old[key], new[key]
+        if _said(a) != _said(b):
+            place = (a["step"], a["variant"], a["dataset"], f"row {a['row']}", at(a.get("point", {})))
+            found.append(AnswerPair(place, a["prompt"], *(_text(row) for row in (a, b))))
+    return tuple(found), len(shared) - len(found), (len(old) - len(shared), len(new) - len(shared))
+
+
+def _asked(row: Mapping[str, Any]) -> str:
+    """What an answer answers."""
+    names = ("step", "variant", "dataset", "split", "row", "sample", "prompt", "point")
+    return json.dumps([row.get(name) for name in names], sort_keys=True)
+
+
+def _said(row: Mapping[str, Any]) -> list[Any]:
+    return [row.get(name) for name in ("token_ids", "text", "text_sha256", "ended")]
+
+
+def _text(row: Mapping[str, Any]) -> str:
+    return f"(withheld: sha256 {row['text_sha256'][:12]})" if row.get("withheld") else str(row["text"])
+
+
+def marked(before: str, after: str) -> tuple[list[Part], list[Part]]:
+    """Both texts cut at words, with what the other one lacks marked."""
+    a, b = (re.findall(r"\s+|[^\s]+", text) for text in (before, after))
+    left: list[Part] = []
+    right: list[Part] = []
+    for kind, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        for side, words in ((left, a[i:j]), (right, b[k:m])):
+            if words:
+                side.append(("".join(words), kind != "equal"))
+    return left, right

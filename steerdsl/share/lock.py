@@ -1,0 +1,63 @@
+"""The lock: `econ.steer.lock`, every pin of a recipe in a file beside it.
+
+In: pins. Out: a JSON file with sorted keys and one pin a line, so that a change is one line of a
+diff; and the pins of such a file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.share.pins import Pin
+from steerdsl.store.files import write_text
+
+SCHEMA = 1
+LARGEST = 1 << 24  # bytes; a recipe of a thousand steps has some hundred kilobytes
+
+
+def lock_path(recipe: Path) -> Path:
+    """Where the lock of a recipe is."""
+    return recipe.with_name(recipe.name + ".lock")
+
+
+def lock_text(pins: Mapping[str, Pin]) -> str:
+    """The text of a lock."""
+    content = {"schema": SCHEMA, "pins": dict(pins)}
+    return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_lock(pins: Mapping[str, Pin], path: Path) -> None:
+    """Write a lock. Raises RecipeError R802 when the place cannot be written."""
+    try:
+        write_text(path, lock_text(pins))
+    except OSError as error:
+        title = f"{path} cannot be made: {(error.strerror or str(error)).lower()}"
+        raise RecipeError(
+            [Diagnostic("R802", title, help="check the permissions of the recipe's folder")], 3
+        ) from error
+
+
+def read_lock(path: Path) -> dict[str, Pin] | None:
+    """The pins of a lock, None where there is none. Raises RecipeError R861 for a damaged one."""
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError("it is too large")
+        found = json.loads(path.read_text("utf-8"))
+        if not isinstance(found, dict) or not isinstance(found.get("pins"), dict):
+            raise ValueError("it has no pins")
+        if found.get("schema") != SCHEMA:
+            raise ValueError(f"its schema is {found.get('schema')!r}, and this version writes {SCHEMA}")
+        if odd := [name for name, value in found["pins"].items() if isinstance(value, list | dict)]:
+            raise ValueError(f"`{odd[0]}` is no single value")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        title = f"{path.name} cannot be read as a lock"
+        reason = str(error) or type(error).__name__
+        way_out = "write it anew with `steerdsl lock --upgrade`"
+        raise RecipeError([Diagnostic("R861", title, notes=(f"the reason given: {reason}",), help=way_out)]) from error
+    pins: dict[str, Pin] = found["pins"]
+    return pins

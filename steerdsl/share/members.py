@@ -1,0 +1,85 @@
+"""What a pack may hold: names that are safe on every system, and kinds of file that never run.
+
+In: a member's name and bytes. Out: what is wrong with them, in a few words, or None.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+
+LONGEST = 200  # characters of a name
+FOLDERS = ("recipe", "run")
+# Names that Windows gives to devices, with any ending.
+_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+_FORBIDDEN = frozenset('\\:*?"<>|')
+_HEADER = 8  # bytes of a safetensors file that give the length of its header
+
+
+def unsafe_name(name: str) -> str | None:
+    """Why a file of this name cannot be written below a folder, on any system; None when it can."""
+    parts = name.split("/")
+    if not name or len(name) > LONGEST:
+        return "it is empty" if not name else "it is too long"
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
+        return "it is an absolute path"
+    if ".." in parts:
+        return "it leads out of its folder"
+    if "" in parts or "." in parts:
+        return "it has an empty part"
+    # Control and format characters, surrogates, private and unassigned ones: what hides or reverses text.
+    if any(unicodedata.category(c).startswith("C") or c in _FORBIDDEN for c in name):
+        return "it has characters that file names may not have"
+    if unicodedata.normalize("NFC", name) != name:
+        return "its letters are not in the composed form"
+    if any(part.endswith((".", " ")) or part.startswith(" ") for part in parts):
+        return "a part of it ends in a dot or a space"
+    if any(_DEVICES.fullmatch(part) for part in parts):
+        return "it is the name of a device"
+    return None
+
+
+def same_on_some_system(name: str) -> str:
+    """Equal for two names that are one file where letter case does not count."""
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+def wrong_kind(name: str, data: bytes) -> str | None:
+    """Why a pack does not carry this file: its ending, or content that is not what the ending says."""
+    path = PurePosixPath(name)
+    check = KINDS.get(path.suffix.lower())
+    if check is None:
+        return f"`{path.suffix or path.name}` is no kind of file that a pack carries"
+    return None if check(data) else f"it is not what its ending {path.suffix} says"
+
+
+def _text(data: bytes) -> bool:
+    try:
+        return "\0" not in data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+
+
+def _safetensors(data: bytes) -> bool:
+    length = int.from_bytes(data[:_HEADER], "little")
+    if len(data) < _HEADER or length > len(data) - _HEADER:
+        return False
+    try:
+        return isinstance(json.loads(data[_HEADER : _HEADER + length]), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _begins(magic: bytes) -> Callable[[bytes], bool]:
+    return lambda data: data.startswith(magic)
+
+
+KINDS: Mapping[str, Callable[[bytes], bool]] = {
+    **dict.fromkeys((".steer", ".lock", ".json", ".jsonl", ".csv", ".txt", ".md", ".svg", ".html"), _text),
+    ".safetensors": _safetensors,
+    ".gguf": _begins(b"GGUF"),
+    ".png": _begins(b"\x89PNG\r\n\x1a\n"),
+}

@@ -1,0 +1,105 @@
+"""Pins: everything that a result depends on, flat, one name and one value each.
+
+In: what a record says of a run before it begins (`store.record.described`), from a plan or from a
+record.json. Out: pins, and how two sets of them differ, the gravest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Pin: TypeAlias = str | int | float | bool | None
+Severity = Literal["meaning", "last bits", "nothing"]
+
+SEVERITIES: Mapping[Severity, str] = {
+    "meaning": "changes what is computed",
+    "last bits": "may change the last bits, and with them a token",
+    "nothing": "changes no number",
+}
+_MODEL = (
+    *("id", "revision", "weights_sha256", "dtype", "family", "n_layers", "d_model"),
+    *("tokenizer_sha256", "template_sha256"),
+)
+_RUN = ("batch_size", "keep_unsafe", "on", "seed")
+# Where the same weights lie is told, and changes nothing.
+_PLACE = ("model.id", "model.revision")
+_BITS = ("model.dtype", "run.batch_size", "run.on")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A pin that differs: `before` is the lock's or the record's value, `now` this machine's; None
+    where one of them has no such pin."""
+
+    name: str
+    before: Pin
+    now: Pin
+    severity: Severity
+
+
+def pins(described: Mapping[str, Any]) -> dict[str, Pin]:
+    """Every pin by name. `described` is a record, or the part of one that is known before the run."""
+    return dict(sorted(_pins(described)))
+
+
+def _pins(described: Mapping[str, Any]) -> Iterator[tuple[str, Pin]]:
+    yield "recipe.sha256", described["recipe"]["sha256"]
+    yield from (("model." + name, described["model"][name]) for name in _MODEL)
+    yield from (("run." + name, described["run"].get(name)) for name in _RUN)
+    for room in ("template", "packages", "inputs"):
+        yield from ((f"{room}.{name}", value) for name, value in described[room].items())
+    yield from ((f"params.{name}", str(value)) for name, value in described["plan"]["params"].items())
+    for name, facts in described["data"].items():
+        fields = ", ".join(f"{role}: {field}" for role, field in sorted(facts["fields"].items()))
+        values = {**facts, "fields": fields}
+        yield from ((f"data.{name}.{key}", value) for key, value in values.items() if key != "ids")
+    seen: dict[str, int] = {}
+    for step in described["plan"]["steps"]:
+        title = f"{step['verb']} {step['name'] or step['title']}"
+        seen[title] = seen.get(title, 0) + 1
+        place = f"steps.{title}" + (f" ({seen[title]})" if seen[title] > 1 else "")
+        yield from ((f"{place}.{label}", text) for label, text in _settings(step["settings"]).items())
+        if step["key"] is not None:
+            yield f"{place}.key", step["key"]
+
+
+def _settings(facts: list[list[str]]) -> dict[str, str]:
+    """The settings of a step by label; the lines of one label, and those below it, in one text."""
+    found: dict[str, list[str]] = {}
+    label = ""
+    for given, text in facts:
+        label = given or label
+        found.setdefault(label or "settings", []).append(text)
+    return {name: " / ".join(lines) for name, lines in found.items()}
+
+
+def differences(before: Mapping[str, Pin], now: Mapping[str, Pin]) -> list[Difference]:
+    """What differs, the gravest first. A step's key, which follows from everything that its result
+    depends on, is named only where no other pin explains that it differs."""
+    same_weights = before.get("model.weights_sha256") == now.get("model.weights_sha256") is not None
+    found = []
+    for name in sorted(before.keys() | now.keys()):
+        if (name in before) != (name in now) or before[name] != now[name]:
+            found.append(Difference(name, before.get(name), now.get(name), _severity(name, same_weights)))
+    causes = [d for d in found if not _is_key(d.name) and d.severity != "nothing" and not _is_package(d.name)]
+    if causes:
+        found = [d for d in found if not _is_key(d.name)]
+    return sorted(found, key=lambda d: (list(SEVERITIES).index(d.severity), d.name))
+
+
+def _severity(name: str, same_weights: bool) -> Severity:
+    if name == "recipe.sha256" or (name in _PLACE and same_weights):
+        return "nothing"
+    if name in _BITS or _is_package(name) or (name.startswith("steps.") and name.endswith(".batch")):
+        return "last bits"
+    return "meaning"
+
+
+def _is_key(name: str) -> bool:
+    return name.startswith("steps.") and name.endswith(".key")
+
+
+def _is_package(name: str) -> bool:
+    return name.startswith("packages.")

@@ -1,0 +1,183 @@
+"""A record as a receipt: two runs of one plan compared, field by field.
+
+In: run directories and their records. Out: `Item`s: what is equal, what is within tolerance, what differs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.share.pins import Difference, Pin
+from steerdsl.store.files import read_lines
+from steerdsl.store.finished import open_run
+from steerdsl.store.record import hashes
+
+if TYPE_CHECKING:
+    from steerdsl.data import Data
+
+Status = Literal["equal", "tolerated", "different"]
+
+# How far numbers may lie apart that two machines computed in this dtype: a share of the larger one,
+# and for the coordinates of unit vectors and figures near 0 the distance itself.
+TOLERANCE = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 2e-2}
+FINISHED = ("complete", "check failed")
+_LINE = ("step", "variant", "dataset", "row", "sample")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One field: `before` as recorded, `now` as found; both as they are to be shown."""
+
+    section: str
+    name: str
+    status: Status
+    before: Any = None
+    now: Any = None
+
+
+def read_record(folder: Path) -> Mapping[str, Any]:
+    """The record of a run that came to its end. Raises RecipeError as `open_run`, and R863 for a run that
+    was stopped or failed."""
+    record = open_run(folder).record
+    if record["state"] not in FINISHED or "files" not in record:
+        title = f"the run in {folder} is not whole: {record['state']} at {record['reached']}"
+        raise RecipeError([Diagnostic("R863", title, help="run it again, to its end")], 2)
+    return record
+
+
+def compare_files(folder: Path, record: Mapping[str, Any]) -> Iterator[Item]:
+    """The bytes of a run directory against the hashes in its record. Exports are not looked at."""
+    recorded: Mapping[str, str] = record["files"]
+    exports = [dict(s["settings"])["file"] for s in record["plan"]["steps"] if s["verb"] == "export"]
+    found = hashes(folder, exports)
+    for name in sorted(recorded.keys() | found.keys()):
+        same = recorded.get(name) == found.get(name)
+        yield Item("files", name, "equal" if same else "different", recorded.get(name), found.get(name))
+
+
+def compare_pins(
+    before: Mapping[str, Pin], now: Mapping[str, Pin], found: Sequence[Difference], allow_versions: bool
+) -> Iterator[Item]:
+    """What goes in. With `allow_versions`, other versions of packages are tolerated."""
+    differing = {d.name: d for d in found}
+    for name in sorted(before.keys() | now.keys()):
+        d = differing.get(name)
+        if d is None:
+            # A key that differs is not named where a pin explains it.
+            yield Item("what goes in", name, "equal")
+            continue
+        allowed = d.severity == "nothing" or (allow_versions and name.startswith("packages."))
+        yield Item("what goes in", name, "tolerated" if allowed else "different", d.before, d.now)
+
+
+def compare_rows(record: Mapping[str, Any], data: Mapping[str, Data]) -> Iterator[Item]:
+    """The rows of each data set by the hash of their text, so that the one that changed is named."""
+    for name, facts in record["data"].items():
+        rows, ids = data[name].rows if name in data else (), facts["ids"]
+        # Prompts that are not to be printed are named by their hash.
+        shown = {row.id: row.id if data[name].spec.unsafe else row.text for row in rows}
+        changed: list[tuple[int, str | None, str | None]]
+        if len(rows) == len(ids):
+            changed = [(row.index, old, shown[row.id]) for old, row in zip(ids, rows, strict=True) if row.id != old]
+        else:
+            known = set(ids)
+            changed = [(row.index, None, shown[row.id]) for row in rows if row.id not in known]
+            changed += [(i, old, None) for i, old in enumerate(ids) if old not in shown]
+        yield from (Item("what goes in", f"row {i} of data {name}", "different", old, new) for i, old, new in changed)
+
+
+def compare_results(before: Path, now: Path, dtype: str) -> Iterator[Item]:
+    """What came out of two runs: the end, choices, planes, claims, vectors, answers and scores."""
+    tolerance = TOLERANCE.get(dtype, 1e-9)
+    old, new = (json.loads((folder / "record.json").read_text("utf-8")) for folder in (before, now))
+    for section in ("state", "choices", "planes", "checks"):
+        yield from walk(section, "", old[section], new[section], tolerance)
+    yield from compare_vectors(before / "vectors", now / "vectors", tolerance)
+    yield from compare_answers(*(read_lines(folder / "generations.jsonl") for folder in (before, now)))
+    old, new = (json.loads((folder / "scores.json").read_text("utf-8")) for folder in (before, now))
+    yield from walk("scores", "", old, new, tolerance)
+
+
+def walk(section: str, name: str, before: Any, now: Any, tolerance: float) -> Iterator[Item]:
+    """Two values of JSON, leaf by leaf."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            yield from walk(section, f"{name}.{key}".lstrip("."), before.get(key), now.get(key), tolerance)
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for i, pair in enumerate(zip(before, now, strict=True)):
+            yield from walk(section, f"{name}[{i}]", *pair, tolerance)
+    else:
+        yield Item(section, name, _same(before, now, tolerance), before, now)
+
+
+def _same(before: Any, now: Any, tolerance: float) -> Status:
+    if before == now:
+        return "equal"
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (before, now))
+    if numbers and math.isclose(before, now, rel_tol=tolerance, abs_tol=tolerance):
+        return "tolerated"
+    return "different"
+
+
+def compare_answers(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Iterator[Item]:
+    """Answers line by line, in the order in which both were made. Tokens and text are equal or are not."""
+    for a, b in zip_longest(before, now):
+        line = a or b or {}
+        name = ", ".join(f"{key} {line[key]}" for key in _LINE if key in line)
+        name += "".join(f", {axis} {label}" for axis, label in line.get("point", {}).items())
+        if a is None or b is None:
+            yield Item("answers", name, "different", *("there" if x is not None else None for x in (a, b)))
+            continue
+        wrong = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
+        if not wrong:
+            yield Item("answers", name, "equal")
+        yield from (Item("answers", f"{name}: {key}", "different", a.get(key), b.get(key)) for key in wrong)
+
+
+def compare_vectors(before: Path, now: Path, tolerance: float) -> Iterator[Item]:
+    """Vectors: headers, and each tensor row by row. A row that differs shows its cosine."""
+    for name in sorted({path.name for folder in (before, now) for path in folder.glob("*.safetensors")}):
+        old, new = (_vector(folder / name) for folder in (before, now))
+        if old is None or new is None:
+            yield Item("vectors", name, "different", *(None if x is None else "there" for x in (old, new)))
+            continue
+        stem = name.removesuffix(".safetensors")
+        yield from walk("vectors", f"{stem}.header", old[0], new[0], tolerance)
+        for tensor in sorted(old[1].keys() | new[1].keys()):
+            yield from _rows(f"{stem}.{tensor}", old[1].get(tensor), new[1].get(tensor), tolerance)
+
+
+def _vector(path: Path) -> tuple[Any, dict[str, Any]] | None:
+    """Header and tensors of a vector's file; None where it cannot be read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as f:
+            header = json.loads((f.metadata() or {}).get("steerdsl", "{}"))
+            return header, {key: f.get_tensor(key) for key in f.keys()}  # noqa: SIM118  (the handle is no mapping)
+    except (OSError, SafetensorError, ValueError):
+        return None
+
+
+def _rows(name: str, before: Any, now: Any, tolerance: float) -> Iterator[Item]:
+    import torch
+    from torch.nn.functional import cosine_similarity
+
+    if before is None or now is None or before.shape != now.shape:
+        yield Item("vectors", name, "different", *(None if x is None else list(x.shape) for x in (before, now)))
+        return
+    for i, (a, b) in enumerate(zip(before.double(), now.double(), strict=True)):
+        status: Status = "different"
+        if torch.equal(a, b):
+            status = "equal"
+        elif torch.allclose(a, b, rtol=tolerance, atol=tolerance):
+            status = "tolerated"
+        shown = (a.item(), b.item()) if a.ndim == 0 else (None, f"cosine {cosine_similarity(a, b, dim=-1):.6f}")
+        yield Item("vectors", f"{name}[{i}]", status, *shown)

@@ -1,0 +1,107 @@
+"""Pins: how two sets of them differ, and the files that hold them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from steerdsl.lang.diagnostics import RecipeError, render
+from steerdsl.share.lock import lock_path, read_lock, write_lock
+from steerdsl.share.pins import Pin, differences
+
+PINS: dict[str, Pin] = {
+    "data.econ.sha256": "aa",
+    "model.dtype": "float32",
+    "model.id": "acme/tiny",
+    "model.weights_sha256": "bb",
+    "packages.torch": "2.13.0",
+    "recipe.sha256": "cc",
+    "run.batch_size": 16,
+    "run.seed": None,
+    "steps.evaluate scores.answers": "greedy",
+    "steps.evaluate scores.batch": "16 prompts",
+    "steps.evaluate scores.key": "dd",
+}
+
+
+def test_nothing_differs() -> None:
+    assert differences(PINS, PINS) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"),
+    [
+        ("data.econ.sha256", "meaning"),
+        ("model.weights_sha256", "meaning"),
+        ("run.seed", "meaning"),
+        ("steps.evaluate scores.answers", "meaning"),
+        ("steps.evaluate scores.key", "meaning"),
+        ("model.dtype", "last bits"),
+        ("packages.torch", "last bits"),
+        ("run.batch_size", "last bits"),
+        ("steps.evaluate scores.batch", "last bits"),
+        ("recipe.sha256", "nothing"),
+        ("model.id", "nothing"),
+    ],
+)
+def test_each_pin_has_its_severity(name: str, severity: str) -> None:
+    (found,) = differences(PINS, {**PINS, name: "another"})
+    assert (found.name, found.severity, found.before, found.now) == (name, severity, PINS[name], "another")
+
+
+def test_the_place_of_other_weights_matters() -> None:
+    now: dict[str, Pin] = {**PINS, "model.id": "acme/large", "model.weights_sha256": "ee"}
+    assert [d.severity for d in differences(PINS, now)] == ["meaning", "meaning"]
+    unknown: dict[str, Pin] = {**PINS, "model.weights_sha256": None}
+    (found,) = differences(unknown, {**unknown, "model.id": "acme/large"})
+    assert found.severity == "meaning"
+
+
+def test_the_gravest_is_first_and_what_follows_from_it_is_left_out() -> None:
+    now: dict[str, Pin] = {name: "another" for name in PINS}
+    found = differences(PINS, now)
+    order = [d.severity for d in found]
+    assert order == sorted(order, key=["meaning", "last bits", "nothing"].index)
+    assert "steps.evaluate scores.key" not in {d.name for d in found}
+
+
+def test_versions_do_not_explain_another_key() -> None:
+    now: dict[str, Pin] = {**PINS, "packages.torch": "3", "steps.evaluate scores.key": "ff"}
+    assert {d.name for d in differences(PINS, now)} == {"packages.torch", "steps.evaluate scores.key"}
+
+
+def test_pins_that_come_and_go_are_differences_even_where_they_are_null() -> None:
+    fewer = {name: value for name, value in PINS.items() if name != "run.seed"}
+    assert [(d.name, d.before, d.now) for d in differences(fewer, PINS)] == [("run.seed", None, None)]
+
+
+def test_a_lock_is_one_pin_a_line_and_sorted(tmp_path: Path) -> None:
+    path = lock_path(tmp_path / "one.steer")
+    assert path.name == "one.steer.lock" and read_lock(path) is None
+    write_lock(dict(reversed(PINS.items())), path)
+    lines = path.read_text().splitlines()
+    assert lines[:3] == ["{", ' "pins": {', '  "data.econ.sha256": "aa",'] and len(lines) == len(PINS) + 5
+    assert lines[2:-3] == sorted(lines[2:-3])
+    assert read_lock(path) == PINS
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("<<<<<<< ours\n", "Expecting value: line 1 column 1 (char 0)"),
+        ('{"pins": ["model", "data"]}', "it has no pins"),
+        ('{"pins": {}, "schema": 9}', "its schema is 9, and this version writes 1"),
+        ('{"pins": {"a": [1]}, "schema": 1}', "`a` is no single value"),
+    ],
+)
+def test_a_damaged_lock(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "one.steer.lock"
+    path.write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        read_lock(path)
+    assert "".join(map(render, caught.value.diagnostics)) == (
+        "error[R861]: one.steer.lock cannot be read as a lock\n"
+        f"note: the reason given: {reason}\n"
+        "help: write it anew with `steerdsl lock --upgrade`\n"
+    )

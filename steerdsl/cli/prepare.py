@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from steerdsl.cli.printing import print_diagnostics
 from steerdsl.cli.recipe import Checked
@@ -13,7 +14,10 @@ from steerdsl.models.cache import Progress, cache_root, no_progress
 from steerdsl.plan.plan import Plan, RunOptions
 from steerdsl.store.results import Store
 
-PLACES = ("local", "simulate")
+if TYPE_CHECKING:
+    from steerdsl.models.catalog import Located
+
+PLACES = ("local", "simulate", "ndif")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,14 @@ class Prepared:
 
 
 def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Progress = no_progress) -> Prepared:
-    """Plan a recipe. With `fetch`, the model's weights are brought here first.
+    """Plan a recipe. With `fetch`, the model's weights are brought here first, unless a server has them.
 
     Raises RecipeError: what the model, its config or the data do not allow.
     """
-    from steerdsl.models.catalog import locate
+    from steerdsl.engine.remote import early_check
+    from steerdsl.models.catalog import DEFAULT_MODEL, find, full_id, locate
     from steerdsl.models.facts import read_facts
+    from steerdsl.plan.inputs import input_files
     from steerdsl.plan.planner import make_plan
 
     if options.on not in PLACES:
@@ -41,14 +47,29 @@ def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Pro
     model = options.model or spec.id
     revision, base = (None, None) if named else (spec.revision, checked.root)
     within = None if named else (checked.root, *options.allow)
+    remote = options.on == "ndif"
+    if remote:
+        early_check(options.host, options.insecure)
+        here = find(model, revision=revision, base=base, within=within)
+        # The default model's tokenizer comes with its weights.
+        fetch = fetch and (here.complete if here else full_id(model) == DEFAULT_MODEL)
     if fetch:
         locate(model, revision=revision, base=base, within=within, offline=options.offline, progress=progress)
     facts = read_facts(model, revision=revision, base=base, within=within, offline=options.offline)
+    if remote and not facts.located.complete:
+        facts = replace(facts, located=replace(facts.located, weights_sha256=_elsewhere(facts.located)))
     store = Store(cache_root() / "store", _damaged)
     plan = make_plan(checked.recipe, checked.source, checked.root, options, facts, store)
+    plan = replace(plan, inputs=input_files(checked.recipe, checked.used, checked.root, options.allow))
     for data in plan.data.values():
         print_diagnostics(data.warnings, sys.stderr)
     return Prepared(plan, store)
+
+
+def _elsewhere(located: Located) -> str:
+    """What stands for the hash of weights that only servers have: results are then kept under the
+    model's id and revision, and not under a host."""
+    return f"on a server: {located.id}@{located.revision or 'main'}"
 
 
 def _damaged(path: Path) -> None:
@@ -56,7 +77,4 @@ def _damaged(path: Path) -> None:
 
 
 def _place(on: str) -> Diagnostic:
-    if on == "ndif":
-        title = "this version cannot run on an NDIF server"
-        return Diagnostic("R804", title, help="use --on simulate, which rehearses the remote path on this machine")
-    return Diagnostic("R804", f"`{on}` is no place to run", help="use --on local or --on simulate")
+    return Diagnostic("R804", f"`{on}` is no place to run", help="use --on local, --on simulate or --on ndif")

@@ -2,14 +2,15 @@
 
 In: rendered prompts, a position, a stream and layers. Out: `Activations`. One forward pass a batch
 reads every layer, stops after the last, and keeps no activation that the method did not ask for.
+Batches go to a server several at a time, and only their statistics come back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from steerdsl.engine.moments import Moments
+from steerdsl.engine.moments import merge, result
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.wire import Touch
 from steerdsl.lang.recipe import Position, Stream
@@ -19,6 +20,8 @@ from steerdsl.models.cache import Progress, no_progress
 from steerdsl.models.positions import Reading
 from steerdsl.models.prompts import Rendered
 from steerdsl.registry import find
+
+PROMPTS = 64  # in one request to a server: statistics of 30 layers come back as 0.3 MB, however many it has
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,17 +52,35 @@ def capture(
     part = arch.head_slice(stream.numbers[1]) if stream.name == "head" else slice(None)
     entry = find("position", position.name)
     readings = [entry.run(p, position.number) for p in prompts]
-    moments = Moments(keep_rows=rows)
+    moments: dict[str, Any] = {}
     done, order = 0, list[int]()
-    for batch in batches(prompts, batch_size, pad_id(session.opened.tokenizer)):
-        columns, average, picked = _where(batch, [readings[i] for i in batch.index])
-        x = session.capture(inputs(batch), reads, columns, average, picked, touches)
-        moments.add(x[..., part])
-        one_each = columns is not None or average
-        order += [i for i in batch.index for _ in range(1 if one_each else len(readings[i].indexes))]
-        done += len(batch.index)
+    for group in _groups(batches(prompts, batch_size, pad_id(session.opened.tokenizer)), session.on):
+        jobs = [_job(batch, [readings[i] for i in batch.index]) for batch in group]
+        merge(moments, session.summarise(jobs, reads, part, rows, touches))
+        for batch, job in zip(group, jobs, strict=True):
+            one_each = job["columns"] is not None or job["average"]
+            order += [i for i in batch.index for _ in range(1 if one_each else len(readings[i].indexes))]
+            done += len(batch.index)
         progress("reading activations", done, len(prompts))
-    return moments.result(torch.tensor(order))
+    return result(moments, torch.tensor(order))
+
+
+def _groups(found: Iterable[Batch], on: str) -> Iterator[list[Batch]]:
+    """The batches of one request: each alone on this machine, where a request costs nothing."""
+    group: list[Batch] = []
+    for batch in found:
+        if group and (on == "local" or sum(len(b.index) for b in group) + len(batch.index) > PROMPTS):
+            yield group
+            group = []
+        group.append(batch)
+    if group:
+        yield group
+
+
+def _job(batch: Batch, readings: Sequence[Reading]) -> dict[str, Any]:
+    """A batch as `Session.summarise` takes it."""
+    columns, average, picked = _where(batch, readings)
+    return {"inputs": inputs(batch), "columns": columns, "average": average, "picked": picked}
 
 
 def inputs(batch: Batch) -> dict[str, Tensor]:

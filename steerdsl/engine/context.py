@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steerdsl.engine.remote import Traffic
 from steerdsl.engine.values import Values
 from steerdsl.lang.recipe import Plot, Steer
 from steerdsl.models.cache import Progress, no_progress
@@ -21,6 +22,7 @@ from steerdsl.plan.samples import Sample
 from steerdsl.store.results import Store
 
 if TYPE_CHECKING:
+    from steerdsl.engine.judge import Judge
     from steerdsl.engine.tracing import Session
 
 
@@ -37,13 +39,15 @@ class Results:
     views: list[tuple[Plot, Any]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    judge: dict[str, Any] | None = None
 
 
 @dataclass
 class Run:
     """One run of a plan. `keep` is given each finished batch of answers; `keys` are the content keys
     of named results, by name, as steps are executed; `out` is where plots and exports go; `partial`
-    are the lines of the answers that are being made."""
+    are the lines of the answers that are being made; `together` is what the keys of answers say of
+    their batches, inside a sweep; `tell` is given what the user must know once."""
 
     plan: Plan
     store: Store
@@ -56,6 +60,8 @@ class Run:
     extractions: dict[str, PlanStep] = field(default_factory=dict)
     point: Mapping[str, str] = field(default_factory=dict)
     partial: list[dict[str, Any]] = field(default_factory=list)
+    together: str | None = None
+    tell: Callable[[str], None] = lambda text: None
 
     def __post_init__(self) -> None:
         from steerdsl.engine.sources import patch_rows, sample_differences
@@ -73,9 +79,29 @@ class Run:
         from steerdsl.models.opened import open_model
 
         options = self.plan.options
+        if options.on == "ndif":
+            from steerdsl.engine.connect import connect
+
+            session = connect(self.plan, self.progress, self.tell)
+            self.results.warnings += session.link.differences() if session.link else []
+            return session
         self.progress("loading the model", 0, 0)
         opened = open_model(self.plan.model.located, dtype=self.plan.dtype, device=options.device)
         return Session(opened, options.on)
+
+    def traffic(self) -> Traffic:
+        """What has gone to a server and come from it so far."""
+        link = self.session.link if "session" in self.__dict__ else None
+        return Traffic() if link is None else link.traffic.copy()
+
+    @cached_property
+    def judge(self) -> Judge:
+        """The LLM judge that the command line names."""
+        from steerdsl.engine.judge import Judge
+
+        options = self.plan.options
+        assert options.judge_url and options.judge_model  # `require_judge` has looked
+        return Judge(options.judge_url, options.judge_model, self.store, self.progress)
 
     @cached_property
     def renderer(self) -> Renderer:

@@ -75,7 +75,22 @@ def open_model(located: Located, *, dtype: str | None = "auto", device: str = "a
     if "device_map" not in options:
         model = model.to(place)
     devices = sorted({str(p.device) for p in model.parameters()})
-    return Opened(model.eval(), tokenizer, arch, _info(located, config, arch, kind, "+".join(devices)))
+    name = str(kind).removeprefix("torch.")
+    return Opened(model.eval(), tokenizer, arch, model_info(located, config, arch, name, "+".join(devices)))
+
+
+def open_remote(located: Located, dtype: str) -> Opened:
+    """The model without weights, as a server that has them is told about it: its modules and settings.
+    Raises RecipeError M605 (not a model of the table)."""
+    from transformers import AutoModelForCausalLM, GenerationConfig
+
+    config = read_config(located.id, located.path)
+    with quiet(), torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    if (located.path / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(located.path)
+    arch = architecture(config)
+    return Opened(model.eval(), read_tokenizer(located), arch, model_info(located, config, arch, dtype, "ndif"))
 
 
 def placement(located: Located, dtype: torch.dtype, device: torch.device, spread: bool) -> dict[str, Any]:
@@ -132,7 +147,8 @@ def _damaged(located: Located, reason: str) -> Diagnostic:
     return Diagnostic("M606", title, notes=(f"the reason given: {reason}",), help=way_out)
 
 
-def _info(located: Located, config: Any, arch: Architecture, dtype: torch.dtype, device: str) -> ModelInfo:
+def model_info(located: Located, config: Any, arch: Architecture, dtype: str, device: str) -> ModelInfo:
+    """What the record says of a model whose weights are here, opened or not."""
     template = read_template(located.path)
     return ModelInfo(
         id=located.id,
@@ -140,7 +156,7 @@ def _info(located: Located, config: Any, arch: Architecture, dtype: torch.dtype,
         revision=located.revision,
         source=located.source,
         weights_sha256=located.weights_sha256 or weights_hash(located.path),
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=dtype,
         device=device,
         family=arch.family,
         n_layers=arch.n_layers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor
 from world import World
 
 from steerdsl.engine.capture import capture
-from steerdsl.engine.moments import Moments
+from steerdsl.engine.moments import result, take
 from steerdsl.lang.recipe import Position, Stream
 from steerdsl.methods.types import Activations
 from steerdsl.models.prompts import Rendered
@@ -158,10 +159,10 @@ def test_activations_after_edits(tiny_world: Callable[..., World], stream: str) 
 
 
 def streamed(rows: Tensor, size: int) -> Activations:
-    moments = Moments()
+    moments: dict[str, Any] = {}
     for part in rows.split(size, dim=1):
-        moments.add(part)
-    return moments.result()
+        take(moments, part, False)
+    return result(moments)
 
 
 def test_statistics_do_not_depend_on_the_batch_size() -> None:
@@ -186,11 +187,11 @@ def test_statistics_do_not_depend_on_the_batch_size() -> None:
 def test_moments_are_numpys() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3, 40, 8)) * rng.uniform(0.1, 50, size=(3, 1, 8)) + rng.normal(size=(3, 1, 8)) * 100
-    moments = Moments(keep_rows=True)
+    moments: dict[str, Any] = {}
     for start, stop in ((0, 1), (1, 18), (18, 40)):
-        moments.add(torch.from_numpy(x[:, start:stop]))
+        take(moments, torch.from_numpy(x[:, start:stop]), True)
     order = torch.from_numpy(rng.permutation(40))
-    got = moments.result(order)
+    got = result(moments, order)
     assert got.n == 40 and got.variance is not None and got.rows is not None
     np.testing.assert_allclose(got.mean, x.mean(1), rtol=1e-12)
     np.testing.assert_allclose(got.variance, x.var(1, ddof=1), rtol=1e-12)
@@ -201,6 +202,6 @@ def test_moments_are_numpys() -> None:
 
 
 def test_one_sample_has_no_variance() -> None:
-    moments = Moments()
-    moments.add(torch.ones(2, 1, 4, dtype=torch.float64))
-    assert moments.result().variance is None
+    moments: dict[str, Any] = {}
+    take(moments, torch.ones(2, 1, 4, dtype=torch.float64), False)
+    assert result(moments).variance is None

@@ -1,0 +1,221 @@
+"""A model's forward passes, run through nnsight here or on a server.
+
+In: an opened model, batches of token ids, and the touches or reads of `wire`. Out: captured rows,
+statistics of them, generated token ids, logits. One static block for each kind of pass loops over
+plain data; the program is never text to execute, so the same block runs on this machine, in a
+rehearsal of the remote path (`simulate`) and on a server. Nothing but tensors, plain data and
+functions crosses: a block names no object of this package, and its functions travel by value.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+import nnsight
+import torch
+from nnsight.modeling.transformers import TransformersModel
+
+import steerdsl
+from steerdsl.engine.moments import take
+from steerdsl.engine.tracing.ndif import Ndif, greet
+from steerdsl.engine.wire import Touch, gather, place, read, visit, walk
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from steerdsl.engine.remote import Link
+    from steerdsl.models.opened import Opened
+
+
+WITNESSED = 50_000_000  # numbers of logits that a witness keeps
+
+# Functions of this package travel by value, however it was installed: a server does not have it.
+cloudpickle.register_pickle_by_value(steerdsl)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # A row that ends early leaves the loop over passes waiting for one that never comes; nnsight
+    # warns for each. That end is the normal one here.
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.filterwarnings("ignore", message=".*was never reached.*")
+        yield
+
+
+def _padding(mask: Tensor) -> Tensor | None:
+    """The mask of real tokens, or None when there is no padding and so nothing to protect."""
+    return None if bool(mask.all()) else mask
+
+
+def collect(
+    model: Any,
+    reads: Sequence[tuple[str, str]],
+    columns: Tensor | None,
+    average: bool,
+    picked: Tensor,
+    rows: int,
+) -> list[Tensor]:
+    """What a pass reads, in the order in which it runs; called from inside a block."""
+    kept = []
+    for path, side in reads:
+        value, _ = read(walk(model, path), side, rows)
+        kept.append(gather(value, columns, average, picked))
+    return kept
+
+
+class Session:
+    """A model ready for tracing. `on` is "local", "simulate" (nnsight's rehearsal of the remote path:
+    the request is serialised and run from its bytes) or, with a `link` to a server, "ndif"; then
+    `opened` has no weights. `witness`, when it is a list, is given what `logits` reads.
+
+    Raises RecipeError R820 to R832 from every pass that a server does not carry out.
+    """
+
+    def __init__(self, opened: Opened, on: str = "local", link: Link | None = None) -> None:
+        self.opened, self.on, self.link = opened, on, link
+        self.witness: list[Tensor] | None = None
+        if link is None:
+            self.model = TransformersModel(opened.model, tokenizer=opened.tokenizer)
+        else:
+            self.model = TransformersModel(opened.info.path, task="text-generation", tokenizer=opened.tokenizer)
+            greet(self.model, link)
+
+    @property
+    def _where(self) -> dict[str, Any]:
+        if self.link is not None:
+            return {"backend": Ndif(self.link, self.model)}
+        return {"remote": "local"} if self.on == "simulate" else {}
+
+    def capture(
+        self,
+        inputs: Mapping[str, Tensor],
+        reads: Sequence[tuple[str, str]],
+        columns: Tensor | None,
+        average: bool,
+        picked: Tensor,
+        touches: Sequence[Touch] = (),
+    ) -> Tensor:
+        """Read `reads` (path, side), in the order in which they run: float64 [R, B, d] of the token at
+        `columns` or of the average of the mask `picked`; else [R, T, d], every token of that mask a row.
+
+        The pass stops after the last of them; with `touches`, which may lie behind it, it runs to its
+        end, and activations are read after the edits.
+        """
+        model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
+        padded, rows = _padding(mask), len(mask)
+        with _quiet(), model.trace(**self._where) as tracer:
+            with tracer.invoke(batch):
+                if touches:
+                    visit(place(model, touches), rows, 0, padded, {})
+            with tracer.invoke():
+                kept = nnsight.save(collect(model, reads, columns, average, picked, rows))
+                if not touches:
+                    tracer.stop()
+        return torch.stack(list(kept))
+
+    def summarise(
+        self,
+        jobs: Sequence[dict[str, Any]],
+        reads: Sequence[tuple[str, str]],
+        part: slice,
+        keep_rows: bool,
+        touches: Sequence[Touch] = (),
+    ) -> dict[str, Any]:
+        """The statistics (`moments.take`) of what `capture` reads in several batches, computed where
+        the model is, so that no activation leaves it but the rows that are asked for.
+
+        A job is a dict with `inputs`, `columns`, `average` and `picked`, as `capture` takes them.
+        `part` are the features that are kept.
+        """
+        model = self.model
+        given = [{**job, "rows": len(job["picked"]), "padded": _padding(_mask(job))} for job in jobs]
+        with _quiet(), model.session(**self._where):
+            state = nnsight.save({})
+            for job in given:
+                with model.trace() as tracer:
+                    with tracer.invoke(dict(job["inputs"])):
+                        if touches:
+                            visit(place(model, touches), job["rows"], 0, job["padded"], {})
+                    with tracer.invoke():
+                        kept = collect(model, reads, job["columns"], job["average"], job["picked"], job["rows"])
+                        if not touches:
+                            tracer.stop()
+                take(state, torch.stack(kept)[..., part], keep_rows)
+        return dict(state)
+
+    def generate(self, inputs: Mapping[str, Tensor], touches: Sequence[Touch], passes: int, config: Any) -> Tensor:
+        """Generate up to `passes` tokens for each row: int64 [B, S + generated], prompt included.
+
+        Samples are drawn from the seed that `torch.manual_seed` was last given, wherever the model is.
+        """
+        model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
+        padded, rows, seed = _padding(mask), len(mask), torch.initial_seed()
+        with _quiet(), model.generate(generation_config=config, **self._where) as tracer:
+            torch.manual_seed(seed)
+            with tracer.invoke(batch):
+                ids = tracer.result.save()
+            if touches:
+                with tracer.invoke():
+                    memory: dict[str, Any] = {}
+                    placed = place(model, touches)
+                    for step in tracer.iter[:passes]:
+                        visit(placed, rows, step, padded, memory)
+        tokens: Tensor = ids
+        return tokens
+
+    def logits(
+        self,
+        inputs: Mapping[str, Tensor],
+        touches: Sequence[Touch],
+        steps: Any,
+        reduce: Callable[[Tensor], Any],
+    ) -> Any:
+        """Read whole texts in one pass with the edits in place, each token in the step that it would
+        have when generated (`steps`, see `wire.Step`); `reduce` [B, S, vocab] -> what is kept."""
+        kept, memory = self._logits(inputs, touches, steps, reduce, {})
+        if "late" in memory:
+            kept, _ = self._logits(inputs, touches, steps, reduce, {"before": dict(memory)})
+        if self.witness is not None:
+            self.witness += _tensors(kept, WITNESSED - sum(t.numel() for t in self.witness))
+        return kept
+
+    def _logits(
+        self,
+        inputs: Mapping[str, Tensor],
+        touches: Sequence[Touch],
+        steps: Any,
+        reduce: Callable[[Tensor], Any],
+        known: dict[str, Any],
+    ) -> tuple[Any, dict[str, Any]]:
+        """One reading, and what its conditions decided; `known` is from the reading before."""
+        model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
+        padded, rows = _padding(mask), len(mask)
+        with _quiet(), model.trace(**self._where) as tracer:
+            memory = nnsight.save(known)
+            with tracer.invoke(batch):
+                kept = nnsight.save(reduce(model.output.logits))
+            if touches:
+                with tracer.invoke():
+                    visit(place(model, touches), rows, steps, padded, memory)
+        return kept, memory
+
+
+def _tensors(kept: Any, room: int) -> list[Tensor]:
+    """The tensors of a reading, as many numbers of them as there is room for."""
+    if isinstance(kept, torch.Tensor):
+        return [kept.detach().cpu().flatten()[: max(room, 0)]]
+    if not isinstance(kept, list | tuple):
+        return []
+    found: list[Tensor] = []
+    for part in kept:
+        found += _tensors(part, room - sum(t.numel() for t in found))
+    return found
+
+
+def _mask(job: Mapping[str, Any]) -> Tensor:
+    mask: Tensor = job["inputs"]["attention_mask"].bool()
+    return mask

@@ -1,0 +1,138 @@
+"""What is sent to a server: no module of this package, of lark or of rich is named, or needed to read it."""
+
+from __future__ import annotations
+
+import pickletools
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from cases import PATCH
+from nnsight.schema.request import RequestModel
+from world import World
+
+from steerdsl.engine.capture import capture
+from steerdsl.engine.likelihood import read_texts
+from steerdsl.engine.probe import Probe
+from steerdsl.lang.recipe import Position, Stream
+from steerdsl.models.cache import no_progress
+
+FORBIDDEN = ("steerdsl", "lark", "rich", "typer", "pygments")
+LINES = (
+    "ablate v[50%] everywhere",
+    "clamp h to 2 on head(1, 0), head(1, 1)",
+    "cap v to 1 when proj(v) > 0",
+    "rotate p to 210deg on resid_mid when step > 2",
+    "rotate p by 30deg adaptive",
+    f'patch from "{PATCH}" at layer 50%',
+    "add v by 2 when cos(v) > 0.1 at layer 50%",
+)
+
+
+def named(payload: bytes) -> Iterator[str]:
+    """The modules that reading a pickle would import: of its globals, and of module objects in it."""
+    strings: list[str] = []
+    memo: dict[int, str] = {}
+    for opcode, argument, _ in pickletools.genops(payload):
+        if opcode.name == "MEMOIZE":
+            memo[len(memo)] = strings[-1] if strings else ""
+        elif opcode.name in ("BINGET", "LONG_BINGET"):
+            strings.append(memo.get(argument, ""))
+        elif "UNICODE" in opcode.name:
+            strings.append(argument)
+        elif opcode.name == "GLOBAL":
+            yield argument.partition(" ")[0]
+        elif opcode.name == "STACK_GLOBAL":
+            yield strings[-2]
+            if strings[-1] == "subimport":
+                yield "a module object"
+        else:
+            strings.append("")
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Every payload of a rehearsal, before it is compressed."""
+    found: list[bytes] = []
+    whole = RequestModel.serialize
+
+    def serialize(tracer: Any, compress: bool = False) -> bytes:
+        found.append(whole(tracer, False))
+        return found[-1]
+
+    monkeypatch.setattr(RequestModel, "serialize", serialize)
+    return found
+
+
+def forbidden(payload: bytes) -> list[str]:
+    return sorted({m for m in named(payload) if m.partition(".")[0] in FORBIDDEN})
+
+
+def test_the_reader_finds_what_is_named() -> None:
+    """So that the tests below can fail."""
+    import pickle
+
+    from steerdsl.models.prompts import Rendered
+
+    payload = pickle.dumps([Rendered("", (), (0, 0), ""), Position("all")], protocol=5)
+    assert forbidden(payload) == ["steerdsl.lang.recipe", "steerdsl.models.prompts"]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_steers(tiny_world: Callable[..., World], sent: list[bytes], line: str) -> None:
+    world = tiny_world("llama", on="simulate")
+    world.engine_tokens(line, 3, batch_size=4)
+    starts = [len(ids) for ids in world.ids]
+    for keep in (False, True):
+        list(read_texts(world.session, world.answered, starts, world.touches(line), 3, keep_logits=keep))
+    assert len(sent) > 4 and [forbidden(payload) for payload in sent] == [[]] * len(sent)
+
+
+@pytest.mark.parametrize("position", ["last_token", "mean_content", "all"])
+def test_captures(tiny_world: Callable[..., World], sent: list[bytes], position: str) -> None:
+    world = tiny_world("gpt2", on="simulate")
+    for touches in ((), world.touches("ablate v everywhere")):
+        capture(world.session, world.prompts, Position(position), Stream("resid_post"), [0, 2], touches=touches)
+    assert len(sent) == 2 and [forbidden(payload) for payload in sent] == [[], []]
+
+
+def test_selections(tiny_world: Callable[..., World], sent: list[bytes]) -> None:
+    world = tiny_world("llama", on="simulate")
+    probe = Probe(
+        world.session, {"positive": world.prompts, "negative": world.prompts}, Stream("resid_mid"), 4, no_progress
+    )
+    unit = torch.nn.functional.normalize(torch.randn(1, world.opened.arch.d_model), dim=-1)
+    probe.logits("positive", ablate=unit)
+    probe.logits("negative", add=(1, unit[0]))
+    assert sent and [forbidden(payload) for payload in sent] == [[]] * len(sent)
+
+
+READER = """
+import sys, importlib.abc, pickle
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {forbidden!r}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+from collections import defaultdict
+from nnsight.intervention.serialization import loads
+class Any:
+    def __getattr__(self, name): return self
+class Everything(dict):
+    def __contains__(self, key): return True
+    def __missing__(self, key): return Any()
+tracer, (source, used, variables) = loads(sys.stdin.buffer.read(), Everything(some=1))
+print(sorted(used))
+"""
+
+
+def test_a_machine_without_the_package_reads_it(tiny_world: Callable[..., World], sent: list[bytes]) -> None:
+    world = tiny_world("llama", on="simulate")
+    world.engine_tokens("add v by 2 when cos(v) > 0.1 at layer 50%", 2, batch_size=4)
+    command = [sys.executable, "-c", READER.format(forbidden=("steerdsl", "lark"))]  # transformers looks for rich
+    done = subprocess.run(command, input=sent[-1], capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"visit" in done.stdout

@@ -54,6 +54,7 @@ class Arg:
     default: Any = REQUIRED
     doc: str = ""
     choices: tuple[str, ...] = ()
+    many: bool = False  # several may be named, separated by commas
 
     @property
     def required(self) -> bool:

@@ -12,7 +12,7 @@ import typer
 
 from steerdsl.cli.options import Allow
 from steerdsl.cli.printing import print_diagnostics, print_json
-from steerdsl.cli.reading import Files, read_sources, reader
+from steerdsl.cli.reading import Files, folder_of, read_sources, reader
 from steerdsl.lang.check import check_source
 from steerdsl.lang.diagnostics import Diagnostic
 
@@ -38,7 +38,7 @@ def check(
     sources = read_sources(files, text)
     folders = [str(folder.resolve()) for folder in allow]
     for source in sources:
-        _, report = check_source(source, read=reader(source, allow), folders=folders)
+        _, report = check_source(source, read=reader(folder_of(source), allow), folders=folders)
         found += report.found
     if json:
         print_json(found, sys.stdout)

@@ -7,8 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from steerdsl.engine.context import Run
+from steerdsl.engine.judge import cost_json
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.methods.types import MethodError
+from steerdsl.plan.planner import without_store
+from steerdsl.show.report import write_report
 from steerdsl.store.record import RunDirectory, State, write_record
 from steerdsl.store.vectors import save_vector
 
@@ -21,7 +24,8 @@ def finish(
     timings: Sequence[dict[str, Any]],
     error: RecipeError | None,
 ) -> None:
-    """Write what there is, whole or partial, and rename the directory."""
+    """Write what there is, whole or partial, and rename the directory. The report, which is made from
+    what was written, comes last: nothing is lost for it."""
     folder = directory.fresh
     (folder / "vectors").mkdir(exist_ok=True)
     (folder / "plots").mkdir(exist_ok=True)
@@ -30,19 +34,21 @@ def finish(
     _draw(run)
     planes = {**run.values.made, **run.values.planes}
     run.results.planes = {name: {"explained": p.explained, **p.meta} for name, p in planes.items()}
+    if "judge" in run.__dict__:
+        run.results.judge = cost_json(run.judge)
     write_record(
-        folder,
-        run.plan,
+        directory,
+        without_store(run.plan),
         state=state,
         model=_model(run),
         results=run.results,
         timings=timings,
-        started=directory.started,
         reached=stopped_at or "the end",
         partial=run.partial,
         error=None if error is None else str(error),
     )
     directory.finish()
+    write_report(directory.path)
 
 
 def _draw(run: Run) -> None:
@@ -54,30 +60,20 @@ def _draw(run: Run) -> None:
     for step, view in run.results.views:
         name = default_name(step, taken)
         taken.append(name)
-        path = run.out / (step.path or f"plots/{name}")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        names = (step.path,) if step.path else (f"plots/{name}.png", f"plots/{name}.svg")
         try:
-            draw(step.what, view, step.options, path)
+            draw(step.what, view, step.options, *(run.out / path for path in names))
         except MethodError as error:
             run.results.warnings.append(f"plot {step.what}: {error.problem}; {error.way_out}")
 
 
 def _model(run: Run) -> dict[str, Any]:
-    """What the record says of the model; sizes and hashes as they were when it was opened, or as its
-    files say when every result came from the store."""
+    """What the record says of the model: the same whether it was opened or every result came from the
+    store."""
+    from steerdsl.models.device import choose_device
+    from steerdsl.models.opened import model_info
+
     if "session" in run.__dict__:
         return asdict(run.session.opened.info)
-    facts, located = run.plan.model, run.plan.model.located
-    return {
-        "id": located.id,
-        "path": str(located.path),
-        "revision": located.revision,
-        "source": located.source,
-        "weights_sha256": located.weights_sha256,
-        "dtype": run.plan.dtype,
-        "family": facts.arch.family,
-        "n_layers": facts.arch.n_layers,
-        "d_model": facts.arch.d_model,
-        "tokenizer_sha256": facts.tokenizer_sha256,
-        "template_sha256": facts.template_sha256,
-    }
+    facts, device = run.plan.model, choose_device(run.plan.options.device)
+    return asdict(model_info(facts.located, facts.config, facts.arch, run.plan.dtype, str(device)))

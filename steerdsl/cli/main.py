@@ -26,10 +26,20 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "check": "Report every mistake of a recipe.",
         "plan": "Print every step of a recipe, every default resolved.",
         "run": "Run a recipe and leave a record.",
+        "report": "Write the report of a run again.",
+        "lock": "Pin everything that a recipe's numbers depend on.",
+        "show": "Print a finished run from its directory.",
+        "diff": "Compare two runs.",
+        "verify": "Run a record again and say what is equal.",
+        "pack": "Put a recipe, its data and its run into one file.",
+        "push": "Publish a pack on the model hub.",
+        "pull": "Fetch a pack from the model hub.",
+        "parity": "Run a recipe here and on a server, and compare.",
         "eject": "Write a recipe as a Python file of its own.",
         "fmt": "Put recipes into their one layout.",
         "explain": "Explain a diagnostic code or a word of the language.",
         "models": "List the models on this machine, or fetch one.",
+        "store": "List, measure, prune or verify stored results.",
     }
 )
 

@@ -21,6 +21,8 @@ def plan(
     on: o.On = "local",
     offline: o.Offline = False,
     allow: o.Allow = [],  # noqa: B006
+    judge_url: o.JudgeUrl = None,
+    judge_model: o.JudgeModel = None,
     as_json: o.Json = False,
 ) -> None:
     """Print every step with every default resolved, and why it will run. Reads no weights.
@@ -36,7 +38,9 @@ def plan(
     from steerdsl.show.plan_view import plan_view
 
     checked = load_recipe(file, text, sets, allow)
-    chosen = RunOptions(model, device, dtype, batch_size, seed, on, offline, tuple(allow))
+    chosen = RunOptions(
+        model, device, dtype, batch_size, seed, on, offline, tuple(allow), judge_url=judge_url, judge_model=judge_model
+    )
     made = prepare(checked, chosen, fetch=False)
     if as_json:
         sys.stdout.write(json.dumps(made.plan.to_json(), indent=1, ensure_ascii=False) + "\n")

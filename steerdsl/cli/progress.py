@@ -39,6 +39,10 @@ class Progress:
         if self.shown and not self.console.is_terminal:
             self.console.print(text, markup=False, highlight=False)
 
+    def say(self, text: str) -> None:
+        """Print what the user must know once."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def __call__(self, text: str, done: int, total: int) -> None:
         shown = f"{self.heading} {text}".strip()
         if shown != self.text:

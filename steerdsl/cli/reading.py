@@ -48,12 +48,11 @@ def folder_of(source: Source) -> Path:
     return Path(source.name).parent if source.name not in (TEXT, STDIN) else Path()
 
 
-def reader(source: Source, allowed: Sequence[Path] = ()) -> Callable[[str], Source]:
-    """Return what reads a `use`d file by its path from the recipe's folder.
+def reader(folder: Path, allowed: Sequence[Path] = ()) -> Callable[[str], Source]:
+    """Return what reads a `use`d file by its path from `folder`, the recipe's.
 
     It raises OSError where there is none, and where a link leads out of that folder and the allowed ones.
     """
-    folder = folder_of(source)
 
     def read(path: str) -> Source:
         file = folder / path

@@ -23,11 +23,13 @@ from steerdsl.lang.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A recipe without errors. `root` is the folder that its paths start from."""
+    """A recipe without errors. `root` is the folder that its paths start from, `used` the files that it
+    uses, by their path from there."""
 
     recipe: Recipe
     source: Source
     root: Path
+    used: tuple[str, ...] = ()
 
 
 def load_recipe(file: str | None, text: str | None, sets: Sequence[str], allow: Sequence[Path]) -> Checked:
@@ -39,17 +41,26 @@ def load_recipe(file: str | None, text: str | None, sets: Sequence[str], allow: 
     sources = read_sources([file] if file is not None else None, text)
     if len(sources) > 1:
         raise typer.BadParameter("name one file, or give one text after -e")
-    source = sources[0]
-    folders = [str(folder.resolve()) for folder in allow]
-    recipe, report = check_source(
-        source, overrides=_overrides(sets), read=reader(source, tuple(allow)), folders=folders
-    )
+    return check_recipe(sources[0], folder_of(sources[0]), sets, allow)
+
+
+def check_recipe(source: Source, folder: Path, sets: Sequence[str], allow: Sequence[Path]) -> Checked:
+    """Check a recipe that lies in `folder`, and print its warnings. Raises RecipeError as `load_recipe`."""
+    folders = [str(place.resolve()) for place in allow]
+    used: list[str] = []
+    read = reader(folder, tuple(allow))
+
+    def noted(path: str) -> Source:
+        used.append(path)
+        return read(path)
+
+    recipe, report = check_source(source, overrides=_overrides(sets), read=noted, folders=folders)
     if recipe is None:
         raise RecipeError(report.found)
     print_diagnostics(report.found, sys.stderr)
     if report.found:
         sys.stderr.write("\n")
-    return Checked(recipe, source, folder_of(source).resolve())
+    return Checked(recipe, source, folder.resolve(), tuple(used))
 
 
 def _overrides(given: Sequence[str]) -> Mapping[str, str]:

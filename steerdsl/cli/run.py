@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,43 +39,73 @@ def run(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace an existing run directory")] = False,
     on: o.On = "local",
+    host: o.Host = None,
+    insecure: o.Insecure = False,
     offline: o.Offline = False,
     allow: o.Allow = [],  # noqa: B006
+    judge_url: o.JudgeUrl = None,
+    judge_model: o.JudgeModel = None,
+    keep_unsafe: Annotated[
+        bool, typer.Option("--keep-unsafe", help="print and keep answers to data sets that are declared unsafe")
+    ] = False,
     as_json: o.Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print no progress and no tables")] = False,
+    locked: Annotated[bool, typer.Option("--locked", help="run only if nothing differs from the lock")] = False,
 ) -> None:
-    """Run a recipe: extract, steer, generate, evaluate, check, and leave a record.
+    """Run a recipe, or a pack: extract, steer, generate, evaluate, check, and leave a record.
 
-    Exit code 3 means that the run failed, 4 that a `check` of the recipe failed.
+    Exit code 3 means that the run failed, 4 that a `check` of the recipe failed, or that something
+    differs from its lock.
 
     \b
     Example:
       steerdsl run recipes/econ.steer --set strength=2 --out runs/strong
       steerdsl run -e 'extract diffmean from econ vs generic; ablate layers 6,16,22'
     """
+    from steerdsl.cli.judging import require_judge
+    from steerdsl.cli.lock import hold
+    from steerdsl.cli.packed import unpacked
     from steerdsl.cli.prepare import prepare
     from steerdsl.cli.progress import Progress
-    from steerdsl.engine.steps import refuse
     from steerdsl.plan.plan import RunOptions
     from steerdsl.store.record import RunDirectory
 
-    checked = load_recipe(file, text, sets, allow)
-    chosen = RunOptions(model, device, dtype, batch_size, seed, on, offline, tuple(allow))
+    chosen = RunOptions(model, device, dtype, batch_size, seed, on, offline, tuple(allow), keep_unsafe, tuple(sets))
+    chosen = replace(chosen, judge_url=judge_url, judge_model=judge_model, host=host, insecure=insecure)
+    file, chosen = unpacked(file, chosen)
+    checked = load_recipe(file, text, chosen.sets, allow)
     with Progress(shown=not quiet) as progress:
         prepared = prepare(checked, chosen, fetch=True, progress=progress)
-        refuse(prepared.plan)
+        hold(prepared.plan, file, locked)
+        require_judge(prepared.plan)
         path = out or Path("runs") / f"{_stem(file)}-{time.strftime('%Y%m%d-%H%M%S')}"
         directory = RunDirectory.create(path, force)
-        outcome = _execute(prepared, directory, progress)
+        outcome = execute(prepared, directory, progress)
     _report(outcome, directory, as_json, quiet)
+    _tidy(outcome, directory, quiet)
     raise typer.Exit(outcome.exit_code)
+
+
+def _tidy(outcome: Outcome, directory: RunDirectory, quiet: bool) -> None:
+    """Once a run has come to its end, remove what killed runs of the same name left: the store had
+    their answers, and this run has them now."""
+    from shutil import rmtree
+
+    from steerdsl.store.claims import stopped_runs
+
+    if outcome.state not in ("complete", "check failed"):
+        return
+    for folder in stopped_runs(directory.path):
+        rmtree(folder, ignore_errors=True)
+        if not quiet:
+            sys.stderr.write(f"removed {folder}, which a stopped run had left\n")
 
 
 def _stem(file: str | None) -> str:
     return Path(file).stem if file not in (None, "-") and file else "recipe"
 
 
-class _Outcome:
+class Outcome:
     """How a run ended: its results, its exit code, and the diagnostics that ended it early."""
 
     def __init__(self, run: Run) -> None:
@@ -85,22 +116,27 @@ class _Outcome:
         self.error: RecipeError | None = None
 
 
-def _execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> _Outcome:
+def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outcome:
     """Run the plan and finish the run directory, however the run ends."""
     from steerdsl.cli.finish import finish
     from steerdsl.engine.context import Run
     from steerdsl.engine.steps import run_plan
 
     current = Run(prepared.plan, prepared.store, directory.fresh, progress, directory.keep)
-    outcome = _Outcome(current)
+    current.tell = progress.say
+    outcome = Outcome(current)
     timings: list[dict[str, Any]] = []
+    before = current.traffic()
 
     def watch(step: Any, seconds: float | None) -> None:
+        nonlocal before
         if seconds is None:
             outcome.stopped_at = f"step {step.number}, {step.verb} {step.name}".rstrip()
             progress.title(f"[{step.number}/{len(prepared.plan.steps)}] {step.verb} {step.name}")
         else:
-            timings.append({"step": step.number, "verb": step.verb, "name": step.name, "seconds": round(seconds, 3)})
+            before, gone = current.traffic(), current.traffic().since(before)
+            about = {"step": step.number, "verb": step.verb, "name": step.name, "seconds": round(seconds, 3)}
+            timings.append({**about, **gone})
 
     try:
         run_plan(current, watch)
@@ -115,7 +151,7 @@ def _execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> _Out
     return outcome
 
 
-def _report(outcome: _Outcome, directory: RunDirectory, as_json: bool, quiet: bool) -> None:
+def _report(outcome: Outcome, directory: RunDirectory, as_json: bool, quiet: bool) -> None:
     """Print what a run found, or how far it got."""
     results = outcome.run.results
     for warning in dict.fromkeys(results.warnings):
@@ -134,9 +170,13 @@ def _report(outcome: _Outcome, directory: RunDirectory, as_json: bool, quiet: bo
     elif not quiet:
         from rich.console import Console
 
+        from steerdsl.show.curves import curves
         from steerdsl.show.tables import results as tables
 
-        Console().print(tables(results.scores, results.rows, results.checks))
+        console = Console()
+        for table in curves(results.scores, results.choices):
+            console.print(table)
+        console.print(tables(results.scores, results.rows, results.checks))
     if not quiet and not as_json:
         end = f"stopped at {outcome.stopped_at}; " if outcome.stopped_at else ""
         sys.stderr.write(f"{end}record in {directory.path}\n")

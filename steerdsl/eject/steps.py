@@ -157,7 +157,7 @@ def _generate(p: Program, s: r.Generate) -> Iterator[str]:
 
 
 def _evaluate(p: Program, s: r.Evaluate) -> Iterator[str]:
-    p.leave(f"the scores of `{s.name}` ({', '.join(call.name for call in s.metrics)})")
+    p.leave(f"the scores of `{s.name}` ({', '.join(call.name for call in s.metrics)}), its controls and its references")
     pad = " " * p.indent
     yield f"{pad}for dataset, split, rows in ("
     for ref in s.data:

@@ -10,7 +10,6 @@ from importlib import metadata
 from steerdsl.eject import literals, sites
 from steerdsl.eject.program import Program, heading
 from steerdsl.eject.steps import steps
-from steerdsl.engine.steps import refuse
 from steerdsl.lang import recipe as r
 from steerdsl.lang.lower.defaults import walk
 from steerdsl.models.device import choose_device
@@ -62,10 +61,9 @@ if __name__ == "__main__":
 def program(plan: Plan) -> str:
     """The text of a Python file that does what `plan` does.
 
-    Raises RecipeError: P720 as `run` does, P721 for what no program can be written for, M610 for
+    Raises RecipeError: P721 for what no program can be written for, M610 for
     prompts that the model's template cannot render.
     """
-    refuse(plan)
     p = Program(plan, _features(plan))
     body = list(steps(p, plan.steps))
     p.require_writable()

@@ -6,7 +6,6 @@ record and in the store.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from steerdsl.engine.extraction import capture_class
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import Activations, Candidates, Ranking
 from steerdsl.plan.layers import resolve_layers
+from steerdsl.plan.places import read_choice
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.samples import samples
 from steerdsl.registry import find
@@ -29,15 +29,15 @@ def select(run: Run, planned: PlanStep) -> None:
     """Rank the layers of a vector on its training prompts and keep the best."""
     step = planned.step
     assert isinstance(step, r.Select) and planned.key is not None
-    folder = run.store.get(planned.key)
-    if folder is None:
+    choice = run.store.load(planned.key, read_choice)
+    if choice is None:
         found = _choice(run, step, _rank(run, step))
 
         def write(fresh: Path) -> None:
             write_json(fresh / "choice.json", found)
 
-        folder = run.store.put(planned.key, {"kind": "choice"}, write)
-    choice = json.loads((folder / "choice.json").read_text())
+        about = {"kind": "choice", "vector": step.vector, "criterion": step.criterion}
+        choice = run.store.save(planned.key, about, write, read_choice)
     run.results.choices[step.name] = choice
     run.values.chosen[step.name] = tuple(choice["chosen"])
     run.results.warnings += [f"{step.name}: {note}" for note in choice["notes"]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Literal, TypeAlias
 
 from steerdsl.lang.nodes import NOWHERE
@@ -85,6 +86,7 @@ class DataSpec(Spanned):
     held_out: float = 0.2
     subset: str | None = None  # hub: configuration name
     hub_split: str | None = None  # hub: "train", "test"
+    unsafe: bool = False  # answers to it are scored, and neither printed nor kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +286,18 @@ class MetricCall(Spanned):
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def task(self) -> str | None:
+        """What stands in the place of a data set in the scores of `lm_eval`: the name of its task, or
+        of its task file without folder and ending. None for metrics of answers."""
+        task = self.options.get("task")
+        return task if task is None or not is_task_file(task) else PurePosixPath(task).stem
+
+
+def is_task_file(task: str) -> bool:
+    """Whether `lm_eval("…")` names a file and not one of the harness's own tasks."""
+    return task.lower().endswith((".yaml", ".yml"))
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluate(Spanned):
@@ -291,7 +305,7 @@ class Evaluate(Spanned):
     steer: str
     data: tuple[DataRef, ...]
     metrics: tuple[MetricCall, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)  # max_tokens, temperature, n, seed, controls
+    options: Mapping[str, Any] = field(default_factory=dict)  # named in `lower.measures.SCORING`
     implied: bool = False
 
 
@@ -314,7 +328,8 @@ class Sweep(Spanned):
 
 @dataclass(frozen=True, slots=True)
 class Plot(Spanned):
-    """`what` is a registry name of kind "plot"; `target` the vector, selection or score path."""
+    """`what` is a registry name of kind "plot"; `target` the vector, selection or score path; `others`
+    are further vectors of the same picture."""
 
     what: str
     target: str
@@ -322,6 +337,7 @@ class Plot(Spanned):
     polar: bool = False
     path: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,8 +368,11 @@ class Export(Spanned):
 
 @dataclass(frozen=True, slots=True)
 class Load(Spanned):
+    """`position` chooses among the positions of a file that has several."""
+
     name: str
     path: str
+    position: Position | None = None
 
 
 Step: TypeAlias = Extract | Bind | Select | Steer | Generate | Evaluate | Sweep | Plot | Check | Export | Load

@@ -7,10 +7,13 @@ One function for each kind of step, in `DESCRIBE`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from steerdsl.formats import steady, table
 from steerdsl.lang import recipe as r
-from steerdsl.plan import places, words
+from steerdsl.methods.types import MethodError
+from steerdsl.plan import controls, fusing, places, tasks, words
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.planner import Planning
@@ -18,31 +21,23 @@ from steerdsl.plan.samples import samples, samples_key
 from steerdsl.registry import find
 
 Facts = list[tuple[str, str]]
+UNANSWERED = frozenset({"letters", "text", "harness"})
 
 
 def describe(planning: Planning, step: r.Step, number: int) -> PlanStep:
     """The plan of one step, and what later steps need to know of it."""
-    verb, title, facts, key, weights, *points = DESCRIBE[type(step)](planning, step)
+    verb, title, facts, key, weights, *more = DESCRIBE[type(step)](planning, step)
     name = getattr(step, "name", "")
+    if name:
+        planning.named[name] = step
     if name and key is not None:
         planning.keys[name] = key
     done, reason = _status(planning, key, weights)
-    inner = points[0] if points else ()
-    refusal = refused(step)
-    return PlanStep(number, verb, name, title, tuple(facts), step, key, weights, done, reason, refusal, inner)
+    planned = PlanStep(number, verb, name, title, tuple(facts), step, key, weights, done, reason)
+    return replace(planned, **more[0]) if more else planned
 
 
-def refused(step: r.Step) -> str | None:
-    """Why this version cannot execute a step of the language, or None."""
-    match step:
-        case r.Load(path=path) | r.Export(kind="vector", path=path) if not path.endswith(".safetensors"):
-            return f"{path[path.rfind('.') :]} files are not read or written yet, .safetensors files are"
-        case r.Evaluate(options=options) if options.get("controls") not in (None, "none"):
-            return "controls are not run by `evaluate` yet; write them as steers of their own"
-    return None
-
-
-# verb, title, facts, key, whether it needs weights (and the points of a sweep)
+# verb, title, facts, key, whether it needs weights (and further fields of the planned step)
 Described = tuple[Any, ...]
 
 
@@ -137,25 +132,6 @@ def _steer(p: Planning, s: r.Steer) -> Described:
     return "steer", words.count(len(s.ops), "operation"), facts, key, False
 
 
-def generation_key(
-    model_key: str | None, prompts: str, steer: str | None, settings: Mapping[str, Any], batch_size: int
-) -> str | None:
-    """Key of the answers of one variant (the key of its steer, None: unsteered) to a list of prompts.
-    The batch is part of it: in bfloat16 a row's tokens can depend on what shares its batch."""
-    if model_key is None:
-        return None
-    return step_key(
-        "generate",
-        1,
-        {},
-        model=model_key,
-        prompts=prompts,
-        steer=steer,
-        batch_size=batch_size,
-        settings=dict(settings),
-    )
-
-
 def _sampling(s: Mapping[str, Any]) -> str:
     if not s["temperature"]:
         return "greedy"
@@ -172,43 +148,84 @@ def _generate(p: Planning, s: r.Generate) -> Described:
         ("batch", f"{p.batch_size} prompts, padded on the left"),
     ]
     steer = p.keys[s.steer] if s.steer else None
-    key = generation_key(p.model_key, samples_key(found), steer, settings, p.batch_size)
+    key = fusing.generation_key(p.model_key, samples_key(found), steer, settings, p.batch_size, p.together)
     title = f"generate from {words.data(s.data)}" + (f" with {s.steer}" if s.steer else "")
     return "generate", title, facts, key, True
 
 
 def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     settings = evaluation_settings(s)
-    facts: Facts = [("variants", f"baseline (no steering), {s.steer}")]
+    steer = p.named[s.steer]
+    assert isinstance(steer, r.Steer)
+    variants = controls.variants(s, steer, p.named)
+    facts: Facts = [(variant.name, _meaning(variant)) for variant in variants]
     inputs = {}
     for ref in s.data:
         found = samples(p.data, ref, p.source)
         inputs[ref.name] = samples_key(found)
         facts.append(("prompts", f"{len(found)} of {words.data(ref)} ({ref.reason})"))
-    answers = f"{words.count(settings['n'], 'answer')} a prompt"
-    facts.append(("answers", f"{answers}, at most {settings['max_tokens']} tokens, {_sampling(settings)}"))
+    if answered(s):
+        facts.append(("answers", f"one a prompt, at most {settings['max_tokens']} tokens, {_sampling(settings)}"))
+    p.errors += [error for error in tasks.unaskable(s, p.data, p.source) if error not in p.errors]
+    if needs(s, "references"):
+        facts.append(
+            ("references", f"{s.options['references']} unsteered answers a prompt, {_sampling(references(s))}")
+        )
     for call in s.metrics:
         entry = find("metric", call.name)
         shown = "".join(f", {k}: {v}" for k, v in words.arguments(entry, call.options))
         facts.append(("metric", f"{call.name}{shown}: {entry.summary}"))
+        facts += tasks.facts(call)
+    judge = (p.judge or "none named yet (--judge-url, --judge-model)") if needs(s, "judge") else None
+    if judge:
+        facts.append(("judge", f"{judge}: at temperature 0, blind, each pair of answers in both orders"))
+    facts.append(("intervals", "95%, over prompts; differences are paired"))
     facts.append(("batch", f"{p.batch_size} prompts, padded on the left"))
     key = _keyed(
         p,
         "evaluate",
-        1,
-        steer=p.keys.get(s.steer),
+        2,
+        variants=[[v.steer_key(p.keys), v.instruction] for v in variants],
         inputs=inputs,
-        batch_size=p.batch_size,
+        batch_size=p.batch_size if p.together is None else [p.batch_size, p.together],
         settings=settings,
+        references=references(s),
+        judge=judge,
         metrics=[(c.name, find("metric", c.name).version, c.options) for c in s.metrics],
     )
-    return "evaluate", f"evaluate {s.steer} on {', '.join(words.data(d) for d in s.data)}", facts, key, True
+    asked = [words.data(ref) for ref in s.data] or [str(call.task) for call in s.metrics]
+    return "evaluate", f"evaluate {s.steer} on {', '.join(asked)}", facts, key, True, {"variants": variants}
+
+
+def _meaning(variant: controls.Variant) -> str:
+    if variant.instruction is not None:
+        return f'control: no steering, "{variant.instruction}" before each prompt'
+    if variant.random:
+        return f"control: {variant.steer} with random directions of the same norms, seed {controls.RANDOM_SEED}"
+    return "the steer" if variant.steer else "no steering"
+
+
+def answered(s: r.Evaluate) -> bool:
+    """Whether any metric of an evaluation reads answers to its prompts: those of letters and of the data
+    set's own text read likelihoods alone, and lm-evaluation-harness asks for itself."""
+    return any(not UNANSWERED & find("metric", call.name).needs for call in s.metrics)
+
+
+def needs(s: r.Evaluate, what: str) -> bool:
+    """Whether any metric of an evaluation reads `what`."""
+    return any(what in find("metric", call.name).needs for call in s.metrics)
 
 
 def evaluation_settings(s: r.Evaluate) -> dict[str, Any]:
-    """How an evaluation generates, every default filled in."""
-    defaults: dict[str, Any] = {"max_tokens": 64, "temperature": 0.0, "n": 1, "seed": 0}
-    return {k: s.options.get(k, v) for k, v in defaults.items()}
+    """How an evaluation generates the answers that it scores."""
+    return {**{name: s.options[name] for name in ("max_tokens", "temperature", "seed")}, "n": 1}
+
+
+def references(s: r.Evaluate) -> dict[str, Any]:
+    """How the unsteered answers are sampled that answers are compared with: the K of the K+1 default
+    samples of the slides; the one more is the baseline's own answer, so no answer is its own reference."""
+    seed = s.options["seed"] + 1
+    return {"max_tokens": s.options["max_tokens"], "temperature": 0.7, "n": s.options["references"], "seed": seed}
 
 
 def _sweep(p: Planning, s: r.Sweep) -> Described:
@@ -217,20 +234,28 @@ def _sweep(p: Planning, s: r.Sweep) -> Described:
         labels = list(dict.fromkeys(point.labels[axis] for point in s.points))
         shown = ", ".join(labels) if len(labels) <= 8 else f"{', '.join(labels[:3])} … {labels[-1]}"
         facts.append((axis, f"{shown} ({len(labels)})"))
-    points = tuple(tuple(describe(p, step, j) for j, step in enumerate(pt.steps, 1)) for pt in s.points)
+    points = _points(p, s)
+    rows = fusing.row_limit(p, points)
+    facts += fusing.lines(p, points, rows)
+    p.together = together = fusing.batches_key(p, points, rows)
+    if together is not None:
+        points, p.together = _points(p, s), None
     for inner in points[0]:
         facts.append((f"each.{inner.number}", f"{inner.verb} {inner.name}: {inner.title}"))
         facts += [("", f"{label}: {text}" if label else text) for label, text in inner.facts]
-        facts += [("refused", inner.refusal)] if inner.refusal else []
     keys = [inner.key for point in points for inner in point]
     key = None if None in keys else step_key("sweep", 1, {}, points=keys)
     title = f"{' and '.join(s.axes)}, {words.count(len(s.points), 'point')}"
-    return "sweep", title, facts, key, True, points
+    return "sweep", title, facts, key, True, {"points": points, "rows": rows, "together": together}
+
+
+def _points(p: Planning, s: r.Sweep) -> tuple[tuple[PlanStep, ...], ...]:
+    return tuple(tuple(describe(p, step, j) for j, step in enumerate(pt.steps, 1)) for pt in s.points)
 
 
 def _plot(p: Planning, s: r.Plot) -> Described:
-    target = f"({s.target})" if s.what != "scores" else f" {s.target}"
-    facts: Facts = [("file", s.path or "plots/ of the run directory")]
+    target = f"({', '.join((s.target, *s.others))})" if s.what != "scores" else f" {s.target}"
+    facts: Facts = [("file", s.path or "a PNG and an SVG in plots/ of the run directory")]
     if s.over:
         facts.append(("over", ", ".join(s.over) + (", polar" if s.polar else "")))
     return "plot", f"{s.what}{target}", facts, None, False
@@ -241,12 +266,22 @@ def _check(p: Planning, s: r.Check) -> Described:
 
 
 def _export(p: Planning, s: r.Export) -> Described:
-    return "export", f"{s.kind} {s.what} to {s.path}", [("file", s.path)], None, s.kind == "steer"
+    form = table.of(s.path)
+    facts: Facts = [("file", s.path), ("form", form.title if form else "a checkpoint that transformers loads")]
+    steer = p.named.get(s.what)
+    if form and isinstance(steer, r.Steer):
+        try:
+            steady.require(steer.ops, form)
+        except MethodError as error:
+            p.error(error.code, error.problem, s.span, help=error.way_out)
+    weights = s.kind == "steer" and (form is None or form.needs_model)
+    return "export", f"{s.kind} {s.what} to {s.path}", facts, None, weights
 
 
 def _load(p: Planning, s: r.Load) -> Described:
     digest = places.file_hash(p, s.path, s.span)
-    return "load", s.path, [("file", s.path)], step_key("load", 1, {}, sha256=digest), False
+    facts: Facts = [("file", s.path)] + ([("position", words.position(s.position))] if s.position else [])
+    return "load", s.path, facts, step_key("load", 2, {}, sha256=digest, position=s.position), False
 
 
 DESCRIBE: Mapping[type, Callable[[Planning, Any], Described]] = {

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from steerdsl.data import files
 from steerdsl.data.faults import Fault
@@ -148,11 +150,15 @@ def plane_facts(expr: r.PlaneExpr) -> list[tuple[str, str]]:
 
 def recall_choice(p: Planning, name: str, key: str | None) -> None:
     """Remember what a selection chose in an earlier run, so that the plan can print layer numbers."""
-    if key is None or p.store is None or not p.store.has(key):
-        return
-    folder = p.store.get(key)
-    if folder is not None:
-        p.chosen[name] = tuple(json.loads((folder / "choice.json").read_text())["chosen"])
+    known = None if key is None or p.store is None else p.store.load(key, read_choice)
+    if known is not None:
+        p.chosen[name] = tuple(known["chosen"])
+
+
+def read_choice(folder: Path) -> dict[str, Any]:
+    """What a selection left in the store."""
+    found: dict[str, Any] = json.loads((folder / "choice.json").read_text(encoding="utf-8"))
+    return found
 
 
 def file_hash(p: Planning, path: str, span: Span) -> str | None:

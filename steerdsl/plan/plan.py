@@ -6,12 +6,13 @@ In: made by `planner.make_plan`. Out: printed by `steerdsl plan`, run by the eng
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.lang.recipe import Recipe, Step
 from steerdsl.lang.source import Source
+from steerdsl.plan.controls import Variant
 
 if TYPE_CHECKING:
     from steerdsl.data import Data
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 class RunOptions:
     """Where and how to run, never what: the options of the command line.
 
-    `model`, `dtype` and `seed` override the recipe's when given; `batch_size` None is the default.
+    `model`, `dtype` and `seed` override the recipe's when given; `batch_size` None is the default;
+    `sets` are values of params as typed after `--set`, kept for the record; `host` is the address of
+    an NDIF server, and `insecure` allows one that is not encrypted.
     """
 
     model: str | None = None
@@ -33,14 +36,21 @@ class RunOptions:
     on: str = "local"
     offline: bool = False
     allow: tuple[Path, ...] = ()
+    keep_unsafe: bool = False
+    sets: tuple[str, ...] = ()
+    host: str | None = None
+    insecure: bool = False
+    judge_url: str | None = None
+    judge_model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
     """One step. `facts` are its resolved settings as printed; `key` addresses its result in the
     store (None while the weights are unknown); `done` and `reason` say whether and why it will run;
-    `refusal` says why it cannot be executed, for what the language has and this version has not.
-    `points` are the planned steps of each point of a sweep."""
+    `points` are the planned steps of each point of a sweep, `rows` how many of their answers are made
+    at a time (0: none together), `together` what the keys of those say of their batches; `variants`
+    are what an evaluation compares."""
 
     number: int
     verb: str
@@ -52,15 +62,18 @@ class PlanStep:
     weights: bool
     done: bool = False
     reason: str = ""
-    refusal: str | None = None
     points: tuple[tuple[PlanStep, ...], ...] = ()
+    variants: tuple[Variant, ...] = ()
+    rows: int = 0
+    together: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A recipe made ready to run with these options on this model.
 
-    `model_key` hashes what makes activations; None while the weights are not here.
+    `model_key` hashes what makes activations; None while the weights are not here. `inputs` are the
+    SHA-256 of every file that the recipe reads, by the file's path from the recipe's folder.
     """
 
     recipe: Recipe
@@ -73,6 +86,7 @@ class Plan:
     data: Mapping[str, Data]
     steps: tuple[PlanStep, ...]
     model_key: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The plan as the record keeps it: plain data, in the order of the steps."""
@@ -86,6 +100,7 @@ class Plan:
                     "settings": [list(fact) for fact in s.facts],
                     "key": s.key,
                     "needs_weights": s.weights,
+                    **({"fused": s.rows} if s.rows else {}),
                 }
                 for s in self.steps
             ],

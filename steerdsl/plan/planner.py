@@ -17,6 +17,7 @@ from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Source, Span
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.plan import Plan, PlanStep, RunOptions
+from steerdsl.plan.tasks import pinned
 from steerdsl.store.results import Store, file_sha256
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ BATCH_SIZE = 16  # measured on two cores with the default model: larger batches 
 @dataclass(slots=True)
 class Planning:
     """What the planning of one recipe knows so far. `keys` are content keys by name ("data econ" for
-    a data set); `chosen` the layers of selections whose results are in the store."""
+    a data set); `named` the steps so far; `together` what the keys of the sweep at hand say of its
+    batches; `chosen` the layers of selections whose results are in the store."""
 
     recipe: r.Recipe
     source: Source
@@ -40,6 +42,9 @@ class Planning:
     data: Mapping[str, Data]
     store: Store | None
     keys: dict[str, str] = field(default_factory=dict)
+    named: dict[str, r.Step] = field(default_factory=dict)
+    judge: str | None = None
+    together: str | None = None
     chosen: dict[str, tuple[int, ...]] = field(default_factory=dict)
     errors: list[Diagnostic] = field(default_factory=list)
 
@@ -87,7 +92,9 @@ def make_plan(
     dtype = str(choose_dtype(recipe.model.dtype, choose_device(options.device))).removeprefix("torch.")
     data = _load_all(recipe, source, root, options)
     batch_size = options.batch_size or BATCH_SIZE
-    planning = Planning(recipe, source, root, options.allow, facts, dtype, batch_size, data, store)
+    planning = Planning(
+        recipe, source, root, options.allow, facts, dtype, batch_size, data, store, judge=options.judge_model
+    )
     steps: list[PlanStep] = []
     for step in recipe.steps:
         planned = describe(planning, step, len(steps) + 1)
@@ -106,6 +113,27 @@ def make_plan(
         tuple(steps),
         planning.model_key,
     )
+
+
+def without_store(plan: Plan) -> Plan:
+    """The plan as one sees it who has no results: its facts say how a layer will be chosen, and not
+    which one an earlier run chose. What a record and a lock keep, so that both are the same anywhere."""
+    from steerdsl.plan.describe import describe
+
+    options = plan.options
+    planning = Planning(
+        plan.recipe,
+        plan.source,
+        plan.root,
+        options.allow,
+        plan.model,
+        plan.dtype,
+        plan.batch_size,
+        plan.data,
+        None,
+        judge=plan.options.judge_model,
+    )
+    return replace(plan, steps=tuple(describe(planning, s.step, s.number) for s in plan.steps))
 
 
 def _overridden(recipe: r.Recipe, options: RunOptions) -> r.Recipe:
@@ -142,9 +170,11 @@ def _seeded(step: r.Step, seed: int | None) -> r.Step:
 
 
 def _with_words(recipe: r.Recipe, source: Source, root: Path, options: RunOptions) -> r.Recipe:
-    """The recipe with lists of words read from where they are named, so that keys depend on the words."""
+    """The recipe with lists of words and task files read from where they are named, so that keys depend
+    on what they hold."""
 
     def read(call: r.MetricCall) -> r.MetricCall:
+        call = pinned(call, root, options.allow, source)
         if "words" not in call.options:
             return call
         named = call.options["words"]

@@ -196,6 +196,7 @@ dataset rude = "rude.jsonl" with field: "prompt", answer: "answer"
 dataset harmful = "harmful.txt"
 dataset gsm8k = "gsm8k.jsonl" with field: "question", answer: "answer"
 dataset posts = "posts.jsonl" with field: "post", answer: "summary"
+dataset mmlu = "mmlu.jsonl" with choices: "choices", answer: "answer"
 topic = extract diffmean from econ vs generic
 best = select layers of topic
 turn = plane(topic, pc1)

@@ -20,7 +20,7 @@ Key: TypeAlias = tuple[str, ...]
 RECIPE = """
 param strength = 40%
 dataset some = econ with take: 8
-dataset other = generic with take: 8
+dataset other = "other.txt" with held_out: 0%
 
 topic = extract diffmean from some vs other at mean_content
 eraser = extract leace from some vs other at mean_content
@@ -47,6 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run on a tiny model."""
     folder = tmp_path_factory.mktemp("run")
     model = tiny_folder(folder / "model")
+    (folder / "other.txt").write_text("".join(f"What is {n} plus {n}?\n" for n in range(8)))
     words = ["run", "-e", RECIPE, "--model", str(model), "--out", "made", "--dtype", "float32", "--device", "cpu", "-q"]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
         patch.chdir(folder)

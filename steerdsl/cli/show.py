@@ -41,10 +41,13 @@ def show(
         print(json.dumps(whole, indent=1, ensure_ascii=False))
         return
     from rich.console import Console
+    from rich.text import Text
 
     from steerdsl.show.tables import results
 
     console = Console()
+    # As it was written: a line that is broken anew is no recipe.
+    console.print(Text(found.record["recipe"]["text"].strip() + "\n", style="dim"), soft_wrap=True)
     for part in _before(found):
         console.print(part)
     console.print(results(found.scores, found.answers, found.record["checks"]))
@@ -52,11 +55,10 @@ def show(
 
 
 def _before(found: Finished) -> Iterator[RenderableType]:
-    """What was run, how it ended, and the layers that were chosen."""
+    """How the run ended, what it ran on, and the layers that were chosen."""
     from rich.text import Text
 
     record = found.record
-    yield Text(record["recipe"]["text"].strip() + "\n", style="dim")
     yield _facts(record)
     yield from (Text(f"warning: {warning}", style="yellow") for warning in dict.fromkeys(record["warnings"]))
     if record["choices"]:

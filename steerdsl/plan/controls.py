@@ -35,7 +35,9 @@ class Variant:
         return step_key("random", 1, {}, steer=key, seed=RANDOM_SEED) if self.random else key
 
 
-def variants(step: r.Evaluate, steer: r.Steer, named: Mapping[str, r.Step]) -> tuple[Variant, ...]:
+def variants(
+    step: r.Evaluate, steer: r.Steer, named: Mapping[str, r.Step], data: Mapping[str, r.DataSpec]
+) -> tuple[Variant, ...]:
     """The variants of an evaluation, in the order of the tables. `named` are the recipe's steps so far.
 
     A steer that only patches has no random control; the prompting control needs an instruction, given
@@ -45,20 +47,20 @@ def variants(step: r.Evaluate, steer: r.Steer, named: Mapping[str, r.Step]) -> t
     found = [Variant(BASELINE), Variant(step.steer, step.steer)]
     if controls in ("all", "random") and any(op.operand is not None for op in steer.ops):
         found.append(Variant(RANDOM, step.steer, random=True))
-    instruction = step.options.get("instruction") or evident(steer, named)
+    instruction = step.options.get("instruction") or evident(steer, named, data)
     if controls in ("all", "prompting") and instruction is not None:
         found.append(Variant(PROMPTED, instruction=instruction))
     return tuple(found)
 
 
-def evident(steer: r.Steer, named: Mapping[str, r.Step]) -> str | None:
+def evident(steer: r.Steer, named: Mapping[str, r.Step], data: Mapping[str, r.DataSpec]) -> str | None:
     """What a person would ask for in the place of a steer; None where its operations do not say.
 
     `ablate` of a direction from econ against generic is "Do not discuss economics.", `add` of it
     "Discuss economics."; pairs of answers and planes have no topic to name.
     """
     for op in steer.ops:
-        topic = _topic(op.operand, named)
+        topic = _topic(op.operand, named, data)
         if topic is not None and op.name in ("ablate", "add"):
             return f"Do not discuss {topic}." if op.name == "ablate" or _negative(op) else f"Discuss {topic}."
     return None
@@ -69,15 +71,16 @@ def _negative(op: r.Op) -> bool:
     return isinstance(strength, r.Strength) and strength.value < 0
 
 
-def _topic(operand: object, named: Mapping[str, r.Step]) -> str | None:
-    """What a vector's positive prompts are about, by the name of their data set."""
+def _topic(operand: object, named: Mapping[str, r.Step], data: Mapping[str, r.DataSpec]) -> str | None:
+    """What a vector's positive prompts are about: a built-in data set's subject, or its name's words."""
     if not isinstance(operand, r.VectorRef):
         return None
     source = named.get(operand.name)
     if isinstance(source, r.Bind):
-        return _topic(source.value, named)
+        return _topic(source.value, named, data)
     if not isinstance(source, r.Extract) or source.positive is None or source.negative is None:
         return None
     if source.positive.side is not None or source.positive.name == source.negative.name:
         return None
-    return TITLES.get(source.positive.name, source.positive.name.replace("_", " "))
+    spec = data[source.positive.name]
+    return TITLES[spec.source] if spec.kind == "builtin" and spec.source in TITLES else spec.name.replace("_", " ")

@@ -157,7 +157,7 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     settings = evaluation_settings(s)
     steer = p.named[s.steer]
     assert isinstance(steer, r.Steer)
-    variants = controls.variants(s, steer, p.named)
+    variants = controls.variants(s, steer, p.named, p.recipe.data)
     facts: Facts = [(variant.name, _meaning(variant)) for variant in variants]
     inputs = {}
     for ref in s.data:

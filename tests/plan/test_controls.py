@@ -19,7 +19,7 @@ def made(operation: str, controls: str = "") -> tuple[Variant, ...]:
     named = {getattr(step, "name", ""): step for step in recipe.steps}
     step, steer = recipe.steps[-1], named["s"]
     assert isinstance(step, r.Evaluate) and isinstance(steer, r.Steer)
-    return variants(step, steer, named)
+    return variants(step, steer, named, recipe.data)
 
 
 @pytest.mark.parametrize(
@@ -37,17 +37,21 @@ def test_the_instruction_follows_from_the_operation(operation: str, instruction:
     assert [v.instruction for v in made(operation) if v.instruction] == ([instruction] if instruction else [])
 
 
-def test_a_data_set_of_the_recipe_is_called_by_its_name() -> None:
-    operation = "ablate other"
-    text = (
-        f"{FITTED}other = extract diffmean from my_topic vs generic\nsteer s {{ {operation} }}\nevaluate s on generic"
-    )
-    recipe, _ = check_source(Source("r.steer", text))
-    assert recipe is not None
+@pytest.mark.parametrize(("data", "topic"), [("my_topic", "my topic"), ("few", "economics"), ("generic", "generic")])
+def test_a_data_set_is_called_by_its_subject_or_its_name(data: str, topic: str) -> None:
+    text = f"""
+    dataset my_topic = "t.jsonl"
+    dataset few = econ with take: 20
+    other = extract diffmean from {data} vs my_topic_too
+    steer s {{ ablate other }}
+    evaluate s on {data}
+    """.replace("my_topic_too", "my_topic" if data == "generic" else "generic")
+    recipe, report = check_source(Source("r.steer", text))
+    assert recipe is not None, report.found
     named = {getattr(step, "name", ""): step for step in recipe.steps}
     step, steer = recipe.steps[-1], named["s"]
     assert isinstance(step, r.Evaluate) and isinstance(steer, r.Steer)
-    assert variants(step, steer, named)[-1].instruction == "Do not discuss my topic."
+    assert variants(step, steer, named, recipe.data)[-1].instruction == f"Do not discuss {topic}."
 
 
 @pytest.mark.parametrize(

@@ -242,9 +242,7 @@ def test_a_padded_batch_equals_one_prompt_at_a_time(case: str) -> None:
     (batch,) = batches(rendered, len(rendered), 0)
     positions = (batch.mask.long().cumsum(-1) - 1).clamp(min=0)
     with torch.no_grad():
-        together = model(
-            input_ids=batch.input_ids, attention_mask=batch.mask.long(), position_ids=positions
-        ).logits
+        together = model(input_ids=batch.input_ids, attention_mask=batch.mask.long(), position_ids=positions).logits
         for row, i in enumerate(batch.index):
             alone = model(input_ids=torch.tensor([rendered[i].ids])).logits[0]
             torch.testing.assert_close(together[row][batch.mask[row]], alone, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,180 @@
+"""Fill the pages of the gallery with the figures of its records, so that neither drifts from the other.
+
+    python docs/gallery/figures.py          write the tables and numbers anew
+    python docs/gallery/figures.py --check  exit code 1 when a page is stale
+
+In: NAME.json and the marks of the pages. Out: the pages. A mark stands before what is made from it:
+
+    <!-- run NAME -->                  model, time and versions, the layers that were chosen, the claims
+    <!-- scores NAME EVALUATION,… METRIC,… -->     a table: variants down, metrics and data sets across
+    <!-- sweep NAME EVALUATION,… METRIC POINT,… -->  a table: points down, evaluations and data sets across
+    <!-- picture NAME FILE -->         a picture, when it was kept
+    <!-- end -->                       ends each of them
+
+and behind a number in the text: `0.5<!-- NAME EVALUATION.METRIC.DATASET.VARIANT -->`, with `@POINT` for a
+sweep, or `0.5<!-- NAME choices.SELECT.FIGURE@LAYER -->`. The number keeps its digits.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from records import HERE, ROOT, read
+
+IMAGES = ROOT / "docs" / "images"
+MISSING = "*Not run yet.*"
+BLOCK = re.compile(r"(<!-- (run|scores|sweep|picture) ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)(<!-- ([\w.]+) (\w+(?:\.\w+){2,3})(?:@(\S+))? -->)")
+LISTS = re.compile(r"\[[^\[\]{}]*\]")
+
+
+def fill_pages() -> None:
+    """Write every page anew."""
+    for page in pages():
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def pages() -> list[Path]:
+    return sorted(HERE.glob("*.md"))
+
+
+def filled(text: str) -> str:
+    """A page with its tables and numbers made from the records."""
+    text = BLOCK.sub(lambda m: f"{m[1]}{MADE[m[2]](m[3].split())}\n{m[5]}", text)
+    return NUMBER.sub(lambda m: _number(m[1], m[3], m[4], m[5]) + m[2], text)
+
+
+def image(name: str, picture: str) -> Path:
+    """Where a picture of a run is kept."""
+    return IMAGES / f"{name.replace('.', '_')}_{Path(picture).name}"
+
+
+def compact(text: str) -> str:
+    """JSON whose innermost lists stand on one line."""
+    return LISTS.sub(lambda m: re.sub(r"\s*\n\s*", " ", m[0]).replace("[ ", "[").replace(" ]", "]"), text)
+
+
+def _run(words: Sequence[str]) -> str:
+    (name,) = words
+    record = read(name)
+    if record is None:
+        return MISSING
+    versions = ", ".join(f"{key} {record['packages'][key]}" for key in ("nnsight", "torch", "transformers"))
+    given = "; ".join(f"{key} = {value}" for key, value in record["params"].items())
+    lines = [f"{record['model']}, {record['dtype']} on {record['device']}, {record['seconds']} s; {versions}."]
+    if given:
+        lines.append(f"Params: {given}.")
+    if record["choices"]:
+        chosen = (f"`{key}` {', '.join(map(str, value['chosen']))}" for key, value in record["choices"].items())
+        lines.append(f"Layers chosen: {'; '.join(chosen)}.")
+    lines = ["  \n".join(lines)]
+    if record["checks"]:
+        lines += ["", *_row(["claim", "holds", "left", "right"]), *_row(["---"] * 4)]
+        for check in record["checks"]:
+            holds = "yes" if check["holds"] else "no"
+            lines += _row([f"`{check['claim']}`", holds, _shown(check["left"]), _shown(check["right"])])
+    return "\n".join(lines)
+
+
+def _scores(words: Sequence[str]) -> str:
+    name, evaluations, metrics = words
+    record = read(name)
+    if record is None:
+        return MISSING
+    tables = [record["scores"][e] for e in evaluations.split(",")]
+    columns = [(m, data) for m in metrics.split(",") for data in tables[0][m]]
+    lines = [*_row(["", *(f"{m}, {d}" for m, d in columns)]), *_row(["---"] * (len(columns) + 1))]
+    seen: set[tuple[str, ...]] = set()
+    for evaluation, table in zip(evaluations.split(","), tables, strict=True):
+        for variant in table[columns[0][0]][columns[0][1]]:
+            cells = tuple(_cell(table, m, d, variant) for m, d in columns)
+            control = len(tables) > 1 and variant in ("random", "prompted")
+            label = f"{variant}, beside `{evaluation}`" if control else variant
+            if (variant, *cells) not in seen:
+                seen.add((variant, *cells))
+                lines += _row([label, *cells])
+    return "\n".join(lines)
+
+
+def _cell(table: Mapping[str, Any], metric: str, data: str, variant: str) -> str:
+    figures = table[metric].get(data, {}).get(variant)
+    if figures is None or figures["mean"] is None:
+        return ""
+    if figures["low"] is None or figures["low"] == figures["high"]:
+        return _shown(figures["mean"])
+    return f"{_shown(figures['mean'])} [{_shown(figures['low'])}, {_shown(figures['high'])}]"
+
+
+def _sweep(words: Sequence[str]) -> str:
+    name, evaluations, metric, *points = words
+    record = read(name)
+    if record is None:
+        return MISSING
+    swept = {e: record["scores"][e] for e in evaluations.split(",")}
+    base = next(iter(swept))  # whose baseline stands for all
+    columns = [
+        (score, data, variant)
+        for e, score in swept.items()
+        for data, by_variant in score["means"][metric].items()
+        for variant in by_variant
+        if variant != "baseline" or e == base
+    ]
+    wanted = points[0].split(",") if points else swept[base]["at"]
+    lines = [*_row(["", *(f"{v}, {d}" for _, d, v in columns)]), *_row(["---"] * (len(columns) + 1))]
+    for point in wanted:
+        at = swept[base]["at"].index(point)
+        lines += _row([point, *(_shown(s["means"][metric][d][v][at]) for s, d, v in columns)])
+    return "\n".join(lines)
+
+
+def _picture(words: Sequence[str]) -> str:
+    name, file = words
+    path = image(name, file)
+    return f"![{file.partition('.')[0]} of {name}](../images/{path.name})" if path.exists() else MISSING
+
+
+MADE = {"run": _run, "scores": _scores, "sweep": _sweep, "picture": _picture}
+
+
+def _number(old: str, name: str, place: str, point: str | None) -> str:
+    """The record's number, with as many digits behind the point as the page shows."""
+    record = read(name)
+    if record is None:
+        return old
+    match place.split("."), point:
+        case ["choices", select, figure], str():
+            choice = record["choices"][select]
+            value = choice["figures"][figure][choice["layers"].index(int(point))]
+        case [evaluation, metric, data, variant], str():
+            score = record["scores"][evaluation]
+            value = score["means"][metric][data][variant][score["at"].index(point)]
+        case [evaluation, metric, data, variant], None:
+            value = record["scores"][evaluation][metric][data][variant]["mean"]
+        case _:
+            raise SystemExit(f"no figure has the name {place}")
+    return f"{value:.{len(old.partition('.')[2])}f}"
+
+
+def _row(cells: Sequence[str]) -> list[str]:
+    return ["| " + " | ".join(cells) + " |"]
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def main(check: bool) -> int:
+    if not check:
+        fill_pages()
+        return 0
+    stale = [page.name for page in pages() if filled(text := page.read_text(encoding="utf-8")) != text]
+    print("".join(f"{name} is stale: run python docs/gallery/figures.py\n" for name in stale), end="")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))

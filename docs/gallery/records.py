@@ -1,0 +1,168 @@
+"""Which runs the gallery is made of, and what it keeps of each.
+
+In: a run directory. Out: a small record, NAME.json beside this file, that the pages' figures are made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+DIGITS = 4
+KEPT = ("mean", "low", "high", "n")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a recipe: `sets` are its `--set` options, `pictures` the plots that a page shows.
+
+    `needs` says what must be at hand before it can run, beside the default model.
+    """
+
+    recipe: str
+    sets: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
+    needs: str = ""
+
+
+RUNS: Mapping[str, Run] = {
+    "oneliner": Run("oneliner"),
+    "econ": Run("econ", pictures=("topic.png",)),
+    "econ_search": Run("econ_search"),
+    "slides_econ": Run("slides_econ", pictures=("pca.png",)),
+    "slides_mmlu": Run("slides_mmlu"),
+    "slides_judged": Run("slides_judged", needs="a judge"),
+    "slides_chemistry": Run("slides_chemistry", pictures=("loss.png",)),
+    "slides_maths": Run("slides_maths"),
+    "slides_summaries": Run("slides_summaries"),
+    "notes1_curves": Run("notes1_curves", pictures=("pre.png", "mid.png", "norms.png")),
+    "notes1_layers": Run("notes1_layers"),
+    "notes1_template": Run("notes1_template", pictures=("curves.png",)),
+    "notes1_template_none": Run("notes1_template", ("template=none",), pictures=("curves.png",)),
+    "notes1_template_newline": Run("notes1_template", ("template=newline",), pictures=("curves.png",)),
+    "notes1_iterative": Run("notes1_iterative"),
+    "rotation": Run("rotation", pictures=("stream.png", "turned.png", "random.png")),
+    "rotation_refusal": Run("rotation_refusal", pictures=("turned.png",)),
+    "refusal": Run("refusal", pictures=("choice.png",)),
+    "refusal_weights": Run("refusal_weights"),
+    "emotions": Run("emotions"),
+    "sycophancy": Run("sycophancy"),
+    "caa": Run("caa"),
+}
+
+# What another model is given: Arditi et al.'s own filters, which nothing of the default model passes.
+ELSEWHERE: Mapping[str, tuple[str, ...]] = {"refusal": ("most_kl=0.1", "least_induce=0")}
+
+
+def path(name: str) -> Path:
+    """Where a record is kept. `name` is a run's, with `.TAG` behind it for another model."""
+    return HERE / f"{name}.json"
+
+
+def read(name: str) -> dict[str, Any] | None:
+    """A record, or None where the run was not made yet."""
+    if not path(name).exists():
+        return None
+    found: dict[str, Any] = json.loads(path(name).read_text(encoding="utf-8"))
+    return found
+
+
+def essence(text: str) -> str:
+    """A hash of a recipe without its comments, which may be reworded after a run."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def small(name: str, folder: Path) -> dict[str, Any]:
+    """What the gallery keeps of the run in `folder`: no texts, no value of a single prompt, no paths."""
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    model = record["model"]
+    return {
+        "recipe": RUNS[name.partition(".")[0]].recipe,
+        "recipe_sha256": essence(record["recipe"]["text"]),
+        "params": record["plan"]["params"],
+        "model": Path(model["id"]).name,
+        "weights_sha256": model["weights_sha256"],
+        "dtype": record["run"]["dtype"],
+        "device": record["run"]["device"],
+        "packages": record["packages"],
+        "seconds": round(record["seconds"]),
+        "state": record["state"],
+        "choices": {key: _choice(value) for key, value in record["choices"].items()},
+        "planes": {key: _plane(value) for key, value in record["planes"].items() if key.isidentifier()},
+        "checks": [_rounded(check) for check in record["checks"]],
+        "scores": {key: _swept(value) if "points" in value else _table(value) for key, value in scores.items()},
+    }
+
+
+def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """The layers, best first, and every figure of every layer."""
+    found: dict[str, Any] = _rounded({key: choice[key] for key in ("chosen", "layers", "figures")})
+    return found
+
+
+def _plane(plane: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _rounded(plane[key]) for key in ("kind", "explained", "across") if key in plane}
+
+
+def _table(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Metric, data set, variant: mean, interval, n, and the steer's differences from the others."""
+    return {
+        metric: {
+            data: {variant: _figures(figures) for variant, figures in by_variant.items()}
+            for data, by_variant in by_data.items()
+        }
+        for metric, by_data in table.items()
+    }
+
+
+def _figures(figures: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: figures[key] for key in KEPT}
+    if against := figures.get("against"):
+        kept["against"] = {
+            other: {key: found[key] for key in ("difference", "low", "high", "p_holm")}
+            for other, found in against.items()
+        }
+    found: dict[str, Any] = _rounded(kept)
+    return found
+
+
+def _swept(score: Mapping[str, Any]) -> dict[str, Any]:
+    """The points once, and for each metric, data set and variant the list of their means."""
+    points: Sequence[Mapping[str, Any]] = score["points"]
+    first = points[0]["scores"]
+    return {
+        "at": [" ".join(map(str, point["at"].values())) for point in points],
+        "means": {
+            metric: {
+                data: {
+                    variant: [_rounded(point["scores"][metric][data][variant]["mean"]) for point in points]
+                    for variant in by_variant
+                }
+                for data, by_variant in by_data.items()
+            }
+            for metric, by_data in first.items()
+        },
+    }
+
+
+def _rounded(value: Any) -> Any:
+    """Every number in it to `DIGITS` significant digits."""
+    match value:
+        case bool() | int():
+            return value
+        case float():
+            return float(f"{value:.{DIGITS}g}")
+        case dict():
+            return {key: _rounded(item) for key, item in value.items()}
+        case list():
+            return [_rounded(item) for item in value]
+        case _:
+            return value

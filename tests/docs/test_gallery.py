@@ -1,0 +1,139 @@
+"""Every recipe has a page, checks and can be planned; the figures of the pages are those of the records."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from blocks import ROOT, prose
+
+from steerdsl.cli.main import main
+from steerdsl.lang.check import check_source
+from steerdsl.lang.diagnostics import render
+from steerdsl.lang.format import format_source
+from steerdsl.lang.source import Source
+
+GALLERY = ROOT / "docs" / "gallery"
+sys.path.insert(0, str(GALLERY))
+
+import figures  # noqa: E402
+import records  # noqa: E402
+
+RECIPES = sorted((ROOT / "recipes").glob("*.steer"))
+PAGES = figures.pages()
+SEARCHES = {"econ_search"}  # they score what they were fitted on, and are warned of it
+
+every_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+
+
+@every_recipe
+def test_a_recipe_has_a_page(recipe: Path) -> None:
+    assert any(f"(../../recipes/{recipe.name})" in prose(page) for page in PAGES)
+
+
+@every_recipe
+def test_a_recipe_checks_and_is_formatted(recipe: Path) -> None:
+    text = recipe.read_text(encoding="utf-8")
+    _, report = check_source(Source(recipe.name, text))
+    found = [d for d in report.found if not (recipe.stem in SEARCHES and d.code == "S450")]
+    assert "".join(map(render, found)) == ""
+    assert format_source(Source(recipe.name, text))[0] == text
+
+
+@every_recipe
+def test_a_recipe_can_be_planned_on_the_default_model(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STEERDSL_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["steerdsl", "plan", str(recipe), "--offline"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    printed = capsys.readouterr()
+    assert not end.value.code, printed.err
+    assert " to run on the model" in printed.out
+
+
+def test_every_run_is_of_a_recipe() -> None:
+    assert {run.recipe for run in records.RUNS.values()} <= {recipe.stem for recipe in RECIPES}
+
+
+@pytest.mark.parametrize("name", [name for name, run in records.RUNS.items() if not run.needs])
+def test_a_run_was_made_of_the_recipe_as_it_is(name: str) -> None:
+    record = records.read(name)
+    assert record is not None, f"python docs/gallery/run.py {name}"
+    assert record["state"] in ("complete", "check failed")
+    text = (ROOT / "recipes" / f"{record['recipe']}.steer").read_text(encoding="utf-8")
+    assert record["recipe_sha256"] == records.essence(text)
+    for picture in records.RUNS[name].pictures:
+        assert figures.image(name, picture).stat().st_size <= 80_000
+
+
+@every_page
+def test_the_figures_of_a_page_are_those_of_the_records(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert figures.filled(text) == text
+
+
+@every_page
+def test_a_page_says_what_the_source_found_what_we_found_and_what_differs(page: Path) -> None:
+    if page.stem == "index":
+        return
+    headings = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("## ")]
+    assert headings == ["## What the source found", "## What we found", "## What differs, and why"]
+
+
+@pytest.mark.parametrize("path", sorted(GALLERY.glob("*.json")), ids=lambda path: path.stem)
+def test_a_record_is_small_and_has_no_texts(path: Path) -> None:
+    assert path.stat().st_size < 60_000
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert "values" not in path.read_text(encoding="utf-8") and "/" not in record["model"]
+
+
+def test_a_number_follows_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one of the text keeps its digits, a table is made anew, and what has no mark stays."""
+    score = {"mean": 1.2345, "low": 1.0, "high": 2.0, "n": 3}
+    record = {
+        "scores": {
+            "s": {"kl": {"econ": {"cold": score}}},
+            "w": {"at": ["0deg"], "means": {"kl": {"econ": {"c": [7.0]}}}},
+        }
+    }
+    monkeypatch.setattr(figures, "read", lambda name: record if name == "made" else None)
+    text = "It is 9.99<!-- made s.kl.econ.cold --> and 3<!-- made w.kl.econ.c@0deg -->, not 5.\n"
+    assert (
+        figures.filled(text) == "It is 1.23<!-- made s.kl.econ.cold --> and 7<!-- made w.kl.econ.c@0deg -->, not 5.\n"
+    )
+    table = "<!-- scores made s kl -->\nold\n<!-- end -->"
+    assert "| cold | 1.23 [1, 2] |" in figures.filled(table)
+    assert figures.MISSING in figures.filled(table.replace("made", "unknown"))
+
+
+def test_a_record_keeps_means_and_differences_and_no_prompt(tmp_path: Path) -> None:
+    against = {"baseline": {"difference": 0.123456, "low": 0.0, "high": 0.3, "p": 0.01, "p_holm": 0.02}}
+    cold = {"mean": 1.23456, "low": 1.0, "high": 2.0, "n": 2, "values": [1.0, 1.5], "against": against}
+    score = {"kl": {"econ": {"cold": cold}}}
+    swept = {"points": [{"at": {"angle": angle}, "scores": score} for angle in ("0deg", "90deg")]}
+    record = {
+        "model": {"id": "/models/made", "weights_sha256": "0", "path": "/models/made"},
+        "recipe": {"text": "# words\nedition 1\n"},
+        "plan": {"params": {}},
+        "run": {"dtype": "float32", "device": "cpu"},
+        "packages": {},
+        "seconds": 1.6,
+        "state": "complete",
+        "choices": {},
+        "planes": {"turn": {"kind": "pc1", "explained": 0.333333, "across": 1.0, "flipped": False}, "a b": {}},
+        "checks": [],
+    }
+    (tmp_path / "record.json").write_text(json.dumps(record), encoding="utf-8")
+    (tmp_path / "scores.json").write_text(json.dumps({"s": score, "w": swept}), encoding="utf-8")
+    kept = records.small("econ.tiny", tmp_path)
+    figures = kept["scores"]["s"]["kl"]["econ"]["cold"]
+    assert figures["mean"] == 1.235 and figures["against"]["baseline"]["difference"] == 0.1235
+    assert kept["scores"]["w"] == {"at": ["0deg", "90deg"], "means": {"kl": {"econ": {"cold": [1.235, 1.235]}}}}
+    assert kept["planes"] == {"turn": {"kind": "pc1", "explained": 0.3333, "across": 1.0}}
+    assert "values" not in json.dumps(kept) and "/" not in kept["model"] and kept["seconds"] == 2
+    assert kept["recipe_sha256"] == records.essence("edition 1\n# other words\n")

@@ -14,7 +14,10 @@ from steerdsl.engine.context import Run
 from steerdsl.lang import recipe as r
 from steerdsl.methods import algebra
 from steerdsl.methods.types import MethodError
+from steerdsl.plan.controls import BASELINE, PROMPTED, RANDOM
 from steerdsl.plan.plan import PlanStep
+
+CONTROLS = (BASELINE, RANDOM, PROMPTED)
 
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -75,7 +78,7 @@ def _mean(table: Mapping[str, Any], path: Sequence[str], variant: str | None) ->
     values = []
     for name in names:
         variants = by_data[name]
-        chosen = variant or next(v for v in variants if v != "baseline")
+        chosen = variant or next(v for v in variants if v not in CONTROLS)
         values.append(variants[chosen]["mean"])
     known = [v for v in values if v is not None]
     if not known:

@@ -119,7 +119,7 @@ def sweep_table(name: str, points: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _steered(by_variant: Mapping[str, Any]) -> Any:
-    return next((f for v, f in by_variant.items() if v != BASELINE), None)
+    return next((f for v, f in by_variant.items() if v not in ORDER), None)
 
 
 def answers(rows: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:

@@ -128,3 +128,12 @@ def test_a_recipe_with_a_judge_says_that_it_needs_one(on_tiny: Any) -> None:
     assert code == 2 and "error[R895]: this recipe needs an LLM judge, and the command line names none" in err
     assert "help: add --judge-url and --judge-model; its key is read from STEERDSL_JUDGE_KEY or OPENAI_API_KEY" in err
     assert not Path("r").exists()
+
+
+def test_a_claim_is_about_the_steer_whatever_its_name(on_tiny: Any) -> None:
+    """From the store, variants come in the order of the alphabet, the controls before this steer."""
+    text = FITTED + "steer zeal { add topic by 3 }\nscores = evaluate zeal on a with delta_nll, max_tokens: 5\n"
+    for out in ("r", "again"):
+        assert on_tiny("run", "-e", text + "check scores.delta_nll.a > -100\n", "--out", out)[0] == 0
+        left = json.loads((Path(out) / "record.json").read_text())["checks"][0]["left"]
+        assert left == scores(out)["scores"]["delta_nll"]["a"]["zeal"]["mean"]

@@ -165,15 +165,13 @@ def _size(root: Path, as_json: bool) -> None:
 def _prune(
     root: Path, age: float | None, limit: int | None, everything: bool, kinds: Sequence[str], dry: bool, as_json: bool
 ) -> None:
-    from steerdsl.store.claims import discard
-    from steerdsl.store.upkeep import leftovers, outdated, prune, stored
+    from steerdsl.store.upkeep import outdated, prune, stored, tidy
 
     found = stored(root)
     chosen = outdated(found, now=time.time(), older_than=age, max_size=limit, everything=everything, kinds=kinds)
     if not dry:
         chosen = prune(chosen)
-        for folder in leftovers(root):
-            discard(folder)
+        tidy(root)
     freed = sum(s.bytes for s in chosen)
     kept = sum(s.bytes for s in found) - freed
     if as_json:
@@ -190,12 +188,13 @@ def _prune(
 
 def _verify(root: Path, repair: bool, as_json: bool) -> None:
     from steerdsl.store.claims import discard
-    from steerdsl.store.upkeep import damages, leftovers, stored
+    from steerdsl.store.upkeep import damages, stored, tidy
 
     damaged = list(damages(root))
-    left = leftovers(root)
-    for folder in [*left, *((s.folder for s, _ in damaged) if repair else ())]:
-        discard(folder)
+    left = tidy(root)
+    if repair:
+        for s, _ in damaged:
+            discard(s.folder)
     whole = len(stored(root)) - (0 if repair else len(damaged))
     if as_json:
         rows = [{**_row(s), "file": d.path.name, "damage": d.what} for s, d in damaged]

@@ -57,22 +57,46 @@ def release(held: int | None) -> None:
 
 def abandoned(folder: Path) -> bool:
     """Whether no process holds `folder`. Where that cannot be known, whether it is a day old."""
+    with _alone(folder) as alone:
+        return alone
+
+
+def remove_abandoned(folder: Path) -> bool:
+    """Remove `folder` unless a process holds it; whether it is gone now. A process that has just made it,
+    and not locked it yet, waits until it is gone and makes it again."""
+    with _alone(folder) as alone:
+        if alone:
+            shutil.rmtree(folder, ignore_errors=True)
+            return not folder.exists()
+    return False
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Whether no process holds `folder`, and while this lasts none can begin to."""
     try:
         held = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:
-        return False
+        yield False
+        return
     except OSError:
+        yield _old(folder)
+        return
+    try:
+        yield _locked(held, folder)
+    finally:
+        os.close(held)
+
+
+def _locked(held: int, folder: Path) -> bool:
+    if fcntl is None:
         return _old(folder)
     try:
-        if fcntl is None:
-            return _old(folder)
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
         return _old(folder)
-    finally:
-        os.close(held)
     return True
 
 

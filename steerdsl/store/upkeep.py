@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steerdsl.store.claims import NEW, OLD, abandoned, discard
+from steerdsl.store.claims import NEW, OLD, abandoned, discard, remove_abandoned
 from steerdsl.store.results import Damage, find_damage, read_meta
 
 NOT_ABOUT = ("files", "key", "kind")
@@ -104,3 +104,8 @@ def leftovers(root: Path) -> list[Path]:
     """Temporary folders whose processes were stopped while they wrote or removed a result."""
     made = (folder for pattern in (NEW, OLD) for folder in root.glob(f"*/{pattern}*"))
     return sorted(folder for folder in made if abandoned(folder))
+
+
+def tidy(root: Path) -> list[Path]:
+    """Remove `leftovers`; returns the removed."""
+    return [folder for folder in leftovers(root) if remove_abandoned(folder)]

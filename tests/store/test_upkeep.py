@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from steerdsl.lang.diagnostics import RecipeError
-from steerdsl.store.claims import abandoned, claim, discard, release
+from steerdsl.store import claims
+from steerdsl.store.claims import abandoned, claim, discard, release, remove_abandoned
 from steerdsl.store.results import Store, content_key
-from steerdsl.store.upkeep import damages, leftovers, outdated, prune, stored
+from steerdsl.store.upkeep import damages, outdated, prune, stored, tidy
 
 FORK = multiprocessing.get_context("fork")
 DAY = 24 * 3600
@@ -179,6 +183,35 @@ def test_a_folder_is_abandoned_once_its_process_is_dead(tmp_path: Path) -> None:
     assert abandoned(tmp_path / "z")
 
 
+def test_a_folder_that_is_removed_between_its_making_and_its_lock_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The narrowest moment: made and not yet locked when somebody who tidies up finds that nobody holds it."""
+    folder, made, found = tmp_path / "x", threading.Event(), threading.Event()
+    lock, remove = claims.fcntl.flock, shutil.rmtree
+
+    def slow_lock(held: int, how: int) -> None:
+        if how == claims.fcntl.LOCK_SH and not found.is_set():
+            made.set()
+            assert found.wait(10)
+        lock(held, how)
+
+    def slow_remove(path: Path, ignore_errors: bool) -> None:
+        found.set()
+        time.sleep(0.1)  # in which the maker would lock it, were it not held
+        remove(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(claims.fcntl, "flock", slow_lock)
+    monkeypatch.setattr(claims.shutil, "rmtree", slow_remove)
+    with ThreadPoolExecutor() as pool:
+        maker = pool.submit(claim, folder)
+        assert made.wait(10)
+        remove_abandoned(folder)
+        held = maker.result(10)
+    assert folder.is_dir() and not abandoned(folder)
+    release(held)
+
+
 def _use(root: str, seed: int, stop: str, said: str) -> None:
     """Make and read results until there is a file `stop`; write what went wrong."""
     import random
@@ -215,8 +248,7 @@ def test_many_use_one_store_while_it_is_pruned_and_they_are_killed(tmp_path: Pat
         victim.start()
         time.sleep(0.05)
         removed += len(prune(stored(root)))
-        for folder in leftovers(root):
-            discard(folder)
+        tidy(root)
         assert victim.pid is not None
         os.kill(victim.pid, signal.SIGKILL)
         victim.join()
@@ -226,7 +258,6 @@ def test_many_use_one_store_while_it_is_pruned_and_they_are_killed(tmp_path: Pat
         user.join()
     assert [path.read_text() for path in said] == ["ok"] * 4
     assert removed >= 50 and killed >= 20
-    for folder in leftovers(root):
-        discard(folder)
+    tidy(root)
     assert not [p for p in root.rglob(".*") if p.is_dir()]
     assert list(damages(root)) == [] and not list(tmp_path.glob("*.damaged"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,22 +12,20 @@ from steerdsl.cli import options as o
 from steerdsl.cli.recipe import load_recipe
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
+if TYPE_CHECKING:
+    from steerdsl.plan.plan import RunOptions
 
+
+@o.run_options(*o.COMMON)
 def eject(
     file: o.File = None,
     text: o.Text = None,
-    sets: o.Sets = [],  # noqa: B006  (typer's way to say a repeatable option)
-    model: o.Model = None,
-    device: o.Device = "auto",
-    dtype: o.Dtype = None,
-    batch_size: o.BatchSize = None,
-    seed: o.Seed = None,
+    *,
+    chosen: RunOptions,
     out: Annotated[
         Path | None, typer.Option(help="the file to write", show_default="the standard output", metavar="FILE.py")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace an existing file")] = False,
-    offline: o.Offline = False,
-    allow: o.Allow = [],  # noqa: B006
 ) -> None:
     """Write one Python file that does what a recipe does, with nnsight and torch alone.
 
@@ -38,11 +36,9 @@ def eject(
     """
     from steerdsl.cli.prepare import prepare
     from steerdsl.eject.write import program
-    from steerdsl.plan.plan import RunOptions
     from steerdsl.store.files import write_text
 
-    checked = load_recipe(file, text, sets, allow)
-    chosen = RunOptions(model, device, dtype, batch_size, seed, "local", offline, tuple(allow))
+    checked = load_recipe(file, text, chosen.sets, chosen.allow)
     made = prepare(checked, chosen, fetch=False)
     if out is None:
         sys.stdout.write(program(made.plan))

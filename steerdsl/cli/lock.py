@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,23 +17,17 @@ from steerdsl.share.lock import lock_path, read_lock, write_lock
 from steerdsl.share.pins import SEVERITIES, Difference, Pin, differences, pins
 
 if TYPE_CHECKING:
-    from steerdsl.plan.plan import Plan
+    from steerdsl.plan.plan import Plan, RunOptions
 
 DIFFERS = 4
 NAMED = 3  # pins that the warning names
 
 
+@o.run_options(*o.COMMON, "judge_model")
 def lock(
     file: o.File = None,
-    sets: o.Sets = [],  # noqa: B006  (typer's way to say a repeatable option)
-    model: o.Model = None,
-    device: o.Device = "auto",
-    dtype: o.Dtype = None,
-    batch_size: o.BatchSize = None,
-    seed: o.Seed = None,
-    judge_model: o.JudgeModel = None,
-    offline: o.Offline = False,
-    allow: o.Allow = [],  # noqa: B006
+    *,
+    chosen: RunOptions,
     upgrade: Annotated[bool, typer.Option("--upgrade", help="write the lock anew where it differs")] = False,
 ) -> None:
     """Write RECIPE.lock: the model, the data, every default and every version that the numbers depend on.
@@ -48,13 +42,10 @@ def lock(
     """
     from steerdsl.cli.prepare import prepare
     from steerdsl.cli.progress import Progress
-    from steerdsl.plan.plan import RunOptions
 
     if file in (None, "-") or not file:
         raise typer.BadParameter("name a file: a lock lies beside its recipe")
-    checked = load_recipe(file, None, sets, allow)
-    chosen = RunOptions(model, device, dtype, batch_size, seed, "local", offline, tuple(allow))
-    chosen = replace(chosen, sets=tuple(sets), judge_model=judge_model)
+    checked = load_recipe(file, None, chosen.sets, chosen.allow)
     with Progress(shown=True) as progress:
         made = pins_of(prepare(checked, chosen, fetch=True, progress=progress).plan)
     path = lock_path(Path(file))

@@ -1,29 +1,111 @@
-"""Options that several commands share, each written once."""
+"""Options that several commands share, each written once.
+
+The aliases are for a parameter of a command; the options of a run come to it as one value, by `run_options`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from steerdsl.plan.plan import RunOptions
+
+Command = Callable[..., None]
 
 File = Annotated[str | None, typer.Argument(help="a recipe, or - for standard input", show_default=False)]
 Text = Annotated[str | None, typer.Option("-e", help="the recipe itself, instead of a file", metavar="TEXT")]
 Sets = Annotated[list[str], typer.Option("--set", help="give a param another value", metavar="NAME=VALUE")]
-Model = Annotated[str | None, typer.Option(help="run on this model: a hub id or a folder", metavar="ID")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")]
-Dtype = Annotated[str | None, typer.Option(help="auto, float32, bf16 or fp16", show_default="auto")]
-BatchSize = Annotated[int | None, typer.Option(help="prompts in one batch", min=1, show_default="16")]
-Seed = Annotated[int | None, typer.Option(help="seed of every generation", show_default="the recipe's")]
-On = Annotated[str, typer.Option(help="where the model runs: local, simulate or ndif")]
-Host = Annotated[
-    str | None, typer.Option(help="the NDIF server", show_default="NDIF_HOST, else nnsight's", metavar="URL")
-]
-Insecure = Annotated[bool, typer.Option("--insecure", help="allow an NDIF server that is not encrypted")]
 Offline = Annotated[bool, typer.Option("--offline", help="use no network")]
 Allow = Annotated[list[Path], typer.Option("--allow", help="a folder that the recipe may read, besides its own")]
-JudgeUrl = Annotated[
-    str | None, typer.Option(help="an OpenAI-compatible endpoint, its key in STEERDSL_JUDGE_KEY", metavar="URL")
-]
-JudgeModel = Annotated[str | None, typer.Option(help="the model that the judge's endpoint is asked for", metavar="ID")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+COMMON = ("sets", "model", "device", "dtype", "batch_size", "seed", "offline", "allow")
+
+
+def run_options(*names: str) -> Callable[[Command], Command]:
+    """Give a command the parameters `names` of `_chosen` for its parameter `chosen`, which gets their value.
+
+    In the help they stand where `chosen` stands, in the order of `names`.
+    """
+    shared = [_signature(_chosen).parameters[name] for name in names]
+
+    def decorated(command: Command) -> Command:
+        own = _signature(command).parameters.values()
+        parameters = [p for mine in own for p in (shared if mine.name == "chosen" else [mine])]
+
+        @wraps(command)
+        def called(**given: Any) -> None:
+            _check_server(given)
+            chosen = _chosen(**{name: given.pop(name) for name in names})
+            command(chosen=chosen, **given)
+
+        # What typer reads a command's parameters from.
+        called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {p.name: p.annotation for p in parameters}
+        return called
+
+    return decorated
+
+
+def _signature(function: Callable[..., Any]) -> Signature:
+    """Its annotations are evaluated, but for RunOptions, which only type checkers import: help is quick."""
+    return signature(function, eval_str=True, locals={"RunOptions": Any})
+
+
+def _chosen(
+    *,
+    sets: Sets = [],  # noqa: B006  (typer's way to say a repeatable option)
+    model: Annotated[str | None, typer.Option(help="run on this model: a hub id or a folder", metavar="ID")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")] = "auto",
+    dtype: Annotated[str | None, typer.Option(help="auto, float32, bf16 or fp16", show_default="auto")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="prompts in one batch", min=1, show_default="16")] = None,
+    seed: Annotated[int | None, typer.Option(help="seed of every generation", show_default="the recipe's")] = None,
+    on: Annotated[str, typer.Option(help="where the model runs: local, simulate or ndif")] = "local",
+    host: Annotated[
+        str | None, typer.Option(help="the NDIF server", show_default="NDIF_HOST, else nnsight's", metavar="URL")
+    ] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="allow an NDIF server that is not encrypted")] = False,
+    offline: Offline = False,
+    allow: Allow = [],  # noqa: B006
+    judge_url: Annotated[
+        str | None, typer.Option(help="an OpenAI-compatible endpoint, its key in STEERDSL_JUDGE_KEY", metavar="URL")
+    ] = None,
+    judge_model: Annotated[
+        str | None, typer.Option(help="the model that the judge's endpoint is asked for", metavar="ID")
+    ] = None,
+    keep_unsafe: Annotated[
+        bool, typer.Option("--keep-unsafe", help="print and keep answers to data sets that are declared unsafe")
+    ] = False,
+) -> RunOptions:
+    """The options of a run, one for each field."""
+    from steerdsl.plan.plan import RunOptions
+
+    return RunOptions(
+        model=model,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        seed=seed,
+        on=on,
+        offline=offline,
+        allow=tuple(allow),
+        keep_unsafe=keep_unsafe,
+        sets=tuple(sets),
+        host=host,
+        insecure=insecure,
+        judge_url=judge_url,
+        judge_model=judge_model,
+    )
+
+
+def _check_server(given: Mapping[str, Any]) -> None:
+    """Refuse the options of a server where none is asked; `verify` has its place from the record."""
+    for name in ("host", "insecure"):
+        if given.get(name) and given.get("on", "ndif") != "ndif":
+            raise typer.BadParameter(f"--{name} goes with --on ndif")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from steerdsl.plan.plan import RunOptions
 
 
+@o.run_options(*o.COMMON)
 def pack(
     file: o.File = None,
     run: Annotated[
@@ -29,14 +30,8 @@ def pack(
         Path | None, typer.Option(help="the pack to write", show_default="NAME.steerpack", metavar="FILE")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace an existing file")] = False,
-    sets: o.Sets = [],  # noqa: B006  (typer's way to say a repeatable option)
-    model: o.Model = None,
-    device: o.Device = "auto",
-    dtype: o.Dtype = None,
-    batch_size: o.BatchSize = None,
-    seed: o.Seed = None,
-    offline: o.Offline = False,
-    allow: o.Allow = [],  # noqa: B006
+    *,
+    chosen: RunOptions,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print no progress")] = False,
 ) -> None:
     """Write one .steerpack file: a recipe, its lock, its data, and a run with vectors, answers and scores.
@@ -49,7 +44,6 @@ def pack(
       steerdsl pack recipes/econ.steer --run runs/econ --out econ.steerpack
     """
     from steerdsl.cli.packed import as_recorded
-    from steerdsl.plan.plan import RunOptions
     from steerdsl.share.pack import SUFFIX
     from steerdsl.share.receipt import read_record
 
@@ -59,7 +53,6 @@ def pack(
     if target.exists() and not force:
         help = "name another file with --out, or add --force"
         raise RecipeError([Diagnostic("R801", f"{target} exists already", help=help)], 2)
-    chosen = RunOptions(model, device, dtype, batch_size, seed, "local", offline, tuple(allow), sets=tuple(sets))
     record = None if run is None else read_record(run)
     if record is not None:
         chosen = replace(as_recorded(record, chosen), on=record["run"]["on"])

@@ -6,6 +6,7 @@ import hashlib
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,24 +19,18 @@ if TYPE_CHECKING:
     from steerdsl.cli.prepare import Prepared
     from steerdsl.cli.progress import Progress
     from steerdsl.engine.parity import Trail
+    from steerdsl.plan.plan import RunOptions
 
 CHECK_FAILED = 4
 
 
+@o.run_options(*o.COMMON, "host", "insecure")
 def parity(
     file: o.File = None,
     text: o.Text = None,
-    sets: o.Sets = [],  # noqa: B006  (typer's way to say a repeatable option)
-    model: o.Model = None,
-    device: o.Device = "auto",
-    dtype: o.Dtype = None,
-    batch_size: o.BatchSize = None,
-    seed: o.Seed = None,
     on: Annotated[str, typer.Option(help="the other place: simulate or ndif")] = "ndif",
-    host: o.Host = None,
-    insecure: o.Insecure = False,
-    offline: o.Offline = False,
-    allow: o.Allow = [],  # noqa: B006
+    *,
+    chosen: RunOptions,
     out: Annotated[
         Path | None, typer.Option(help="the receipt", show_default="NAME.parity.json", metavar="FILE")
     ] = None,
@@ -54,20 +49,13 @@ def parity(
     from steerdsl.cli.prepare import prepare
     from steerdsl.cli.progress import Progress
     from steerdsl.engine.parity import compare
-    from steerdsl.plan.plan import RunOptions
     from steerdsl.store.files import write_json
 
-    checked = load_recipe(file, text, sets, allow)
+    checked = load_recipe(file, text, chosen.sets, chosen.allow)
     trails = []
     with Progress(shown=not quiet) as progress:
         for place in ("local", on):
-            chosen = RunOptions(
-                *(model, device, dtype, batch_size, seed, place, offline, tuple(allow)),
-                sets=tuple(sets),
-                host=host,
-                insecure=insecure,
-            )
-            prepared = prepare(checked, chosen, fetch=True, progress=progress)
+            prepared = prepare(checked, replace(chosen, on=place), fetch=True, progress=progress)
             require_judge(prepared.plan)
             trails.append(_walk(prepared, progress))
     found = compare(*trails)

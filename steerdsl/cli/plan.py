@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from steerdsl.cli import options as o
 from steerdsl.cli.recipe import load_recipe
 
+if TYPE_CHECKING:
+    from steerdsl.plan.plan import RunOptions
 
+
+@o.run_options(*o.COMMON, "on", "judge_url", "judge_model")
 def plan(
     file: o.File = None,
     text: o.Text = None,
-    sets: o.Sets = [],  # noqa: B006  (typer's way to say a repeatable option)
-    model: o.Model = None,
-    device: o.Device = "auto",
-    dtype: o.Dtype = None,
-    batch_size: o.BatchSize = None,
-    seed: o.Seed = None,
-    on: o.On = "local",
-    offline: o.Offline = False,
-    allow: o.Allow = [],  # noqa: B006
-    judge_url: o.JudgeUrl = None,
-    judge_model: o.JudgeModel = None,
+    *,
+    chosen: RunOptions,
     as_json: o.Json = False,
 ) -> None:
     """Print every step with every default resolved, and why it will run. Reads no weights.
@@ -34,13 +30,9 @@ def plan(
     from rich.console import Console
 
     from steerdsl.cli.prepare import prepare
-    from steerdsl.plan.plan import RunOptions
     from steerdsl.show.plan_view import plan_view
 
-    checked = load_recipe(file, text, sets, allow)
-    chosen = RunOptions(
-        model, device, dtype, batch_size, seed, on, offline, tuple(allow), judge_url=judge_url, judge_model=judge_model
-    )
+    checked = load_recipe(file, text, chosen.sets, chosen.allow)
     made = prepare(checked, chosen, fetch=False)
     if as_json:
         sys.stdout.write(json.dumps(made.plan.to_json(), indent=1, ensure_ascii=False) + "\n")

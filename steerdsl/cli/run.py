@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,35 +18,23 @@ from steerdsl.lang.diagnostics import RecipeError
 if TYPE_CHECKING:
     from steerdsl.cli.prepare import Prepared
     from steerdsl.engine.context import Run
+    from steerdsl.plan.plan import RunOptions
     from steerdsl.store.record import RunDirectory, State
 
 CHECK_FAILED = 4
 INTERRUPTED = 130
 
 
+@o.run_options(*o.COMMON, "on", "host", "insecure", "judge_url", "judge_model", "keep_unsafe")
 def run(
     file: o.File = None,
     text: o.Text = None,
-    sets: o.Sets = [],  # noqa: B006  (typer's way to say a repeatable option)
-    model: o.Model = None,
-    device: o.Device = "auto",
-    dtype: o.Dtype = None,
-    batch_size: o.BatchSize = None,
-    seed: o.Seed = None,
+    *,
+    chosen: RunOptions,
     out: Annotated[
         Path | None, typer.Option(help="the run directory", show_default="runs/NAME-TIME", metavar="DIR")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace an existing run directory")] = False,
-    on: o.On = "local",
-    host: o.Host = None,
-    insecure: o.Insecure = False,
-    offline: o.Offline = False,
-    allow: o.Allow = [],  # noqa: B006
-    judge_url: o.JudgeUrl = None,
-    judge_model: o.JudgeModel = None,
-    keep_unsafe: Annotated[
-        bool, typer.Option("--keep-unsafe", help="print and keep answers to data sets that are declared unsafe")
-    ] = False,
     as_json: o.Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print no progress and no tables")] = False,
     locked: Annotated[bool, typer.Option("--locked", help="run only if nothing differs from the lock")] = False,
@@ -67,13 +54,10 @@ def run(
     from steerdsl.cli.packed import unpacked
     from steerdsl.cli.prepare import prepare
     from steerdsl.cli.progress import Progress
-    from steerdsl.plan.plan import RunOptions
     from steerdsl.store.record import RunDirectory
 
-    chosen = RunOptions(model, device, dtype, batch_size, seed, on, offline, tuple(allow), keep_unsafe, tuple(sets))
-    chosen = replace(chosen, judge_url=judge_url, judge_model=judge_model, host=host, insecure=insecure)
     file, chosen = unpacked(file, chosen)
-    checked = load_recipe(file, text, chosen.sets, allow)
+    checked = load_recipe(file, text, chosen.sets, chosen.allow)
     with Progress(shown=not quiet) as progress:
         prepared = prepare(checked, chosen, fetch=True, progress=progress)
         hold(prepared.plan, file, locked)
@@ -89,15 +73,12 @@ def run(
 def _tidy(outcome: Outcome, directory: RunDirectory, quiet: bool) -> None:
     """Once a run has come to its end, remove what killed runs of the same name left: the store had
     their answers, and this run has them now."""
-    from shutil import rmtree
-
-    from steerdsl.store.claims import stopped_runs
+    from steerdsl.store.claims import remove_abandoned, stopped_runs
 
     if outcome.state not in ("complete", "check failed"):
         return
     for folder in stopped_runs(directory.path):
-        rmtree(folder, ignore_errors=True)
-        if not quiet:
+        if remove_abandoned(folder) and not quiet:
             sys.stderr.write(f"removed {folder}, which a stopped run had left\n")
 
 

@@ -17,6 +17,7 @@ from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
 if TYPE_CHECKING:
     from steerdsl.cli.prepare import Prepared
+    from steerdsl.plan.plan import RunOptions
     from steerdsl.share.receipt import Item
 
 DIFFERS = 4
@@ -37,18 +38,14 @@ class Verdict:
         return [item for item in self.items if item.status == status]
 
 
+@o.run_options("model", "device", "host", "insecure", "judge_url", "offline", "allow")
 def verify(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="a run directory, or a pack", show_default=False)],
     recipe: Annotated[
         Path | None, typer.Option(help="the recipe, where it no longer lies as it did", metavar="FILE")
     ] = None,
-    model: o.Model = None,
-    device: o.Device = "auto",
-    host: o.Host = None,
-    insecure: o.Insecure = False,
-    judge_url: o.JudgeUrl = None,
-    offline: o.Offline = False,
-    allow: o.Allow = [],  # noqa: B006  (typer's way to say a repeatable option)
+    *,
+    chosen: RunOptions,
     allow_versions: Annotated[
         bool, typer.Option("--allow-versions", help="tolerate other versions of packages")
     ] = False,
@@ -67,14 +64,11 @@ def verify(
       steerdsl verify econ.steerpack --allow-versions
     """
     from steerdsl.cli.packed import is_pack, open_pack
-    from steerdsl.plan.plan import RunOptions
 
     folder = run
     if is_pack(run.name) and not run.is_dir():
-        recipe, _ = open_pack(run, model)
+        recipe, _ = open_pack(run, chosen.model)
         folder = recipe.parents[1] / "run"
-    chosen = RunOptions(model, device, offline=offline, allow=tuple(allow))
-    chosen = replace(chosen, host=host, insecure=insecure, judge_url=judge_url)
     with tempfile.TemporaryDirectory(prefix="steerdsl-") as place:
         verdict = _verdict(folder, recipe, chosen, allow_versions, Path(place), keep, quiet)
     if as_json:
@@ -85,7 +79,13 @@ def verify(
 
 
 def _verdict(
-    folder: Path, recipe: Path | None, options: Any, allow_versions: bool, place: Path, keep: Path | None, quiet: bool
+    folder: Path,
+    recipe: Path | None,
+    options: RunOptions,
+    allow_versions: bool,
+    place: Path,
+    keep: Path | None,
+    quiet: bool,
 ) -> Verdict:
     from steerdsl.cli.judging import require_judge
     from steerdsl.cli.lock import pins_of
@@ -111,7 +111,7 @@ def _verdict(
 
 
 def _prepared(
-    folder: Path, record: Mapping[str, Any], recipe: Path | None, options: Any, store: Path, progress: Any
+    folder: Path, record: Mapping[str, Any], recipe: Path | None, options: RunOptions, store: Path, progress: Any
 ) -> Prepared:
     """The plan of a record's own text and options, in the recipe's folder, with an empty store."""
     from steerdsl.cli.packed import as_recorded

@@ -88,3 +88,17 @@ def test_an_unsafe_address_is_refused_before_anything(on_tiny: Any) -> None:
     code, _, err = on_tiny("run", "-e", RECIPE, "--on", "ndif", "--host", "http://192.168.0.9")
     assert code == 2 and err.startswith("error[R827]: http://192.168.0.9 is not encrypted")
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("words", [("run",), ("run", "--on", "simulate"), ("parity", "--on", "simulate")])
+@pytest.mark.parametrize("option", [("--host", "https://127.0.0.1:9"), ("--insecure",)])
+def test_options_of_a_server_want_one(steerdsl: Any, words: tuple[str, ...], option: tuple[str, ...]) -> None:
+    code, _, err = steerdsl(*words, "-e", RECIPE, *option)
+    assert code == 2 and f"{option[0]} goes with --on ndif" in err
+    assert not Path("runs").exists()
+
+
+def test_a_server_in_the_environment_leaves_a_run_here(on_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NDIF_HOST", "https://127.0.0.1:9")
+    code, _, err = on_tiny("run", "-e", "topic = extract diffmean from econ vs generic at last_token", "--quiet")
+    assert code == 0, err

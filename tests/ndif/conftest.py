@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import server as ndif
+from calling import Call, calls
 from nnsight.schema.config import CONFIG
 
-from steerdsl.cli.main import main
 from steerdsl.models.cache import cache_root
 from steerdsl.models.catalog import locate
 
-Call = Callable[..., tuple[int, str, str]]
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """There is one server, so one of the processes that run the tests has all that use it."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.xdist_group("ndif"))
 
 
 @pytest.fixture(scope="session")
@@ -45,16 +49,4 @@ def steerdsl(server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capf
     settings = {"STEERDSL_CACHE": str(cache), "NDIF_HOST": ndif.URL, "NDIF_API_KEY": ndif.KEY}
     for name, value in {**settings, "STEERDSL_TRACEBACK": "1", "COLUMNS": "140"}.items():
         monkeypatch.setenv(name, value)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["steerdsl", *words])
-        capfd.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return call
+    return calls(monkeypatch, capfd)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import server as ndif
+from calling import Call
 from nnsight.schema.response import Status
 
 from steerdsl.engine import remote
 from steerdsl.engine.tracing.ndif import Ndif
 
 pytestmark = pytest.mark.ndif
-Call = Callable[..., tuple[int, str, str]]
 
 EVERYTHING = """
 dataset a = econ with take: 10

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from calling import Call, calls
 from tiny import tiny_folder
-
-from steerdsl.cli.main import main
-
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -27,19 +22,7 @@ def steerdsl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
     monkeypatch.setenv("STEERDSL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "140")
     monkeypatch.setenv("STEERDSL_TRACEBACK", "1")
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["steerdsl", *words])
-        capfd.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return call
+    return calls(monkeypatch, capfd)
 
 
 @pytest.fixture

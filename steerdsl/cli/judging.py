@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
-from steerdsl.plan.describe import needs
+from steerdsl.lang.reads import needs
 from steerdsl.plan.plan import Plan
 
 BAD_USAGE = 2
@@ -13,7 +13,7 @@ BAD_USAGE = 2
 def require_judge(plan: Plan) -> None:
     """Raise RecipeError R895 when an evaluation wants a judge's marks and the command line names none."""
     every = [inner for s in plan.steps for inner in (s, *(s.points[0] if s.points else ()))]
-    asking = [s.step for s in every if isinstance(s.step, r.Evaluate) and needs(s.step, "judge")]
+    asking = [s.step for s in every if isinstance(s.step, r.Evaluate) and needs(s.step.metrics, "judge")]
     if not asking or (plan.options.judge_url and plan.options.judge_model):
         return
     label = Label(plan.source, asking[0].span, "asks a judge for marks")

@@ -12,6 +12,7 @@ from typing import Any
 
 from steerdsl.formats import steady, table
 from steerdsl.lang import recipe as r
+from steerdsl.lang.reads import answered, needs
 from steerdsl.methods.types import MethodError
 from steerdsl.plan import controls, fusing, places, tasks, words
 from steerdsl.plan.keys import step_key
@@ -21,7 +22,6 @@ from steerdsl.plan.samples import samples, samples_key
 from steerdsl.registry import find
 
 Facts = list[tuple[str, str]]
-UNANSWERED = frozenset({"letters", "text", "harness"})
 
 
 def describe(planning: Planning, step: r.Step, number: int) -> PlanStep:
@@ -164,10 +164,10 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
         found = samples(p.data, ref, p.source)
         inputs[ref.name] = samples_key(found)
         facts.append(("prompts", f"{len(found)} of {words.data(ref)} ({ref.reason})"))
-    if answered(s):
+    if answered(s.metrics):
         facts.append(("answers", f"one a prompt, at most {settings['max_tokens']} tokens, {_sampling(settings)}"))
     p.errors += [error for error in tasks.unaskable(s, p.data, p.source) if error not in p.errors]
-    if needs(s, "references"):
+    if needs(s.metrics, "references"):
         facts.append(
             ("references", f"{s.options['references']} unsteered answers a prompt, {_sampling(references(s))}")
         )
@@ -176,7 +176,7 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
         shown = "".join(f", {k}: {v}" for k, v in words.arguments(entry, call.options))
         facts.append(("metric", f"{call.name}{shown}: {entry.summary}"))
         facts += tasks.facts(call)
-    judge = (p.judge or "none named yet (--judge-url, --judge-model)") if needs(s, "judge") else None
+    judge = (p.judge or "none named yet (--judge-url, --judge-model)") if needs(s.metrics, "judge") else None
     if judge:
         facts.append(("judge", f"{judge}: at temperature 0, blind, each pair of answers in both orders"))
     facts.append(("intervals", "95%, over prompts; differences are paired"))
@@ -203,17 +203,6 @@ def _meaning(variant: controls.Variant) -> str:
     if variant.random:
         return f"control: {variant.steer} with random directions of the same norms, seed {controls.RANDOM_SEED}"
     return "the steer" if variant.steer else "no steering"
-
-
-def answered(s: r.Evaluate) -> bool:
-    """Whether any metric of an evaluation reads answers to its prompts: those of letters and of the data
-    set's own text read likelihoods alone, and lm-evaluation-harness asks for itself."""
-    return any(not UNANSWERED & find("metric", call.name).needs for call in s.metrics)
-
-
-def needs(s: r.Evaluate, what: str) -> bool:
-    """Whether any metric of an evaluation reads `what`."""
-    return any(what in find("metric", call.name).needs for call in s.metrics)
 
 
 def evaluation_settings(s: r.Evaluate) -> dict[str, Any]:

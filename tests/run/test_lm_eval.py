@@ -221,7 +221,7 @@ def test_a_score_of_a_task_has_a_name(call: Any) -> None:
 
 def asked(rows: Sequence[dict[str, Any]], declared: str) -> str:
     Path("mc.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    options = 'multiple_choice, max_tokens: 1, instruction: "Be brief."'
+    options = 'multiple_choice, instruction: "Be brief."'
     return f'dataset mc = "mc.jsonl" with {declared}\nscores = evaluate less on mc with {options}'
 
 

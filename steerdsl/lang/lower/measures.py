@@ -18,6 +18,7 @@ from steerdsl.lang.lower.options import options, split_options, with_items
 from steerdsl.lang.lower.phrases import EXAMPLES, either
 from steerdsl.lang.lower.words import entry, entry_of
 from steerdsl.lang.nodes import Name
+from steerdsl.lang.reads import answered, needs
 from steerdsl.lang.recipe import DataRef, Evaluate, Generate, MetricCall
 from steerdsl.lang.source import Span
 from steerdsl.registry import Arg
@@ -98,7 +99,24 @@ def lower_evaluate(ctx: Context, node: nodes.Action, name: str) -> Evaluate | No
     chosen = options(ctx, given, SCORING, "evaluate", node.verb_span)
     if steer is None or ctx.errors > errors:
         return None
+    _warn_unread(ctx, given, metrics, chosen)
     return Evaluate(name, steer, refs, metrics, chosen, span=node.span)
+
+
+def _warn_unread(
+    ctx: Context, given: Sequence[nodes.Option | nodes.Expr], metrics: Sequence[MetricCall], chosen: Mapping[str, Any]
+) -> None:
+    """Options that change nothing, since nothing that is scored reads them."""
+    unread = {}
+    if not answered(metrics):
+        unread = dict.fromkeys(("max_tokens", "temperature", "seed"), "no metric reads answers")
+    if not needs(metrics, "references"):
+        unread["references"] = "no metric compares with references"
+    if chosen["controls"] in ("none", "random"):
+        unread["instruction"] = f"`controls: {chosen['controls']}` asks for no prompting"
+    for item in given:
+        if isinstance(item, nodes.Option) and item.key in unread:
+            ctx.warn("S455", f"`{item.key}` changes nothing: {unread[item.key]}", item.key_span, help="leave it out")
 
 
 def _only_steer(ctx: Context, at: Span) -> str | None:

@@ -1,0 +1,25 @@
+"""What the metrics of an evaluation read, by what their registry entries need.
+
+In: the metrics. Out: whether answers have to be generated for them, or whatever else they need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from steerdsl.lang.recipe import MetricCall
+from steerdsl.registry import find
+
+# What a metric reads in the place of answers: the likelihoods of letters and of the data set's own text;
+# lm-evaluation-harness asks for itself.
+UNANSWERED = frozenset({"letters", "text", "harness"})
+
+
+def needs(metrics: Sequence[MetricCall], what: str) -> bool:
+    """Whether any metric reads `what`."""
+    return any(what in find("metric", call.name).needs for call in metrics)
+
+
+def answered(metrics: Sequence[MetricCall]) -> bool:
+    """Whether any metric reads answers to the prompts."""
+    return any(not UNANSWERED & find("metric", call.name).needs for call in metrics)

@@ -13,6 +13,7 @@ from steerdsl.eject import literals, positions, sites, source, steers, vectors
 from steerdsl.eject.program import Program
 from steerdsl.eject.sweeps import sweep
 from steerdsl.lang import recipe as r
+from steerdsl.lang.variants import BASELINE
 from steerdsl.plan import words
 from steerdsl.plan.describe import evaluation_settings
 from steerdsl.plan.plan import PlanStep
@@ -152,7 +153,7 @@ def _steer(p: Program, s: r.Steer) -> Iterator[str]:
 
 def _generate(p: Program, s: r.Generate) -> Iterator[str]:
     settings = {"max_tokens": s.max_tokens, "temperature": s.temperature, "n": s.n, "seed": s.seed}
-    about = {"step": s.name, "variant": s.steer or "baseline", "dataset": s.data.name, "split": s.data.split}
+    about = {"step": s.name, "variant": s.steer or BASELINE, "dataset": s.data.name, "split": s.data.split}
     yield from _answers(p, data(p, s.data), {k: literals.text(v) for k, v in about.items()}, settings, p.indent)
 
 
@@ -163,7 +164,7 @@ def _evaluate(p: Program, s: r.Evaluate) -> Iterator[str]:
     for ref in s.data:
         yield f"{pad}    ({literals.text(ref.name)}, {literals.text(ref.split)}, {data(p, ref)}),"
     yield f"{pad}):"
-    yield f'{pad}    for variant in ("baseline", {literals.text(s.steer)}):'
+    yield f'{pad}    for variant in ("{BASELINE}", {literals.text(s.steer)}):'
     about = {"step": literals.text(s.name), "variant": "variant", "dataset": "dataset", "split": "split"}
     yield from _answers(p, "rows", about, evaluation_settings(s), p.indent + 8)
 

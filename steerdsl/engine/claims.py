@@ -12,12 +12,10 @@ from typing import Any
 
 from steerdsl.engine.context import Run
 from steerdsl.lang import recipe as r
+from steerdsl.lang.variants import BASELINE, steered
 from steerdsl.methods import algebra
 from steerdsl.methods.types import MethodError
-from steerdsl.plan.controls import BASELINE, PROMPTED, RANDOM
 from steerdsl.plan.plan import PlanStep
-
-CONTROLS = (BASELINE, RANDOM, PROMPTED)
 
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -68,7 +66,7 @@ def figure(run: Run, side: r.Figure, at: Mapping[str, str]) -> float:
         return _cosine(run, side.path)
     entry = run.results.scores[side.path[0]]
     table = entry if "points" not in entry else next(p["scores"] for p in entry["points"] if p["at"] == at)
-    return side.share * _mean(table, side.path[1:], "baseline" if side.baseline else None)
+    return side.share * _mean(table, side.path[1:], BASELINE if side.baseline else None)
 
 
 def _mean(table: Mapping[str, Any], path: Sequence[str], variant: str | None) -> float:
@@ -78,7 +76,8 @@ def _mean(table: Mapping[str, Any], path: Sequence[str], variant: str | None) ->
     values = []
     for name in names:
         variants = by_data[name]
-        chosen = variant or next(v for v in variants if v not in CONTROLS)
+        chosen = variant or steered(variants)
+        assert chosen is not None
         values.append(variants[chosen]["mean"])
     known = [v for v in values if v is not None]
     if not known:

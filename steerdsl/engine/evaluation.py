@@ -17,10 +17,12 @@ from steerdsl.engine.context import Run
 from steerdsl.engine.harness import documents
 from steerdsl.engine.supply import Scene, supply
 from steerdsl.lang import recipe as r
+from steerdsl.lang.reads import answered, needs
+from steerdsl.lang.variants import BASELINE, REFERENCE
 from steerdsl.measure.answers import Answers
 from steerdsl.measure.scores import Score, compare, score
-from steerdsl.plan.controls import BASELINE, REFERENCE, Variant
-from steerdsl.plan.describe import answered, evaluation_settings, needs, references
+from steerdsl.plan.controls import Variant
+from steerdsl.plan.describe import evaluation_settings, references
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.samples import samples
 from steerdsl.registry import find
@@ -43,10 +45,10 @@ def requests(run: Run, planned: PlanStep) -> list[Request]:
             sampling = Sampling(step.max_tokens, step.temperature, step.n, step.seed)
             variant = Variant(step.steer or BASELINE, step.steer)
             return [_request(run, step.name, step.data, variant, sampling)]
-        case r.Evaluate() as step if answered(step):
+        case r.Evaluate() as step if answered(step.metrics):
             settings = Sampling(**evaluation_settings(step))
             wanted = [(variant, settings) for variant in planned.variants]
-            if needs(step, "references"):
+            if needs(step.metrics, "references"):
                 wanted.append((Variant(REFERENCE), Sampling(**references(step))))
             return [_request(run, step.name, ref, *each) for ref in step.data for each in wanted]
     return []
@@ -81,7 +83,7 @@ def evaluate_step(run: Run, planned: PlanStep) -> None:
             _score(run, step, made or _unanswered(run, planned, ref), table)
         _score_tasks(run, planned.variants, step, table)
         about = {"kind": "scores", "steer": step.steer, "data": ", ".join(ref.name for ref in step.data)}
-        run.store.put(planned.key, about, lambda fresh: write_json(fresh / "scores.json", table))
+        run.store.put(planned.key, about, lambda fresh: write_json(fresh / "scores.json", table, sort_keys=False))
     for request in asked:
         forget(run, request)
     _file(run, step.name, table)

@@ -15,9 +15,9 @@ from steerdsl.engine.asking import Request, rendered
 from steerdsl.engine.context import Run
 from steerdsl.engine.letters import letter_logprobs
 from steerdsl.engine.likelihood import read_texts
+from steerdsl.lang.variants import BASELINE
 from steerdsl.measure.metrics.multiple_choice import FORMS, letters, prompt
 from steerdsl.models.prompts import Rendered, Renderer
-from steerdsl.plan.controls import BASELINE
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from steerdsl.data.builtin import TITLES
 from steerdsl.lang import recipe as r
+from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM
 from steerdsl.plan.keys import step_key
 
-BASELINE, RANDOM, PROMPTED, REFERENCE = "baseline", "random", "prompted", "reference"
 RANDOM_SEED = 0
 
 

@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from steerdsl.show.series import BASELINE
+from steerdsl.lang.variants import BASELINE
 from steerdsl.show.sparks import sparkline
 
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from steerdsl.engine.views import ScoreView
-from steerdsl.show.series import BASELINE, CONTROLS, PROMPTED, RANDOM, Series, axis_name, metric_name
+from steerdsl.lang.variants import BASELINE, HELD_AGAINST, PROMPTED, RANDOM
+from steerdsl.show.series import Series, axis_name, metric_name
 from steerdsl.show.style import BLACK, MARKERS, ORANGE, SERIES, SKY, legend_below, panels
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def draw_line(
     """A line and its band: a colour and a mark for each steered line of a panel. The baseline is dashed,
     in the colour of the line that it belongs to, or black where it belongs to several; prompting is
     dotted. `index` says which figure stands at each x."""
-    steered = [other for other in lines if other.variant not in CONTROLS]
+    steered = [other for other in lines if other.variant not in HELD_AGAINST]
     index = range(len(x)) if index is None else index
     mean, low, high = ([values[i] for i in index] for values in (line.mean, line.low, line.high))
     if line.variant == BASELINE:

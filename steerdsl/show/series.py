@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from steerdsl.engine.views import ScoreView
+from steerdsl.lang.variants import BASELINE, PROMPTED
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import entries
 
-BASELINE, RANDOM, PROMPTED = "baseline", "random", "prompted"
 UNSTEERED = (BASELINE, PROMPTED)  # what most axes of a sweep do not touch
-CONTROLS = (BASELINE, RANDOM, PROMPTED)
 # How the summary of a metric says what its figures are counted in.
 UNITS = re.compile(r"0 to 100\b|0 to 1\b|nats a token|per 100 words")
 

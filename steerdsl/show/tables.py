@@ -13,8 +13,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-BASELINE, REFERENCE = "baseline", "reference"
-ORDER = {BASELINE: 0, "random": 2, "prompted": 3}  # a steer, of any name, stands after the baseline
+from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM, REFERENCE, in_order, place, steered
+
 SHOWN = 2  # prompts of each data set whose answers are printed; one where there are many variants
 FEW = 4
 WIDTH = 600  # characters of an answer that are printed
@@ -55,7 +55,7 @@ def _score_table(name: str, data: str, by_metric: Mapping[str, Mapping[str, Any]
     out.add_column("")
     for metric in by_metric:
         out.add_column(metric, justify="right")
-    for variant in _ordered(by_metric):
+    for variant in in_order(variant for by_variant in by_metric.values() for variant in by_variant):
         out.add_row(variant, *(cell(by_variant.get(variant)) for by_variant in by_metric.values()))
     out.add_section()
     for variant, other in _compared(by_metric):
@@ -63,17 +63,10 @@ def _score_table(name: str, data: str, by_metric: Mapping[str, Mapping[str, Any]
     return out
 
 
-def _ordered(by_metric: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Variants in the order of the tables: the baseline, the steer, the controls. (A file has them in the
-    order of the alphabet.)"""
-    names = list(dict.fromkeys(variant for by_variant in by_metric.values() for variant in by_variant))
-    return sorted(names, key=lambda name: ORDER.get(name, 1))
-
-
 def _compared(by_metric: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Every pair of variants whose difference is known."""
     found = [(v, other) for by in by_metric.values() for v in by for other in by[v].get("against", ())]
-    return sorted(dict.fromkeys(found), key=lambda pair: ORDER.get(pair[1], 1))
+    return sorted(dict.fromkeys(found), key=lambda pair: place(pair[1]))
 
 
 def _gap(figures: Mapping[str, Any] | None, other: str) -> str:
@@ -95,20 +88,20 @@ def sweep_table(name: str, points: Sequence[Mapping[str, Any]]) -> Table:
     """One line for each point of a sweep: the steered mean of each metric and data set, and beside it the
     random control's."""
     out = Table(title=f"{name}: steered means over the sweep", title_justify="left", header_style="bold")
-    random = any("random" in by_variant for by_data in points[0]["scores"].values() for by_variant in by_data.values())
+    random = any(RANDOM in by_variant for by_data in points[0]["scores"].values() for by_variant in by_data.values())
     for axis in points[0]["at"]:
         out.add_column(axis, justify="right")
     columns = [(metric, data) for metric, by_data in points[0]["scores"].items() for data in by_data]
     for metric, data in columns:
         out.add_column(f"{metric}\n{data}", justify="right")
         if random:
-            out.add_column("random", justify="right", style="dim")
+            out.add_column(RANDOM, justify="right", style="dim")
 
     def cells(scores: Mapping[str, Any], pick: Callable[[Mapping[str, Any]], Any]) -> Iterator[str]:
         for metric, data in columns:
             yield cell(pick(scores[metric][data]))
             if random:
-                yield cell(scores[metric][data].get("random")) if pick is _steered else ""
+                yield cell(scores[metric][data].get(RANDOM)) if pick is _steered else ""
 
     axes = len(points[0]["at"])
     out.add_row(BASELINE, *[""] * (axes - 1), *cells(points[0]["scores"], lambda by: by[BASELINE]))
@@ -119,23 +112,22 @@ def sweep_table(name: str, points: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _steered(by_variant: Mapping[str, Any]) -> Any:
-    return next((f for v, f in by_variant.items() if v not in ORDER), None)
+    name = steered(by_variant)
+    return None if name is None else by_variant[name]
 
 
 def answers(rows: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
     """The first prompts of each data set with the answers of all variants, one under another."""
-    steers = {
-        row["step"]: row["variant"] for row in rows if "point" not in row and row["variant"] not in (*ORDER, REFERENCE)
-    }
+    steers = {row["step"]: row["variant"] for row in rows if "point" not in row and steered([row["variant"]])}
     several = len(set(steers.values())) > 1
-    by_prompt: dict[tuple[str, str], dict[str, str]] = {}
+    by_prompt: dict[tuple[str, str], dict[tuple[int, str], str]] = {}
     for row in rows:
         variant = row["variant"]
         if "point" in row or row["sample"] or variant == REFERENCE:
             continue
-        if several and ORDER.get(variant):
-            variant = f"{variant} for {steers.get(row['step'])}"
-        by_prompt.setdefault((row["dataset"], row["prompt"]), {}).setdefault(variant, shown_text(row))
+        own = f"{variant} for {steers.get(row['step'])}" if several and variant in (RANDOM, PROMPTED) else variant
+        texts = by_prompt.setdefault((row["dataset"], row["prompt"]), {})
+        texts.setdefault((place(variant), own), shown_text(row))
     shown: dict[str, int] = {}
     for (data, prompt), texts in by_prompt.items():
         shown[data] = shown.get(data, 0) + 1
@@ -144,7 +136,7 @@ def answers(rows: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
         table = Table(title=Text(f"{data}: {prompt}", style="bold"), title_justify="left", show_header=False)
         table.add_column(no_wrap=True, style="bold")
         table.add_column()
-        for variant, text in sorted(texts.items(), key=lambda item: ORDER.get(item[0].split(" ")[0], 1)):
+        for (_, variant), text in sorted(texts.items(), key=lambda item: item[0][0]):
             table.add_row(variant, Text(_short(text)))
             table.add_section()
         yield table

@@ -31,9 +31,9 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise
 
 
-def write_json(path: Path, value: Any) -> None:
-    """JSON with sorted keys, one item a line."""
-    write_text(path, json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
+    """JSON, one item a line. Without `sort_keys` in the order given, where that means something."""
+    write_text(path, json.dumps(value, sort_keys=sort_keys, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_lines(path: Path, rows: Iterable[Any]) -> None:

@@ -105,7 +105,7 @@ def write_record(
     """Write record.json, generations.jsonl and scores.json as far as the run got."""
     folder = directory.fresh
     write_lines(folder / "generations.jsonl", [*results.rows, *partial])
-    write_json(folder / "scores.json", results.scores)
+    write_json(folder / "scores.json", results.scores, sort_keys=False)
     made = described(plan, model)
     record = {
         **made,

@@ -15,8 +15,8 @@ from steerdsl.lang.lower.names import find, part_span
 from steerdsl.lang.lower.phrases import either
 from steerdsl.lang.nodes import Name, Quantity
 from steerdsl.lang.recipe import Check, Evaluate, Figure
+from steerdsl.lang.variants import BASELINE
 
-BASELINE = "baseline"
 COSINE = "cosine"
 COSINE_PATH = "cosine()"  # no name of a recipe looks like this
 Order = Literal["<", "<=", ">", ">=", "==", "!="]

@@ -13,10 +13,11 @@ from steerdsl.lang.lower.context import Context, Symbol, SymbolKind
 from steerdsl.lang.lower.phrases import EXAMPLES, NOUNS, either, listed, wanted
 from steerdsl.lang.nodes import Name
 from steerdsl.lang.source import Span
+from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM, REFERENCE
 
 # Words that mean something where a name may stand.
-RESERVED = frozenset({"all", "last", "baseline", "none", "step"})
-CONTROLS = frozenset({"random", "prompted", "reference"})  # what tables call the variants beside a steer
+RESERVED = frozenset({"all", "last", BASELINE, "none", "step"})
+CONTROLS = frozenset({RANDOM, PROMPTED, REFERENCE})  # what tables call the variants beside a steer
 MAIN = "main"  # the steer of operations that stand alone
 
 

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from steerdsl.engine.views import ScoreView
+from steerdsl.lang.variants import BASELINE
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import Arg, Entry
 from steerdsl.show.heat import heat
 from steerdsl.show.lines import CONTROL_COLOURS, along
 from steerdsl.show.polar import polar
-from steerdsl.show.series import BASELINE, Series, metric_name, series
+from steerdsl.show.series import Series, metric_name, series
 from steerdsl.show.style import BLACK, GREY, SERIES, legend_below, panels
 
 if TYPE_CHECKING:

@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
+from steerdsl.lang.variants import BASELINE, HELD_AGAINST, REFERENCE
 from steerdsl.show.report.files import RunFiles
 from steerdsl.show.report.html import Html, details, joined, section, tag
-from steerdsl.show.series import BASELINE, CONTROLS
 
 SHOWN = 12  # prompts of a data set that are shown
 ACROSS = 8  # answers beside the unsteered one, for one prompt
 LENGTH = 2000  # characters of an answer that are shown
-REFERENCE = "reference"  # the unsteered samples that overlap is measured against
 WORDS = re.compile(r"\s*(?:\w+|[^\w\s])\s*|\s+")
 
 Answered = dict[str, Mapping[str, Any]]  # what gave an answer -> its line
@@ -58,7 +57,7 @@ def _prompt(prompt: str, answered: Answered) -> Html:
     """A prompt, and its answers in columns: the unsteered one first, its marks those of the first steer."""
     base = answered.get(BASELINE)
     others = [(name, row) for name, row in answered.items() if name != BASELINE]
-    others.sort(key=lambda other: other[0].partition(",")[0] in CONTROLS)
+    others.sort(key=lambda other: other[0].partition(",")[0] in HELD_AGAINST)
     shown = _spread(others)
     before = None if base is None else base.get("text")
     columns = []

@@ -5,13 +5,13 @@ In: scores.json. Out: a section of the report.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from steerdsl.lang.variants import BASELINE, HELD_AGAINST, in_order
 from steerdsl.show.report.figures import NOTHING, cell, curve, interval, number
 from steerdsl.show.report.files import RunFiles
 from steerdsl.show.report.html import Html, details, joined, section, table, tag
-from steerdsl.show.series import BASELINE, CONTROLS
 
 OPEN = 12  # points of a sweep that are shown without a click
 LEAST = 0.05  # from this p value on, a difference is printed faintly
@@ -44,12 +44,6 @@ def _evaluation(name: str, found: Mapping[str, Any]) -> Html:
         size = f" ({max(sizes)} prompts)" if sizes else ""
         parts += [tag("h4", f"{data}{size}"), table(head, rows, class_="figures")]
     return joined(parts)
-
-
-def in_order(variants: Iterable[str]) -> list[str]:
-    """Each variant once: the baseline, the steer, the other controls."""
-    places = {BASELINE: 0, **{name: 2 + i for i, name in enumerate(CONTROLS[1:])}}
-    return sorted(dict.fromkeys(variants), key=lambda variant: places.get(variant, 1))
 
 
 def _by_data(found: Mapping[str, Any]) -> dict[str, dict[str, Mapping[str, Any]]]:
@@ -95,7 +89,7 @@ def _sweep(name: str, points: Sequence[Mapping[str, Any]]) -> Html:
         reach = f"{number(min(known))} to {number(max(known))}" if known else NOTHING
         curves.append([f"{metric}, {data}", variant, curve(values, level, label=reach), reach, number(level)])
     axes = list(points[0]["at"])
-    steers = [line for line in lines if line[2] not in CONTROLS]
+    steers = [line for line in lines if line[2] not in HELD_AGAINST]
     head = [*axes, *(f"{metric}, {data}" for metric, data, _ in steers)]
     rows = [[*point["at"].values(), *(cell(_figures(point, *line)) for line in steers)] for point in points]
     return joined(

@@ -107,13 +107,17 @@ class Compiler:
     def __init__(self, arch: Architecture, values: Values, control: int | None = None, name: str = "") -> None:
         self.arch, self.values, self.control, self.name = arch, values, control, name
         self._edits: dict[tuple[int, int, str], list[Edit]] = {}
+        self._operands: list[Any] = []  # each once: the same direction has the same control
 
     def add(self, op: r.Op, number: int) -> None:
         """Add one operation, after those added before it. Its numbers may be lists, one for each row."""
         entry = find("op", op.name)
         prepare = import_module(entry.run.__module__).prepare
         value = self.values.operand(op)
-        acting = value if self.control is None else random_like(value, self.control)
+        if op.operand not in self._operands:
+            self._operands.append(op.operand)
+        control = self.control
+        acting = value if control is None else random_like(value, control, self._operands.index(op.operand))
         decided = self._decided(op, number, value)
         for place in places(op, self.arch, self.values.chosen):
             operand = self.operand(op, acting, place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from steerdsl.methods.control import random_like
+from steerdsl.methods.extract.random import run
 from steerdsl.methods.types import Directions, Plane, Vector
 
 
@@ -48,3 +49,11 @@ def test_a_plane_stays_orthonormal_and_a_seed_decides() -> None:
 def test_what_is_no_direction_is_left_alone() -> None:
     rows = {"place": torch.ones(2)}
     assert random_like(rows, 0) is rows
+
+
+def test_different_operands_get_different_directions_and_a_random_one_another() -> None:
+    own = vector(torch.eye(8)[:2].view(2, 1, 8))
+    first, second = (random_like(own, 0, operand).directions.unit for operand in (0, 1))
+    assert (first * second).sum(-1).abs().max() < 0.9
+    random = vector(run(layers=[0, 1], width=8).unit)
+    assert (random.directions.unit * random_like(random, 0).directions.unit).sum(-1).abs().max() < 0.9

@@ -104,9 +104,11 @@ def _cell(table: Mapping[str, Any], metric: str, data: str, variant: str) -> str
     figures = table[metric].get(data, {}).get(variant)
     if figures is None or figures["mean"] is None:
         return ""
+    every = max(found["n"] for by_data in table.values() if data in by_data for found in by_data[data].values())
+    few = f" ({figures['n']} of {every} prompts)" if figures["n"] < every else ""
     if figures["low"] is None or figures["low"] == figures["high"]:
-        return _shown(figures["mean"])
-    return f"{_shown(figures['mean'])} [{_shown(figures['low'])}, {_shown(figures['high'])}]"
+        return _shown(figures["mean"]) + few
+    return f"{_shown(figures['mean'])} [{_shown(figures['low'])}, {_shown(figures['high'])}]{few}"
 
 
 def _sweep(words: Sequence[str]) -> str:

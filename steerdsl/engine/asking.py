@@ -19,9 +19,11 @@ from steerdsl.models.prompts import Rendered, require_room
 from steerdsl.plan.controls import RANDOM_SEED, Variant
 from steerdsl.plan.fusing import generation_key
 from steerdsl.plan.samples import Sample, samples_key
-from steerdsl.store.claims import discard
 from steerdsl.store.files import read_lines, write_lines
-from steerdsl.store.results import content_key
+from steerdsl.store.results import Store, content_key
+from steerdsl.store.upkeep import prune, stored
+
+WITHHELD = "withheld"  # marks what the store holds of such answers until a run has come to its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class Request:
 def answers(run: Run, request: Request) -> list[Answer]:
     """The answers, in the order of the prompts; their lines go to the run's results.
 
-    Answers to a data set that is declared unsafe are scored and then forgotten: their lines say what
-    they hash to and nothing else, unless the run keeps them (`--keep-unsafe`).
+    Answers to a data set that is declared unsafe are withheld, unless the run keeps them
+    (`--keep-unsafe`): their lines say what they hash to and nothing else.
     """
     key = request_key(run, request)
     done = run.store.load(key, read)
@@ -57,7 +59,7 @@ def answers(run: Run, request: Request) -> list[Answer]:
             show(run, request, batch)
             name = request.variant.name
             run.progress(f"answers of {name} to {request.ref.name}", len(made), len(request.found) * request.sampling.n)
-        done = keep(run, key, made, request.variant)
+        done = keep(run, key, made, request)
     run.partial.clear()
     lines = _lines(run, request, done)
     run.results.rows += lines
@@ -68,13 +70,9 @@ def answers(run: Run, request: Request) -> list[Answer]:
     return done
 
 
-def forget(run: Run, request: Request) -> None:
-    """Take withheld answers out of the store, whole and batch by batch."""
-    if withheld(run, request):
-        key = request_key(run, request)
-        for number in range(len(request.found) * request.sampling.n):
-            discard(run.store.folder(batch_key(key, number)))
-        discard(run.store.folder(key))
+def forget(store: Store) -> None:
+    """Remove every withheld answer from the store, those that stopped runs have left there as well."""
+    prune([s for s in stored(store.root) if s.about.get(WITHHELD)])
 
 
 def recalled(run: Run, request: Request) -> bool:
@@ -132,7 +130,12 @@ def touches(run: Run, variant: Variant) -> list[Any]:
     return compile_steer(run.steers[variant.steer].ops, run.plan.model.arch, run.values, seed)
 
 
-def keep(run: Run, key: str, made: Sequence[Answer], variant: Variant, kind: str = "answers") -> list[Answer]:
+def about(run: Run, request: Request, kind: str, variant: str) -> dict[str, Any]:
+    """What stored answers say of themselves."""
+    return {"kind": kind, "variant": variant, **({WITHHELD: True} if withheld(run, request) else {})}
+
+
+def keep(run: Run, key: str, made: Sequence[Answer], request: Request, kind: str = "answers") -> list[Answer]:
     """Put answers into the store, in the order of the prompts."""
     ordered = sorted(made, key=lambda a: (a.prompt, a.sample))
 
@@ -140,7 +143,7 @@ def keep(run: Run, key: str, made: Sequence[Answer], variant: Variant, kind: str
         rows = [[a.prompt, a.sample, list(a.token_ids), a.text, a.ended] for a in ordered]
         write_lines(fresh / "answers.jsonl", rows)
 
-    return run.store.save(key, {"kind": kind, "variant": variant.name}, write, read)
+    return run.store.save(key, about(run, request, kind, request.variant.name), write, read)
 
 
 def read(folder: Path) -> list[Answer]:
@@ -162,7 +165,7 @@ def _batches(run: Run, key: str, request: Request) -> Iterator[list[Answer]]:
     edits = touches(run, request.variant)
     for number, batch in enumerate(generate(run.session, prompts, edits, request.sampling, run.plan.batch_size, known)):
         if not run.store.has(batch_key(key, number)):
-            keep(run, batch_key(key, number), batch, request.variant, "batch")
+            keep(run, batch_key(key, number), batch, request, "batch")
         yield batch
 
 

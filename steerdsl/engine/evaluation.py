@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.engine.answers import Answer, Sampling
-from steerdsl.engine.asking import Request, answers, forget, recalled, touches
+from steerdsl.engine.asking import Request, answers, recalled, touches
 from steerdsl.engine.context import Run
 from steerdsl.engine.harness import documents
 from steerdsl.engine.supply import Scene, supply
 from steerdsl.lang import recipe as r
 from steerdsl.lang.reads import answered, needs
-from steerdsl.lang.variants import BASELINE, REFERENCE
+from steerdsl.lang.variants import BASELINE, REFERENCE, steered
 from steerdsl.measure.answers import Answers
-from steerdsl.measure.scores import Score, compare, score
+from steerdsl.measure.scores import Score, adjust, compare, score
 from steerdsl.plan.controls import Variant
 from steerdsl.plan.describe import evaluation_settings, references
 from steerdsl.plan.plan import PlanStep
@@ -34,7 +34,6 @@ def generate_step(run: Run, planned: PlanStep) -> None:
     for request in requests(run, planned):
         if not recalled(run, request):
             answers(run, request)
-            forget(run, request)
 
 
 def requests(run: Run, planned: PlanStep) -> list[Request]:
@@ -70,7 +69,7 @@ def evaluate_step(run: Run, planned: PlanStep) -> None:
     """The answers of every variant to every data set, and every metric on all of them."""
     step = planned.step
     assert isinstance(step, r.Evaluate) and planned.key is not None
-    table = run.store.load(planned.key, _read)
+    table = run.store.load(planned.key, lambda folder: _read(folder, step.steer))
     asked = requests(run, planned)
     if table is not None:
         for request in asked:
@@ -82,15 +81,19 @@ def evaluate_step(run: Run, planned: PlanStep) -> None:
             made = [(q, answers(run, q)) for q in asked if q.ref is ref]
             _score(run, step, made or _unanswered(run, planned, ref), table)
         _score_tasks(run, planned.variants, step, table)
+        adjust([table])
         about = {"kind": "scores", "steer": step.steer, "data": ", ".join(ref.name for ref in step.data)}
         run.store.put(planned.key, about, lambda fresh: write_json(fresh / "scores.json", table, sort_keys=False))
-    for request in asked:
-        forget(run, request)
     _file(run, step.name, table)
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path, steer: str) -> dict[str, Any]:
+    """A table from the store, which knows a steer by what it does: here it has its name."""
     table: dict[str, Any] = json.loads((folder / "scores.json").read_text())
+    for by_data in table.values():
+        for data, by_variant in by_data.items():
+            then = steered(by_variant)
+            by_data[data] = {steer if variant == then else variant: f for variant, f in by_variant.items()}
     return table
 
 

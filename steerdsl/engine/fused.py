@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from steerdsl.engine.answers import Answer, generate_together
-from steerdsl.engine.asking import Request, keep, missing, rendered, request_key, show
+from steerdsl.engine.asking import Request, about, keep, missing, rendered, request_key, show
 from steerdsl.engine.context import Run
 from steerdsl.engine.evaluation import requests
 from steerdsl.engine.rows import Acting, acting, compile_rows
@@ -105,7 +105,7 @@ class Asks:
             self.done += len(chunk) * len(batch.index)
             run.progress(f"points × prompts of {self.name}", self.done, total)
         for ask, own in zip(chunk, made, strict=True):
-            keep(run, ask.key, own, ask.request.variant)
+            keep(run, ask.key, own, ask.request)
         for key in kept:
             discard(run.store.folder(key))
 
@@ -138,7 +138,7 @@ def _make(run: Run, key: str, chunk: Sequence[Ask], batch: Batch, touches: Seque
         rows = [[i, a.prompt, a.sample, list(a.token_ids), a.text, a.ended] for i, own in enumerate(made) for a in own]
         write_lines(fresh / "answers.jsonl", rows)
 
-    run.store.put(key, {"kind": "batch", "variant": "several"}, write)
+    run.store.put(key, about(run, chunk[0].request, "batch", "several"), write)
     return made
 
 

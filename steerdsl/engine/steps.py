@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from steerdsl.engine import claims, evaluation, extraction, outputs, selection
-from steerdsl.engine.asking import touches
+from steerdsl.engine.asking import forget, touches
 from steerdsl.engine.context import Run
 from steerdsl.engine.fused import Asks
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
-from steerdsl.measure.scores import adjust_points
+from steerdsl.measure.scores import adjust
 from steerdsl.methods.types import MethodError
 from steerdsl.plan.controls import Variant
 from steerdsl.plan.plan import PlanStep
@@ -27,15 +27,30 @@ RUN_FAILED = 3
 Watch = Callable[[PlanStep, float | None], None]
 Runner = Callable[[Run, PlanStep], None]
 NOTHING: Mapping[type, Runner] = {}
+UNSAFE_LEFT = (
+    "answers to data that is declared unsafe stay in the store until this recipe is run to its end; "
+    "`steerdsl store prune --all --kind answers --kind batch` removes them"
+)
 
 
 def run_plan(run: Run, watch: Watch) -> None:
     """Execute every step of the run's plan in order.
 
+    Answers to data that is declared unsafe are in the store until the run has come to its end, for a run
+    that is stopped to go on from.
+
     Raises RecipeError with exit code 3 for a step that the data or the model do not allow; what
     earlier steps made stays in the run's results.
     """
-    _run_steps(run, run.plan.steps, watch)
+    unsafe = any(data.spec.unsafe for data in run.plan.data.values()) and not run.plan.options.keep_unsafe
+    try:
+        _run_steps(run, run.plan.steps, watch)
+    except BaseException:
+        if unsafe:
+            run.results.warnings.append(UNSAFE_LEFT)
+        raise
+    if unsafe:
+        forget(run.store)
 
 
 def _run_steps(run: Run, steps: Sequence[PlanStep], watch: Watch, special: Mapping[type, Runner] = NOTHING) -> None:
@@ -80,7 +95,7 @@ def _sweep(run: Run, planned: PlanStep) -> None:
         run.progress(f"points of {planned.name}", i + 1, len(planned.points))
     run.together = None
     for name in {s.name for s in planned.points[0] if isinstance(s.step, r.Evaluate)}:
-        adjust_points([point["scores"] for point in run.results.scores[name]["points"]])
+        adjust([point["scores"] for point in run.results.scores[name]["points"]])
 
 
 def _answer_together(run: Run, planned: PlanStep) -> None:

@@ -87,16 +87,17 @@ def compare(
     return tuple(Comparison(a.label, d, p) for (a, _), d, p in zip(pairs, found, adjusted, strict=True))
 
 
-def adjust_points(points: Sequence[Mapping[str, Any]]) -> None:
-    """Adjust the p-values of a sweep, in place: each metric and data set is one family of tests over
-    the points. `points` are tables of scores.json, metric -> data set -> variant -> figures."""
-    families: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for table in points:
+def adjust(tables: Sequence[Mapping[str, Any]]) -> None:
+    """Adjust the p-values of an evaluation, in place: one metric against one other variant is a family of
+    tests, over the data sets and, in a sweep, over its points. `tables` are those of scores.json, one a
+    point, metric -> data set -> variant -> figures."""
+    families: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for table in tables:
         for metric, by_data in table.items():
-            for data, by_variant in by_data.items():
+            for by_variant in by_data.values():
                 for figures in by_variant.values():
                     for other, found in figures.get("against", {}).items():
-                        families.setdefault((metric, data, other), []).append(found)
+                        families.setdefault((metric, other), []).append(found)
     for family in families.values():
         adjusted = stats.holm([math.nan if found["p"] is None else found["p"] for found in family])
         for found, p in zip(family, adjusted, strict=True):

@@ -32,7 +32,7 @@ class Variant:
         if self.steer is None:
             return None
         key = keys[self.steer]
-        return step_key("random", 1, {}, steer=key, seed=RANDOM_SEED) if self.random else key
+        return step_key("random", 2, {}, steer=key, seed=RANDOM_SEED) if self.random else key
 
 
 def variants(
@@ -57,7 +57,8 @@ def evident(steer: r.Steer, named: Mapping[str, r.Step], data: Mapping[str, r.Da
     """What a person would ask for in the place of a steer; None where its operations do not say.
 
     `ablate` of a direction from econ against generic is "Do not discuss economics.", `add` of it
-    "Discuss economics."; pairs of answers and planes have no topic to name.
+    "Discuss economics."; pairs of answers and planes have no topic to name, nor have prompts that are
+    declared unsafe, which are requests of all kinds.
     """
     for op in steer.ops:
         topic = _topic(op.operand, named, data)
@@ -83,4 +84,6 @@ def _topic(operand: object, named: Mapping[str, r.Step], data: Mapping[str, r.Da
     if source.positive.side is not None or source.positive.name == source.negative.name:
         return None
     spec = data[source.positive.name]
+    if spec.unsafe:
+        return None
     return TITLES[spec.source] if spec.kind == "builtin" and spec.source in TITLES else spec.name.replace("_", " ")

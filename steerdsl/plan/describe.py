@@ -13,6 +13,8 @@ from typing import Any
 from steerdsl.formats import steady, table
 from steerdsl.lang import recipe as r
 from steerdsl.lang.reads import answered, needs
+from steerdsl.lang.variants import PROMPTED
+from steerdsl.measure import stats
 from steerdsl.methods.types import MethodError
 from steerdsl.plan import controls, fusing, places, tasks, words
 from steerdsl.plan.keys import step_key
@@ -159,10 +161,15 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     assert isinstance(steer, r.Steer)
     variants = controls.variants(s, steer, p.named, p.recipe.data)
     facts: Facts = [(variant.name, _meaning(variant)) for variant in variants]
-    inputs = {}
+    if s.options["controls"] in ("all", "prompting") and not any(v.instruction for v in variants):
+        facts.append((PROMPTED, "no such control: the steer does not say what to ask for; give `instruction:`"))
+    inputs, golds = {}, {}
+    compared = needs(s.metrics, "golds") or needs(s.metrics, "choices")
     for ref in s.data:
         found = samples(p.data, ref, p.source)
         inputs[ref.name] = samples_key(found)
+        if compared:
+            golds[ref.name] = [[sample.row.answer, sample.row.choices] for sample in found]
         facts.append(("prompts", f"{len(found)} of {words.data(ref)} ({ref.reason})"))
     if answered(s.metrics):
         facts.append(("answers", f"one a prompt, at most {settings['max_tokens']} tokens, {_sampling(settings)}"))
@@ -184,9 +191,11 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     key = _keyed(
         p,
         "evaluate",
-        2,
+        3,
         variants=[[v.steer_key(p.keys), v.instruction] for v in variants],
         inputs=inputs,
+        golds=golds,
+        statistics=stats.VERSION,
         batch_size=p.batch_size if p.together is None else [p.batch_size, p.together],
         settings=settings,
         references=references(s),
@@ -201,7 +210,8 @@ def _meaning(variant: controls.Variant) -> str:
     if variant.instruction is not None:
         return f'control: no steering, "{variant.instruction}" before each prompt'
     if variant.random:
-        return f"control: {variant.steer} with random directions of the same norms, seed {controls.RANDOM_SEED}"
+        draw = f"one draw, seed {controls.RANDOM_SEED}"
+        return f"control: {variant.steer} with random directions of the same norms ({draw})"
     return "the steer" if variant.steer else "no steering"
 
 

@@ -35,7 +35,8 @@ def polar(view: ScoreView, lines: Sequence[Series]) -> Figure:
     rows = -(-len(groups) // columns)
     size = {"width": 8.0, "height": 7.6} if len(groups) == 1 else {"height": 4.2 * rows + 1.2}
     subplots: dict[str, Any] = {"sharey": True, "subplot_kw": {"polar": True}}
-    figure, axes = panels(rows, columns, title=_title(view), about=view.about, **subplots, **size)
+    title = f"{view.name}: {metric_name(view.metric)} by {view.over[0]}"
+    figure, axes = panels(rows, columns, title=title, about=view.about, **subplots, **size)
     for panel, dataset in zip(axes, groups, strict=False):
         for line in groups[dataset]:
             draw_line(panel, line, groups[dataset], *around(line))
@@ -56,14 +57,6 @@ def polar(view: ScoreView, lines: Sequence[Series]) -> Figure:
             figure.colorbar(marks, ax=shown, label=label, shrink=0.55, pad=0.08)
     finish_groups(figure, axes, groups)
     return figure
-
-
-def _title(view: ScoreView) -> str:
-    axis = view.over[0]
-    if view.turning is None:
-        return f"{view.name}: {metric_name(view.metric)} by {axis}"
-    word = "to" if view.turning.absolute else "by"
-    return f"{view.name}: {metric_name(view.metric)}, `rotate {view.turning.name} {word} {axis}`"
 
 
 def _named(view: ScoreView, degrees: int) -> str:

@@ -32,12 +32,15 @@ def results(scores: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], checks
 
 
 def cell(figures: Mapping[str, Any] | None) -> str:
-    """A mean, and under it the 95% interval."""
+    """A mean, and under it the 95% interval, and the number of prompts where some have no value."""
     if figures is None or figures["mean"] is None:
         return "–"
-    if figures["low"] == figures["high"] or figures["low"] is None:
-        return f"{figures['mean']:.3g}"
-    return f"{figures['mean']:.3g}\n[{figures['low']:.3g}, {figures['high']:.3g}]"
+    lines = [f"{figures['mean']:.3g}"]
+    if figures["low"] is not None and figures["low"] != figures["high"]:
+        lines.append(f"[{figures['low']:.3g}, {figures['high']:.3g}]")
+    if figures["n"] < len(figures["values"]):
+        lines.append(f"{figures['n']} of {len(figures['values'])}")
+    return "\n".join(lines)
 
 
 def score_tables(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
@@ -49,7 +52,7 @@ def score_tables(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
 
 
 def _score_table(name: str, data: str, by_metric: Mapping[str, Mapping[str, Any]]) -> Table:
-    n = max(figures["n"] for by_variant in by_metric.values() for figures in by_variant.values())
+    n = max(len(figures["values"]) for by_variant in by_metric.values() for figures in by_variant.values())
     title = f"{name}, {data}: means over {n} prompts [95% interval]"
     out = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     out.add_column("")

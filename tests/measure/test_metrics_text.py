@@ -107,6 +107,13 @@ RIGHT = [
     ("letter", "Answer: (D)", "D"),
     ("letter", "A quick check shows that (C) holds.", "C"),
     ("letter", "E", "E"),
+    ("letter", "A) 3\nB) 4\nC) 7\nThe correct option is B", "B"),
+    ("letter", "**B**", "B"),
+    ("letter", "I think it is C.", "C"),
+    ("letter", "3 and 1 are 4, so option B.", "B"),
+    ("letter", "The answer is \\boxed{D}.", "D"),
+    ("the_answer_is", "The answer is \\boxed{5}.", "5"),
+    ("the_answer_is", "The answer is $5$.", "5"),
     ("letter", "B. 12 apples", "(B)"),
 ]
 WRONG = [
@@ -117,6 +124,8 @@ WRONG = [
     ("the_answer_is", "The answer is a mystery.", "A"),
     ("letter", "A quick check shows nothing.", "A"),
     ("letter", "", "A"),
+    ("letter", "A) 3\nB) 4\nC) 5\nD) 6\nE) 7", "E"),
+    ("letter", "(A) 3 (B) 4 (C) 5 (D) 6 (E) 7. 3 + 1 is", "E"),
     ("letter", "The answer is C.", "B"),
 ]
 

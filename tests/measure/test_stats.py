@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binomtest, norm, t, ttest_1samp
 
 from steerdsl.measure.answers import Figures
-from steerdsl.measure.stats import difference, holm, interval, mcnemar, wilson
+from steerdsl.measure.stats import difference, holm, interval, mcnemar, newcombe, wilson
 
 
 @pytest.mark.parametrize("draw", ["normal", "skewed"])
@@ -143,6 +143,24 @@ def test_without_an_effect_few_p_values_are_small() -> None:
 def test_unequal_prompts_are_refused() -> None:
     with pytest.raises(ValueError, match="same prompts"):
         difference(Figures([1, 2]), Figures([1]))
+
+
+def test_newcombe_is_the_published_interval() -> None:
+    """Fagerland, Lydersen and Laake 2014, airway hyper-responsiveness before and after a transplantation."""
+    assert newcombe(1, 1, 7, 21) == pytest.approx((-0.507, -0.026), abs=5e-4)
+
+
+def test_intervals_of_a_paired_difference_of_rates_cover_it() -> None:
+    """Also near the ends, where the bootstrap's are [0, 0] or [1, 1]."""
+    random = np.random.default_rng(2)
+    for one, two in ((0.08, 0.02), (0.9, 0.1), (0.5, 0.3)):
+        hits = 0
+        for _ in range(300):
+            a, b = (random.random(12) < one).astype(float), (random.random(12) < two).astype(float)
+            found = difference(Figures(a.tolist(), "rate"), Figures(b.tolist(), "rate"))
+            hits += found.low <= one - two <= found.high
+        assert hits / 300 >= 0.92
+    assert difference(Figures([1.0] * 12, "rate"), Figures([0.0] * 12, "rate")).low < 0.7
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 0), (0, 6), (3, 9), (5, 5), (40, 12), (900, 1000)])

@@ -6,11 +6,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from steerdsl.engine import evaluation, steps
 from steerdsl.measure import stats
 from steerdsl.measure.answers import Figures
 
@@ -120,6 +122,66 @@ def test_nothing_withheld_stays_in_the_store(on_tiny: Any, tmp_path: Path) -> No
     assert len(lines("r")) == 12
     store = tmp_path / "cache" / "store"
     assert list(store.rglob("lines.jsonl")) and not list(store.rglob("answers.jsonl"))
+
+
+UNSAFE = 'dataset harm = "harm.jsonl" with unsafe: true\ngenerate from harm with max_tokens: 5, n: 2\n'
+
+
+def test_what_a_killed_run_left_of_withheld_answers_goes_with_the_next(
+    on_tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("harm.jsonl").write_text("".join(json.dumps({"prompt": f"Do harm number {i}."}) + "\n" for i in range(6)))
+    store = tmp_path / "cache" / "store"
+    with monkeypatch.context() as killed:  # just before it would have removed them
+        killed.setattr(steps, "forget", lambda store: None)
+        assert on_tiny("run", "-e", UNSAFE, "--out", "r")[0] == 0
+    assert list(store.rglob("answers.jsonl"))
+    assert on_tiny("run", "-e", UNSAFE, "--out", "again")[0] == 0
+    assert lines("r") == lines("again") and not list(store.rglob("answers.jsonl"))
+
+
+def test_a_stopped_run_says_that_withheld_answers_are_in_the_store(
+    on_tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("harm.jsonl").write_text("".join(json.dumps({"prompt": f"Do harm number {i}."}) + "\n" for i in range(6)))
+
+    def interrupted(*about: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluation, "recalled", interrupted)
+    code, _, err = on_tiny("run", "-e", UNSAFE, "--out", "r")
+    assert code == 130 and "warning: answers to data that is declared unsafe stay in the store" in err
+
+
+def test_a_corrected_gold_answer_and_a_new_name_are_scored_anew(on_tiny: Any) -> None:
+    """Neither changes an answer, and both change what is in the table."""
+    rows = [{"prompt": f"How much is {i} and 1?", "answer": str(i + 1)} for i in range(6)]
+    text = (
+        'dataset sums = "sums.jsonl" with answer: "answer"\n'
+        + FITTED
+        + "steer less { ablate topic }\nscores = evaluate less on sums with exact_match, max_tokens: 5\n"
+    )
+    Path("sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert on_tiny("run", "-e", text, "--out", "r")[0] == 0
+    said = {row["prompt"]: row["text"] for row in lines("r") if row["variant"] == "less"}
+    golds = {prompt: (re.findall(r"\d+", text) or ["none"])[-1] for prompt, text in said.items()}
+    Path("sums.jsonl").write_text("".join(json.dumps({**row, "answer": golds[row["prompt"]]}) + "\n" for row in rows))
+    text = text.replace("less", "fewer")
+    assert on_tiny("run", "-e", text, "--out", "again")[0] == 0
+    found = scores("again")["scores"]["exact_match"]["sums"]
+    assert list(found) == ["baseline", "fewer"]
+    assert found["fewer"]["values"] == [float(golds[row["prompt"]] != "none") for row in rows]
+
+
+def test_p_values_are_adjusted_over_data_sets(on_tiny: Any) -> None:
+    text = (
+        FITTED
+        + "steer less { ablate topic }\nscores = evaluate less on a.train, b.train with distinct_1, max_tokens: 5\n"
+    )
+    assert on_tiny("run", "-e", text, "--out", "r")[0] == 0
+    table = scores("r")["scores"]["distinct_1"]
+    found = [table[data]["less"]["against"]["random"] for data in ("a", "b")]
+    assert [f["p_holm"] for f in found] == pytest.approx(stats.holm([f["p"] for f in found]))
 
 
 def test_a_recipe_with_a_judge_says_that_it_needs_one(on_tiny: Any) -> None:

@@ -162,7 +162,7 @@ def test_polar_draws_the_candidates_at_their_angles_where_angles_are_absolute() 
     every = sorted(math.degrees(v) for v in numbers.values())
     assert all(b - a >= 9 for a, b in pairwise(every))
     assert bar.get_ylabel().startswith("layer of the candidate direction")
-    assert drawn(view).get_suptitle().startswith("scores: refusal_rate (0 to 1), `rotate turn to angle`\n")
+    assert drawn(view).get_suptitle().startswith("scores: refusal_rate (0 to 1) by angle\n")
 
 
 def test_polar_by_an_angle_starts_at_no_turn_and_has_no_candidates() -> None:

@@ -16,12 +16,19 @@ from steerdsl.registry import Arg, Entry
 # A minus right after a word or number is a dash: 10-3, COVID-19.
 _NUMBER = r"(?:(?<!\w)[-−])?[$€£]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)"
 _STRICT = re.compile(rf"####\s*({_NUMBER})")
-_SAID = re.compile(rf"(?i:the (?:final |correct )?answer is):?[\s*(]*({_NUMBER}|[A-E]\b)")
-# A bare letter counts only where it is hardly the article "A": after "answer", in brackets, or alone.
-_LETTERS = (
-    re.compile(r"(?i:\banswer(?: is)?:?)[\s*(]*(?i:option )?\(?([A-E])\b"),
-    re.compile(r"\(([A-E])\)"),
-    re.compile(r"(?:^|\n)\s*([A-E])(?:[).:]|\s*(?:\n|$))"),
+_SAID = re.compile(
+    rf"(?i:the (?:final |correct )?(?:answer|option|choice) is):?[\s*($]*(?:\\boxed{{)?[\s($]*({_NUMBER}|[A-E]\b)"
+)
+# What says outright which option is meant; the last one counts.
+_ANSWER = re.compile(
+    r"(?i:\b(?:answer|(?:correct|right) (?:option|choice))(?: is)?:?|\\boxed\{"
+    r"|\bI (?:think|choose|pick)(?: it is| it's)?)"
+    r"[\s*($]*(?i:option )?\(?([A-E])\b(?!')"
+)
+# An option in brackets, in bold, on its own or called one: all of these restate a question's options, too.
+_OPTION = re.compile(
+    r"\(([A-E])\)|\*\*\(?([A-E])\)?[.:]?\*\*|(?i:\b(?:option|choice) )\(?([A-E])\b"
+    r"|(?:^|\n)\s*([A-E])(?:[).:]|\s*(?:\n|$))"
 )
 
 
@@ -44,12 +51,13 @@ def the_answer_is(text: str) -> str | None:
 
 
 def letter(text: str) -> str | None:
-    """The option A to E that the text settles on: said to be the answer, in brackets, or on its own."""
-    for pattern in _LETTERS:
-        found = pattern.findall(text)
-        if found:
-            return str(found[-1])
-    return None
+    """The option A to E that the text settles on: the last that is said to be the answer, else the only one
+    that stands as an option. Several, as where the question's options are repeated, settle on none."""
+    said = _ANSWER.findall(text)
+    if said:
+        return str(said[-1])
+    named = {next(filter(None, found)) for found in _OPTION.findall(text)}
+    return named.pop() if len(named) == 1 else None
 
 
 FORMS: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
@@ -92,11 +100,12 @@ ENTRY = Entry(
             "word",
             "flexible",
             "how the answer is read: `strict` after ####, `flexible` the last number, `the_answer_is` after those "
-            "words, `letter` an option A to E",
+            "words, `letter` the option A to E that is said to be the answer, or the only one that is named",
             tuple(FORMS),
         ),
     ),
     paper="Cobbe et al. 2021, Training Verifiers to Solve Math Word Problems (GSM8K)",
     example="evaluate forgetful on gsm8k with exact_match(form: strict)",
     needs=frozenset({"golds"}),
+    version=2,
 )

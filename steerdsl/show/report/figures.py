@@ -21,10 +21,12 @@ def number(x: Any) -> str:
 
 
 def cell(figures: Any) -> Html:
-    """A mean, and its interval in small letters."""
+    """A mean, its interval in small letters, and the number of prompts where some have no value."""
     if not isinstance(figures, Mapping) or figures.get("mean") is None:
         return Html(NOTHING)
-    return joined((tag("b", number(figures["mean"])), interval(figures)))
+    n, every = figures.get("n"), len(figures.get("values") or ())
+    few = tag("small", f" {n} of {every} prompts") if n is not None and n < every else Html("")
+    return joined((tag("b", number(figures["mean"])), interval(figures), few))
 
 
 def interval(figures: Mapping[str, Any]) -> Html:

@@ -25,7 +25,7 @@ def scores(run: RunFiles) -> Html:
         parts.append(_sweep(name, points) if points else _evaluation(name, found))
     note = (
         "Means over prompts, with 95% intervals. A difference is the steer's figure less the other's, prompt by "
-        "prompt; p is corrected by Holm where a run compares several."
+        "prompt; p is corrected by Holm over an evaluation's data sets and, in a sweep, its points."
     )
     return section("Scores", tag("p", note, class_="note"), *parts) if parts else Html("")
 
@@ -35,7 +35,7 @@ def _evaluation(name: str, found: Mapping[str, Any]) -> Html:
     for data, by_metric in _by_data(found).items():
         variants = in_order(variant for figures in by_metric.values() for variant in figures)
         compared = [v for v in variants if any(_difference(f, v) for f in by_metric.values())]
-        sizes = {f["n"] for figures in by_metric.values() for f in figures.values() if f.get("n") is not None}
+        sizes = {len(f.get("values") or ()) for figures in by_metric.values() for f in figures.values()}
         rows = [
             [metric, *(cell(figures.get(v)) for v in variants), *(_against(figures, v) for v in compared)]
             for metric, figures in by_metric.items()

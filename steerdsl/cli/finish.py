@@ -12,7 +12,8 @@ from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.methods.types import MethodError
 from steerdsl.plan.planner import without_store
 from steerdsl.show.report import write_report
-from steerdsl.store.record import RunDirectory, State, write_record
+from steerdsl.store.directory import RunDirectory
+from steerdsl.store.record import State, write_record
 from steerdsl.store.vectors import save_vector
 
 
@@ -36,6 +37,9 @@ def finish(
     run.results.planes = {name: {"explained": p.explained, **p.meta} for name, p in planes.items()}
     if "judge" in run.__dict__:
         run.results.judge = cost_json(run.judge)
+    makers = run.store.makers
+    if makers is not None and (warning := makers.warning()):
+        run.results.warnings.append(warning)
     write_record(
         directory,
         without_store(run.plan),
@@ -44,6 +48,7 @@ def finish(
         results=run.results,
         timings=timings,
         reached=stopped_at or "the end",
+        reused=() if makers is None else makers.reused,
         partial=run.partial,
         error=None if error is None else str(error),
     )

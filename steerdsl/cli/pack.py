@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -83,9 +82,9 @@ def _run(prepared: Prepared, stem: str, quiet: bool) -> Path:
     from steerdsl.cli.printing import print_diagnostics
     from steerdsl.cli.progress import Progress
     from steerdsl.cli.run import execute
-    from steerdsl.store.record import RunDirectory
+    from steerdsl.store.directory import RunDirectory
 
-    directory = RunDirectory.create(Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}", force=False)
+    directory = RunDirectory.by_time(stem)
     with Progress(shown=not quiet) as progress:
         outcome = execute(prepared, directory, progress)
     if outcome.stopped_at:

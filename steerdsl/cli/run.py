@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from steerdsl.cli.prepare import Prepared
     from steerdsl.engine.context import Run
     from steerdsl.plan.plan import RunOptions
-    from steerdsl.store.record import RunDirectory, State
+    from steerdsl.store.directory import RunDirectory
+    from steerdsl.store.record import State
 
 CHECK_FAILED = 4
 INTERRUPTED = 130
@@ -54,7 +55,7 @@ def run(
     from steerdsl.cli.packed import unpacked
     from steerdsl.cli.prepare import prepare
     from steerdsl.cli.progress import Progress
-    from steerdsl.store.record import RunDirectory
+    from steerdsl.store.directory import RunDirectory
 
     file, chosen = unpacked(file, chosen)
     checked = load_recipe(file, text, chosen.sets, chosen.allow)
@@ -62,9 +63,12 @@ def run(
         prepared = prepare(checked, chosen, fetch=True, progress=progress)
         hold(prepared.plan, file, locked)
         require_judge(prepared.plan)
-        path = out or Path("runs") / f"{_stem(file)}-{time.strftime('%Y%m%d-%H%M%S')}"
-        directory = RunDirectory.create(path, force)
+        directory = RunDirectory.by_time(_stem(file)) if out is None else RunDirectory.create(out, force)
+        wanted = directory.path
         outcome = execute(prepared, directory, progress)
+    if out is not None and directory.path != wanted:
+        where = f"and is left as it is; this run is in {directory.path}"
+        sys.stderr.write(f"note: {wanted} was made meanwhile, {where}\n")
     _report(outcome, directory, as_json, quiet)
     _tidy(outcome, directory, quiet)
     raise typer.Exit(outcome.exit_code)
@@ -102,8 +106,12 @@ def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outco
     from steerdsl.cli.finish import finish
     from steerdsl.engine.context import Run
     from steerdsl.engine.steps import run_plan
+    from steerdsl.store.makers import Makers
+    from steerdsl.store.record import maker
 
-    current = Run(prepared.plan, prepared.store, directory.fresh, progress, directory.keep)
+    makers = Makers(maker(prepared.plan.options))
+    store = replace(prepared.store, makers=makers)
+    current = Run(prepared.plan, store, directory.fresh, progress, directory.keep)
     current.tell = progress.say
     outcome = Outcome(current)
     timings: list[dict[str, Any]] = []
@@ -112,6 +120,7 @@ def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outco
     def watch(step: Any, seconds: float | None) -> None:
         nonlocal before
         if seconds is None:
+            makers.begin(step.number)
             outcome.stopped_at = f"step {step.number}, {step.verb} {step.name}".rstrip()
             progress.title(f"[{step.number}/{len(prepared.plan.steps)}] {step.verb} {step.name}")
         else:
@@ -134,9 +143,11 @@ def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outco
 
 def _report(outcome: Outcome, directory: RunDirectory, as_json: bool, quiet: bool) -> None:
     """Print what a run found, or how far it got."""
+    from steerdsl.show.visible import visible
+
     results = outcome.run.results
     for warning in dict.fromkeys(results.warnings):
-        sys.stderr.write(f"warning: {warning}\n")
+        sys.stderr.write(visible(f"warning: {warning}\n"))
     if outcome.error is not None:
         print_diagnostics(outcome.error.diagnostics, sys.stderr)
     if as_json:
@@ -149,12 +160,11 @@ def _report(outcome: Outcome, directory: RunDirectory, as_json: bool, quiet: boo
         }
         sys.stdout.write(json.dumps(summary, ensure_ascii=False) + "\n")
     elif not quiet:
-        from rich.console import Console
-
         from steerdsl.show.curves import curves
         from steerdsl.show.tables import results as tables
+        from steerdsl.show.terminal import Terminal
 
-        console = Console()
+        console = Terminal()
         for table in curves(results.scores, results.choices):
             console.print(table)
         console.print(tables(results.scores, results.rows, results.checks))

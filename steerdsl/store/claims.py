@@ -6,6 +6,7 @@ the system lets go of when its process ends, however it ends; it holds across co
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import re
@@ -23,7 +24,8 @@ except ImportError:  # Windows has no such locks, nor folders that can be opened
 
 NEW, OLD = ".new-", ".old-"
 A_DAY = 24 * 3600
-TIME = r"-\d{8}-\d{6}"  # with which a run directory without a name of its own ends
+TIME = r"-\d{8}-\d{6}(-\d+)?"  # with which a run directory without a name of its own ends
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
 def claim(folder: Path) -> int | None:
@@ -119,6 +121,17 @@ def fresh_folder(parent: Path) -> Iterator[Path]:
         release(held)
 
 
+def place(folder: Path, final: Path) -> bool:
+    """Rename a folder to `final`; False when something is there. An empty folder is nothing."""
+    try:
+        folder.rename(final)
+    except OSError as error:
+        if error.errno in TAKEN:
+            return False
+        raise
+    return True
+
+
 def discard(folder: Path) -> bool:
     """Remove a folder that others may be reading: it is gone at once, or this returns False."""
     away = folder.with_name(f"{OLD}{uuid.uuid4().hex}")
@@ -133,6 +146,6 @@ def discard(folder: Path) -> bool:
 def stopped_runs(path: Path) -> list[Path]:
     """What killed runs left beside the run directory `path`: those of the same name, whatever their time."""
     name = re.sub(f"{TIME}$", "", path.name)
-    left = re.compile(rf"{re.escape(name)}({TIME})?\.\d+\.(partial|old)")
+    left = re.compile(rf"{re.escape(name)}({TIME})?\.(\d+|[0-9a-f]{{12}})\.(partial|old)")
     beside = path.parent.glob(f"{glob.escape(name)}*")
     return sorted(folder for folder in beside if left.fullmatch(folder.name) and abandoned(folder))

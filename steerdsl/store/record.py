@@ -1,34 +1,29 @@
-"""The run directory: what a run leaves, whole or as far as it got.
+"""The record of a run: what it was, whole or as far as it got.
 
-In: a plan, results, an end. Out: record.json, generations.jsonl, scores.json, vectors/, plots/ in a
-folder that is written under a temporary name and renamed. A run that is killed leaves that folder,
-which ends in `.partial`, with every answer that it had.
+In: a plan, results, an end. Out: record.json, generations.jsonl and scores.json in the run's folder.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.lang.recipe import Export
-from steerdsl.store.claims import claim, release
+from steerdsl.store import makers
 from steerdsl.store.files import write_json, write_lines
 from steerdsl.store.results import file_sha256
 
 if TYPE_CHECKING:
-    from steerdsl.plan.plan import Plan
+    from steerdsl.plan.plan import Plan, RunOptions
+    from steerdsl.store.directory import RunDirectory
 
 SCHEMA = 1
 PACKAGES = (
@@ -47,49 +42,6 @@ PACKAGES = (
 State = Literal["complete", "check failed", "failed", "interrupted"]
 
 
-@dataclass(slots=True)
-class RunDirectory:
-    """A run directory in the making. `path` is its final name, `fresh` where it is written, `held` what
-    tells others that this process writes there."""
-
-    path: Path
-    fresh: Path
-    started: float = field(default_factory=time.time)
-    held: int | None = None
-
-    @classmethod
-    def create(cls, path: Path, force: bool) -> RunDirectory:
-        """Begin a run directory. Raises RecipeError R801 when it exists and may not be replaced, R802
-        when it cannot be made."""
-        if path.exists() and not force:
-            title = f"{path} exists already"
-            raise RecipeError([Diagnostic("R801", title, help="name another folder with --out, or add --force")], 2)
-        fresh = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        try:
-            held = claim(fresh)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            title = f"{path} cannot be made: {reason}"
-            raise RecipeError([Diagnostic("R802", title, help="choose another folder with --out")], 3) from error
-        return cls(path, fresh, held=held)
-
-    def keep(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append answers as they are made, so that an interrupted run shows them."""
-        with (self.fresh / "generations.jsonl").open("a", encoding="utf-8") as f:
-            f.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-    def finish(self) -> None:
-        """Give the folder its final name, in the place of the old one if there is one."""
-        old = None
-        if self.path.exists():
-            old = self.path.with_name(f"{self.path.name}.{os.getpid()}.old")
-            self.path.rename(old)
-        self.fresh.rename(self.path)
-        release(self.held)
-        if old is not None:
-            shutil.rmtree(old)
-
-
 def write_record(
     directory: RunDirectory,
     plan: Plan,
@@ -99,6 +51,7 @@ def write_record(
     results: Any,
     timings: Sequence[Mapping[str, Any]],
     reached: str,
+    reused: Sequence[Mapping[str, Any]] = (),
     partial: Sequence[Mapping[str, Any]] = (),
     error: str | None = None,
 ) -> None:
@@ -119,6 +72,7 @@ def write_record(
         "checks": results.checks,
         "warnings": results.warnings,
         "judge": results.judge,
+        "reused_from": list(reused),
         "timings": list(timings),
         "started": datetime.fromtimestamp(directory.started, UTC).isoformat(timespec="seconds"),
         "seconds": round(time.time() - directory.started, 3),
@@ -190,23 +144,38 @@ def hashes(folder: Path, except_: Sequence[str] = ()) -> dict[str, str]:
     }
 
 
+def maker(options: RunOptions) -> dict[str, str]:
+    """What the results are made with that a run computes now."""
+    from steerdsl.models.device import choose_device
+
+    there = versions()
+    made = {name: there[name] for name in makers.PACKAGES}
+    if options.on != "ndif":
+        device = str(choose_device(options.device))
+        made["device"] = gpu_name(device) or device
+    return {**made, "on": options.on}
+
+
+def gpu_name(device: str) -> str | None:
+    """The GPU of a device such as `cuda:0`; None for other devices."""
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    return torch.cuda.get_device_name(device.partition("+")[0])
+
+
 def machine(device: str) -> dict[str, str | None]:
-    """What the last bits may depend on beside versions: the processor, and the GPU of a device such as
-    `cuda:0`."""
+    """What the last bits may depend on beside versions: the processor, and the GPU of the device."""
     cpu = platform.processor()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines()
         cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), cpu)
-    gpu = None
-    if device.startswith("cuda"):
-        import torch
-
-        gpu = torch.cuda.get_device_name(device.partition("+")[0])
     return {
         "system": platform.system(),
         "processor": platform.machine(),
         "cpu": cpu or None,
-        "gpu": gpu,
+        "gpu": gpu_name(device),
         "python": sys.version.split()[0],
     }
 

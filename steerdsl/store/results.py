@@ -12,7 +12,6 @@ removed at any moment, by `steerdsl store prune` or by hand, and is absent from 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -23,7 +22,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from steerdsl.models.cache import unwritable
-from steerdsl.store.claims import discard, fresh_folder
+from steerdsl.store.claims import discard, fresh_folder, place
+from steerdsl.store.makers import MADE_WITH, Makers
 
 META = "meta.json"
 ATTEMPTS = 3
@@ -89,10 +89,12 @@ def find_damage(folder: Path) -> Damage | None:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Results under `root`. `damaged` is told of a file that does not match its hash."""
+    """Results under `root`. `damaged` is told of a file that does not match its hash; `makers` of what a
+    result that is loaded was made with, and knows what one is made with that is saved now."""
 
     root: Path
     damaged: Callable[[Path], None] = lambda path: None
+    makers: Makers | None = None
 
     def folder(self, key: str) -> Path:
         """Where the result of this key is, or would be."""
@@ -131,7 +133,10 @@ class Store:
             if folder is None:
                 return None
             try:
-                return read(folder)
+                value = read(folder)
+                if self.makers is not None:
+                    self.makers.take(read_meta(folder))
+                return value
             except Exception:
                 # A result that is there still may have been removed and made again: that is tried again.
                 if attempt + 1 == ATTEMPTS and self.has(key):
@@ -149,10 +154,12 @@ class Store:
             with fresh_folder(final.parent) as fresh:
                 write(fresh)
                 files = {p.name: {"bytes": p.stat().st_size, "sha256": file_sha256(p)} for p in sorted(fresh.iterdir())}
-                (fresh / META).write_text(json.dumps({**about, "key": key, "files": files}, sort_keys=True, indent=1))
+                made = {} if self.makers is None else {MADE_WITH: self.makers.now()}
+                meta = {**about, **made, "key": key, "files": files}
+                (fresh / META).write_text(json.dumps(meta, sort_keys=True, indent=1))
                 value = read(fresh)
                 for _ in range(ATTEMPTS):
-                    if _placed(fresh, final):
+                    if place(fresh, final):
                         return value
                     # Another run finished first, or a damaged result is in the way, which this removes.
                     if (other := self.load(key, read)) is not None:
@@ -166,14 +173,3 @@ class Store:
     def put(self, key: str, about: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
         """Keep a result that nobody reads now; returns its folder."""
         return self.save(key, about, write, lambda folder: self.folder(key))
-
-
-def _placed(fresh: Path, final: Path) -> bool:
-    """Rename a result into place; False when the place is taken."""
-    try:
-        fresh.rename(final)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            return False
-        raise
-    return True

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.store.claims import NEW, OLD, abandoned, discard, remove_abandoned
+from steerdsl.store.makers import MADE_WITH
 from steerdsl.store.results import Damage, find_damage, read_meta
 
-NOT_ABOUT = ("files", "key", "kind")
+NOT_ABOUT = ("files", "key", "kind", MADE_WITH)
 UNREADABLE = "unreadable"
 
 

@@ -127,6 +127,33 @@ def test_a_run_directory_is_never_overwritten_unasked(on_tiny: Any) -> None:
     assert not list(Path().glob("r.*"))
 
 
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_a_folder_that_is_no_run_is_never_replaced(on_tiny: Any, force: tuple[str, ...]) -> None:
+    Path("runs/one").mkdir(parents=True)
+    Path("runs/one/record.json").write_text("{}")
+    code, _, err = on_tiny("run", "-e", FITTED, "--out", "runs", *force)
+    title = "runs cannot become the run directory: it is a folder with other things"
+    assert (code, err) == (2, f"error[R803]: {title}\nhelp: name another folder with --out, or one in it\n")
+    assert [p.name for p in Path().glob("run*")] == ["runs"] and Path("runs/one/record.json").exists()
+
+
+def test_a_run_that_another_has_overtaken_takes_the_next_name(on_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from steerdsl.cli import finish
+
+    real = finish.write_record
+
+    def overtaken(*given: Any, **named: Any) -> None:
+        real(*given, **named)
+        Path("r").mkdir()
+        Path("r/record.json").write_text("another's")
+
+    monkeypatch.setattr(finish, "write_record", overtaken)
+    code, out, err = on_tiny("run", "-e", FITTED, "--out", "r", "--json")
+    assert code == 0 and json.loads(out)["run"] == "r-2"
+    assert err.splitlines()[-1] == "note: r was made meanwhile, and is left as it is; this run is in r-2"
+    assert Path("r/record.json").read_text() == "another's" and Path("r-2/report.html").exists()
+
+
 def test_a_run_directory_that_cannot_be_made(on_tiny: Any) -> None:
     Path("file").write_text("")
     code, _, err = on_tiny("run", "-e", FITTED, "--out", "file/r")

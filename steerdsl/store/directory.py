@@ -1,0 +1,134 @@
+"""The folder of a run and its name: what it may replace, and what happens when several runs want one.
+
+In: the name that a run is to have. Out: a folder under a temporary name, which is renamed when the run has
+ended. A run that is killed leaves that folder, which ends in `.partial`, with every answer that it had.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.store.claims import claim, place, release
+
+
+@dataclass(slots=True)
+class RunDirectory:
+    """A run directory in the making. `path` is its final name, `fresh` where it is written, `replace`
+    whether an old run may give way to it, `held` what tells others that this process writes there."""
+
+    path: Path
+    fresh: Path
+    replace: bool = False
+    started: float = field(default_factory=time.time)
+    held: int | None = None
+
+    @classmethod
+    def create(cls, path: Path, force: bool) -> RunDirectory:
+        """Begin a run directory. Raises RecipeError R801 when there is a run and it may not be replaced,
+        R803 when there is something that never is, R802 when it cannot be made."""
+        if path.is_symlink() or path.name in ("", ".."):
+            path = Path(os.path.realpath(path))
+        try:
+            if wrong := _in_the_way(path, force):
+                raise RecipeError([wrong], 2)
+            fresh = _beside(path, "partial")
+            held = claim(fresh)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            title = f"{path} cannot be made: {reason}"
+            raise RecipeError([Diagnostic("R802", title, help="choose another folder with --out")], 3) from error
+        return cls(path, fresh, force, held=held)
+
+    @classmethod
+    def by_time(cls, stem: str) -> RunDirectory:
+        """Begin a run directory in `runs`, named by the time. Raises RecipeError R802."""
+        return cls.create(_free(Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"), force=False)
+
+    def keep(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append answers as they are made, so that an interrupted run shows them."""
+        with (self.fresh / "generations.jsonl").open("a", encoding="utf-8") as f:
+            f.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+    def finish(self) -> None:
+        """Give the folder its final name. An old run gives way where it may be replaced; what else has
+        appeared there meanwhile stays, and `path` becomes a free name beside it."""
+        wanted = self.path
+        old: list[Path] = []
+        while not place(self.fresh, self.path):
+            if self.replace and not _foreign(self.path):
+                old.append(_beside(self.path, "old"))
+                with suppress(FileNotFoundError):  # another run, which replaces it too, has moved it
+                    self.path.rename(old[-1])
+            else:
+                self.path, self.replace = _free(wanted), False
+        release(self.held)
+        for folder in old:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run directory."""
+    return (folder / "record.json").is_file()
+
+
+def _in_the_way(path: Path, force: bool) -> Diagnostic | None:
+    """What keeps a run directory from being made at `path`; an empty folder does not."""
+    if reason := _never(path):
+        title = f"{path} cannot become the run directory: {reason}"
+        inside = ", or one in it" if path.is_dir() else ""
+        return Diagnostic("R803", title, help=f"name another folder with --out{inside}")
+    if is_run(path) and not force:
+        return Diagnostic("R801", f"{path} exists already", help="name another folder with --out, or add --force")
+    return None
+
+
+def _never(path: Path) -> str | None:
+    """Why what is at `path` is replaced in no case; None for a run, an empty folder, and nothing."""
+    here = Path.cwd()
+    if Path(os.path.realpath(path)) in (here, *here.parents):
+        return "this command was started in it"
+    if os.path.ismount(path):
+        return "a disk is mounted there"
+    with suppress(FileNotFoundError):
+        if _foreign(path) and not path.is_dir():
+            return "it is a file"
+        if _foreign(path) and any(path.iterdir()):
+            return "it is a folder with other things"
+    return None
+
+
+def _foreign(path: Path) -> bool:
+    """Whether there is something that is no run. Other runs may put and move theirs while this looks,
+    and then it looks again."""
+    with suppress(FileNotFoundError):
+        before = path.stat()
+        while not is_run(path):
+            after = path.stat()
+            if (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns):
+                return True
+            before = after
+    return False
+
+
+def _free(path: Path) -> Path:
+    """`path`, or the first of `path`-2, `path`-3, … that is not there."""
+    free, number = path, 1
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """A name beside `path` that nobody else takes: in a container every run may have the same process id."""
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.{ending}")

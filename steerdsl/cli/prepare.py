@@ -33,7 +33,7 @@ def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Pro
 
     Raises RecipeError: what the model, its config or the data do not allow.
     """
-    from steerdsl.engine.remote import early_check
+    from steerdsl.engine.safety import early_check
     from steerdsl.models.catalog import DEFAULT_MODEL, find, full_id, locate
     from steerdsl.models.facts import read_facts
     from steerdsl.plan.inputs import input_files
@@ -49,7 +49,8 @@ def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Pro
     within = None if named else (checked.root, *options.allow)
     remote = options.on == "ndif"
     if remote:
-        early_check(options.host, options.insecure)
+        if fetch:  # else nothing is going to be sent
+            early_check(options.host, options.insecure)
         here = find(model, revision=revision, base=base, within=within)
         # The default model's tokenizer comes with its weights.
         fetch = fetch and (here.complete if here else full_id(model) == DEFAULT_MODEL)

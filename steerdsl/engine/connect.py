@@ -9,7 +9,8 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from steerdsl.engine.remote import DEFAULT_HOST, USAGE, Link, failure, require_safe
+from steerdsl.engine.remote import DEFAULT_HOST, USAGE, Link, failure
+from steerdsl.engine.safety import require_safe
 from steerdsl.lang.diagnostics import Diagnostic
 from steerdsl.models.cache import Progress, cache_root
 from steerdsl.store.files import write_json
@@ -32,7 +33,7 @@ def connect(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> Sess
     host = require_safe(address(options.host), options.insecure)
     progress(f"asking {host}", 0, 0)
     revision = None if options.model else plan.recipe.model.revision
-    link = Link(host, api_key(), located.id, revision, plan.dtype, progress, tell)
+    link = Link(host, api_key(), located.id, revision, plan.dtype, progress, tell, insecure=options.insecure)
     _tell_of_trust(host, tell)
     return Session(open_remote(located, plan.dtype), "ndif", link)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from steerdsl.engine.likelihood import read_next
+from steerdsl.engine.likelihood import read_endings
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.wire import Touch
 from steerdsl.models.cache import Progress, no_progress
@@ -44,15 +44,12 @@ def continuation_logprobs(
     longest = len(ordered[0][0]) + len(ordered[0][1])
     texts = [Rendered("", context + shared, (0, len(context)), "") for context, shared in ordered]
     starts = [len(context) for context, _ in ordered]
+    endings = [torch.tensor([pairs[place][1] for place in groups[key]]) for key in ordered]
     size = max(1, min(batch_size, _TOKENS // longest))
     found: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)
-    for done, (key, logits) in enumerate(
-        zip(ordered, read_next(session, texts, starts, touches, size), strict=True), 1
-    ):
-        logprobs, greedy = logits.double().log_softmax(-1), logits.argmax(-1)
-        for place in groups[key]:
-            wanted = torch.tensor(pairs[place][1])
-            total = logprobs.gather(-1, wanted[:, None]).sum()
-            found[place] = float(total), bool((greedy == wanted).all())
+    readings = read_endings(session, texts, starts, endings, touches, size)
+    for done, (key, (totals, greedy)) in enumerate(zip(ordered, readings, strict=True), 1):
+        for place, total, given in zip(groups[key], totals.tolist(), greedy.tolist(), strict=True):
+            found[place] = total, given
         progress("reading continuations", done, len(ordered))
     return found

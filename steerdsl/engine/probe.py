@@ -1,13 +1,13 @@
-"""The model as a criterion for layers sees it: last-position logits under simple interventions.
+"""The model as a criterion for layers sees it: figures of the next token under simple interventions.
 
-In: rendered training prompts of both classes. Out: logits [n, vocab] (`methods.types.ModelProbe`).
+In: rendered training prompts of both classes. Out: figures [trials, n] (`methods.types.ModelProbe`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,14 +17,18 @@ from steerdsl.engine.program import ablation_touches, addition_touches
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.wire import Touch
 from steerdsl.lang.recipe import Stream
+from steerdsl.methods.types import Trial
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.cache import Progress
 from steerdsl.models.prompts import Rendered
 
+# Trials of one request; the model as it is is read once for all of them.
+TRIALS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """`stream` is where the vector was extracted, and where `add` adds it."""
+    """`stream` is where the vector was extracted, and where trials add it."""
 
     session: Session
     prompts: Mapping[str, Sequence[Rendered]]
@@ -32,27 +36,29 @@ class Probe:
     batch_size: int
     progress: Progress
 
-    def logits(
+    def figures(
         self,
         class_: Literal["positive", "negative"],
-        ablate: Tensor | None = None,
-        add: tuple[int, Tensor] | None = None,
+        trials: Sequence[Trial],
+        figure: Callable[[Tensor, Tensor], Tensor],
     ) -> Tensor:
-        """float32 [n, vocab], in the order of the prompts."""
+        """float64 [trials, n], in the order of the prompts."""
+        found = batches(self.prompts[class_], self.batch_size, pad_id(self.session.opened.tokenizer))
+        order = torch.tensor([i for batch in found for i in batch.index])
+        rows = [torch.empty(0, len(order), dtype=torch.float64)]
+        for start in range(0, len(trials), TRIALS):
+            tried = [(), *(self._touches(trial) for trial in trials[start : start + TRIALS])]
+            parts = [self.session.readings(_readings(inputs(batch), tried), _Figures(figure)) for batch in found]
+            rows.append(torch.cat(parts, -1))
+            self.progress("trying layers", min(start + TRIALS, len(trials)), len(trials))
+        return torch.cat(rows)[:, order.argsort()]
+
+    def _touches(self, trial: Trial) -> Sequence[Touch]:
         arch = self.session.opened.arch
-        touches: list[Touch] = []
-        if ablate is not None:
-            touches = ablation_touches(arch, ablate.expand(arch.n_layers, *ablate.shape))
-        elif add is not None:
-            touches = addition_touches(arch, self.stream.name, *add)
-        prompts = self.prompts[class_]
-        rows: list[Tensor] = []
-        order: list[int] = []
-        for batch in batches(prompts, self.batch_size, pad_id(self.session.opened.tokenizer)):
-            rows.append(self.session.logits(inputs(batch), touches, 0, _last).float().cpu())
-            order += batch.index
-        self.progress("trying layers", 0, 0)
-        return torch.cat(rows)[torch.argsort(torch.tensor(order))]
+        if trial.ablate is not None:
+            return ablation_touches(arch, trial.ablate.expand(arch.n_layers, *trial.ablate.shape))
+        assert trial.add is not None
+        return addition_touches(arch, self.stream.name, *trial.add)
 
     def first_tokens(self, texts: Sequence[str]) -> Sequence[int]:
         """The first token of each text as an answer begins with it."""
@@ -60,5 +66,19 @@ class Probe:
         return [tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in texts]
 
 
+def _readings(given: dict[str, Tensor], tried: Sequence[Sequence[Touch]]) -> list[dict[str, Any]]:
+    return [{"inputs": given, "touches": touches, "steps": 0, "keep": _last} for touches in tried]
+
+
 def _last(logits: Tensor) -> Tensor:
-    return logits[:, -1]
+    return logits[:, -1].float().cpu()
+
+
+class _Figures:
+    """Gives `figure` of the first reading and each other one: float64 [others, B]."""
+
+    def __init__(self, figure: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.figure = figure
+
+    def __call__(self, plain: Tensor, *tried: Tensor) -> Tensor:
+        return torch.stack([self.figure(plain, one) for one in tried])

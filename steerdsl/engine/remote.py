@@ -1,18 +1,15 @@
 """A link to an NDIF server: its address, the key, what was sent, and what is said when it fails.
 
-In: `--host`, NDIF_HOST, NDIF_API_KEY. Out: `Link`, which `tracing.ndif` sends requests over, and
-RecipeErrors R820 to R832. The key is held by the link alone, and no text that leaves it has the key.
+In: a safe address, the key. Out: `Link`, which `tracing.ndif` sends requests over, and RecipeErrors
+R820 to R832. The key is held by the link alone, and no text that leaves it has the key.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.models.cache import Progress, no_progress
@@ -57,10 +54,11 @@ class Traffic:
 @dataclass(slots=True)
 class Link:
     """A server, and the model asked for there. `model_key` is the server's own name of it, once known;
-    `tell` is given lines for the user, `progress` what the server says of a request under way."""
+    `tell` is given lines for the user, `progress` what the server says of a request under way; `insecure`
+    says that what is not encrypted is accepted."""
 
     host: str
-    key: str
+    key: str = field(repr=False)
     repo: str
     revision: str | None
     dtype: str
@@ -69,6 +67,7 @@ class Link:
     model_key: str = ""
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     traffic: Traffic = field(default_factory=Traffic)
+    insecure: bool = False
 
     def clean(self, text: str) -> str:
         """A server's words without the key, should it have sent it back."""
@@ -106,40 +105,6 @@ class Link:
 def failure(diagnostic: Diagnostic, exit_code: int = RUN_FAILED) -> RecipeError:
     """One diagnostic as the error of a step, which gives it its place in the recipe."""
     return RecipeError([diagnostic], exit_code)
-
-
-def require_safe(host: str, insecure: bool) -> str:
-    """The address of a server, without a slash at its end.
-
-    Raises RecipeError R828 for what is no address, R827 for one to which the key and the prompts would
-    travel in the clear: http, unless it is this machine or `insecure` says that it is known.
-    """
-    parts = urlsplit(host)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        way_out = "write it as https://HOST, or http://127.0.0.1:PORT for a server on this machine"
-        raise failure(Diagnostic("R828", f"`{host}` is no address of a server", help=way_out), USAGE)
-    if parts.scheme == "http" and not insecure and not _loopback(parts.hostname):
-        title = f"{host} is not encrypted: the key, the prompts and the results would travel in the clear"
-        raise failure(
-            Diagnostic("R827", title, help="use its https address, or add --insecure if you accept it"), USAGE
-        )
-    return host.rstrip("/")
-
-
-def _loopback(name: str) -> bool:
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def early_check(host: str | None, insecure: bool) -> None:
-    """Check the address that is known before nnsight's own settings are read. Raises as `require_safe`."""
-    known = host or os.environ.get("NDIF_HOST")
-    if known:
-        require_safe(known, insecure)
 
 
 def find_model(link: Link, status: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from steerdsl.engine.answers import Answer
 from steerdsl.engine.asking import Request, rendered
 from steerdsl.engine.context import Run
 from steerdsl.engine.letters import letter_logprobs
-from steerdsl.engine.likelihood import read_texts
+from steerdsl.engine.likelihood import read_shifts, read_texts
 from steerdsl.lang.variants import BASELINE
 from steerdsl.measure.metrics.multiple_choice import FORMS, letters, prompt
 from steerdsl.models.prompts import Rendered, Renderer
@@ -34,7 +34,7 @@ class Scene:
 
     @property
     def size(self) -> int:
-        """Texts read at a time; whole distributions are kept, and they are large."""
+        """Texts read at a time; their distributions are held at once, and they are large."""
         return max(1, self.run.plan.batch_size // 4)
 
 
@@ -59,27 +59,28 @@ def _judgements(scene: Scene) -> dict[str, list[float]]:
 
 def _answer(scene: Scene) -> dict[str, Any]:
     """log p of each token of the unsteered answers, under this variant and unsteered."""
-    return {"answer": _along(scene, steered=True), "answer_base": _along(scene, steered=False)}
+    return {"answer": _logprobs(scene, steered=True), "answer_base": _logprobs(scene, steered=False)}
 
 
-def _next(scene: Scene) -> dict[str, Any]:
-    """Next-token logits along the unsteered answers, under this variant and unsteered."""
-    return {"next": _along(scene, steered=True, logits=True), "next_base": _along(scene, steered=False, logits=True)}
+def _kl(scene: Scene) -> dict[str, Any]:
+    """KL(unsteered ‖ this variant) at each token of the unsteered answers."""
+    found = read_shifts(
+        scene.run.session, _along(scene, steered=False), _along(scene, steered=True), scene.edits, scene.size
+    )
+    return {"kl": (nats.numpy() for nats in found)}
 
 
-def _along(scene: Scene, *, steered: bool, logits: bool = False) -> Iterator[Any]:
-    """Readings along the unsteered answers: after the variant's own prompts with its edits, or plain."""
-    plain = scene.run.render(scene.request.found)
-    prompts = rendered(scene.run, scene.request) if steered else plain
-    texts = [_continued(p, a) for p, a in zip(prompts, scene.base, strict=True)]
+def _logprobs(scene: Scene, *, steered: bool) -> Iterator[Any]:
     edits = scene.edits if steered else ()
-    starts = [len(p.ids) for p in prompts]
-    for reading in read_texts(scene.run.session, texts, starts, edits, scene.size, keep_logits=logits):
-        yield reading.logits if logits else reading.logprobs.numpy()
+    for logprobs in read_texts(scene.run.session, *_along(scene, steered=steered), edits, scene.size):
+        yield logprobs.numpy()
 
 
-def _continued(prompt: Rendered, answer: Answer) -> Rendered:
-    return replace(prompt, ids=(*prompt.ids, *answer.token_ids))
+def _along(scene: Scene, *, steered: bool) -> tuple[list[Rendered], list[int]]:
+    """The unsteered answers after the variant's own prompts, or plain, and where they start."""
+    prompts = rendered(scene.run, scene.request) if steered else scene.run.render(scene.request.found)
+    texts = [replace(p, ids=(*p.ids, *a.token_ids)) for p, a in zip(prompts, scene.base, strict=True)]
+    return texts, [len(p.ids) for p in prompts]
 
 
 def _text(scene: Scene) -> dict[str, Any]:
@@ -89,9 +90,9 @@ def _text(scene: Scene) -> dict[str, Any]:
     texts = [plain.render(s.prompt) for s in scene.request.instructed()]
     alone = [len(plain.render(s.prompt).ids) for s in scene.request.found]
     starts = [max(1, len(t.ids) - n + 1) for t, n in zip(texts, alone, strict=True)]
-    readings = read_texts(scene.run.session, texts, starts, scene.edits, scene.size)
+    found = read_texts(scene.run.session, texts, starts, scene.edits, scene.size)
     # Every metric that reads a text reads it anew, so the readings are kept.
-    return {"text": [reading.logprobs.numpy() for reading in readings]}
+    return {"text": [logprobs.numpy() for logprobs in found]}
 
 
 def _letters(scene: Scene) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def _after_question(scene: Scene, form: str) -> Iterator[Any]:
 
 LOGPROBS: Mapping[str, Callable[[Scene], dict[str, Any]]] = {
     "answer": _answer,
-    "next": _next,
+    "kl": _kl,
     "text": _text,
     "letters": _letters,
 }

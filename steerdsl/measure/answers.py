@@ -23,13 +23,12 @@ class Answers:
     before `max_tokens`. golds, choices: what the data set says is right, and the options.
 
     logprobs: for metrics whose entry needs "logprobs"; the entry's `needs` names the keys as well.
-    Each value has one array a prompt, is read once and in order (so it may be made on the way), and
-    may hold logits where it says [T, V]: they are normalised in float64.
+    Each value has one array a prompt, and is read once and in order (so it may be made on the way).
       "text"         [T]     log p of each token of the data set's own text, this variant
       "answer"       [T]     log p of each token of the unsteered answer, this variant
       "answer_base"  [T]     the same, unsteered model
-      "next"         [T, V]  next-token log p along the unsteered answer, this variant
-      "next_base"    [T, V]  the same, unsteered model
+      "kl"           [T]     nats from the unsteered model's next-token distributions to this
+                             variant's, along the unsteered answer
       "letters FORM" [K]     log p of each option's letter after the question in that form, this variant
 
     judgements: for metrics that need "judge": criterion -> marks, one a prompt.

@@ -9,7 +9,7 @@ Shapes: n samples, L layers that were captured, k directions a layer, d = d_mode
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -112,18 +112,27 @@ class Operand:
     rows: Tensor | None = None
 
 
-class ModelProbe(Protocol):
-    """The model as a criterion sees it: training prompts in, last-position logits out."""
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a criterion does to the model. `ablate`: unit rows [k, d] removed everywhere. `add`: (layer, raw
+    vector [d]) added at that layer, on the stream that the vector was extracted from."""
 
-    def logits(
+    ablate: Tensor | None = None
+    add: tuple[int, Tensor] | None = None
+
+
+class ModelProbe(Protocol):
+    """The model as a criterion sees it: training prompts in, figures of the next token out."""
+
+    def figures(
         self,
         class_: Literal["positive", "negative"],
-        ablate: Tensor | None = None,
-        add: tuple[int, Tensor] | None = None,
+        trials: Sequence[Trial],
+        figure: Callable[[Tensor, Tensor], Tensor],
     ) -> Tensor:
-        """Logits [n, vocab] at the last position of each prompt of a class. `ablate`: unit rows
-        [k, d] removed everywhere. `add`: (layer, raw vector [d]) added at that layer, on the
-        stream that the vector was extracted from."""
+        """A figure of each trial and each prompt of a class, float64 [trials, n]. `figure` is given logits at
+        the last position, [b, vocab], of the model as it is and in the trial, and gives [b]. It runs
+        where the model is, so it uses torch alone."""
         ...
 
     def first_tokens(self, texts: Sequence[str]) -> Sequence[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ from cases import PATCH
 from hooks import Steered
 from world import World
 
-from steerdsl.engine.likelihood import read_texts
+from steerdsl.engine.likelihood import read_shifts, read_texts
 from steerdsl.engine.probe import Probe
 from steerdsl.lang.recipe import Stream
+from steerdsl.methods.divergence import kl
+from steerdsl.methods.types import Trial
 from steerdsl.models.cache import no_progress
 
 LINES = (
@@ -44,15 +47,15 @@ def check(world: World, line: str) -> float:
     moved = []
     plain = read_texts(world.session, texts, starts, (), batch_size=5)
     touches = world.touches(line) if line else []
-    readings = read_texts(world.session, texts, starts, touches, batch_size=3, keep_logits=True)
-    for text, start, reading, unsteered in zip(texts, starts, readings, plain, strict=True):
+    scored = read_texts(world.session, texts, starts, touches, batch_size=3)
+    readings = world.logits(touches, batch_size=3)
+    for text, start, logprobs, logits, unsteered in zip(texts, starts, scored, readings, plain, strict=True):
         prompt, answer = text.ids[:start], text.ids[start:]
         wanted = hooked.forced(prompt, answer)
-        assert reading.logits is not None
-        torch.testing.assert_close(reading.logits, wanted, atol=1e-4, rtol=1e-5)
-        logprobs = wanted.double().log_softmax(-1)[range(len(answer)), list(answer)]
-        torch.testing.assert_close(reading.logprobs, logprobs, atol=1e-4, rtol=0)
-        moved.append(float((reading.logprobs - unsteered.logprobs).abs().max()))
+        torch.testing.assert_close(logits, wanted, atol=1e-4, rtol=1e-5)
+        expected = wanted.double().log_softmax(-1)[range(len(answer)), list(answer)]
+        torch.testing.assert_close(logprobs, expected, atol=1e-4, rtol=0)
+        moved.append(float((logprobs - unsteered).abs().max()))
     return max(moved)
 
 
@@ -67,21 +70,45 @@ def test_other_families(tiny_world: Callable[..., World], family: str) -> None:
     assert check(tiny_world(family), "add v by 2 at layer 50% first 3; ablate h on head(0, 1) during generation") > 0.05
 
 
+@pytest.mark.parametrize("line", ["", LINES[0], LINES[13], LINES[14]])
+def test_how_far_distributions_move(tiny_world: Callable[..., World], line: str) -> None:
+    """KL(unsteered ‖ steered) token by token, where the steered texts have an instruction before them as well."""
+    world = tiny_world("llama")
+    before = world.renderer.render("Be brief.").ids if line else ()
+    starts = [len(ids) for ids in world.ids]
+    longer = [replace(t, ids=(*before, *t.ids)) for t in world.answered]
+    edited = longer, [n + len(before) for n in starts]
+    touches = world.touches(line) if line else []
+    found = read_shifts(world.session, (world.answered, starts), edited, touches, batch_size=3)
+    hooked = world.steered(line) if line else Steered(world.model, "llama")
+    bare = Steered(world.model, "llama")
+    for text, start, nats in zip(world.answered, starts, found, strict=True):
+        prompt, answer = text.ids[:start], text.ids[start:]
+        p = bare.forced(prompt, answer).double().softmax(-1)
+        q = hooked.forced((*before, *prompt), answer).double().softmax(-1)
+        wanted = (p * (p.log() - q.log())).sum(-1)
+        torch.testing.assert_close(nats, wanted, atol=1e-5, rtol=1e-4)
+        assert float(wanted.max()) > 0.01 if line else float(nats.abs().max()) == 0
+
+
 def test_plain_texts_equal_transformers(tiny_world: Callable[..., World]) -> None:
     """Every token but the first, as perplexity reads them."""
     world = tiny_world("gpt2")
     readings = read_texts(world.session, world.prompts, [1] * len(world.prompts), (), batch_size=2)
-    for prompt, reading in zip(world.prompts, readings, strict=True):
+    for prompt, logprobs in zip(world.prompts, readings, strict=True):
         ids = torch.tensor([prompt.ids])
         with torch.no_grad():
             logits = world.model(ids).logits[0, :-1].double().log_softmax(-1)
-        assert reading.logits is None and len(reading.logprobs) == len(prompt.ids) - 1
-        torch.testing.assert_close(reading.logprobs, logits.gather(-1, ids[0, 1:, None])[:, 0], atol=1e-5, rtol=0)
+        assert len(logprobs) == len(prompt.ids) - 1
+        torch.testing.assert_close(logprobs, logits.gather(-1, ids[0, 1:, None])[:, 0], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("stream", ["resid_pre", "resid_mid", "resid_post", "attn_out"])
-def test_what_a_criterion_asks_the_model(tiny_world: Callable[..., World], stream: str) -> None:
-    """Last-position logits in the order of the prompts: as it is, ablated everywhere, added to."""
+@pytest.mark.parametrize("size", [1, 8])
+def test_what_a_criterion_asks_the_model(
+    tiny_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch, stream: str, size: int
+) -> None:
+    """Figures of last-position logits, in the order of trials and prompts: ablated everywhere, added to."""
     world = tiny_world("llama")
     sides = {"positive": world.prompts, "negative": world.prompts[:2]}
     probe = Probe(world.session, sides, Stream(stream), 2, no_progress)
@@ -91,12 +118,15 @@ def test_what_a_criterion_asks_the_model(tiny_world: Callable[..., World], strea
         hooked = world.steered(line) if line else Steered(world.model, "llama")
         return torch.stack([hooked.forced(ids, [0])[0] for ids in world.ids])
 
-    torch.testing.assert_close(probe.logits("positive"), wanted(""), atol=1e-4, rtol=1e-5)
-    assert probe.logits("negative").shape == (2, world.opened.info.vocab)
-    ablated = probe.logits("positive", ablate=direction)
-    torch.testing.assert_close(ablated, wanted("ablate v[50%] everywhere"), atol=1e-4, rtol=1e-5)
-    added = probe.logits("positive", add=(1, 2 * world.material.raw["v"][1, 0].float()))
-    torch.testing.assert_close(added, wanted(f"add v by 2 at layer 1 on {stream}"), atol=1e-4, rtol=1e-5)
+    raw = world.material.raw["v"][1, 0].float()
+    trials = [Trial(ablate=direction), Trial(add=(1, 2 * raw))]
+    lines = ["ablate v[50%] everywhere", f"add v by 2 at layer 1 on {stream}"]
+    monkeypatch.setattr("steerdsl.engine.probe.TRIALS", size)
+    for token in (1, 5, 9):
+        weighed = lambda plain, tried: 2 * plain[:, token].double() + tried[:, token]  # noqa: B023, E731
+        expected = torch.stack([weighed(wanted(""), wanted(line)) for line in lines])
+        torch.testing.assert_close(probe.figures("positive", trials, weighed), expected, atol=5e-4, rtol=1e-5)
+    assert probe.figures("negative", trials, kl).shape == (2, 2)
 
 
 def test_first_tokens_are_those_an_answer_begins_with(tiny_world: Callable[..., World]) -> None:

@@ -15,9 +15,13 @@ from nnsight.schema.request import RequestModel
 from world import World
 
 from steerdsl.engine.capture import capture
-from steerdsl.engine.likelihood import read_texts
+from steerdsl.engine.continuations import continuation_logprobs
+from steerdsl.engine.likelihood import read_shifts, read_texts
 from steerdsl.engine.probe import Probe
+from steerdsl.engine.tracing import Session
 from steerdsl.lang.recipe import Position, Stream
+from steerdsl.methods.divergence import kl
+from steerdsl.methods.types import Trial
 from steerdsl.models.cache import no_progress
 
 FORBIDDEN = ("steerdsl", "lark", "rich", "typer", "pygments")
@@ -67,6 +71,24 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return found
 
 
+@pytest.fixture
+def back(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What readings of logits bring back from where the model is."""
+    found: list[Any] = []
+    whole = Session.readings
+
+    def readings(self: Session, *given: Any) -> Any:
+        found.append(whole(self, *given))
+        return found[-1]
+
+    monkeypatch.setattr(Session, "readings", readings)
+    return found
+
+
+def numbers(kept: Any) -> int:
+    return kept.numel() if isinstance(kept, torch.Tensor) else sum(map(numbers, kept))
+
+
 def forbidden(payload: bytes) -> list[str]:
     return sorted({m for m in named(payload) if m.partition(".")[0] in FORBIDDEN})
 
@@ -85,10 +107,33 @@ def test_the_reader_finds_what_is_named() -> None:
 def test_steers(tiny_world: Callable[..., World], sent: list[bytes], line: str) -> None:
     world = tiny_world("llama", on="simulate")
     world.engine_tokens(line, 3, batch_size=4)
-    starts = [len(ids) for ids in world.ids]
-    for keep in (False, True):
-        list(read_texts(world.session, world.answered, starts, world.touches(line), 3, keep_logits=keep))
+    texts = world.answered, [len(ids) for ids in world.ids]
+    list(read_texts(world.session, *texts, world.touches(line), 3))
+    list(read_shifts(world.session, texts, texts, world.touches(line), 3))
+    continuation_logprobs(world.session, [(ids, (7, 8)) for ids in world.ids], world.touches(line), 3)
     assert len(sent) > 4 and [forbidden(payload) for payload in sent] == [[]] * len(sent)
+
+
+@pytest.mark.parametrize("line", ["ablate v", "add v by 2 when cos(v) > {cos(v)} at layer 50%"])
+def test_a_divergence_is_taken_where_the_model_is(
+    tiny_world: Callable[..., World], sent: list[bytes], back: list[Any], line: str
+) -> None:
+    """One request a batch, though a text be read twice for a condition; a number for each token comes back."""
+    world = tiny_world("llama", on="simulate")
+    touches, texts = world.touches(line), (world.answered, [len(ids) for ids in world.ids])
+    sent.clear()
+    assert len(list(read_shifts(world.session, texts, texts, touches, 3))) == 5
+    assert len(sent) == 2
+    scored = sum(len(text.ids) for text in world.answered) - sum(len(ids) for ids in world.ids)
+    assert numbers(back) == scored
+
+
+def test_continuations_are_judged_where_the_model_is(tiny_world: Callable[..., World], back: list[Any]) -> None:
+    """Two figures of each come back, and no distribution."""
+    world = tiny_world("llama", on="simulate")
+    pairs = [(ids, tail) for ids in world.ids for tail in ((7, 8), (7, 9))]
+    assert len(continuation_logprobs(world.session, pairs, (), 3)) == len(pairs)
+    assert numbers(back) == 2 * len(pairs)
 
 
 @pytest.mark.parametrize("position", ["last_token", "mean_content", "all"])
@@ -99,15 +144,16 @@ def test_captures(tiny_world: Callable[..., World], sent: list[bytes], position:
     assert len(sent) == 2 and [forbidden(payload) for payload in sent] == [[], []]
 
 
-def test_selections(tiny_world: Callable[..., World], sent: list[bytes]) -> None:
+def test_selections(tiny_world: Callable[..., World], sent: list[bytes], back: list[Any]) -> None:
     world = tiny_world("llama", on="simulate")
     probe = Probe(
         world.session, {"positive": world.prompts, "negative": world.prompts}, Stream("resid_mid"), 4, no_progress
     )
     unit = torch.nn.functional.normalize(torch.randn(1, world.opened.arch.d_model), dim=-1)
-    probe.logits("positive", ablate=unit)
-    probe.logits("negative", add=(1, unit[0]))
-    assert sent and [forbidden(payload) for payload in sent] == [[]] * len(sent)
+    trials = [Trial(ablate=unit), Trial(add=(1, unit[0])), Trial(ablate=unit)]
+    assert probe.figures("positive", trials, kl).shape == (3, len(world.prompts))
+    assert [forbidden(payload) for payload in sent] == [[], []]  # one for each batch
+    assert numbers(back) == 3 * len(world.prompts)
 
 
 READER = """

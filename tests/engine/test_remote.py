@@ -1,4 +1,4 @@
-"""What is said when a server fails, and what is asked of its address; no server is needed."""
+"""What is said when a server fails; no server is needed."""
 
 from __future__ import annotations
 
@@ -30,44 +30,6 @@ def link() -> Link:
 def text(error: RecipeError | Diagnostic) -> str:
     (diagnostic,) = error.diagnostics if isinstance(error, RecipeError) else (error,)
     return render(diagnostic)
-
-
-@pytest.mark.parametrize(
-    "host", ["https://a.org", "http://127.0.0.1:8001", "http://localhost", "http://[::1]:80", "http://127.3.2.1/"]
-)
-def test_safe_addresses(host: str) -> None:
-    assert remote.require_safe(host, insecure=False) == host.rstrip("/")
-
-
-@pytest.mark.parametrize("host", ["http://10.0.0.1:8001", "http://ndif.example.org", "http://127.0.0.1.example.org"])
-def test_an_address_in_the_clear(host: str) -> None:
-    assert remote.require_safe(host, insecure=True) == host
-    with pytest.raises(RecipeError) as caught:
-        remote.require_safe(host, insecure=False)
-    assert caught.value.exit_code == 2
-    assert text(caught.value) == (
-        f"error[R827]: {host} is not encrypted: the key, the prompts and the results would travel in the clear\n"
-        "help: use its https address, or add --insecure if you accept it\n"
-    )
-
-
-@pytest.mark.parametrize("host", ["ndif.example.org", "10.0.0.1:8001", "ftp://a.org", "https://", ""])
-def test_no_address(host: str) -> None:
-    with pytest.raises(RecipeError) as caught:
-        remote.require_safe(host, insecure=True)
-    assert text(caught.value) == (
-        f"error[R828]: `{host}` is no address of a server\n"
-        "help: write it as https://HOST, or http://127.0.0.1:PORT for a server on this machine\n"
-    )
-
-
-def test_the_address_is_looked_at_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NDIF_HOST", raising=False)
-    remote.early_check(None, False)
-    monkeypatch.setenv("NDIF_HOST", "http://a.org")
-    remote.early_check("https://a.org", False)
-    with pytest.raises(RecipeError, match="not encrypted"):
-        remote.early_check(None, False)
 
 
 def served(repo: str, revision: str | None = None, task: str = "text-generation") -> str:

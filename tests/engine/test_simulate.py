@@ -11,7 +11,7 @@ from world import World
 
 from steerdsl.engine.answers import Sampling, generate
 from steerdsl.engine.capture import capture
-from steerdsl.engine.likelihood import read_texts
+from steerdsl.engine.likelihood import read_shifts
 from steerdsl.lang.recipe import Position, Stream
 
 LINES = (
@@ -33,14 +33,14 @@ def pair(tiny_world: Callable[..., World]) -> Iterable[World]:
 @pytest.mark.parametrize("line", LINES)
 def test_tokens_and_readings(pair: Iterable[World], line: str) -> None:
     """Steers compiled on each side, since a patch reads its prompt through the session too."""
-    tokens, readings = [], []
+    tokens, readings, shifts = [], [], []
     for world in pair:
         tokens.append(world.engine_tokens(line, 6, batch_size=4))
-        starts = [len(ids) for ids in world.ids]
-        texts = read_texts(world.session, world.answered, starts, world.touches(line), 3, keep_logits=True)
-        readings.append(torch.cat([reading.logits for reading in texts if reading.logits is not None]))
+        texts = world.answered, [len(ids) for ids in world.ids]
+        readings.append(torch.cat(world.logits(world.touches(line), 3)))
+        shifts.append(torch.cat(list(read_shifts(world.session, texts, texts, world.touches(line), 3))))
     assert tokens[0] == tokens[1] != [list(t) for t in world.unsteered(6)]
-    assert torch.equal(*readings)
+    assert torch.equal(*readings) and torch.equal(*shifts)
 
 
 @pytest.mark.parametrize("position", ["last_token", "mean_content", "all"])

@@ -20,6 +20,8 @@ from hooks import Steered, left_padded
 from torch import Tensor
 
 from steerdsl.engine.answers import Sampling, generate
+from steerdsl.engine.capture import inputs
+from steerdsl.engine.likelihood import _steps, _Tail
 from steerdsl.engine.program import compile_steer
 from steerdsl.engine.sources import patch_rows
 from steerdsl.engine.tracing import Session
@@ -29,6 +31,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.check import check_source
 from steerdsl.lang.source import Source
 from steerdsl.methods.types import Directions, Plane, Vector
+from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.opened import Opened
 from steerdsl.models.prompts import Rendered, Renderer
 
@@ -181,6 +184,14 @@ class World:
         reads = [(site.module, site.side) for site in sites]
         given = {"input_ids": ids, "attention_mask": mask.long()}
         return self.session.capture(given, reads, None, False, mask, touches)
+
+    def logits(self, touches: Sequence[Touch], batch_size: int) -> list[Tensor]:
+        """The logits that predict each token of the answers in `answered`: float32 [T, vocab] each."""
+        found: list[Tensor] = []
+        for batch in batches(self.answered, batch_size, pad_id(self.opened.tokenizer), order="given"):
+            starts = [len(self.ids[i]) for i in batch.index]
+            found += self.session.logits(inputs(batch), touches, _steps(batch, starts), _Tail(batch, starts))
+        return found
 
     def engine_tokens(self, line: str, n: int, batch_size: int) -> list[list[int]]:
         """What the engine answers to each prompt, in order; the empty line is no steer."""

@@ -13,7 +13,7 @@ import torch
 from classes import activations, select, unit
 
 from steerdsl.methods.select.refusal_selection import kl, passing, refusal_score
-from steerdsl.methods.types import Candidates, Directions, MethodError
+from steerdsl.methods.types import Candidates, Directions, MethodError, Trial
 
 PUBLISHED = json.loads((Path(__file__).parent / "data" / "arditi_evaluations.json").read_text())
 
@@ -37,13 +37,17 @@ class Model:
         self.w = torch.from_numpy(w)
         self.asked: list[tuple[str, bool, int | None]] = []
 
-    def logits(self, class_, ablate=None, add=None):
-        self.asked.append((class_, ablate is not None, None if add is None else add[0]))
+    def figures(self, class_, trials, figure):
+        plain = self.logits(class_, Trial())
+        return torch.stack([figure(plain, self.logits(class_, trial)) for trial in trials])
+
+    def logits(self, class_, trial):
+        self.asked.append((class_, trial.ablate is not None, None if trial.add is None else trial.add[0]))
         h = self.h[class_]
-        if ablate is not None:
-            h = h - (h @ ablate.double().T) @ ablate.double()
-        if add is not None:
-            h = h + add[1].double()
+        if trial.ablate is not None:
+            h = h - (h @ trial.ablate.double().T) @ trial.ablate.double()
+        if trial.add is not None:
+            h = h + trial.add[1].double()
         return (h @ self.w.T).float()
 
     def first_tokens(self, texts):

@@ -96,6 +96,25 @@ def test_what_goes_over_the_wire(on_server: Call) -> None:
     assert ndif.KEY not in whole
 
 
+def test_no_distribution_comes_back(on_server: Call) -> None:
+    """Of a divergence and of trials of directions, a number for each token or prompt: one distribution is 0.2 MB."""
+    text = """
+    dataset a = econ with take: 6, held_out: 50%
+    dataset b = generic with take: 6, held_out: 50%
+    topic = extract diffmean from a vs b at last_token
+    best = select layers of topic by refusal_selection with max_kl: 100, min_induce: -100 from layers 10..13
+    steer s { ablate topic[best] everywhere }
+    scores = evaluate s on a.held_out with kl, max_tokens: 6
+    """
+    code, _, err = on_server(text, "--out", "r")
+    assert code == 0, err
+    timings = {step["verb"]: step for step in record("r")["timings"]}
+    print(timings)
+    assert timings["select"]["received"] < 50_000 and timings["evaluate"]["received"] < 50_000
+    kl = json.loads((Path("r") / "scores.json").read_text())["scores"]["kl"]["a"]
+    assert kl["baseline"]["mean"] == 0 < kl["s"]["mean"]
+
+
 def test_trust_is_told_once(on_server: Call) -> None:
     errors = [on_server(SHORT, "--out", name)[2] for name in ("one", "two")]
     told = f"note: results of {ndif.URL} are unpickled, so whoever runs that server can run code on this machine"

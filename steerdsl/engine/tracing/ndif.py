@@ -24,6 +24,7 @@ from nnsight.schema.response import ResponseModel, Status
 
 from steerdsl.engine import remote
 from steerdsl.engine.remote import DIFFERS, Link, Lost, failure
+from steerdsl.engine.safety import require_safe_result
 
 CONNECT = 10.0  # seconds
 READ = 60.0
@@ -128,8 +129,9 @@ class Ndif(RemoteBackend):  # type: ignore[misc]
 
     def _once(self, request: RequestModel, blob: bytes) -> Any:
         try:
+            # No redirect: it would take the key along to wherever it leads.
             connection = websocket.create_connection(
-                f"{self.ws_host}/subscribe", header=_key(self.link), timeout=CONNECT
+                f"{self.ws_host}/subscribe", header=_key(self.link), timeout=CONNECT, redirect_limit=0
             )
         except (OSError, websocket.WebSocketException) as error:
             raise Lost(str(error), taken=False) from error
@@ -201,8 +203,12 @@ class Ndif(RemoteBackend):  # type: ignore[misc]
         """What the request saved: it came with the news, or lies at `url`."""
         if not isinstance(url, str) or not url:
             return super().download_result(url)
-        with httpx.stream("GET", url, timeout=httpx.Timeout(READ, connect=CONNECT)) as reply:
-            reply.raise_for_status()
+        require_safe_result(self.link, url)
+        # No redirect: it could lead to where no result would be taken from.
+        limits = httpx.Timeout(READ, connect=CONNECT)
+        with httpx.stream("GET", url, timeout=limits, follow_redirects=False) as reply:
+            if not reply.is_success:  # not httpx's own words, which hold the signature of the address
+                raise Lost(f"HTTP {reply.status_code} where its result should lie", taken=True)
             kept = io.BytesIO()
             for chunk in reply.iter_bytes():
                 kept.write(chunk)

@@ -176,38 +176,44 @@ class Session:
     ) -> Any:
         """Read whole texts in one pass with the edits in place, each token in the step that it would
         have when generated (`steps`, see `wire.Step`); `reduce` [B, S, vocab] -> what is kept."""
-        kept, memory = self._logits(inputs, touches, steps, reduce, {})
-        if "late" in memory:
-            kept, _ = self._logits(inputs, touches, steps, reduce, {"before": dict(memory)})
+        reading = {"inputs": inputs, "touches": touches, "steps": steps, "keep": reduce}
+        (kept,) = self.readings([reading], lambda *kept: kept)
         if self.witness is not None:
             self.witness += _tensors(kept, WITNESSED - sum(t.numel() for t in self.witness))
         return kept
 
-    def _logits(
-        self,
-        inputs: Mapping[str, Tensor],
-        touches: Sequence[Touch],
-        steps: Any,
-        reduce: Callable[[Tensor], Any],
-        known: dict[str, Any],
-    ) -> tuple[Any, dict[str, Any]]:
-        """One reading, and what its conditions decided; `known` is from the reading before."""
-        model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
-        padded, rows = _padding(mask), len(mask)
-        with _quiet(), model.trace(**self._where) as tracer:
-            memory = nnsight.save(known)
-            with tracer.invoke(batch):
-                kept = nnsight.save(reduce(model.output.logits))
-            if touches:
-                with tracer.invoke():
-                    visit(place(model, touches), rows, steps, padded, memory)
-        return kept, memory
+    def readings(self, readings: Sequence[dict[str, Any]], reduce: Callable[..., Any]) -> Any:
+        """Read texts several times, as `logits` does, and give what `reduce` makes of what the readings
+        keep: where the model is, so that no distribution leaves it but those that are asked for.
+
+        A reading is a dict with `inputs`, `touches` and `steps`, and `keep`, which is given its logits.
+        """
+        model = self.model
+        given = [{**one, "rows": len(_mask(one)), "padded": _padding(_mask(one))} for one in readings]
+        with _quiet(), model.session(**self._where):
+            read = []
+            for one in given:
+                memory: dict[str, Any] = {}
+                for _ in range(2):
+                    with model.trace() as tracer:
+                        with tracer.invoke(dict(one["inputs"])):
+                            kept = one["keep"](model.output.logits)
+                        if one["touches"]:
+                            with tracer.invoke():
+                                visit(place(model, one["touches"]), one["rows"], one["steps"], one["padded"], memory)
+                    if "late" not in memory:
+                        break
+                    # A condition was known too late: the text is read again with what was decided.
+                    memory = {"before": dict(memory)}
+                read.append(kept)
+            found = nnsight.save(reduce(*read))
+        return found
 
 
 def _tensors(kept: Any, room: int) -> list[Tensor]:
-    """The tensors of a reading, as many numbers of them as there is room for."""
+    """The logits or log-probabilities of a reading, as many as there is room for."""
     if isinstance(kept, torch.Tensor):
-        return [kept.detach().cpu().flatten()[: max(room, 0)]]
+        return [kept.detach().cpu().flatten()[: max(room, 0)]] if kept.is_floating_point() else []
     if not isinstance(kept, list | tuple):
         return []
     found: list[Tensor] = []

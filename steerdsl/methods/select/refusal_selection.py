@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from steerdsl.methods.divergence import kl
 from steerdsl.methods.ranking import deep, live, ranked
-from steerdsl.methods.types import Candidates, MethodError, Ranking
+from steerdsl.methods.types import Candidates, MethodError, Ranking, Trial
 from steerdsl.registry import Arg, Entry
 
 if TYPE_CHECKING:
@@ -34,15 +35,18 @@ def run(
     assert probe is not None, "the criterion's entry declares needs={'model'}"
     found = live(candidates)
     refusals = list(dict.fromkeys(probe.first_tokens([t.strip() for t in tokens.split(",")])))
-    base = probe.logits("negative")
+    units, norms = candidates.directions.unit[found], candidates.directions.raw_norm[found].float()
+    ablations = [Trial(ablate=unit) for unit in units]
+    raw = (norm @ unit for norm, unit in zip(norms, units, strict=True))
+    additions = [Trial(add=pair) for pair in zip(candidates.layers[found].tolist(), raw, strict=True)]
+
+    def score(plain: Tensor, tried: Tensor) -> Tensor:
+        return refusal_score(tried, refusals)
+
     figures = {name: torch.full(found.shape, torch.nan, dtype=torch.float64) for name in ("bypass", "induce", "kl")}
-    for i in found.nonzero().flatten().tolist():
-        unit, norm = candidates.directions.unit[i], candidates.directions.raw_norm[i]
-        ablated = probe.logits("negative", ablate=unit)
-        added = probe.logits("negative", add=(int(candidates.layers[i]), norm.float() @ unit))
-        figures["bypass"][i] = refusal_score(probe.logits("positive", ablate=unit), refusals).mean()
-        figures["induce"][i] = refusal_score(added, refusals).mean()
-        figures["kl"][i] = kl(base, ablated).mean()
+    figures["bypass"][found] = probe.figures("positive", ablations, score).mean(-1)
+    figures["induce"][found] = probe.figures("negative", additions, score).mean(-1)
+    figures["kl"][found] = probe.figures("negative", ablations, kl).mean(-1)
     kept = passing(figures, candidates.layers, candidates.n_layers, max_kl, min_induce, deepest)
     if not bool(kept.any()):
         wanted = f"kl at most {max_kl:g}, induce at least {min_induce:g}, not in the last {deepest:.0%} of the layers"
@@ -69,15 +73,6 @@ def refusal_score(logits: Tensor, tokens: Sequence[int]) -> Tensor:
     refuses[list(tokens)] = True
     z = logits.double()
     return z[:, refuses].logsumexp(-1) - z[:, ~refuses].logsumexp(-1)
-
-
-def kl(base: Tensor, other: Tensor) -> Tensor:
-    """KL(base ‖ other) in nats of each row of two logits [n, vocab], float64 [n].
-
-    By log_softmax: adding a small number within the logarithm biases it at large vocabularies.
-    """
-    p, q = base.double().log_softmax(-1), other.double().log_softmax(-1)
-    return (p.exp() * (p - q)).sum(-1)
 
 
 def _best(layers: Tensor, figures: Mapping[str, Tensor]) -> str:

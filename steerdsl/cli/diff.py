@@ -44,9 +44,9 @@ def diff(
     if as_json:
         print(json.dumps(_json(found), indent=1, ensure_ascii=False))
     else:
-        from rich.console import Console
+        from steerdsl.show.terminal import Terminal
 
-        console = Console(highlight=False)
+        console = Terminal(highlight=False)
         for part in _parts(found, (str(first), str(second)), answers):
             console.print(part)
     raise typer.Exit(0 if found.equal else DIFFERENT)

@@ -53,10 +53,11 @@ def explain(
         help = f"did you mean `{close}`?" if close else "`steerdsl explain` lists what there is"
         raise typer.BadParameter(f"nothing is called `{word}`; {help}")
     if in_colour(sys.stdout):
-        from rich.console import Console
         from rich.markdown import Markdown
 
-        Console().print(Markdown(page))
+        from steerdsl.show.terminal import Terminal
+
+        Terminal().print(Markdown(page))
     else:
         print(page, end="")
 

@@ -72,13 +72,13 @@ def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
         print("no model is cached yet; `steerdsl models fetch` gets the default one")
         return
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
     from steerdsl.models.cache import size_text
+    from steerdsl.show.terminal import Terminal
 
     table = Table("model", "family", "parameters", "size", "dtype", "source", box=SIMPLE_HEAD)
     for row in rows:
         millions = f"{row['parameters'] / 1e6:,.1f} M"
         table.add_row(row["id"], row["family"], millions, size_text(row["bytes"]), row["dtype"], row["source"])
-    Console().print(table)
+    Terminal().print(table)

@@ -105,7 +105,7 @@ def _chosen(
 
 
 def _check_server(given: Mapping[str, Any]) -> None:
-    """Refuse the options of a server where none is asked; `verify` has its place from the record."""
+    """Refuse the options of a server where none is asked; `verify`, whose place is the record's, does so itself."""
     for name in ("host", "insecure"):
         if given.get(name) and given.get("on", "ndif") != "ndif":
             raise typer.BadParameter(f"--{name} goes with --on ndif")

@@ -5,21 +5,22 @@ from __future__ import annotations
 import hashlib
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from errno import EISDIR
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from steerdsl.cli import options as o
-from steerdsl.cli.recipe import load_recipe
+from steerdsl.cli.recipe import Checked, load_recipe
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
 if TYPE_CHECKING:
-    from steerdsl.cli.prepare import Prepared
     from steerdsl.cli.progress import Progress
-    from steerdsl.engine.parity import Trail
-    from steerdsl.plan.plan import RunOptions
+    from steerdsl.engine.context import Run
+    from steerdsl.plan.plan import PlanStep, RunOptions
 
 CHECK_FAILED = 4
 
@@ -38,57 +39,72 @@ def parity(
 ) -> None:
     """Run a recipe here and on a server, compare what they compute, and write a receipt.
 
-    Nothing is taken from the store. Exit code 4 means that tokens differ, or, in float32, that vectors
-    differ by more than 1e-6.
+    Nothing is taken from the store. Exit code 4 means that tokens or chosen layers differ, or that a
+    vector, a logit that was read or a score differs by more than the limit of its dtype.
 
     \b
     Example:
       steerdsl parity recipes/econ.steer --on ndif --host http://127.0.0.1:8001
     """
-    from steerdsl.cli.judging import require_judge
-    from steerdsl.cli.prepare import prepare
     from steerdsl.cli.progress import Progress
-    from steerdsl.engine.parity import compare
+    from steerdsl.engine.parity import compare, follow, greet
     from steerdsl.store.files import write_json
 
+    if on == "local":
+        raise typer.BadParameter("another place is compared with this machine: --on simulate or --on ndif")
     checked = load_recipe(file, text, chosen.sets, chosen.allow)
-    trails = []
-    with Progress(shown=not quiet) as progress:
-        for place in ("local", on):
-            prepared = prepare(checked, replace(chosen, on=place), fetch=True, progress=progress)
-            require_judge(prepared.plan)
-            trails.append(_walk(prepared, progress))
-    found = compare(*trails)
+    path = out or Path(f"{Path(file).stem if file not in (None, '-') and file else 'recipe'}.parity.json")
+    _require_place(path)
+    with Progress(shown=not quiet) as progress, tempfile.TemporaryDirectory() as folder:
+        # What fails, fails before either side runs.
+        there = _begin(checked, replace(chosen, on=on), Path(folder) / "there", progress)
+        greet(there)
+        here = _begin(checked, replace(chosen, on="local"), Path(folder) / "here", progress)
+        first = follow(here, _titles(here, progress))
+        del here  # the model, which a rehearsal opens again
+        found = compare(first, follow(there, _titles(there, progress)))
     source = checked.source
     found["recipe"] = {"name": source.name, "sha256": hashlib.sha256(source.text.encode()).hexdigest()}
-    path = out or Path(f"{Path(file).stem if file not in (None, '-') and file else 'recipe'}.parity.json")
     write_json(path, found)
     _print(found, path)
     raise typer.Exit(0 if found["equal"] else CHECK_FAILED)
 
 
-def _walk(prepared: Prepared, progress: Progress) -> Trail:
-    """Run a plan with a store of its own, which is thrown away, and keep what it computed."""
-    from steerdsl.engine.parity import follow
+def _require_place(path: Path) -> None:
+    """Raise RecipeError R802 where the receipt cannot be written."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, "is a directory")
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        title = f"{path} cannot be made: {(error.strerror or str(error)).lower()}"
+        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], 3) from error
+
+
+def _begin(checked: Checked, options: RunOptions, folder: Path, progress: Progress) -> Run:
+    """A run that is ready to start, with a store of its own, which is thrown away."""
+    from steerdsl.cli.judging import require_judge
+    from steerdsl.cli.prepare import prepare
+    from steerdsl.engine.context import Run
     from steerdsl.store.results import Store
 
-    steps, on = len(prepared.plan.steps), prepared.plan.options.on
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder) / "store")
-        return follow(
-            prepared.plan,
-            store,
-            Path(folder),
-            progress,
-            progress.say,
-            lambda step: progress.title(f"{on} [{step.number}/{steps}] {step.verb} {step.name}"),
-        )
+    plan = prepare(checked, options, fetch=True, progress=progress).plan
+    require_judge(plan)
+    folder.mkdir()
+    return Run(plan, Store(folder / "store"), folder, progress, tell=progress.say)
+
+
+def _titles(run: Run, progress: Progress) -> Callable[[PlanStep], None]:
+    """Shows which step has begun."""
+    steps, on = len(run.plan.steps), run.plan.options.on
+    return lambda step: progress.title(f"{on} [{step.number}/{steps}] {step.verb} {step.name}")
 
 
 def _print(found: dict[str, Any], path: Path) -> None:
     """One line for each step, then the verdict."""
-    rows = [("step", "vectors", "logits", "tokens"), *(_row(step) for step in found["steps"])]
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    rows = [("step", "vectors", "layers", "logits", "scores", "tokens"), *map(_row, found["steps"])]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     verdict = "equal" if found["equal"] else "not equal"
@@ -96,14 +112,17 @@ def _print(found: dict[str, Any], path: Path) -> None:
 
 
 def _row(step: dict[str, Any]) -> Sequence[str]:
-    def figure(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1e}" if value else "0"
+    def figure(value: float | str | None) -> str:
+        return "-" if value is None else value if isinstance(value, str) else f"{value:.1e}" if value else "0"
 
-    tokens = step["tokens"]
+    tokens, layers = step["tokens"], step["layers"]
     told = "-" if tokens is None else f"{tokens['different']} of {tokens['answers']} answers differ"
+    chosen = "-" if layers is None else "same" if all(a == b for a, b in layers.values()) else "differ"
     return (
         f"{step['step']} {step['verb']} {step['name']}".rstrip(),
         figure(step["vectors"]),
+        chosen,
         figure(step["logits"]),
+        figure(step["scores"]),
         told,
     )

@@ -27,14 +27,13 @@ def plan(
     Example:
       steerdsl plan recipes/econ.steer --set strength=2
     """
-    from rich.console import Console
-
     from steerdsl.cli.prepare import prepare
     from steerdsl.show.plan_view import plan_view
+    from steerdsl.show.terminal import Terminal
 
     checked = load_recipe(file, text, chosen.sets, chosen.allow)
     made = prepare(checked, chosen, fetch=False)
     if as_json:
         sys.stdout.write(json.dumps(made.plan.to_json(), indent=1, ensure_ascii=False) + "\n")
     else:
-        Console().print(plan_view(made.plan))
+        Terminal().print(plan_view(made.plan))

@@ -1,6 +1,7 @@
 """Diagnostics on a terminal.
 
 In: diagnostics and a stream. Out: their text on that stream, in colour where it is a terminal, or JSON.
+What a diagnostic quotes of a file is made visible, so that it does not steer the terminal.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from steerdsl.lang.diagnostics import Diagnostic, render, to_json
+from steerdsl.show.visible import visible
 
 RED, YELLOW, BLUE, CYAN, BOLD, PLAIN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[1;34m", "\x1b[1;36m", "\x1b[1m", "\x1b[0m"
 
@@ -21,7 +23,7 @@ _GUTTER = re.compile(r"^ *(?:\d+ \||\||-->|:::)")
 def print_diagnostics(diagnostics: Iterable[Diagnostic], stream: TextIO) -> None:
     """Write the diagnostics, a blank line between two."""
     paint = in_colour(stream)
-    texts = (_painted(d) if paint else render(d) for d in diagnostics)
+    texts = (_painted(d) if paint else visible(render(d)) for d in diagnostics)
     stream.write("\n".join(texts))
 
 
@@ -41,7 +43,7 @@ def in_colour(stream: TextIO) -> bool:
 def _painted(diagnostic: Diagnostic) -> str:
     """The text of `render`, coloured line by line."""
     tone = RED if diagnostic.severity == "error" else YELLOW
-    head, *lines = render(diagnostic).splitlines()
+    head, *lines = visible(render(diagnostic)).splitlines()
     kind, colon, title = head.partition(":")
     painted = [f"{tone}{kind}{PLAIN}{BOLD}{colon}{title}{PLAIN}"]
     for line in lines:

@@ -11,11 +11,12 @@ class Progress:
     Nothing is printed unless `shown` and standard error is a terminal; then a line a step is."""
 
     def __init__(self, shown: bool) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bars
 
-        self.console = Console(stderr=True)
+        from steerdsl.show.terminal import Terminal
+
+        self.console = Terminal(stderr=True)
         self.shown = shown
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         live = shown and self.console.is_terminal

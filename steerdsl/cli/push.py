@@ -29,6 +29,7 @@ def push(
     from steerdsl.share import hub
     from steerdsl.share.card import card
     from steerdsl.share.pack import read_pack
+    from steerdsl.show.visible import visible
 
     text = card(read_pack(file), repo, licence)
-    print(text if dry_run else hub.push(file, text, repo, private=private, message=message))
+    print(visible(text) if dry_run else hub.push(file, text, repo, private=private, message=message))

@@ -40,12 +40,12 @@ def show(
         whole = {**found.record, "scores": found.scores, "generations": list(found.answers)}
         print(json.dumps(whole, indent=1, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.text import Text
 
     from steerdsl.show.tables import results
+    from steerdsl.show.terminal import Terminal
 
-    console = Console()
+    console = Terminal()
     # As it was written: a line that is broken anew is no recipe.
     console.print(Text(found.record["recipe"]["text"].strip() + "\n", style="dim"), soft_wrap=True)
     for part in _before(found):

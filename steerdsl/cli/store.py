@@ -119,9 +119,9 @@ def _list(root: Path, kinds: Sequence[str], as_json: bool) -> None:
     if not found:
         print("the store is empty" if not kinds else "the store has nothing of this kind")
         return
-    from rich.console import Console
+    from steerdsl.show.terminal import Terminal
 
-    Console().print(_table(found))
+    Terminal().print(_table(found))
     print(f"{count(len(found), 'result')}, {size_text(sum(s.bytes for s in found))} in {root}")
 
 
@@ -179,9 +179,9 @@ def _prune(
         print(json.dumps({"dry_run": dry, "pruned": rows, "bytes": freed, "kept_bytes": kept}, indent=2))
         return
     if dry and chosen:
-        from rich.console import Console
+        from steerdsl.show.terminal import Terminal
 
-        Console().print(_table(chosen))
+        Terminal().print(_table(chosen))
     said = "would prune" if dry else "pruned"
     print(f"{said} {count(len(chosen), 'result')}, {size_text(freed)}; {size_text(kept)} left")
 

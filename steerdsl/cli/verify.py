@@ -94,6 +94,9 @@ def _verdict(
     from steerdsl.share.receipt import compare_files, compare_pins, compare_results, compare_rows, read_record
 
     record = read_record(folder)
+    on = record["run"]["on"]
+    if on != "ndif" and (options.host or options.insecure):
+        raise typer.BadParameter(f"--host and --insecure go with a run on ndif, and this one was made on {on}")
     verdict = Verdict(record, list(compare_files(folder, record)))
     with Progress(shown=not quiet) as progress:
         prepared = _prepared(folder, record, recipe, options, place / "store", progress)
@@ -126,7 +129,7 @@ def _prepared(
         raise RecipeError([Diagnostic("R864", title, help="name the recipe with --recipe")], 2)
     path = record["model"]["path"]
     given = options.model is None and record["run"]["model"] is not None and record["model"]["source"] == "folder"
-    if given and recipe is None and Path(path).is_dir():
+    if given and recipe is None and path and Path(path).is_dir():
         # A folder given on the command line was relative to where that run was started.
         options = replace(options, model=path)
     chosen = replace(as_recorded(record, options), on=record["run"]["on"])
@@ -139,14 +142,15 @@ def _again(prepared: Prepared, path: Path, progress: Any) -> Path:
     """Run the plan; the directory of the run."""
     from steerdsl.cli.printing import print_diagnostics
     from steerdsl.cli.run import execute
-    from steerdsl.store.record import RunDirectory
+    from steerdsl.store.directory import RunDirectory
 
-    outcome = execute(prepared, RunDirectory.create(path, force=False), progress)
+    directory = RunDirectory.create(path, force=False)
+    outcome = execute(prepared, directory, progress)
     if outcome.state == "interrupted":
         raise typer.Exit(INTERRUPTED)
     if outcome.error is not None:
         print_diagnostics(outcome.error.diagnostics, sys.stderr)
-    return path
+    return directory.path
 
 
 def _json(verdict: Verdict) -> dict[str, Any]:
@@ -162,11 +166,12 @@ def _json(verdict: Verdict) -> dict[str, Any]:
 
 def _print(verdict: Verdict) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    from steerdsl.show.terminal import Terminal
+
+    console = Terminal()
     counts = Table("", "equal", "tolerated", "different", box=SIMPLE_HEAD)
     for section in dict.fromkeys(item.section for item in verdict.items):
         found = [item.status for item in verdict.items if item.section == section]

@@ -6,40 +6,58 @@ In: a plan, run in two places. Out: `Trail`s, and the largest differences betwee
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from math import inf, nan
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from steerdsl.engine.context import Run
 from steerdsl.engine.steps import run_plan
-from steerdsl.methods.types import Vector
-from steerdsl.models.cache import Progress
-from steerdsl.plan.plan import Plan, PlanStep
-from steerdsl.store.results import Store
+from steerdsl.methods.types import Plane, Vector
+from steerdsl.plan.plan import PlanStep
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-LIMIT = 1e-6  # of vectors, in float32
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far two runs may lie apart and be called equal, by the measures of `compare`."""
+
+    vectors: float
+    logits: float
+    scores: float
+
+
+# In half precision single numbers say little: directions of cosine .999 are .045 apart.
+LIMITS: Mapping[str, Limits] = {
+    "float32": Limits(vectors=1e-6, logits=1e-4, scores=1e-4),
+    "float16": Limits(vectors=0.045, logits=0.01, scores=0.01),
+    "bfloat16": Limits(vectors=0.045, logits=0.05, scores=0.05),
+}
 
 
 @dataclass(slots=True)
 class Footprint:
-    """What one step made: its vectors by name, the lines of its answers, what it read of the logits,
-    its seconds, and what went over the wire."""
+    """What one step made: its vectors, planes, choices of layers and scores by name, the lines of its
+    answers, what it read of the logits, its seconds, and what went over the wire."""
 
     step: PlanStep
-    vectors: dict[str, Vector]
-    rows: list[dict[str, Any]]
-    logits: list[Tensor]
     seconds: float
-    traffic: dict[str, int]
+    vectors: Mapping[str, Vector] = field(default_factory=dict)
+    planes: Mapping[str, Plane] = field(default_factory=dict)
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    rows: Sequence[Mapping[str, Any]] = ()
+    logits: Sequence[Tensor] = ()
+    traffic: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Trail:
-    """What a run made. `model` is what its record would say, `versions` those of a server, compared."""
+    """What a run made. `versions` are those of a server, beside those here."""
 
     on: str
     dtype: str
@@ -48,35 +66,48 @@ class Trail:
     host: str | None = None
 
 
-def follow(
-    plan: Plan,
-    store: Store,
-    out: Path,
-    progress: Progress,
-    tell: Callable[[str], None],
-    begin: Callable[[PlanStep], None],
-) -> Trail:
-    """Run a plan and keep what each step computes. Raises RecipeError as `run_plan` does."""
-    run = Run(plan, store, out, progress, tell=tell)
-    trail = Trail(plan.options.on, plan.dtype)
-    known: dict[str, Vector] = {}
+def greet(run: Run) -> None:
+    """Ask a run's server for its model now, if it has one. Raises RecipeError R820 to R832."""
+    if run.plan.options.on == "ndif":
+        run.session.witness = []
+
+
+def follow(run: Run, begin: Callable[[PlanStep], None]) -> Trail:
+    """Run a plan, with a store of its own, and keep what each step computes. Raises RecipeError as
+    `run_plan` does."""
+    trail = Trail(run.plan.options.on, run.plan.dtype)
+    known: dict[tuple[str, str], Any] = {}
     run.session.witness = []
     before = run.traffic()
     if link := run.session.link:
         trail.versions, trail.host = link.versions, link.host
+
+    def new(kind: str, named: Mapping[str, T]) -> dict[str, T]:
+        found = {name: value for name, value in named.items() if known.get((kind, name)) is not value}
+        known.update({(kind, name): value for name, value in found.items()})
+        return found
 
     def watch(step: PlanStep, seconds: float | None) -> None:
         nonlocal before
         if seconds is None:
             begin(step)
             return
-        vectors = {name: v for name, v in run.values.vectors.items() if known.get(name) is not v}
-        known.update(vectors)
         seen = sum(len(footprint.rows) for footprint in trail.steps)
         read, run.session.witness = run.session.witness or [], []
-        gone = run.traffic().since(before)
-        before = run.traffic()
-        trail.steps.append(Footprint(step, vectors, run.results.rows[seen:], read, seconds, gone))
+        gone, before = run.traffic().since(before), run.traffic()
+        trail.steps.append(
+            Footprint(
+                step,
+                seconds,
+                new("vector", run.values.vectors),
+                new("plane", run.values.planes),
+                new("choice", run.results.choices),
+                new("scores", run.results.scores),
+                run.results.rows[seen:],
+                read,
+                gone,
+            )
+        )
 
     run_plan(run, watch)
     return trail
@@ -85,59 +116,127 @@ def follow(
 def compare(here: Trail, there: Trail) -> dict[str, Any]:
     """The largest differences of two runs of one plan, step by step, as the receipt keeps them.
 
-    Vectors: the largest difference of a unit direction's number, or of a norm, as a share of it.
-    `equal`: all tokens are the same and, in float32, no vector differs by more than LIMIT.
+    vectors: in float32 the largest difference of a number of a unit direction, or of a norm as a share
+    of it; in half precision the length of the difference of two unit directions. logits: in float32 of
+    each number that was read, as a share of it (of numbers below 1, the difference itself); in half
+    precision of all that one reading gave, as a share of its length. scores: of means and values, each
+    as a share of it. Where only one side has a number the difference is infinite.
+
+    `equal`: answers and chosen layers are the same, and nothing differs by more than LIMITS.
     """
-    steps = [_step(a, b) for a, b in zip(here.steps, there.steps, strict=True)]
-    strict = here.dtype == "float32"
-    same_tokens = all(not step["tokens"] or not step["tokens"]["different"] for step in steps)
-    near = all(step["vectors"] is None or step["vectors"] <= LIMIT for step in steps)
+    limits, exact = LIMITS[here.dtype], here.dtype == "float32"
+    steps = [_step(a, b, exact) for a, b in zip(here.steps, there.steps, strict=True)]
     return {
-        "schema": 1,
+        "schema": 2,
         "places": [here.on, there.on],
         "host": there.host,
         "dtype": here.dtype,
-        "limit": LIMIT if strict else None,
-        "equal": same_tokens and (near or not strict),
-        "steps": steps,
+        "limits": asdict(limits),
+        "equal": all(_equal(step, limits) for step in steps),
+        # JSON has no infinity.
+        "steps": [{key: "inf" if value == inf else value for key, value in step.items()} for step in steps],
         "versions": there.versions,
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
 
-def _step(a: Footprint, b: Footprint) -> dict[str, Any]:
-    pairs = [(v, b.vectors[name]) for name, v in a.vectors.items()]
+def _equal(step: Mapping[str, Any], limits: Limits) -> bool:
+    same_answers = not step["tokens"] or not step["tokens"]["different"]
+    same_layers = all(a == b for a, b in (step["layers"] or {}).values())
+    return same_answers and same_layers and all((step[key] or 0) <= most for key, most in asdict(limits).items())
+
+
+def _step(a: Footprint, b: Footprint, exact: bool) -> dict[str, Any]:
+    gaps = [apart(v, b.vectors[name], exact) for name, v in a.vectors.items()]
+    gaps += [_rows_apart(_axes(p), _axes(b.planes[name]), exact) for name, p in a.planes.items()]
     different = [x for x, y in zip(a.rows, b.rows, strict=True) if _said(x) != _said(y)]
     return {
         "step": a.step.number,
         "verb": a.step.verb,
         "name": a.step.name,
-        "vectors": max((apart(x, y) for x, y in pairs), default=None),
-        "logits": _logits(a.logits, b.logits),
+        "vectors": max(gaps, default=None),
+        "layers": {n: [c["chosen"], b.choices[n]["chosen"]] for n, c in a.choices.items()} or None,
+        "logits": _logits(a.logits, b.logits, exact),
+        "scores": _scores(a.scores, b.scores) if a.scores else None,
         "tokens": {"answers": len(a.rows), "different": len(different)} if a.rows else None,
         "seconds": [round(a.seconds, 3), round(b.seconds, 3)],
         **b.traffic,
     }
 
 
-def _said(row: dict[str, Any]) -> Any:
-    """What identifies an answer: its tokens, or what stands for them when they are withheld."""
-    return row.get("token_ids", row)
+def _said(row: Mapping[str, Any]) -> list[Any]:
+    """What identifies an answer: its tokens, or the hash of its text where they are withheld."""
+    return [row.get(name) for name in ("token_ids", "text_sha256", "ended")]
 
 
-def apart(x: Vector, y: Vector) -> float:
+def apart(x: Vector, y: Vector, exact: bool) -> float:
     """The largest difference of two vectors' directions and, as a share, of their norms."""
     a, b = x.directions, y.directions
     if a.unit.shape != b.unit.shape:
-        return float("inf")
-    units = float((a.unit.double() - b.unit.double()).abs().max())
-    norms = (a.raw_norm.double() - b.raw_norm.double()).abs() / a.raw_norm.double().abs().clamp(min=1e-30)
-    return max(units, float(norms.max()))
+        return inf
+    norms = _gaps(a.raw_norm, b.raw_norm) / _sizes(a.raw_norm, b.raw_norm).clamp(min=1e-30)
+    return max(_rows_apart(a.unit, b.unit, exact), float(norms.max()))
 
 
-def _logits(a: Sequence[Tensor], b: Sequence[Tensor]) -> float | None:
+def _axes(plane: Plane) -> Tensor:
+    import torch
+
+    return torch.stack([plane.b1, plane.b2])
+
+
+def _rows_apart(a: Tensor, b: Tensor, exact: bool) -> float:
+    gaps = _gaps(a, b)
+    return float(gaps.max() if exact else gaps.norm(dim=-1).max())
+
+
+def _logits(a: Sequence[Tensor], b: Sequence[Tensor], exact: bool) -> float | None:
     """The largest difference of what was read; inf when other texts were read, since tokens differ."""
-    if len(a) != len(b) or any(x.shape != y.shape for x, y in zip(a, b, strict=True)):
-        return float("inf")
-    gaps = [float((x.double() - y.double()).abs().nan_to_num().max()) for x, y in zip(a, b, strict=True) if x.numel()]
-    return max(gaps, default=None)
+    if [x.shape for x in a] != [y.shape for y in b]:
+        return inf
+    pairs = [(x, y) for x, y in zip(a, b, strict=True) if x.numel()]
+    if exact:
+        return max((_share(x, y) for x, y in pairs), default=None)
+    return max((float(_gaps(x, y).norm() / _sizes(x, y).norm().clamp(min=1e-30)) for x, y in pairs), default=None)
+
+
+def _scores(a: Any, b: Any) -> float:
+    x, y = (_numbers(side) for side in (a, b))
+    if x.shape != y.shape:
+        return inf
+    return _share(x, y) if x.numel() else 0.0
+
+
+def _numbers(scores: Any) -> Tensor:
+    import torch
+
+    return torch.tensor([nan if f is None else f for f in _figures(scores)], dtype=torch.float64)
+
+
+def _figures(found: Any) -> Iterator[float | None]:
+    """Every mean with its values, in one order; intervals and p-values follow from them."""
+    if isinstance(found, Mapping) and "mean" in found:
+        yield found["mean"]
+        yield from found["values"]
+    elif isinstance(found, Mapping):
+        for name in sorted(found):
+            yield from _figures(found[name])
+    elif isinstance(found, list):
+        for inner in found:
+            yield from _figures(inner)
+
+
+def _share(a: Tensor, b: Tensor) -> float:
+    return float((_gaps(a, b) / _sizes(a, b).clamp(min=1)).max())
+
+
+def _gaps(a: Tensor, b: Tensor) -> Tensor:
+    """How far numbers lie apart: 0 where both are the same, infinite or no number, inf where one is."""
+    a, b = a.double(), b.double()
+    gaps = (a - b).abs().nan_to_num(nan=inf, posinf=inf)
+    return gaps.masked_fill((a == b) | (a.isnan() & b.isnan()), 0.0)
+
+
+def _sizes(a: Tensor, b: Tensor) -> Tensor:
+    """The larger of two numbers without its sign; 0 for what is no finite number."""
+    x, y = (side.double().abs().nan_to_num(nan=0.0, posinf=0.0) for side in (a, b))
+    return x.maximum(y)

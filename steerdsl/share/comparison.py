@@ -98,8 +98,9 @@ def compare_runs(before: Finished, after: Finished) -> Comparison:
 def _inputs(run: Finished) -> dict[str, Any]:
     """What went in, and how and where it was run."""
     record = run.record
+    how = {f"run.{name}": record["run"].get(name) for name in ("keep_unsafe", "on")}
     machine = {f"machine.{name}": value for name, value in record["machine"].items()}
-    return {**pins(record), **machine, "machine.device": record["run"]["device"], "state": record["state"]}
+    return {**pins(record), **how, **machine, "machine.device": record["run"]["device"], "state": record["state"]}
 
 
 def _vectors(before: Path, after: Path) -> Iterator[VectorPair]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
-from steerdsl.share.pins import Pin
+from steerdsl.share.pins import FORMER, Pin
 from steerdsl.store.files import write_text
 
 SCHEMA = 1
@@ -59,5 +59,4 @@ def read_lock(path: Path) -> dict[str, Pin] | None:
         reason = str(error) or type(error).__name__
         way_out = "write it anew with `steerdsl lock --upgrade`"
         raise RecipeError([Diagnostic("R861", title, notes=(f"the reason given: {reason}",), help=way_out)]) from error
-    pins: dict[str, Pin] = found["pins"]
-    return pins
+    return {name: value for name, value in found["pins"].items() if name not in FORMER}

@@ -22,7 +22,9 @@ _MODEL = (
     *("id", "revision", "weights_sha256", "dtype", "family", "n_layers", "d_model"),
     *("tokenizer_sha256", "template_sha256"),
 )
-_RUN = ("batch_size", "keep_unsafe", "on", "seed")
+_RUN = ("batch_size", "seed")
+# No pins, though old locks have them: where a recipe runs, and which answers are kept.
+FORMER = frozenset(("run.keep_unsafe", "run.on"))
 # Where the same weights lie is told, and changes nothing.
 _PLACE = ("model.id", "model.revision")
 _BITS = ("model.dtype", "run.batch_size", "run.on")
@@ -41,7 +43,7 @@ class Difference:
 
 def pins(described: Mapping[str, Any]) -> dict[str, Pin]:
     """Every pin by name. `described` is a record, or the part of one that is known before the run."""
-    return dict(sorted(_pins(described)))
+    return dict(sorted(_pins(described), key=lambda pin: pin[0]))
 
 
 def _pins(described: Mapping[str, Any]) -> Iterator[tuple[str, Pin]]:
@@ -90,7 +92,7 @@ def differences(before: Mapping[str, Pin], now: Mapping[str, Pin]) -> list[Diffe
 
 
 def _severity(name: str, same_weights: bool) -> Severity:
-    if name == "recipe.sha256" or (name in _PLACE and same_weights):
+    if name in ("recipe.sha256", "run.keep_unsafe") or (name in _PLACE and same_weights):
         return "nothing"
     if name in _BITS or _is_package(name) or (name.startswith("steps.") and name.endswith(".batch")):
         return "last bits"

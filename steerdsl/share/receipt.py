@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.share.form import misfit
 from steerdsl.share.pins import Difference, Pin
 from steerdsl.store.files import read_lines
 from steerdsl.store.finished import open_run
@@ -24,9 +25,25 @@ if TYPE_CHECKING:
 
 Status = Literal["equal", "tolerated", "different"]
 
-# How far numbers may lie apart that two machines computed in this dtype: a share of the larger one,
-# and for the coordinates of unit vectors and figures near 0 the distance itself.
-TOLERANCE = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 2e-2}
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far apart two machines may be that computed in one dtype. figures: a share of the larger one;
+    figures that are both below it are near 0 and count as one. rows: the length of the difference of two
+    rows of a vector's file as a share of the longer one, for directions the square root of 2 - 2 cosine."""
+
+    figures: float
+    rows: float
+
+
+# Rows: a cosine of 1 - 5e-7, and of 0.999.
+TOLERANCE: Mapping[str, Tolerance] = {
+    "float32": Tolerance(1e-4, 1e-3),
+    "float16": Tolerance(5e-3, 0.045),
+    "bfloat16": Tolerance(2e-2, 0.045),
+}
+NONE = Tolerance(0.0, 0.0)
+SMALLEST = 1e-4  # a figure that is a difference of two has their rounding, however small it is itself
 FINISHED = ("complete", "check failed")
 _LINE = ("step", "variant", "dataset", "row", "sample")
 
@@ -44,18 +61,23 @@ class Item:
 
 def read_record(folder: Path) -> Mapping[str, Any]:
     """The record of a run that came to its end. Raises RecipeError as `open_run`, and R863 for a run that
-    was stopped or failed."""
+    was stopped or failed; R881 for a record that does not have its form."""
     record = open_run(folder).record
     if record["state"] not in FINISHED or "files" not in record:
         title = f"the run in {folder} is not whole: {record['state']} at {record['reached']}"
         raise RecipeError([Diagnostic("R863", title, help="run it again, to its end")], 2)
+    place = misfit(record)
+    if place is not None:
+        title, reason = f"the run in {folder} is damaged", f"the reason: record.json has no right `{place}`"
+        raise RecipeError([Diagnostic("R881", title, notes=(reason,), help="run the recipe again")], 2)
     return record
 
 
 def compare_files(folder: Path, record: Mapping[str, Any]) -> Iterator[Item]:
     """The bytes of a run directory against the hashes in its record. Exports are not looked at."""
     recorded: Mapping[str, str] = record["files"]
-    exports = [dict(s["settings"])["file"] for s in record["plan"]["steps"] if s["verb"] == "export"]
+    steps = [s["settings"] for s in record["plan"]["steps"] if s["verb"] == "export"]
+    exports = [text for settings in steps for label, text in settings if label == "file"]
     found = hashes(folder, exports)
     for name in sorted(recorded.keys() | found.keys()):
         same = recorded.get(name) == found.get(name)
@@ -95,18 +117,19 @@ def compare_rows(record: Mapping[str, Any], data: Mapping[str, Data]) -> Iterato
 
 def compare_results(before: Path, now: Path, dtype: str) -> Iterator[Item]:
     """What came out of two runs: the end, choices, planes, claims, vectors, answers and scores."""
-    tolerance = TOLERANCE.get(dtype, 1e-9)
+    tolerance = TOLERANCE.get(dtype, NONE)
     old, new = (json.loads((folder / "record.json").read_text("utf-8")) for folder in (before, now))
     for section in ("state", "choices", "planes", "checks"):
-        yield from walk(section, "", old[section], new[section], tolerance)
+        yield from walk(section, "", old[section], new[section], tolerance.figures)
     yield from compare_vectors(before / "vectors", now / "vectors", tolerance)
     yield from compare_answers(*(read_lines(folder / "generations.jsonl") for folder in (before, now)))
     old, new = (json.loads((folder / "scores.json").read_text("utf-8")) for folder in (before, now))
-    yield from walk("scores", "", old, new, tolerance)
+    yield from walk("scores", "", old, new, tolerance.figures)
 
 
 def walk(section: str, name: str, before: Any, now: Any, tolerance: float) -> Iterator[Item]:
-    """Two values of JSON, leaf by leaf."""
+    """Two values of JSON, leaf by leaf: numbers with a point are within a tolerance or not, all else is
+    equal or is not."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
             yield from walk(section, f"{name}.{key}".lstrip("."), before.get(key), now.get(key), tolerance)
@@ -120,10 +143,11 @@ def walk(section: str, name: str, before: Any, now: Any, tolerance: float) -> It
 def _same(before: Any, now: Any, tolerance: float) -> Status:
     if before == now:
         return "equal"
-    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (before, now))
-    if numbers and math.isclose(before, now, rel_tol=tolerance, abs_tol=tolerance):
-        return "tolerated"
-    return "different"
+    if not isinstance(before, float) or not isinstance(now, float):
+        return "different"
+    near_zero = abs(before) <= tolerance and abs(now) <= tolerance
+    near = math.isclose(before, now, rel_tol=tolerance, abs_tol=min(tolerance, SMALLEST))
+    return "tolerated" if near_zero or near else "different"
 
 
 def compare_answers(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Iterator[Item]:
@@ -131,7 +155,8 @@ def compare_answers(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[s
     for a, b in zip_longest(before, now):
         line = a or b or {}
         name = ", ".join(f"{key} {line[key]}" for key in _LINE if key in line)
-        name += "".join(f", {axis} {label}" for axis, label in line.get("point", {}).items())
+        point = line.get("point")
+        name += "".join(f", {axis} {label}" for axis, label in point.items()) if isinstance(point, dict) else ""
         if a is None or b is None:
             yield Item("answers", name, "different", *("there" if x is not None else None for x in (a, b)))
             continue
@@ -141,7 +166,7 @@ def compare_answers(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[s
         yield from (Item("answers", f"{name}: {key}", "different", a.get(key), b.get(key)) for key in wrong)
 
 
-def compare_vectors(before: Path, now: Path, tolerance: float) -> Iterator[Item]:
+def compare_vectors(before: Path, now: Path, tolerance: Tolerance) -> Iterator[Item]:
     """Vectors: headers, and each tensor row by row. A row that differs shows its cosine."""
     for name in sorted({path.name for folder in (before, now) for path in folder.glob("*.safetensors")}):
         old, new = (_vector(folder / name) for folder in (before, now))
@@ -149,7 +174,7 @@ def compare_vectors(before: Path, now: Path, tolerance: float) -> Iterator[Item]
             yield Item("vectors", name, "different", *(None if x is None else "there" for x in (old, new)))
             continue
         stem = name.removesuffix(".safetensors")
-        yield from walk("vectors", f"{stem}.header", old[0], new[0], tolerance)
+        yield from walk("vectors", f"{stem}.header", old[0], new[0], tolerance.figures)
         for tensor in sorted(old[1].keys() | new[1].keys()):
             yield from _rows(f"{stem}.{tensor}", old[1].get(tensor), new[1].get(tensor), tolerance)
 
@@ -162,22 +187,26 @@ def _vector(path: Path) -> tuple[Any, dict[str, Any]] | None:
         with safe_open(path, framework="pt") as f:
             header = json.loads((f.metadata() or {}).get("steerdsl", "{}"))
             return header, {key: f.get_tensor(key) for key in f.keys()}  # noqa: SIM118  (the handle is no mapping)
-    except (OSError, SafetensorError, ValueError):
+    except (OSError, SafetensorError, ValueError, RecursionError):
         return None
 
 
-def _rows(name: str, before: Any, now: Any, tolerance: float) -> Iterator[Item]:
+def _rows(name: str, before: Any, now: Any, tolerance: Tolerance) -> Iterator[Item]:
+    if before is None or now is None or before.shape != now.shape or before.dtype != now.dtype:
+        yield Item("vectors", name, "different", *(None if x is None else list(x.shape) for x in (before, now)))
+    elif before.ndim < 2:
+        yield from walk("vectors", name, before.tolist(), now.tolist(), tolerance.figures)
+    else:
+        for i, (a, b) in enumerate(zip(before.double(), now.double(), strict=True)):
+            yield _row(f"{name}[{i}]", a, b, tolerance.rows)
+
+
+def _row(name: str, a: Any, b: Any, tolerance: float) -> Item:
     import torch
     from torch.nn.functional import cosine_similarity
 
-    if before is None or now is None or before.shape != now.shape:
-        yield Item("vectors", name, "different", *(None if x is None else list(x.shape) for x in (before, now)))
-        return
-    for i, (a, b) in enumerate(zip(before.double(), now.double(), strict=True)):
-        status: Status = "different"
-        if torch.equal(a, b):
-            status = "equal"
-        elif torch.allclose(a, b, rtol=tolerance, atol=tolerance):
-            status = "tolerated"
-        shown = (a.item(), b.item()) if a.ndim == 0 else (None, f"cosine {cosine_similarity(a, b, dim=-1):.6f}")
-        yield Item("vectors", f"{name}[{i}]", status, *shown)
+    if torch.equal(a, b):
+        return Item("vectors", name, "equal")
+    near = (a - b).norm() <= tolerance * max(a.norm(), b.norm())
+    cosine = cosine_similarity(a.flatten(), b.flatten(), dim=0)
+    return Item("vectors", name, "tolerated" if near else "different", None, f"cosine {cosine:.6f}")

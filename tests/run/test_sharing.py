@@ -135,6 +135,34 @@ def test_a_run_that_differs_from_its_lock_warns_in_one_line(here: Path) -> None:
     assert "run.batch_size" in err
 
 
+def test_a_lock_holds_wherever_the_recipe_runs(here: Path) -> None:
+    code, _, err = call("run", "recipe/one.steer", *MODEL, "--locked", "--keep-unsafe", "--on", "simulate", "-q")
+    assert (code, err) == (0, "")
+    path = Path("recipe/one.steer.lock")
+    old = json.loads(path.read_text())
+    assert not {"run.on", "run.keep_unsafe"} & old["pins"].keys()
+    old["pins"] |= {"run.on": "local", "run.keep_unsafe": False}
+    path.write_text(json.dumps(old))
+    assert call("lock", "recipe/one.steer", *MODEL)[:2] == (0, "recipe/one.steer.lock: up to date\n")
+
+
+def test_a_pack_of_a_run_elsewhere_runs_here(here: Path) -> None:
+    assert call("run", "recipe/one.steer", *MODEL, "--on", "simulate", "--out", "there", "-q")[0] == 0
+    assert call("pack", "recipe/one.steer", "--run", "there", "-q")[0] == 0
+    code, _, err = call("run", "one.steerpack", "--locked", "--out", "again", "-q", "--model", "model")
+    assert code == 0, err
+
+
+def test_another_dtype_than_the_locks_is_told_with_its_option(here: Path) -> None:
+    words = ("recipe/one.steer", "--model", "model", "--device", "cpu", "--dtype", "bf16")
+    for command, way_out in (
+        (("run", *words, "--locked", "-q"), "undo what changed, or run `steerdsl lock --upgrade`"),
+        (("lock", *words), "add --upgrade to pin what is here now"),
+    ):
+        code, _, err = call(*command)
+        assert code == 4 and err.endswith(f"help: add --dtype float32 for the dtype of the lock; else {way_out}\n")
+
+
 def test_a_comment_changes_no_number(here: Path) -> None:
     Path("recipe/one.steer").write_text(RECIPE.replace("# What", "# See what"))
     code, _, err = call("run", "recipe/one.steer", *MODEL, "--locked")
@@ -284,6 +312,55 @@ def test_only_whole_runs_are_run_again(here: Path) -> None:
         assert call(*words) == (2, "", message + "help: run it again, to its end\n")
     code, _, err = call("verify", "recipe")
     assert code == 2 and err.startswith("error[R880]: ")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "named"),
+    [
+        (("plan", "steps"), [{"verb": "export"}], "plan.steps[0].name"),
+        (
+            ("plan", "steps"),
+            [{"verb": "export", "name": "", "title": "", "settings": [["a"]]}],
+            "plan.steps[0].settings[0]",
+        ),
+        (("run", "batch_size"), -1, "run.batch_size"),
+        (("run", "set"), {}, "run.set"),
+        (("data", "e"), {"ids": [3]}, "data.e.ids[0]"),
+        (("recipe", "folder"), None, "recipe.folder"),
+        (("files",), {"scores.json": 5}, "files.scores.json"),
+        (("inputs",), [], "inputs"),
+    ],
+)
+def test_a_record_without_its_form_is_refused(here: Path, place: tuple[str, ...], value: Any, named: str) -> None:
+    found = json.loads(Path("run/record.json").read_text())
+    inner = found
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    Path("run/record.json").write_text(json.dumps(found))
+    message = (
+        "error[R881]: the run in run is damaged\n"
+        f"note: the reason: record.json has no right `{named}`\n"
+        "help: run the recipe again\n"
+    )
+    assert call("verify", "run", "-q") == (2, "", message)
+
+
+def test_a_malformed_record_in_a_right_pack_is_refused(here: Path) -> None:
+    assert call("pack", "recipe/one.steer", "--run", "run", "-q")[0] == 0
+    pack = read_pack(Path("one.steerpack"))
+    steps = [{**step, "settings": []} for step in pack.record["plan"]["steps"]]
+    for plan, said in (({**pack.record["plan"], "steps": steps}, (4, "")), ({"params": {}}, (2, "`plan.steps`"))):
+        record = json.dumps({**pack.record, "plan": plan}).encode()
+        Path("bad.steerpack").write_bytes(pack_bytes(pack.recipe, {**pack.members, "run/record.json": record}))
+        code, _, err = call("verify", "bad.steerpack", "-q", "--model", "model")
+        assert code == said[0] and said[1] in err
+
+
+@pytest.mark.parametrize("option", [("--host", "https://127.0.0.1:9"), ("--insecure",)])
+def test_a_run_made_here_is_not_verified_on_a_server(here: Path, option: tuple[str, ...]) -> None:
+    code, out, err = call("verify", "run", "-q", *option)
+    assert (code, out) == (2, "") and "go with a run on ndif, and this one" in err
 
 
 # ---- packs ----

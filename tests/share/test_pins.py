@@ -86,6 +86,12 @@ def test_a_lock_is_one_pin_a_line_and_sorted(tmp_path: Path) -> None:
     assert read_lock(path) == PINS
 
 
+def test_where_a_recipe_runs_is_no_pin_of_an_old_lock(tmp_path: Path) -> None:
+    path = lock_path(tmp_path / "one.steer")
+    write_lock({**PINS, "run.on": "local", "run.keep_unsafe": False}, path)
+    assert read_lock(path) == PINS
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

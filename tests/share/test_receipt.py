@@ -44,8 +44,27 @@ def found(items: Any) -> dict[str, str]:
     ],
 )
 def test_numbers_within_tolerance(before: Any, now: Any, status: str) -> None:
-    (item,) = walk("scores", "x", before, now, TOLERANCE["float32"])
+    (item,) = walk("scores", "x", before, now, TOLERANCE["float32"].figures)
     assert (item.section, item.name, item.status, item.before, item.now) == ("scores", "x", status, before, now)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "status"),
+    [
+        (100.0, 101.9, "tolerated"),
+        (100.0, 103.0, "different"),
+        (0.5, 0.509, "tolerated"),
+        (0.5, 0.515, "different"),  # no figure near 0
+        (0.01, 0.03, "different"),
+        (0.001, -0.019, "tolerated"),
+        (200, 203, "different"),
+        (200, 200.0, "equal"),
+        ({"chosen": [60]}, {"chosen": [61]}, "different"),
+    ],
+)
+def test_numbers_in_half_precision(before: Any, now: Any, status: str) -> None:
+    (item,) = walk("choices", "x", before, now, TOLERANCE["bfloat16"].figures)
+    assert item.status == status
 
 
 def test_leaves_are_named_by_their_path() -> None:
@@ -79,7 +98,36 @@ def test_directions_within_tolerance_and_beyond(tmp_path: Path) -> None:
     assert found(items) == {"v.directions[1]": "tolerated", "v.directions[2]": "different"}
     assert [i.now for i in items if i.status == "different"] == ["cosine -1.000000"]
     (tmp_path / "b" / "v.safetensors").write_bytes(b"torn")
-    assert found(compare_vectors(tmp_path / "a", tmp_path / "b", 1e-4)) == {"v.safetensors": "different"}
+    assert found(compare_vectors(tmp_path / "a", tmp_path / "b", TOLERANCE["float32"])) == {
+        "v.safetensors": "different"
+    }
+
+
+@pytest.mark.parametrize(
+    ("dtype", "cosine", "status"),
+    [
+        ("bfloat16", 0.95, "different"),
+        ("bfloat16", 0.998, "different"),
+        ("bfloat16", 0.9995, "tolerated"),
+        ("float16", 0.998, "different"),
+        ("float32", 0.9995, "different"),
+        ("float32", 1 - 1e-7, "tolerated"),
+    ],
+)
+def test_directions_are_judged_by_their_cosine(tmp_path: Path, dtype: str, cosine: float, status: str) -> None:
+    """In 4096 dimensions, where a number of a unit direction is smaller than any tolerance."""
+    random = torch.randn(4096, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    one, other = torch.linalg.qr(random).Q.T
+    turned = cosine * one + (1 - cosine**2) ** 0.5 * other
+    layers = torch.tensor([7])
+    for name, row in {"a": one, "b": turned}.items():
+        (tmp_path / name).mkdir()
+        tensors = {"directions": row[None], "mean_positive": 50 * row[None], "layers": layers, "norms": layers * 1.0}
+        save_file(tensors, tmp_path / name / "v.safetensors")
+        layers = layers + 1
+    found_here = found(compare_vectors(tmp_path / "a", tmp_path / "b", TOLERANCE[dtype]))
+    expected = {"directions[0]": status, "mean_positive[0]": status, "layers[0]": "different", "norms[0]": "different"}
+    assert found_here == {f"v.{name}": value for name, value in expected.items()}
 
 
 def test_rows_are_named_and_unsafe_ones_are_not_shown() -> None:

@@ -13,7 +13,7 @@ from steerdsl.eject.steps import steps
 from steerdsl.lang import recipe as r
 from steerdsl.lang.lower.defaults import walk
 from steerdsl.models.device import choose_device
-from steerdsl.models.prompts import Renderer
+from steerdsl.models.prompts import Renderer, calendar, reads_date
 from steerdsl.plan import words
 from steerdsl.plan.plan import Plan
 
@@ -90,7 +90,7 @@ def _features(plan: Plan) -> set[str]:
         Renderer(plan.model.tokenizer, spec.system, spec.template)  # refuses what `run` would refuse
     found = {"newline"} if spec.template == "newline" else set()
     if spec.template == "chat" and plan.model.template is not None:
-        found.add("chat")
+        found |= {"chat", "dated"} if reads_date(plan.model.template) else {"chat"}
     if spec.system is not None:
         found.add("system")
     for step in walk(plan.recipe.steps):
@@ -139,6 +139,9 @@ def _settings(plan: Plan) -> str:
         f"BATCH_SIZE = {plan.batch_size}",
         f"N_LAYERS = {plan.model.arch.n_layers}",
     ]
+    if spec.template == "chat" and plan.model.template and reads_date(plan.model.template):
+        lines.append("# What makes the chat template write the same date on every day.")
+        lines.append(f"CALENDAR = {literals.text(calendar(plan.model.template))}")
     if spec.system is not None:
         lines.append(f"SYSTEM = {literals.text(spec.system)}")
     return "\n".join(lines)

@@ -23,7 +23,7 @@ from steerdsl.engine.wire import Touch
 from steerdsl.methods.types import MethodError
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.cache import Progress
-from steerdsl.models.prompts import Rendered
+from steerdsl.models.prompts import Rendered, chat_text
 
 _UNBOUNDED = 2048  # the harness's own number for a model that names no longest context
 _MAX_NEW = 256  # the harness's own number where a task names none
@@ -82,7 +82,7 @@ class SteeredModel(TemplateLM):  # type: ignore[misc]
 
     def _rendered(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
         ends = {"add_generation_prompt": add_generation_prompt, "continue_final_message": not add_generation_prompt}
-        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, **ends))
+        return chat_text(self.tokenizer, messages, **ends)
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """log p of each continuation after its context, and whether it is the greedy one."""

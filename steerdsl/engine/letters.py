@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.engine.continuations import Ids, continuation_logprobs
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.wire import Touch
-from steerdsl.models.prompts import Rendered, Renderer
+from steerdsl.models.prompts import Rendered, Renderer, chat_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,9 +50,9 @@ def answer_opening(renderer: Renderer) -> str | None:
         return None
     messages = [] if renderer.system is None else [{"role": "system", "content": renderer.system}]
     messages += [{"role": "user", "content": _ASKED}]
-    asked = str(renderer.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+    asked = chat_text(renderer.tokenizer, messages, add_generation_prompt=True)
     messages += [{"role": "assistant", "content": _SAID}]
-    whole = str(renderer.tokenizer.apply_chat_template(messages, tokenize=False))
+    whole = chat_text(renderer.tokenizer, messages)
     between = whole.removeprefix(asked).partition(_SAID)[0]
     return between if whole.startswith(asked) and not between.strip() else None
 

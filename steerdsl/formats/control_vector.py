@@ -8,19 +8,19 @@ tensor `direction.N` is added to what block N (from 0) puts out. llama.cpp keeps
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steerdsl.formats import checks
 from steerdsl.formats.checks import damaged
+from steerdsl.formats.gguf_header import Declared, Value, header
 from steerdsl.formats.steady import refusal
 from steerdsl.formats.types import Carried
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import MethodError, Vector
 
 if TYPE_CHECKING:
-    from gguf import GGUFReader
     from torch import Tensor
 
     from steerdsl.models.sites import Architecture
@@ -29,34 +29,30 @@ TITLE = "a GGUF control vector"
 KIND = "controlvector"
 STREAM = "resid_post"
 HINT, COUNT = f"{KIND}.model_hint", f"{KIND}.layer_count"
-# `general.` describes a file; a repeated key comes with a number behind it.
-KNOWN = re.compile(rf"GGUF\..*|general\.(?!architecture_).*|{re.escape(HINT)}|{re.escape(COUNT)}")
-TENSOR = re.compile(r"direction\.(\d{1,9})")
+# `general.` describes a file.
+KNOWN = re.compile(rf"general\..*|{re.escape(HINT)}|{re.escape(COUNT)}")
+TENSOR = re.compile(r"direction\.(0|[1-9][0-9]{0,8})")
+F32 = 0
 NO_LAYER_0 = "llama.cpp has no place for a direction at layer 0"
 
 
 def read(path: Path, name: str, arch: Architecture, position: r.Position | None = None) -> Vector:
     """Read directions with their lengths, so that `add … by 1` is what llama.cpp does at scale 1."""
+    import numpy as np
     import torch
 
     checks.size(path)
-    reader = _opened(path)
-    hint = _hint(path.name, reader)
+    try:
+        found = header(path)
+    except (ValueError, OSError) as error:
+        raise damaged(path.name, TITLE, error) from error
+    hint = _hint(path.name, found.settings)
+    layers = [_layer(path.name, tensor) for tensor in found.tensors]
+    _backed(path, found.tensors)
     rows: dict[int, Tensor] = {}
-    for tensor in reader.tensors:
-        found = TENSOR.fullmatch(tensor.name)
-        if found is None:
-            raise _not_understood(path.name, f"a tensor {tensor.name!r}")
-        if tensor.tensor_type.name != "F32":
-            raise MethodError(
-                f"{path.name}: {tensor.name} is of {tensor.tensor_type.name}, and llama.cpp reads F32 alone",
-                "write it anew in float32",
-                "R842",
-            )
-        if int(found[1]) == 0:
-            raise MethodError(f"{path.name}: {NO_LAYER_0}", "write it anew without direction.0", "R842")
-        value = torch.from_numpy(tensor.data.copy())
-        rows[int(found[1])] = checks.numbers(path.name, tensor.name, value, (1,))
+    for layer, tensor in zip(layers, found.tensors, strict=True):
+        data = np.fromfile(path, "<f4", tensor.numel, offset=tensor.offset).reshape(tensor.shape)
+        rows[layer] = checks.numbers(path.name, tensor.name, torch.from_numpy(data), (1,))
     checks.no_position(path.name, position)
     vector = checks.vector(path.name, name, rows, STREAM, arch, {"file": path.name, "model_hint": hint})
     if hint and _plain(hint) != _plain(arch.family):
@@ -65,24 +61,42 @@ def read(path: Path, name: str, arch: Architecture, position: r.Position | None 
     return vector
 
 
-def _opened(path: Path) -> GGUFReader:
-    from gguf import GGUFReader
+def _layer(file: str, tensor: Declared) -> int:
+    """The layer of a tensor, when it is a direction that llama.cpp reads too."""
+    found = TENSOR.fullmatch(tensor.name)
+    if found is None:
+        raise _not_understood(file, f"a tensor {tensor.name!r}")
+    if tensor.kind != F32:
+        raise MethodError(
+            f"{file}: {tensor.name} is of {_type(tensor.kind)}, and llama.cpp reads F32 alone",
+            "write it anew in float32",
+            "R842",
+        )
+    if int(found[1]) == 0:
+        raise MethodError(f"{file}: {NO_LAYER_0}", "write it anew without direction.0", "R842")
+    return int(found[1])
 
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise damaged(path.name, TITLE, "it does not begin as one")
-    try:
-        return GGUFReader(path)
-    except Exception as error:  # what a damaged file trips in the parser is not foreseeable
-        raise damaged(path.name, TITLE, error or type(error).__name__) from error
+
+def _type(kind: int) -> str:
+    """What ggml calls a type of number."""
+    from gguf import GGMLQuantizationType
+
+    return GGMLQuantizationType(kind).name if kind in list(GGMLQuantizationType) else f"type {kind}"
 
 
-def _hint(file: str, reader: GGUFReader) -> str:
+def _backed(path: Path, tensors: Sequence[Declared]) -> None:
+    """Refuse float32 tensors that are not all in the file, each in a place of its own."""
+    size, end = path.stat().st_size, 0
+    for tensor in sorted(tensors, key=lambda tensor: tensor.offset):
+        if tensor.offset < end:
+            raise damaged(path.name, TITLE, f"{tensor.name} lies in the data of another tensor")
+        end = tensor.offset + 4 * tensor.numel
+        if end > size:
+            raise damaged(path.name, TITLE, f"it ends before the data of {tensor.name} do")
+
+
+def _hint(file: str, said: Mapping[str, Value]) -> str:
     """The model that the file names, after a look at everything else that it says."""
-    try:
-        said: Mapping[str, Any] = {key: field.contents() for key, field in reader.fields.items()}
-    except Exception as error:  # as above
-        raise damaged(file, TITLE, error or type(error).__name__) from error
     kind = said.get("general.architecture")
     if kind != KIND:
         raise damaged(file, TITLE, f"its architecture is {kind!r}")

@@ -2,19 +2,25 @@
 
 In: a tokenizer, a system prompt and how to render (the chat template, none, or none and a newline).
 Out: `Rendered`: text, token ids, the span of the user's words, and the hash that the record keeps.
+A template that writes today's date is given `DATE`, so that the same recipe reads the same on every day.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
 # Stands for the user's words while a template is taken apart; no text of a person contains it.
 _MARK = "\ue000words\ue001"
+# The day that Llama's templates write where they are told of none.
+DATE = date(2024, 7, 26)
+_CLOCK = "strftime_now"  # transformers gives it to every template
+_DIRECTIVES = "aAbBcdeFHIjmMpSuUVwWxXyYDT"
 # Short requests without anything in common, for finding a template's tail.
 PROBES = ("Name a colour.", "How do ships float?", "write 3 lines about rain", "Why!", "¿Qué hora es")
 
@@ -110,7 +116,39 @@ class Renderer:
     def _apply(self, prompt: str) -> str:
         messages = [] if self.system is None else [{"role": "system", "content": self.system}]
         messages.append({"role": "user", "content": prompt})
-        return str(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+        return chat_text(self.tokenizer, messages, add_generation_prompt=True)
+
+
+def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], **ends: bool) -> str:
+    """A conversation in the chat template, as on the day `DATE`; `ends` says how it ends, as for
+    transformers' `apply_chat_template`."""
+    template = tokenizer.get_chat_template()
+    return str(
+        tokenizer.apply_chat_template(messages, chat_template=calendar(template) + template, tokenize=False, **ends)
+    )
+
+
+def reads_date(template: str | None) -> bool:
+    """Whether a chat template writes what day it is."""
+    return template is not None and _CLOCK in template
+
+
+def calendar(template: str) -> str:
+    """What to put before a chat template so that its day is `DATE`; nothing for one that reads no date.
+
+    A macro, since templates are given plain data alone. Of `strftime` it knows the directives that
+    occur in the template.
+    """
+    if not reads_date(template):
+        return ""
+    steps = ""
+    for letter in _DIRECTIVES:
+        if f"%{letter}" in template:
+            steps += f"|replace('%{letter}', '{DATE:%{letter}}')"
+        if f"%-{letter}" in template:
+            steps += f"|replace('%-{letter}', '{DATE.strftime(f'%{letter}').lstrip('0 ') or '0'}')"
+    # The template's own first line begins after the newline, which ends the block.
+    return f"{{% macro {_CLOCK}(form) %}}{{{{ form{steps} }}}}{{% endmacro %}}\n"
 
 
 def require_room(name: str, prompts: Sequence[Rendered], max_positions: int | None, new_tokens: int = 0) -> None:

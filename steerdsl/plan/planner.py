@@ -15,6 +15,7 @@ from steerdsl.data import Data, load, load_words
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Source, Span
+from steerdsl.models.prompts import DATE, reads_date
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.plan import Plan, PlanStep, RunOptions
 from steerdsl.plan.tasks import pinned
@@ -65,6 +66,7 @@ class Planning:
             dtype=self.dtype,
             tokenizer=self.facts.tokenizer_sha256,
             chat_template=self.facts.template_sha256,
+            **({"date": DATE.isoformat()} if reads_date(self.facts.template) else {}),
             template=spec.template,
             system=spec.system,
         )

@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
 import stat
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.models.cache import cache_root
 from steerdsl.share.archive import zip_bytes
 from steerdsl.share.members import FOLDERS, same_on_some_system, unsafe_name, wrong_kind
+from steerdsl.store.files import write_bytes
 
 SUFFIX = ".steerpack"
 MANIFEST = "manifest.json"
@@ -193,20 +192,14 @@ def _compare(path: Path, listed: Mapping[str, Any], found: Mapping[str, bytes]) 
 
 
 def unpack(pack: Pack) -> Path:
-    """The folder with a pack's files, in the cache: written once, and anew where a file was changed."""
+    """The folder with a pack's files, in the cache. A file that is missing there, or was changed, is replaced
+    whole, and nothing is removed: another process may be running the recipe."""
     home = cache_root() / "packs" / pack.sha256[:32]
-    if all((home / name).is_file() and (home / name).read_bytes() == data for name, data in pack.members.items()):
-        return home
-    home.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=home.parent))
-    try:
-        for name, data in pack.members.items():
-            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-            (fresh / name).write_bytes(data)
-        shutil.rmtree(home, ignore_errors=True)
-        fresh.rename(home)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    for name, data in pack.members.items():
+        path = home / name
+        if not path.is_file() or path.read_bytes() != data:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, data)
     return home
 
 

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from steerdsl.models.prompts import DATE, reads_date
 from steerdsl.plan.plan import Plan, PlanStep
 from steerdsl.plan.words import count, percent
 
@@ -38,7 +39,8 @@ def _model(plan: Plan) -> list[tuple[str, str]]:
         ("device", plan.options.device + (f", on {plan.options.on}" if plan.options.on != "local" else "")),
     ]
     if spec.template == "chat" and template:
-        rows.append(("prompts", f"chat template, sha256 {template[:16]}…"))
+        day = f", its date {DATE:%d %B %Y}" if reads_date(plan.model.template) else ""
+        rows.append(("prompts", f"chat template, sha256 {template[:16]}…{day}"))
         rows.append(("system", repr(spec.system) if spec.system else "the template's own, if it has one"))
     else:
         rows.append(("prompts", "raw text" + (" and a newline" if spec.template == "newline" else "")))

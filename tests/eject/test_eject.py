@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import os
 import subprocess
@@ -17,12 +18,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
-from tiny import tiny_folder
+from tiny import tiny_folder, tiny_tokenizer
 
 from steerdsl.cli import main as cli
 from steerdsl.eject import literals, source
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.models import catalog
+from steerdsl.models.prompts import Renderer
 from steerdsl.registry import entries
 
 ONELINER = "extract diffmean from econ vs generic at last_token; ablate layers 6,16,22; rotate plane(pc1) by 210deg"
@@ -424,6 +426,17 @@ def test_without_a_file_the_program_is_printed(world: World, capsys: pytest.Capt
     printed = capsys.readouterr().out
     assert printed.startswith('"""') and printed.endswith("    main()\n")
     assert "def generate(" not in printed
+
+
+def test_a_template_with_a_date_writes_the_same_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program's prompts are the run's, and both do not depend on the day."""
+    template = "{{ bos_token }}Today: {{ strftime_now('%d %b %Y') }}\n{{ messages[0]['content'] }}"
+    tiny_folder(world.folder / "dated", template=template)
+    made = world.eject("dated_program", "dated", "float32", "16", SHALLOW)
+    monkeypatch.syspath_prepend(made.parent)
+    program = importlib.import_module(made.stem)
+    tokenizer = tiny_tokenizer(template)
+    assert program.rendered(tokenizer, "hi") == Renderer(tokenizer).render("hi").text == "<s>Today: 26 Jul 2024\nhi"
 
 
 def test_a_model_that_is_not_here_is_no_obstacle(

@@ -74,6 +74,16 @@ def test_the_chat_template_is_applied_as_the_harness_does(tiny_world: Callable[.
     assert said.loglikelihood([given]) == ours(world).loglikelihood([given])
 
 
+def test_a_template_with_a_date_is_given_the_one_of_every_prompt(
+    tiny_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = tiny_world("llama")
+    monkeypatch.setattr(
+        world.opened.tokenizer, "chat_template", "{{ strftime_now('%Y-%m-%d') }} {{ messages[0].content }}"
+    )
+    assert ours(world).apply_chat_template([{"role": "user", "content": "Q"}]) == "2024-07-26 Q"
+
+
 def test_an_instruction_stands_before_each_prompt_and_is_not_scored(tiny_world: Callable[..., World]) -> None:
     world = tiny_world("llama")
     said = ours(world, instruction="Be brief.")
@@ -98,7 +108,7 @@ def test_steered_log_likelihoods_are_those_of_every_other_reading(tiny_world: Ca
     encoded = [steered._encode_pair(*pair) for pair in PAIRS[:3]]
     texts = [Rendered("", (*a, *b), (0, 0), "") for a, b in encoded]
     readings = read_texts(world.session, texts, [len(a) for a, _ in encoded], world.touches(line), 1)
-    assert [total for total, _ in found] == pytest.approx([float(r.logprobs.sum()) for r in readings], abs=1e-4)
+    assert [total for total, _ in found] == pytest.approx([float(r.sum()) for r in readings], abs=1e-4)
     plain = ours(world).loglikelihood(pairs)
     assert max(abs(a - b) for (a, _), (b, _) in zip(found, plain, strict=True)) > 0.05
 

@@ -16,7 +16,7 @@ from steerdsl.models.sites import Architecture, architecture
 
 ARCH = architecture(tiny_config("llama"))
 IDS = torch.tensor([[1, 40, 50, 60, 70, 80, 90], [1, 99, 98, 97, 33, 44, 55]])
-F32, STRING, UINT32, BOOL = 0, 8, 4, 7
+F32, UINT8, STRING, ARRAY, UINT32, BOOL = 0, 0, 8, 9, 4, 7
 
 
 def random_vector(
@@ -58,6 +58,10 @@ def _setting(key: str, value: Any) -> bytes:
     match value:
         case bool():
             return _text(key) + struct.pack("<I?", BOOL, value)
+        case bytes():
+            return _text(key) + struct.pack("<IIQ", ARRAY, UINT8, len(value)) + value
+        case list():
+            return _text(key) + struct.pack("<IIQ", ARRAY, STRING, len(value)) + b"".join(map(_text, value))
         case int():
             return _text(key) + struct.pack("<II", UINT32, value)
         case _:
@@ -70,17 +74,21 @@ def gguf_bytes(
     kind: int = F32,
     shape: tuple[int, ...] | None = None,
     counts: tuple[int, int] | None = None,
+    version: int = 3,
+    place: int | None = None,
 ) -> bytes:
-    """A GGUF file of version 3, written after the specification. `shape` and `counts` (tensors,
-    settings) may lie."""
+    """A GGUF file, written after the specification. `shape`, `counts` (tensors, settings), `version` and
+    `place` (where every tensor's data begin) may lie."""
     given = {"general.architecture": "controlvector", "controlvector.model_hint": "llama", **(settings or {})}
     n_tensors, n_settings = counts or (len(tensors), len(given))
-    head = struct.pack("<4sIQQ", b"GGUF", 3, n_tensors, n_settings)
+    head = struct.pack("<4sIQQ", b"GGUF", version, n_tensors, n_settings)
     head += b"".join(_setting(key, value) for key, value in given.items())
     data = b""
     for name, values in tensors.items():
         dims = shape or (len(values),)
-        head += _text(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, kind, len(data))
+        head += _text(name) + struct.pack(
+            f"<I{len(dims)}QIQ", len(dims), *dims, kind, len(data) if place is None else place
+        )
         data += struct.pack(f"<{len(values)}f", *values)
         data += bytes(-len(data) % 32)
     return head + bytes(-len(head) % 32) + data

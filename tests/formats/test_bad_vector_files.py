@@ -151,6 +151,56 @@ CASES: dict[str, tuple[str, Callable[[Path], None], str]] = {
         gguf({"direction.1": ONES}, counts=(1, 1 << 60)),
         "R840: bad.gguf is not a GGUF control vector: ",
     ),
+    "gguf_with_many_settings": (
+        "bad.gguf",
+        gguf({"direction.1": ONES}, {f"general.{i}": 0 for i in range(1000)}),
+        "R840: bad.gguf is not a GGUF control vector: it declares 1,002 settings and 1 tensors",
+    ),
+    "gguf_with_many_texts": (
+        "bad.gguf",
+        gguf({"direction.1": ONES}, {"general.tags": [""] * 1_000_001}),
+        "R840: bad.gguf is not a GGUF control vector: it has arrays of 1,000,001 texts",
+    ),
+    "gguf_with_a_long_text": (
+        "bad.gguf",
+        gguf({"direction.1": ONES}, {"general.name": "x" * (1 << 20) + "x"}),
+        "R840: bad.gguf is not a GGUF control vector: it has a text of 1,048,577 bytes",
+    ),
+    "gguf_of_many_axes": (
+        "bad.gguf",
+        gguf({"direction.1": ONES}, shape=(32, 1, 1, 1, 1)),
+        "R840: bad.gguf is not a GGUF control vector: a tensor has 5 axes",
+    ),
+    "gguf_of_another_version": (
+        "bad.gguf",
+        gguf({"direction.1": ONES}, version=4),
+        "R840: bad.gguf is not a GGUF control vector: its version is 4, and 2 and 3 are known",
+    ),
+    "gguf_aligned_to_nothing": (
+        "bad.gguf",
+        gguf({"direction.1": ONES}, {"general.alignment": 0}),
+        "R840: bad.gguf is not a GGUF control vector: its alignment is 0",
+    ),
+    "gguf_whose_tensors_share_their_data": (
+        "bad.gguf",
+        gguf({"direction.1": ONES, "direction.2": ONES}, place=0),
+        "R840: bad.gguf is not a GGUF control vector: direction.2 lies in the data of another tensor",
+    ),
+    "gguf_behind_its_end": (
+        "bad.gguf",
+        gguf({"direction.1": ONES}, place=(1 << 64) - 32),
+        "R840: bad.gguf is not a GGUF control vector: it ends before the data of direction.1 do",
+    ),
+    "gguf_with_a_layer_twice": (
+        "bad.gguf",
+        gguf({"direction.1": ONES, "direction.01": ONES}),
+        "R846: bad.gguf has a tensor 'direction.01', whose",
+    ),
+    "gguf_of_an_unknown_kind": (
+        "bad.gguf",
+        gguf({"direction.1": ONES}, kind=99),
+        "R842: bad.gguf: direction.1 is of type 99, and",
+    ),
     "gguf_of_a_model": (
         "bad.gguf",
         gguf({"direction.1": ONES}, {"general.architecture": "llama"}),

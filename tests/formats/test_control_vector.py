@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,18 @@ def test_a_file_for_another_model_of_the_same_size_is_told(tmp_path: Path) -> No
     mistral = architecture(tiny_config("mistral"))
     path.write_bytes(gguf_bytes({"direction.2": [1.0] * 32}))
     assert "warnings" not in read(path, arch=mistral).directions.figures  # llama.cpp calls both llama
+
+
+def test_what_a_file_says_beside_its_directions_costs_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "old.gguf"
+    about = {"general.picture": bytes(range(200)) * 1000, "general.tags": ["a", "steer"]}
+    path.write_bytes(gguf_bytes({"direction.2": [1.0] * 32}, about))
+    read(path)  # what is imported on the way is no part of it
+    tracemalloc.start()
+    assert read(path).layers.tolist() == [2]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < path.stat().st_size
 
 
 def test_a_layer_without_a_direction_has_no_tensor(tmp_path: Path) -> None:

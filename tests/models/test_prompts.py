@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 
 import pytest
 import torch
@@ -130,6 +131,56 @@ def test_odd_templates(template: str, reason: str) -> None:
         f"note: the reason given: {reason}\n"
         'help: use `template: "none"` to give it raw text\n'
     )
+
+
+# As Llama 3.2's: the day of the run, unless it is told another.
+DATED = (
+    "{{- bos_token }}\n{%- if not date_string is defined %}\n    {%- if strftime_now is defined %}\n"
+    "        {%- set date_string = strftime_now('%d %b %Y') %}\n    {%- endif %}\n{%- endif %}\n"
+    "Today Date: {{ date_string }}, or {{ strftime_now('%A %-d.%-m.%y') }}\n"
+    "{%- for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
+)
+
+
+def on(day: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the clock of chat templates say this day of November 2026."""
+    from transformers.utils import chat_template_utils
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> Clock:
+            return cls(2026, 11, day)
+
+    monkeypatch.setattr(chat_template_utils, "datetime", Clock)
+
+
+def test_a_template_with_a_date_is_the_same_on_every_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = tiny_tokenizer(DATED)
+    talk = [{"role": "user", "content": "hi"}]
+    on(21, monkeypatch)
+    assert "Today Date: 21 Nov 2026" in tokenizer.apply_chat_template(talk, tokenize=False)
+    renderer = Renderer(tokenizer)
+    before = renderer.render("hi")
+    on(22, monkeypatch)
+    assert "Today Date: 22 Nov 2026" in tokenizer.apply_chat_template(talk, tokenize=False)
+    assert renderer.render("hi") == Renderer(tokenizer).render("hi") == before
+    assert before.text == "<s>Today Date: 26 Jul 2024, or Friday 26.7.24[user] hi\n"
+    assert tokenizer.chat_template == DATED  # so it is saved as it came
+
+
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, STRICT_TEMPLATE, "\n" + CHAT_TEMPLATE + "{{ date_string }}"])
+def test_a_template_that_asks_for_no_date_is_given_none(template: str) -> None:
+    tokenizer = tiny_tokenizer(template)
+    own = tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], add_generation_prompt=True, tokenize=False)
+    assert Renderer(tokenizer).render("hi").text == own
+
+
+def test_the_calendar_changes_nothing_but_the_date() -> None:
+    """Newlines and spaces where it joins the template stay."""
+    for start in ("", "\n", "\n\n", "  ", "{# about #}\n", "{%- if true %}\n{%- endif %}"):
+        template = start + "{{ messages[0]['content'] }}{{ strftime_now('') }}"
+        own = tiny_tokenizer(template).apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False)
+        assert Renderer(tiny_tokenizer(template)).render("hi").text == own
 
 
 def test_a_prompt_longer_than_the_context(capfd: pytest.CaptureFixture[str]) -> None:

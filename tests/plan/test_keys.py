@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import date
+from io import StringIO
 from pathlib import Path
 
 import pytest
-from tiny import tiny_folder
+from rich.console import Console
+from tiny import CHAT_TEMPLATE, tiny_folder
 
 from steerdsl.lang.check import check_source
 from steerdsl.lang.source import Source
 from steerdsl.models.catalog import locate
 from steerdsl.models.facts import read_facts
+from steerdsl.plan import planner
 from steerdsl.plan.plan import Plan, RunOptions
 from steerdsl.plan.planner import make_plan
+from steerdsl.show.plan_view import plan_view
 
 BASE = """
 topic = extract diffmean from econ vs generic at last_token
@@ -85,6 +90,22 @@ def test_options_that_change_numbers_change_keys(folder: Path, options: dict[str
 
 def test_the_system_prompt_and_the_template_count(folder: Path) -> None:
     assert all(changed(folder, f'model "x" with system: "Be terse."\n{BASE}', model=str(folder))[:2])
+
+
+def test_the_date_that_a_template_reads_is_in_the_plan_and_in_the_key(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of a day's own date, kept by an older version, are not taken for those of the fixed one."""
+    dated = tiny_folder(tmp_path / "dated", template="{{ strftime_now('%d %b %Y') }}" + CHAT_TEMPLATE)
+    sha256 = read_facts(str(dated)).template_sha256
+    assert sha256 is not None
+    view = Console(width=200, file=StringIO(), record=True)
+    view.print(plan_view(plan(dated, BASE)))
+    assert f"chat template, sha256 {sha256[:16]}…, its date 26 July 2024 " in view.export_text()
+    own, plain = plan(dated, BASE).model_key, plan(folder, BASE).model_key
+    monkeypatch.setattr(planner, "DATE", date(2024, 7, 27))
+    assert plan(dated, BASE).model_key != own is not None
+    assert plan(folder, BASE).model_key == plain is not None
 
 
 def test_the_weights_count(folder: Path, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_corrected_gold_answer_and_a_new_name_are_scored_anew(on_tiny: Any) ->
     text = text.replace("less", "fewer")
     assert on_tiny("run", "-e", text, "--out", "again")[0] == 0
     found = scores("again")["scores"]["exact_match"]["sums"]
-    assert list(found) == ["baseline", "fewer"]
+    assert "fewer" in found and "less" not in found
     assert found["fewer"]["values"] == [float(golds[row["prompt"]] != "none") for row in rows]
 
 

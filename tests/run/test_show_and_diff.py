@@ -66,6 +66,20 @@ def test_show_prints_a_run_from_its_directory(one: Any) -> None:
     assert found["scores"] == json.loads(Path("moved/scores.json").read_text())
 
 
+def test_a_strangers_run_does_not_steer_the_terminal(one: Any) -> None:
+    shutil.copytree("one", "theirs")
+    rows = [{**row, "text": "\x1b]0;owned\x07 \x1b[2J"} for row in ids("one")]
+    Path("theirs/generations.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    record = json.loads(Path("one/record.json").read_text())
+    record["warnings"] = ["\x1b[2J"]
+    record["recipe"]["text"] = "# \x1b[2J\n"
+    Path("theirs/record.json").write_text(json.dumps(record))
+    for words in (("show", "theirs"), ("diff", "one", "theirs", "--answers", "2")):
+        _, out, err = one(*words)
+        assert r"\x1b[2J" in out and not any(0x7F <= ord(c) < 0xA0 or c in "\x1b\x07" for c in out + err)
+    assert json.loads(one("show", "theirs", "--json")[1])["generations"] == rows
+
+
 def test_a_run_is_equal_to_itself_and_to_its_repetition(one: Any, on_tiny: Any) -> None:
     n = len(ids("one"))
     same = f"settings, versions and machine: equal\nvectors: 1 equal\nscores: 8 equal\nanswers: {n} of {n} equal\n"

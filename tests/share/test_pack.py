@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import stat
 import struct
 import warnings
 import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,41 @@ def test_a_pack_is_read_back_and_unpacked(tmp_path: Path, monkeypatch: pytest.Mo
     assert all(stat.S_IMODE(path.stat().st_mode) & 0o111 == 0 for path in home.rglob("*") if path.is_file())
     (home / "recipe" / RECIPE).write_text("edition 2")
     assert unpack(pack) == home and (home / "recipe" / RECIPE).read_text() == TEXT
+
+
+class Interrupted(dict[str, bytes]):
+    """Members between the first two of which something else happens, once."""
+
+    def __init__(self, found: Mapping[str, bytes], happens: Callable[[], None]) -> None:
+        super().__init__(found)
+        self.happens = [happens]
+
+    def items(self) -> Iterator[tuple[str, bytes]]:  # type: ignore[override]
+        first, *others = super().items()
+        yield first
+        while self.happens:
+            self.happens.pop()()
+        yield from others
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_two_processes_unpack_one_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: bool) -> None:
+    """The recipe of the quicker one stays where it is while the slower one ends."""
+    monkeypatch.setenv("STEERDSL_CACHE", str(tmp_path / "cache"))
+    pack = read_pack(written(tmp_path, pack_bytes(RECIPE, members())))
+    if changed:
+        (unpack(pack) / "recipe" / RECIPE).write_text("edition 2")
+    opened: list[int] = []
+
+    def quicker() -> None:
+        opened.append(os.open(unpack(pack) / "recipe", os.O_RDONLY))
+
+    home = unpack(replace(pack, members=Interrupted(pack.members, quicker)))
+    [folder] = opened
+    assert sorted(os.listdir(folder)) == [RECIPE, f"{RECIPE}.lock"]
+    os.close(folder)
+    found = {path.relative_to(home).as_posix(): path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    assert found == pack.members and [path.name for path in home.parent.iterdir()] == [home.name]
 
 
 def test_the_same_members_give_the_same_bytes_in_any_order() -> None:

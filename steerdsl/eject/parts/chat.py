@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from steerdsl.eject.parts.settings import SYSTEM
+from steerdsl.eject.parts.settings import CALENDAR, SYSTEM
 
 
 def rendered(tokenizer: Any, words: str) -> str:
@@ -13,6 +13,7 @@ def rendered(tokenizer: Any, words: str) -> str:
     messages.insert(0, {"role": "system", "content": SYSTEM})  # if: system
     text: str = tokenizer.apply_chat_template(
         messages,
+        chat_template=CALENDAR + tokenizer.get_chat_template(),  # if: dated
         add_generation_prompt=True,
         tokenize=False,
     )

@@ -9,4 +9,5 @@ REVISION: str | None = None
 DTYPE = torch.float32
 BATCH_SIZE = 16
 N_LAYERS = 30
+CALENDAR = ""
 SYSTEM = ""

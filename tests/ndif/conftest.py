@@ -14,13 +14,6 @@ from steerdsl.models.cache import cache_root
 from steerdsl.models.catalog import locate
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """There is one server, so one of the processes that run the tests has all that use it."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group("ndif"))
-
-
 @pytest.fixture(scope="session")
 def server() -> Iterator[None]:
     """The server, with the default model in float32; one that runs already is used, and left running."""

@@ -17,7 +17,8 @@ from nnsight.schema.response import Status
 from steerdsl.engine import remote
 from steerdsl.engine.tracing.ndif import Ndif
 
-pytestmark = pytest.mark.ndif
+# There is one server, so one of the processes that run the tests has all of these.
+pytestmark = [pytest.mark.ndif, pytest.mark.xdist_group("ndif")]
 
 EVERYTHING = """
 dataset a = econ with take: 10

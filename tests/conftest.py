@@ -8,4 +8,15 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+PROCESSES = 4  # at most: each has torch in memory
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """What `-n auto` means: a process for each core, or none where the tests of the NDIF server are
+    asked for, of which there is one."""
+    if "ndif" in config.option.markexpr.replace("not ndif", ""):
+        return 0
+    return min(PROCESSES, os.cpu_count() or 1)

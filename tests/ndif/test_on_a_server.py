@@ -17,8 +17,7 @@ from nnsight.schema.response import Status
 from steerdsl.engine import remote
 from steerdsl.engine.tracing.ndif import Ndif
 
-# There is one server, so one of the processes that run the tests has all of these.
-pytestmark = [pytest.mark.ndif, pytest.mark.xdist_group("ndif")]
+pytestmark = pytest.mark.ndif
 
 EVERYTHING = """
 dataset a = econ with take: 10

@@ -90,6 +90,7 @@ def _verdict(
     from steerdsl.cli.judging import require_judge
     from steerdsl.cli.lock import pins_of
     from steerdsl.cli.progress import Progress
+    from steerdsl.models.device import threads
     from steerdsl.share.pins import differences, pins
     from steerdsl.share.receipt import compare_files, compare_pins, compare_results, compare_rows, read_record
 
@@ -107,10 +108,17 @@ def _verdict(
         if any(d.severity == "meaning" for d in found):
             return verdict
         require_judge(prepared.plan)
-        made = _again(prepared, keep or place / "run", progress)
+        with threads(_threads(record)):
+            made = _again(prepared, keep or place / "run", progress)
     verdict.now, verdict.again = json.loads((made / "record.json").read_text("utf-8")), True
     verdict.items += compare_results(folder, made, record["run"]["dtype"])
     return verdict
+
+
+def _threads(record: Mapping[str, Any]) -> int | None:
+    """With how many threads a run was made; None where its record does not say."""
+    found = record["machine"].get("threads")
+    return found if type(found) is int else None
 
 
 def _prepared(

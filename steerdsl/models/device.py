@@ -1,10 +1,13 @@
-"""Which device and which number format a run uses.
+"""Which device and which number format a run uses, and how many threads.
 
 In: the options `--device` and `--dtype`. Out: a torch device and dtype, or a clear refusal.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -63,6 +66,20 @@ def choose_dtype(name: str | None, device: torch.device) -> torch.dtype:
         way_out = f"did you mean `{guess}`?" if guess else f"use auto, {', '.join(DTYPES)}"
         raise RecipeError([Diagnostic("M609", f"`{name}` is not a dtype", help=way_out)], exit_code=2)
     return DTYPES[name]
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Compute with `count` threads: sums are split between them, so their number decides last bits. Where
+    this machine has fewer cores, and for None, with as many as ever: threads that wait for a core are slow.
+    """
+    usual = torch.get_num_threads()
+    if count is not None and 0 < count <= (os.cpu_count() or 1):
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def fast_bfloat16(device: torch.device) -> bool:

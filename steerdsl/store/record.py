@@ -146,6 +146,8 @@ def hashes(folder: Path, except_: Sequence[str] = ()) -> dict[str, str]:
 
 def maker(options: RunOptions) -> dict[str, str]:
     """What the results are made with that a run computes now."""
+    import torch
+
     from steerdsl.models.device import choose_device
 
     there = versions()
@@ -153,6 +155,8 @@ def maker(options: RunOptions) -> dict[str, str]:
     if options.on != "ndif":
         device = str(choose_device(options.device))
         made["device"] = gpu_name(device) or device
+        if device == "cpu":
+            made["threads"] = str(torch.get_num_threads())
     return {**made, "on": options.on}
 
 
@@ -165,8 +169,11 @@ def gpu_name(device: str) -> str | None:
     return torch.cuda.get_device_name(device.partition("+")[0])
 
 
-def machine(device: str) -> dict[str, str | None]:
-    """What the last bits may depend on beside versions: the processor, and the GPU of the device."""
+def machine(device: str) -> dict[str, str | int | None]:
+    """What the last bits may depend on beside versions: the processor, the threads that share a sum, and the
+    GPU of the device."""
+    import torch
+
     cpu = platform.processor()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines()
@@ -175,6 +182,7 @@ def machine(device: str) -> dict[str, str | None]:
         "system": platform.system(),
         "processor": platform.machine(),
         "cpu": cpu or None,
+        "threads": torch.get_num_threads(),
         "gpu": gpu_name(device),
         "python": sys.version.split()[0],
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from steerdsl.store import record as records
 from steerdsl.store.claims import claim, release
@@ -100,7 +101,7 @@ def test_a_result_of_other_makers_is_told(on_tiny: Any, monkeypatch: pytest.Monk
     assert first["reused_from"] == [] == first["warnings"] and "warning" not in err
     second, err = run("second")
     there = {name: real[name] for name in ("torch", "transformers", "nnsight", "numpy")}
-    made = {**there, "torch": "1.0", "device": "cpu", "on": "local"}
+    made = {**there, "torch": "1.0", "device": "cpu", "threads": str(torch.get_num_threads()), "on": "local"}
     assert second["reused_from"] == [
         {"step": 1, "kind": "vector", "made_with": made},
         {"step": 3, "kind": "answers", "made_with": made},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -201,6 +202,25 @@ def test_verify_finds_all_equal(here: Path) -> None:
     assert Path("again/generations.jsonl").read_bytes() == Path("run/generations.jsonl").read_bytes()
     code, out, _ = call("verify", "again", "-q")
     assert code == 0 and "fields, 0 of them tolerated" in out.replace("1 of", "0 of")
+
+
+@pytest.mark.parametrize(("recorded", "computed"), [(2, 2), (4096, 1), (None, 1), ("2", 1)])
+def test_verify_computes_with_the_threads_of_the_record(
+    here: Path, monkeypatch: pytest.MonkeyPatch, recorded: Any, computed: int
+) -> None:
+    """Where there are so many cores; else, and where the record says nothing of use, as ever."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    record = json.loads(Path("run/record.json").read_text())
+    record["machine"]["threads"] = recorded
+    Path("run/record.json").write_text(json.dumps(record))
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert call("verify", "run", "--keep", "again", "-q")[0] in (0, 4)  # other threads, other last bits
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(usual)
+    assert json.loads(Path("again/record.json").read_text())["machine"]["threads"] == computed
 
 
 # ---- what goes in ----

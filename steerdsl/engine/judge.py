@@ -56,7 +56,7 @@ class Judge:
         import httpx
 
         self.cost = Cost(self.model)
-        key = next((os.environ[name] for name in KEYS if os.environ.get(name)), None)
+        key = os.environ.get(key_name() or "")
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(120, connect=10),
@@ -147,6 +147,11 @@ class Judge:
         help = f"look at --judge-url and --judge-model; a key is read from {' or '.join(KEYS)}; what was judged is kept"
         host = urlsplit(self.url).netloc.rpartition("@")[2]
         return RecipeError([Diagnostic("R896", f"the judge at {host} {problem}", help=help)], exit_code=FAILED)
+
+
+def key_name() -> str | None:
+    """The variable of the environment that the key is read from; None where none is set."""
+    return next((name for name in KEYS if os.environ.get(name)), None)
 
 
 def _address(url: str) -> str:

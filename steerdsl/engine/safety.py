@@ -1,7 +1,7 @@
-"""Which addresses the key is sent to and a result is taken from.
+"""Which addresses a key is sent to and a result is taken from.
 
-In: `--host`, NDIF_HOST, and what a server says of where its result lies. Out: the address, or
-RecipeErrors R827 and R828.
+In: `--host`, NDIF_HOST, `--judge-url`, and what a server says of where its result lies. Out: the address, or
+RecipeErrors R827, R828 and R897.
 """
 
 from __future__ import annotations
@@ -49,6 +49,18 @@ def require_safe_result(link: Link, url: str) -> None:
         title = f"the server at {link.host} has put its result at {shown}, which is not encrypted"
         note = "results are unpickled: whoever changes one on its way can run code on this machine"
         raise failure(Diagnostic("R827", title, (), (note,), "add --insecure if you accept it"))
+
+
+def require_safe_judge(url: str, key: str | None) -> None:
+    """Raise RecipeError R897 for a judge at what is no address, or to which `key`, where one is set, would
+    travel in the clear. `key` is the name of its variable."""
+    scheme, name, shown = _address(url)
+    if not name:
+        way_out = "write it as https://HOST, or http://127.0.0.1:PORT for a judge on this machine"
+        raise failure(Diagnostic("R897", "`--judge-url` is no address of a judge", help=way_out), USAGE)
+    if key and not _encrypted(scheme, name):
+        title = f"the judge at {shown} is not encrypted: the key in {key} would travel in the clear"
+        raise failure(Diagnostic("R897", title, help=f"use its https address, or unset {key}"), USAGE)
 
 
 def _address(url: str) -> tuple[str, str, str]:

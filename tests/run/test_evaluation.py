@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from steerdsl.engine import evaluation, steps
+from steerdsl.engine import evaluation, safety, steps
 from steerdsl.measure import stats
 from steerdsl.measure.answers import Figures
 
@@ -190,6 +190,28 @@ def test_a_recipe_with_a_judge_says_that_it_needs_one(on_tiny: Any) -> None:
     assert code == 2 and "error[R895]: this recipe needs an LLM judge, and the command line names none" in err
     assert "help: add --judge-url and --judge-model; its key is read from STEERDSL_JUDGE_KEY or OPENAI_API_KEY" in err
     assert not Path("r").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "title"),
+    [
+        ("localhost:8000", "`--judge-url` is no address of a judge"),
+        ("http://u:p@judge.example/v1", "the judge at http://judge.example is not encrypted: the key in OPENAI_"),
+    ],
+)
+def test_a_key_goes_to_no_judge_in_the_clear(
+    on_tiny: Any, monkeypatch: pytest.MonkeyPatch, url: str, title: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    text = FITTED + "steer less { ablate topic }\nscores = evaluate less on a with judge_clarity, max_tokens: 5\n"
+    words = ("--judge-url", url, "--judge-model", "m")
+    code, _, err = on_tiny("run", "-e", text, "--out", "r", *words)
+    assert code == 2 and f"error[R897]: {title}" in err and "secret" not in err and "u:p" not in err
+    assert not Path("r").exists()
+    # Without a key, and without a recipe that asks a judge, the address is not looked at.
+    monkeypatch.delenv("OPENAI_API_KEY")
+    safety.require_safe_judge("http://judge.example", None)
+    assert on_tiny("run", "-e", text.replace("judge_clarity", "distinct_1"), "--out", "r", *words)[0] == 0
 
 
 def test_a_claim_is_about_the_steer_whatever_its_name(on_tiny: Any) -> None:

@@ -47,7 +47,8 @@ class Run:
     """One run of a plan. `keep` is given each finished batch of answers; `keys` are the content keys
     of named results, by name, as steps are executed; `out` is where plots and exports go; `partial`
     are the lines of the answers that are being made; `together` is what the keys of answers say of
-    their batches, inside a sweep; `tell` is given what the user must know once."""
+    their batches, inside a sweep; `unsteered` is what metrics have read of the model without edits, by the texts;
+    `tell` is given what the user must know once."""
 
     plan: Plan
     store: Store
@@ -61,6 +62,7 @@ class Run:
     point: Mapping[str, str] = field(default_factory=dict)
     partial: list[dict[str, Any]] = field(default_factory=list)
     together: str | None = None
+    unsteered: dict[Any, list[Any]] = field(default_factory=dict)
     tell: Callable[[str], None] = lambda text: None
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ One function for each thing that a metric's `needs` may name, in `LOGPROBS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,9 +71,26 @@ def _kl(scene: Scene) -> dict[str, Any]:
 
 
 def _logprobs(scene: Scene, *, steered: bool) -> Iterator[Any]:
-    edits = scene.edits if steered else ()
-    for logprobs in read_texts(scene.run.session, *_along(scene, steered=steered), edits, scene.size):
-        yield logprobs.numpy()
+    return _read(scene, *_along(scene, steered=steered), scene.edits if steered else ())
+
+
+def _read(scene: Scene, texts: Sequence[Rendered], starts: Sequence[int], edits: Sequence[Any]) -> Iterator[Any]:
+    """log p of each token of each text from its start on."""
+
+    def read() -> Iterator[Any]:
+        for logprobs in read_texts(scene.run.session, texts, starts, edits, scene.size):
+            yield logprobs.numpy()
+
+    return read() if edits else _once(scene, (tuple(t.ids for t in texts), tuple(starts)), read)
+
+
+def _once(scene: Scene, key: Hashable, read: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+    """What the model gives without edits. It is asked for beside every steer and at every point of a sweep, and
+    read once in a run."""
+    known = scene.run.unsteered
+    if key not in known:
+        known[key] = list(read())
+    yield from known[key]
 
 
 def _along(scene: Scene, *, steered: bool) -> tuple[list[Rendered], list[int]]:
@@ -90,9 +107,8 @@ def _text(scene: Scene) -> dict[str, Any]:
     texts = [plain.render(s.prompt) for s in scene.request.instructed()]
     alone = [len(plain.render(s.prompt).ids) for s in scene.request.found]
     starts = [max(1, len(t.ids) - n + 1) for t, n in zip(texts, alone, strict=True)]
-    found = read_texts(scene.run.session, texts, starts, scene.edits, scene.size)
     # Every metric that reads a text reads it anew, so the readings are kept.
-    return {"text": [logprobs.numpy() for logprobs in found]}
+    return {"text": list(_read(scene, texts, starts, scene.edits))}
 
 
 def _letters(scene: Scene) -> dict[str, Any]:
@@ -101,13 +117,15 @@ def _letters(scene: Scene) -> dict[str, Any]:
 
 
 def _after_question(scene: Scene, form: str) -> Iterator[Any]:
-    rows = [s.row for s in scene.request.found]
+    options = [letters(s.row.choices) for s in scene.request.found]
     questions = [replace(s, prompt=prompt(s.prompt, s.row.choices, form)) for s in scene.request.found]
     asked = [s.prompt for s in replace(scene.request, found=tuple(questions)).instructed()]
-    size, run = scene.run.plan.batch_size, scene.run
-    yield from letter_logprobs(
-        run.session, run.renderer, asked, [letters(row.choices) for row in rows], scene.edits, size
-    )
+    run = scene.run
+
+    def read() -> list[Any]:
+        return letter_logprobs(run.session, run.renderer, asked, options, scene.edits, run.plan.batch_size)
+
+    yield from read() if scene.edits else _once(scene, (tuple(asked), tuple(options)), read)
 
 
 LOGPROBS: Mapping[str, Callable[[Scene], dict[str, Any]]] = {

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from steerdsl.engine import evaluation, safety, steps
+from steerdsl.engine import evaluation, safety, steps, supply
 from steerdsl.measure import stats
 from steerdsl.measure.answers import Figures
 
@@ -190,6 +190,30 @@ def test_a_recipe_with_a_judge_says_that_it_needs_one(on_tiny: Any) -> None:
     assert code == 2 and "error[R895]: this recipe needs an LLM judge, and the command line names none" in err
     assert "help: add --judge-url and --judge-model; its key is read from STEERDSL_JUDGE_KEY or OPENAI_API_KEY" in err
     assert not Path("r").exists()
+
+
+def test_the_model_without_edits_reads_a_text_once(on_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many steers are held against it; their scores are those that each has alone."""
+    steers = {name: f"steer {name} {{ {op} }}\n" for name, op in (("less", "ablate topic"), ("more", "add topic by 3"))}
+    asked = "s_{0} = evaluate {0} on a with delta_nll, cross_entropy, max_tokens: 5\n"
+    found = {}
+    for name, steer in steers.items():
+        monkeypatch.setenv("STEERDSL_CACHE", f"cache-{name}")
+        assert on_tiny("run", "-e", FITTED + steer + asked.format(name), "--out", name)[0] == 0
+        found |= scores(name)
+    real, plain = supply.read_texts, []
+
+    def read(session: Any, texts: Any, starts: Any, edits: Any, size: int) -> Any:
+        plain.extend([[t.ids for t in texts]] if not edits else [])
+        return real(session, texts, starts, edits, size)
+
+    monkeypatch.setattr(supply, "read_texts", read)
+    monkeypatch.setenv("STEERDSL_CACHE", "cache-both")
+    text = FITTED + "".join(steers.values()) + "".join(map(asked.format, steers))
+    assert on_tiny("run", "-e", text, "--out", "both")[0] == 0
+    assert scores("both") == found
+    # The answers and the texts themselves, each as they are and with an instruction (one for each steer).
+    assert len(plain) == 2 * 3 and all(plain.count(ids) == 1 for ids in plain)
 
 
 @pytest.mark.parametrize(

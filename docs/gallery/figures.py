@@ -12,7 +12,8 @@ In: NAME.json and the marks of the pages. Out: the pages. A mark stands before w
     <!-- end -->                       ends each of them
 
 and behind a number in the text: `0.5<!-- NAME EVALUATION.METRIC.DATASET.VARIANT -->`, with `@POINT` for a
-sweep, or `0.5<!-- NAME choices.SELECT.FIGURE@LAYER -->`. The number keeps its digits.
+sweep or `.OTHER.FIGURE` for a comparison (`….steer.baseline.p_holm`),
+`0.5<!-- NAME choices.SELECT.FIGURE@LAYER -->`, or `0.5<!-- NAME planes.PLANE.FIGURE -->`. The number keeps its digits.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from records import HERE, ROOT, read
 IMAGES = ROOT / "docs" / "images"
 MISSING = "*Not run yet.*"
 BLOCK = re.compile(r"(<!-- (run|scores|sweep|picture) ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)(<!-- ([\w.]+) (\w+(?:\.\w+){2,3})(?:@(\S+))? -->)")
+NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)(<!-- ([\w.]+) (\w+(?:\.\w+){2,5})(?:@(\S+))? -->)")
 LISTS = re.compile(r"\[[^\[\]{}]*\]")
 
 
@@ -72,6 +73,8 @@ def _run(words: Sequence[str]) -> str:
         chosen = (f"`{key}` {', '.join(map(str, value['chosen']))}" for key, value in record["choices"].items())
         lines.append(f"Layers chosen: {'; '.join(chosen)}.")
     lines = ["  \n".join(lines)]
+    if judge := record.get("judge"):
+        lines[0] += f"  \nJudge: {judge['model']}, {judge['calls']} calls, {judge['refused']} without marks."
     if record["checks"]:
         lines += ["", *_row(["claim", "holds", "left", "right"]), *_row(["---"] * 4)]
         for check in record["checks"]:
@@ -151,6 +154,10 @@ def _number(old: str, name: str, place: str, point: str | None) -> str:
         case ["choices", select, figure], str():
             choice = record["choices"][select]
             value = choice["figures"][figure][choice["layers"].index(int(point))]
+        case ["planes", plane, figure], None:
+            value = record["planes"][plane][figure]
+        case [evaluation, metric, data, variant, other, figure], None:
+            value = record["scores"][evaluation][metric][data][variant]["against"][other][figure]
         case [evaluation, metric, data, variant], str():
             score = record["scores"][evaluation]
             value = score["means"][metric][data][variant][score["at"].index(point)]

@@ -97,6 +97,7 @@ def small(name: str, folder: Path) -> dict[str, Any]:
         "state": record["state"],
         "choices": {key: _choice(value) for key, value in record["choices"].items()},
         "planes": {key: _plane(value) for key, value in record["planes"].items() if key.isidentifier()},
+        "judge": record["judge"],
         "checks": [_rounded(check) for check in record["checks"]],
         "scores": {key: _swept(value) if "points" in value else _table(value) for key, value in scores.items()},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -78,6 +79,14 @@ def test_the_figures_of_a_page_are_those_of_the_records(page: Path) -> None:
 
 
 @every_page
+def test_every_decimal_of_what_we_found_follows_a_record(page: Path) -> None:
+    """What the source found has figures that no record of ours holds; what we found has none."""
+    found = page.read_text(encoding="utf-8").partition("## What we found")[2].partition("\n## ")[0]
+    prose = re.sub(r"`[^`]*`", "", figures.BLOCK.sub("", found))
+    assert re.findall(r"(?<![\w.-])\d*\.\d+(?!\d*<!--)(?!\w)", prose) == []
+
+
+@every_page
 def test_a_page_says_what_the_source_found_what_we_found_and_what_differs(page: Path) -> None:
     if page.stem == "index":
         return
@@ -125,6 +134,7 @@ def test_a_record_keeps_means_and_differences_and_no_prompt(tmp_path: Path) -> N
         "seconds": 1.6,
         "state": "complete",
         "choices": {},
+        "judge": None,
         "planes": {"turn": {"kind": "pc1", "explained": 0.333333, "across": 1.0, "flipped": False}, "a b": {}},
         "checks": [],
     }

@@ -37,7 +37,7 @@ RUNS: Mapping[str, Run] = {
     "econ_search": Run("econ_search"),
     "slides_econ": Run("slides_econ", pictures=("pca.png",)),
     "slides_mmlu": Run("slides_mmlu"),
-    "slides_judged": Run("slides_judged", needs="a judge"),
+    "slides_judged": Run("slides_judged", pictures=("judged.png",), needs="a judge"),
     "slides_chemistry": Run("slides_chemistry", pictures=("loss.png",)),
     "slides_maths": Run("slides_maths"),
     "slides_summaries": Run("slides_summaries"),

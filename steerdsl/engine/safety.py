@@ -52,15 +52,17 @@ def require_safe_result(link: Link, url: str) -> None:
 
 
 def require_safe_judge(url: str, key: str | None) -> None:
-    """Raise RecipeError R897 for a judge at what is no address, or to which `key`, where one is set, would
-    travel in the clear. `key` is the name of its variable."""
+    """Raise RecipeError R897 for a judge at what is no address, or to which a key would travel in the clear:
+    that of the variable `key`, where one is set, or a password in the address."""
     scheme, name, shown = _address(url)
     if not name:
         way_out = "write it as https://HOST, or http://127.0.0.1:PORT for a judge on this machine"
         raise failure(Diagnostic("R897", "`--judge-url` is no address of a judge", help=way_out), USAGE)
-    if key and not _encrypted(scheme, name):
-        title = f"the judge at {shown} is not encrypted: the key in {key} would travel in the clear"
-        raise failure(Diagnostic("R897", title, help=f"use its https address, or unset {key}"), USAGE)
+    secret = key or ("the address" if "@" in url else None)
+    if secret and not _encrypted(scheme, name):
+        title = f"the judge at {shown} is not encrypted: the key in {secret} would travel in the clear"
+        way_out = f"use its https address, or {'unset ' + key if key else 'leave out all up to the `@`'}"
+        raise failure(Diagnostic("R897", title, help=way_out), USAGE)
 
 
 def _address(url: str) -> tuple[str, str, str]:

@@ -83,7 +83,7 @@ def test_the_figures_of_a_page_are_those_of_the_records(page: Path) -> None:
 
 @every_page
 def test_every_decimal_of_what_we_found_follows_a_record(page: Path) -> None:
-    """What the source found has figures that no record of ours holds; what we found has none."""
+    """Figures of the source stand in its own section, and settings in code."""
     found = page.read_text(encoding="utf-8").partition("## What we found")[2].partition("\n## ")[0]
     prose = re.sub(r"`[^`]*`", "", figures.BLOCK.sub("", found))
     assert re.findall(r"(?<![\w.-])\d*\.\d+(?!\d*<!--)(?!\w)", prose) == []

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from steerdsl.engine import evaluation, safety, steps, supply
+from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.measure import stats
 from steerdsl.measure.answers import Figures
 
@@ -232,10 +233,21 @@ def test_a_key_goes_to_no_judge_in_the_clear(
     code, _, err = on_tiny("run", "-e", text, "--out", "r", *words)
     assert code == 2 and f"error[R897]: {title}" in err and "secret" not in err and "u:p" not in err
     assert not Path("r").exists()
-    # Without a key, and without a recipe that asks a judge, the address is not looked at.
-    monkeypatch.delenv("OPENAI_API_KEY")
-    safety.require_safe_judge("http://judge.example", None)
+    # Without a recipe that asks a judge the address is not looked at.
     assert on_tiny("run", "-e", text.replace("judge_clarity", "distinct_1"), "--out", "r", *words)[0] == 0
+
+
+def test_a_judge_without_a_key_may_be_asked_in_the_clear() -> None:
+    for url, key in (
+        ("http://judge.example", None),
+        ("https://u:p@judge.example", "A_KEY"),
+        ("http://[::1]:80", "A_KEY"),
+    ):
+        safety.require_safe_judge(url, key)
+    with pytest.raises(RecipeError) as refused:
+        safety.require_safe_judge("http://u:p@judge.example", None)
+    (found,) = refused.value.diagnostics
+    assert found.code == "R897" and "the key in the address" in found.title and "u:p" not in found.title
 
 
 def test_a_claim_is_about_the_steer_whatever_its_name(on_tiny: Any) -> None:

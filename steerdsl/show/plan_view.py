@@ -36,7 +36,7 @@ def _model(plan: Plan) -> list[tuple[str, str]]:
         ("revision", located.revision or "none recorded"),
         ("weights", f"sha256 {weights[:16]}…" if weights else _weights(plan)),
         ("dtype", f"{plan.dtype} (edits in float32, statistics in float64)"),
-        ("device", plan.options.device + (f", on {plan.options.on}" if plan.options.on != "local" else "")),
+        ("device", _device(plan)),
     ]
     if spec.template == "chat" and template:
         day = f", its date {DATE:%d %B %Y}" if reads_date(plan.model.template) else ""
@@ -45,6 +45,20 @@ def _model(plan: Plan) -> list[tuple[str, str]]:
     else:
         rows.append(("prompts", "raw text" + (" and a newline" if spec.template == "newline" else "")))
     return rows
+
+
+def _device(plan: Plan) -> str:
+    """Where the model will run, and on a processor with how many threads, since they decide last bits."""
+    import torch
+
+    from steerdsl.models.device import choose_device
+
+    on = plan.options.on
+    if on == "ndif":
+        return "the server's, on ndif"
+    device = choose_device(plan.options.device)
+    threads = f", {count(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
+    return f"{device}{threads}" + (f", on {on}" if on != "local" else "")
 
 
 def _weights(plan: Plan) -> str:

@@ -31,7 +31,8 @@ def test_plan_is_what_the_command_prints(command: Block, plan: Block, tmp_path: 
     ((_, *words),) = commands(command)
     here = {"STEERDSL_CACHE": str(tmp_path / "own"), "HF_HOME": str(tmp_path / "hub"), "PYTHONPATH": str(ROOT)}
     program = [sys.executable, "-m", "steerdsl.cli.main", *words, "--offline"]
-    done = subprocess.run(program, capture_output=True, text=True, env={**os.environ, **here, "COLUMNS": "96"})
+    here |= {"COLUMNS": "96", "OMP_NUM_THREADS": "2"}  # the threads of a machine with two cores
+    done = subprocess.run(program, capture_output=True, text=True, env={**os.environ, **here})
     assert done.returncode == 0, done.stderr
     printed = "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
     if os.environ.get("UPDATE_EXPECTED"):

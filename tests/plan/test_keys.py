@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 from tiny import CHAT_TEMPLATE, tiny_folder
 
@@ -127,3 +128,17 @@ def test_the_config_counts(folder: Path, tmp_path: Path) -> None:
 
 def _touched(data: bytes) -> bytes:
     return data[:-1] + bytes([data[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    ("on", "device"),
+    [("local", "cpu, 1 thread"), ("simulate", "cpu, 1 thread, on simulate"), ("ndif", "the server's, on ndif")],
+)
+def test_the_plan_says_where_the_model_will_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, on: str, device: str
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    view = Console(width=200, file=StringIO(), record=True)
+    view.print(plan_view(plan(folder, BASE, on=on)))
+    (line,) = (line for line in view.export_text().splitlines() if line.split()[:1] == ["device"])
+    assert line.split(maxsplit=1)[1].strip() == device

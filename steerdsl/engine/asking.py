@@ -16,7 +16,7 @@ from steerdsl.engine.answers import Answer, Sampling, generate
 from steerdsl.engine.context import Run
 from steerdsl.lang import recipe as r
 from steerdsl.models.prompts import Rendered, require_room
-from steerdsl.plan.controls import RANDOM_SEED, Variant
+from steerdsl.plan.controls import Variant
 from steerdsl.plan.fusing import generation_key
 from steerdsl.plan.samples import Sample, samples_key
 from steerdsl.store.files import read_lines, write_lines
@@ -126,8 +126,7 @@ def touches(run: Run, variant: Variant) -> list[Any]:
 
     if variant.steer is None:
         return []
-    seed = RANDOM_SEED if variant.random else None
-    return compile_steer(run.steers[variant.steer].ops, run.plan.model.arch, run.values, seed)
+    return compile_steer(run.steers[variant.steer].ops, run.plan.model.arch, run.values, variant.draw)
 
 
 def about(run: Run, request: Request, kind: str, variant: str) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from steerdsl.engine.wire import Touch
 from steerdsl.lang import recipe as r
 from steerdsl.models.batching import Batch, batches, pad_id
 from steerdsl.models.prompts import require_room
-from steerdsl.plan.controls import RANDOM_SEED
 from steerdsl.plan.fusing import fuses, prompts_of
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.samples import samples_key
@@ -114,8 +113,7 @@ def _ask(run: Run, request: Request, scored: bool) -> Ask:
     variant = request.variant
     assert variant.steer is not None
     then = _as_now(run)
-    control = RANDOM_SEED if variant.random else None
-    steer = acting(run.steers[variant.steer].ops, then.values, control, run.keys)
+    steer = acting(run.steers[variant.steer].ops, then.values, variant.draw, run.keys)
     batch = content_key({"prompts": samples_key(request.found), "max_tokens": request.sampling.max_tokens})
     return Ask(then, request, request_key(run, request), steer, batch, missing(run, request, scored))
 

@@ -19,12 +19,12 @@ RANDOM_SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to answer the prompts. `steer`: whose operations act, if any; `random`: with random
-    directions of the same norms in the place of its own; `instruction`: said before each prompt."""
+    """One way to answer the prompts. `steer`: whose operations act, if any; `draw`: the seed of the random directions
+    that act in place of its own, or None; `instruction`: said before each prompt."""
 
     name: str
     steer: str | None = None
-    random: bool = False
+    draw: int | None = None
     instruction: str | None = None
 
     def steer_key(self, keys: Mapping[str, str]) -> str | None:
@@ -32,7 +32,7 @@ class Variant:
         if self.steer is None:
             return None
         key = keys[self.steer]
-        return step_key("random", 2, {}, steer=key, seed=RANDOM_SEED) if self.random else key
+        return key if self.draw is None else step_key("random", 2, {}, steer=key, seed=self.draw)
 
 
 def variants(
@@ -46,7 +46,7 @@ def variants(
     controls = step.options.get("controls", "all")
     found = [Variant(BASELINE), Variant(step.steer, step.steer)]
     if controls in ("all", "random") and any(op.operand is not None for op in steer.ops):
-        found.append(Variant(RANDOM, step.steer, random=True))
+        found.append(Variant(RANDOM, step.steer, draw=RANDOM_SEED))
     instruction = step.options.get("instruction") or evident(steer, named, data)
     if controls in ("all", "prompting") and instruction is not None:
         found.append(Variant(PROMPTED, instruction=instruction))

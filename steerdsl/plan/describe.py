@@ -209,8 +209,8 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
 def _meaning(variant: controls.Variant) -> str:
     if variant.instruction is not None:
         return f'control: no steering, "{variant.instruction}" before each prompt'
-    if variant.random:
-        draw = f"one draw, seed {controls.RANDOM_SEED}"
+    if variant.draw is not None:
+        draw = f"one draw, seed {variant.draw}"
         return f"control: {variant.steer} with random directions of the same norms ({draw})"
     return "the steer" if variant.steer else "no steering"
 

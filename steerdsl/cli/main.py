@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from steerdsl.cli.cores import share_cores
 from steerdsl.lang.diagnostics import RecipeError
 
 RUN_FAILED = 3
@@ -46,6 +47,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
+    share_cores()
     try:
         application(sys.argv[1:])(prog_name="steerdsl")
     except RecipeError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,8 +22,8 @@ DIFFERENT = 1
 
 
 def diff(
-    first: Annotated[Path, typer.Argument(metavar="RUN", help="a run directory", show_default=False)],
-    second: Annotated[Path, typer.Argument(metavar="RUN", help="another", show_default=False)],
+    first: o.RunDirectory,
+    second: o.RunDirectory,
     answers: Annotated[int, typer.Option(help="how many answers that differ are printed", min=0)] = 3,
     as_json: o.Json = False,
 ) -> None:
@@ -37,10 +36,11 @@ def diff(
     Example:
       steerdsl diff runs/econ-20260301-101500 runs/econ-20260302-090000
     """
+    from steerdsl.cli.packed import run_folder
     from steerdsl.share.comparison import compare_runs
     from steerdsl.store.finished import open_run
 
-    found = compare_runs(open_run(first), open_run(second))
+    found = compare_runs(open_run(run_folder(first)), open_run(run_folder(second)))
     if as_json:
         print(json.dumps(_json(found), indent=1, ensure_ascii=False))
     else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.cli import options as o
+from steerdsl.cli.packed import from_pack
 from steerdsl.cli.recipe import load_recipe
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.share.lock import lock_path, read_lock, write_lock
@@ -46,6 +47,8 @@ def lock(
 
     if file in (None, "-") or not file:
         raise typer.BadParameter("name a file: a lock lies beside its recipe")
+    if upgrade and from_pack(Path(file)):
+        raise typer.BadParameter("a pack does not change: unpack it with `steerdsl unpack`, and lock its recipe")
     checked = load_recipe(file, None, chosen.sets, chosen.allow)
     with Progress(shown=True) as progress:
         made = pins_of(prepare(checked, chosen, fetch=True, progress=progress).plan)

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "diff": "Compare two runs.",
         "verify": "Run a record again and say what is equal.",
         "pack": "Put a recipe, its data and its run into one file.",
+        "unpack": "Write the files of a pack into a folder.",
         "push": "Publish a pack on the model hub.",
         "pull": "Fetch a pack from the model hub.",
         "parity": "Run a recipe here and on a server, and compare.",

@@ -14,13 +14,14 @@ from typing import Annotated
 
 import typer
 
+from steerdsl.cli.packed import is_pack, open_pack
 from steerdsl.lang.source import Source
 
 STDIN, TEXT = "<stdin>", "-e"  # how diagnostics name what is no file
 
 Files = Annotated[
     list[str] | None,
-    typer.Argument(metavar="FILE", help="Recipes; - is the standard input.", show_default=False),
+    typer.Argument(metavar="FILE", help="Recipes or packs; - is the standard input.", show_default=False),
 ]
 
 
@@ -33,7 +34,9 @@ def read_sources(files: list[str] | None, text: str | None = None) -> list[Sourc
 
 
 def read_source(name: str) -> Source:
-    """Return one recipe by its path, or the standard input for `-`."""
+    """Return one recipe by its path, that in a pack, or the standard input for `-`."""
+    if is_pack(name):
+        name = str(open_pack(Path(name))[0])
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         return Source(STDIN if name == "-" else name, data.decode("utf-8"))

@@ -52,12 +52,10 @@ def run(
     """
     from steerdsl.cli.judging import require_judge
     from steerdsl.cli.lock import hold
-    from steerdsl.cli.packed import unpacked
     from steerdsl.cli.prepare import prepare
     from steerdsl.cli.progress import Progress
     from steerdsl.store.directory import RunDirectory
 
-    file, chosen = unpacked(file, chosen)
     checked = load_recipe(file, text, chosen.sets, chosen.allow)
     with Progress(shown=not quiet) as progress:
         prepared = prepare(checked, chosen, fetch=True, progress=progress)

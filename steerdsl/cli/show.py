@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from steerdsl.cli import options as o
 
@@ -20,7 +17,7 @@ TOOLS = ("steerdsl", "nnsight", "torch", "transformers")
 
 
 def show(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run directory", show_default=False)],
+    run: o.RunDirectory,
     as_json: o.Json = False,
 ) -> None:
     """Print a run: the recipe, the model, choices, answers, scores, claims and timings.
@@ -33,9 +30,10 @@ def show(
       steerdsl show runs/econ-20260301-101500
       steerdsl show runs/econ-20260301-101500 --json
     """
+    from steerdsl.cli.packed import run_folder
     from steerdsl.store.finished import open_run
 
-    found = open_run(run)
+    found = open_run(run_folder(run))
     if as_json:
         whole = {**found.record, "scores": found.scores, "generations": list(found.answers)}
         print(json.dumps(whole, indent=1, ensure_ascii=False))

@@ -14,6 +14,7 @@ import typer
 
 from steerdsl.cli import options as o
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.show.visible import visible
 
 if TYPE_CHECKING:
     from steerdsl.cli.prepare import Prepared
@@ -40,10 +41,8 @@ class Verdict:
 
 @o.run_options("model", "device", "host", "insecure", "judge_url", "offline", "allow")
 def verify(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run directory, or a pack", show_default=False)],
-    recipe: Annotated[
-        Path | None, typer.Option(help="the recipe, where it no longer lies as it did", metavar="FILE")
-    ] = None,
+    run: o.RunDirectory,
+    recipe: Annotated[Path | None, typer.Option(help="path to the recipe, if it has moved", metavar="FILE")] = None,
     *,
     chosen: RunOptions,
     allow_versions: Annotated[
@@ -56,18 +55,21 @@ def verify(
     """Run a record again, without the store, and compare everything that it says.
 
     Exit code 0 means that all is equal, or equal within tolerance; 4 that something differs, which is named.
-    Where the data, the model or a setting differs, nothing is run.
+    A file of the run that was changed is named at once. Where the data, the model or a setting differs,
+    nothing is run.
 
     \b
     Example:
       steerdsl verify runs/econ
       steerdsl verify econ.steerpack --allow-versions
     """
-    from steerdsl.cli.packed import is_pack, open_pack
+    from steerdsl.cli.packed import in_pack, open_pack, require_model
 
     folder = run
-    if is_pack(run.name) and not run.is_dir():
-        recipe, _ = open_pack(run, chosen.model)
+    if in_pack(run):
+        # A stranger's record may name any folder: the recipe is the one in the pack.
+        recipe, record = open_pack(run)
+        require_model(run.name, record, chosen.model)
         folder = recipe.parents[1] / "run"
     with tempfile.TemporaryDirectory(prefix="steerdsl-") as place:
         verdict = _verdict(folder, recipe, chosen, allow_versions, Path(place), keep, quiet)
@@ -99,6 +101,8 @@ def _verdict(
     if on != "ndif" and (options.host or options.insecure):
         raise typer.BadParameter(f"--host and --insecure go with a run on ndif, and this one was made on {on}")
     verdict = Verdict(record, list(compare_files(folder, record)))
+    for item in verdict.of("different"):
+        sys.stderr.write(visible(f"{folder / item.name} is not the file that was recorded\n"))
     with Progress(shown=not quiet) as progress:
         prepared = _prepared(folder, record, recipe, options, place / "store", progress)
         before, now = pins(record), pins_of(prepared.plan)
@@ -132,9 +136,11 @@ def _prepared(
     from steerdsl.store.results import Store
 
     root = recipe.parent if recipe is not None else folder / record["recipe"]["folder"]
-    if record["inputs"] and not root.is_dir():
-        title = f"the recipe's folder is not where the record says: {root}"
-        raise RecipeError([Diagnostic("R864", title, help="name the recipe with --recipe")], 2)
+    missing = next((name for name in record["inputs"] if not (root / name).exists()), None)
+    if missing is not None:
+        title = f"the recipe's files are not where the record says: there is no {root / missing}"
+        help = "the run or the recipe has moved; name the recipe with --recipe"
+        raise RecipeError([Diagnostic("R864", title, help=help)], 2)
     path = record["model"]["path"]
     given = options.model is None and record["run"]["model"] is not None and record["model"]["source"] == "folder"
     if given and recipe is None and path and Path(path).is_dir():

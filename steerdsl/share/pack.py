@@ -191,16 +191,26 @@ def _compare(path: Path, listed: Mapping[str, Any], found: Mapping[str, bytes]) 
             raise _refusal(path, "R869", f"`{name}` is not what the manifest says", exit_code=DIFFERS)
 
 
+def unpacked_packs() -> Path:
+    """The folder of the cache in which packs are opened."""
+    return cache_root() / "packs"
+
+
 def unpack(pack: Pack) -> Path:
     """The folder with a pack's files, in the cache. A file that is missing there, or was changed, is replaced
     whole, and nothing is removed: another process may be running the recipe."""
-    home = cache_root() / "packs" / pack.sha256[:32]
+    home = unpacked_packs() / pack.sha256[:32]
+    write_members(pack, home)
+    return home
+
+
+def write_members(pack: Pack, folder: Path) -> None:
+    """Write a pack's files into a folder, each whole, but for those that are there already."""
     for name, data in pack.members.items():
-        path = home / name
+        path = folder / name
         if not path.is_file() or path.read_bytes() != data:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, data)
-    return home
 
 
 def _sha256(data: bytes) -> str:

@@ -294,6 +294,7 @@ def tamper_score() -> None:
 def test_a_changed_result_is_named(here: Path, tamper: Callable[[], None], file: str, named: str) -> None:
     tamper()
     row = json.loads(Path("run/generations.jsonl").read_text().splitlines()[4])["row"]
+    assert call("verify", "run", "-q")[2] == f"run/{file} is not the file that was recorded\n"
     assert different() == (4, [f"files: {file}", named.format(row=row)])
 
 
@@ -314,8 +315,9 @@ def test_a_moved_run_finds_its_recipe_by_name(here: Path) -> None:
     code, _, err = call("verify", "far/away/run")
     assert code == 2
     assert err == (
-        "error[R864]: the recipe's folder is not where the record says: far/away/run/../recipe\n"
-        "help: name the recipe with --recipe\n"
+        "error[R864]: the recipe's files are not where the record says: "
+        "there is no far/away/run/../recipe/data/e.jsonl\n"
+        "help: the run or the recipe has moved; name the recipe with --recipe\n"
     )
     rows = Path("recipe/data/e.jsonl")
     rows.write_text(rows.read_text().replace("GDP", "GNP"))
@@ -402,6 +404,89 @@ def test_a_pack_needs_only_itself_and_the_model(here: Path, tmp_path: Path) -> N
     assert Path("run/generations.jsonl").read_bytes() == (tmp_path / "kept" / "generations.jsonl").read_bytes()
     code, out, _ = call("verify", "one.steerpack", "-q")
     assert code == 0, out
+
+
+@pytest.fixture
+def packed(here: Path) -> Path:
+    """The pack of the recipe and its run, the only thing left beside the model and the run."""
+    assert call("pack", "recipe/one.steer", "--run", "run", "-q")[0] == 0
+    shutil.rmtree("recipe")
+    return Path("one.steerpack")
+
+
+@pytest.mark.parametrize("words", [("show",), ("show", "--json"), ("diff", "run")])
+def test_a_pack_is_read_where_a_run_is(packed: Path, words: tuple[str, ...]) -> None:
+    command, *more = words
+    there, here = call(command, str(packed), *more), call(command, "run", *more)
+    assert there[0] == here[0] == 0 and not there[2]
+    if command == "show":
+        found, own = there[1], here[1]
+        if "--json" in more:  # it names no folder of the machine on which it was packed
+            parts = [json.loads(text) for text in (found, own)]
+            for part in parts:
+                part["model"]["path"] = part["recipe"]["folder"] = None
+            found, own = parts
+        assert found == own
+
+
+def test_the_report_of_a_pack_is_written_and_named(packed: Path) -> None:
+    code, out, err = call("report", str(packed))
+    assert (code, err) == (0, "")
+    assert Path(out.strip()).read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("check", "one.steerpack"), "1 recipe checked: no mistakes\n"),
+        (("plan", "one.steerpack", "--model", "model"), "\n6 steps: "),
+        (("lock", "one.steerpack", "--model", "model"), "one.steer.lock: up to date\n"),
+        (("fmt", "--check", "one.steerpack"), ""),
+    ],
+)
+def test_a_pack_is_read_where_a_recipe_is(packed: Path, words: tuple[str, ...], said: str) -> None:
+    before = packed.read_bytes()
+    code, out, err = call(*words)
+    assert code == 0, err
+    assert said in out
+    assert packed.read_bytes() == before
+
+
+def test_a_recipe_in_a_pack_that_cannot_be_ejected_is_told_as_any_other(packed: Path) -> None:
+    code, _, err = call("eject", str(packed), "--model", "model")
+    assert code == 1 and "error[P721]" in err and "recipe/one.steer:10:8" in err
+
+
+@pytest.mark.parametrize("words", [("fmt",), ("lock", "--upgrade", "--model", "model")])
+def test_a_pack_is_never_changed(packed: Path, words: tuple[str, ...]) -> None:
+    command, *more = words
+    code, _, err = call(command, str(packed), *more)
+    assert code == 2 and "a pack does not change" in err.replace("one.steerpack does not", "a pack does not")
+
+
+def test_a_pack_is_unpacked_into_a_folder_that_runs_and_verifies(packed: Path) -> None:
+    code, out, err = call("unpack", str(packed))
+    assert (code, err) == (0, "") and out == "one: 11 files; the recipe is one/recipe/one.steer\n"
+    assert call("verify", "one/run", "-q", "--model", "model")[0] == 0
+    assert call("lock", "one/recipe/one.steer", *MODEL)[1] == "one/recipe/one.steer.lock: up to date\n"
+    for _ in range(2):  # what is there stays
+        code, _, err = call("unpack", str(packed))
+        assert code == 2 and err.startswith("error[R801]: one exists already\n")
+    assert sorted(path.name for path in Path().iterdir() if path.name.startswith(".")) == []
+
+
+@pytest.mark.parametrize("target", ["model/config.json/x", "a" * 300])
+def test_a_folder_that_cannot_be_made_is_named(packed: Path, target: str) -> None:
+    code, _, err = call("unpack", str(packed), "--out", target)
+    assert code == 3 and err.startswith(f"error[R802]: {target} cannot be made: ")
+
+
+def test_nothing_of_a_refused_pack_is_unpacked(packed: Path) -> None:
+    packed.write_bytes(packed.read_bytes().replace(b"Why do banks lend?", b"Why do banks fail?"))
+    for command in ("unpack", "show", "report", "check", "plan", "eject", "lock", "fmt --check"):
+        code, out, err = call(*command.split(), str(packed))
+        assert (code, out) == (4, "") and err.startswith("error[R869]: one.steerpack is refused: ")
+    assert not Path("one").exists()
 
 
 def test_a_pack_is_made_of_a_run_of_the_recipe_as_it_is(here: Path) -> None:

@@ -68,7 +68,8 @@ class Entry:
     `run` is the implementation; its signature belongs to the kind and is described in the
     `__init__` of the kind's folder. `needs` lists what the engine must supply beyond the class
     means ("rows": every sample's activation; "pairs": paired rows; "model": further forward
-    passes). `version` enters the content hash of a result: raise it when the numbers change.
+    passes). `version` enters the content hash of a result: raise it when the numbers change. `aliases`
+    are what other tools and papers call it: a recipe has one name for a thing, and messages know the others.
     """
 
     kind: Kind
@@ -81,6 +82,7 @@ class Entry:
     example: str = ""
     needs: frozenset[str] = frozenset()
     version: int = 1
+    aliases: tuple[str, ...] = ()
 
     def arg(self, name: str) -> Arg | None:
         """Return the argument called `name`, or None."""

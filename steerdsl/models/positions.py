@@ -79,6 +79,7 @@ ENTRIES = (
         "the last token of the rendered prompt, the template's own included",
         _last_token,
         example="extract diffmean from econ vs generic at last_token",
+        aliases=("last", "final", "final_token", "eos", "end"),
     ),
     Entry(
         "position",
@@ -104,6 +105,7 @@ ENTRIES = (
         "the mean over all tokens of the rendered prompt",
         _mean_prompt,
         example="extract diffmean from econ vs generic at mean_prompt",
+        aliases=("mean", "average", "avg", "mean_pool", "mean_all"),
     ),
     Entry(
         "position",
@@ -111,6 +113,7 @@ ENTRIES = (
         "the mean over the user's own tokens, the template's left out",
         _mean_content,
         example="extract diffmean from econ vs generic at mean_content",
+        aliases=("content", "mean_question", "mean_user", "question"),
     ),
     Entry(
         "position",
@@ -119,6 +122,7 @@ ENTRIES = (
         _mean_response,
         paper="Chen et al. 2025, Persona Vectors",
         example="extract diffmean from polite vs rude at mean_response",
+        aliases=("response", "mean_answer", "answer", "response_avg"),
     ),
     Entry(
         "position",

@@ -24,6 +24,8 @@ Sides = tuple[DataRef | None, DataRef | None]
 def lower_extract(ctx: Context, node: nodes.Action, name: str, implied: bool = False) -> Extract | None:
     clauses = sort_clauses(ctx, "extract", node.clauses)
     method = _method(ctx, node)
+    if method is None and isinstance(node.subject, nodes.Call):
+        return None
     sides = _sides(ctx, node, clauses.one("from", nodes.From), method)
     place = clauses.one("at", nodes.At)
     position = Position("last_token") if place is None else at_position(ctx, place)
@@ -52,7 +54,9 @@ def _spelled(ref: DataRef) -> str:
 
 def _method(ctx: Context, node: nodes.Action) -> Entry | None:
     if isinstance(node.subject, nodes.Call):
-        ctx.error("S314", "a method takes no brackets", node.subject, help=f"write `{node.subject.name} … with k: 3`")
+        sides = [arg.text for arg in node.subject.args if isinstance(arg, nodes.Name)]
+        way_out = f"from {' vs '.join(sides)}" if len(sides) == 2 else "… with k: 3"
+        ctx.error("S314", "a method takes no brackets", node.subject, help=f"write `{node.subject.name} {way_out}`")
         return None
     return entry_of(ctx, "extract", node.subject) if node.subject else None
 

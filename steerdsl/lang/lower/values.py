@@ -16,19 +16,10 @@ from steerdsl.lang.lower.names import defined, find
 from steerdsl.lang.lower.phrases import either, listed
 from steerdsl.lang.nodes import Expr, Name, Quantity, Text
 from steerdsl.lang.recipe import Strength
+from steerdsl.lang.wording import UNIT_SPELLINGS
 
 DEGREES = {"deg": 1.0, "rad": 180.0 / math.pi, "turn": 360.0}
 UNITS = ("%", *DEGREES)
-OTHER_SPELLINGS = {
-    "°": "deg",
-    "degree": "deg",
-    "degrees": "deg",
-    "radian": "rad",
-    "radians": "rad",
-    "turns": "turn",
-    "pct": "%",
-    "percent": "%",
-}
 
 
 def sort_of(expr: Expr) -> str:
@@ -54,6 +45,15 @@ def sort_of(expr: Expr) -> str:
             return "a calculation"
 
 
+def _other_unit(number: Quantity) -> str:
+    """What a number with an unknown unit was probably meant to be."""
+    if number.unit.lower() in ("pi", "π"):
+        return f"write `{number.value * 180:.12g}deg`"
+    alike = [unit for unit in UNITS if unit[0] == number.unit[0]]
+    close = UNIT_SPELLINGS.get(number.unit.lower()) or nearest(number.unit, alike)
+    return f"did you mean `{printed(Quantity(number.value, close))}`?" if close else f"the units are {listed(UNITS)}"
+
+
 def printed(expr: Expr) -> str:
     """A quantity, text or word as it would be typed."""
     match expr:
@@ -72,11 +72,7 @@ def constant(ctx: Context, expr: Expr) -> Expr | None:
     back as it is, None is a mistake already reported. Spans stay those of the place of use."""
     match expr:
         case Quantity(unit=unit) if unit and unit not in UNITS:
-            close = OTHER_SPELLINGS.get(unit.lower()) or nearest(unit, [u for u in UNITS if u[0] == unit[0]])
-            help = (
-                f"did you mean `{printed(Quantity(expr.value, close))}`?" if close else f"the units are {listed(UNITS)}"
-            )
-            ctx.error("S301", f"`{unit}` is not a unit", expr, help=help)
+            ctx.error("S301", f"`{unit}` is not a unit", expr, help=_other_unit(expr))
             return None
         case Name(parts=(first,)):
             symbol = ctx.scope.symbols.get(first)

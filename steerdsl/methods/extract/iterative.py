@@ -77,4 +77,5 @@ ENTRY = Entry(
     paper="notes on refusal ablation and activation-space geometry; cf. Ravfogel et al. 2020, section 4",
     example="topic = extract iterative from econ vs generic at last_token with k: 2",
     needs=frozenset({"recapture"}),
+    aliases=("iterate", "inlp", "repeated"),
 )

@@ -46,4 +46,5 @@ ENTRY = Entry(
     paper="Alain and Bengio 2016; Wu et al. 2025 (AxBench)",
     example="topic = extract probe from econ vs generic at last_token",
     needs=frozenset({"rows"}),
+    aliases=("logistic", "logistic_regression", "logreg", "linear_probe", "lr", "classifier"),
 )

@@ -48,4 +48,5 @@ ENTRY = Entry(
     ),
     formula="unit(g), g ~ N(0, I)",
     example="noise = extract random with seed: 1",
+    aliases=("rand", "noise", "gaussian"),
 )

@@ -79,4 +79,5 @@ ENTRY = Entry(
     formula="r̂ = unit(W_dec[feature])",
     paper="Bricken et al. 2023; Templeton et al. 2024",
     example='bridge = extract sae with file: "sae.safetensors", feature: 31',
+    aliases=("sae_feature", "autoencoder", "feature"),
 )

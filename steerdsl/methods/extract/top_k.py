@@ -38,4 +38,5 @@ ENTRY = Entry(
     paper="Eckart and Young 1936 (the best approximation of rank k)",
     example="topic = extract top_k from econ vs generic with k: 3",
     needs=frozenset({"rows"}),
+    aliases=("topk", "subspace", "svd_k"),
 )

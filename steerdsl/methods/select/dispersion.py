@@ -65,4 +65,5 @@ ENTRY = Entry(
     formula="(3·rank m̃ + 2·rank x̃ + rank cos(μP, μN))/6; m̃, x̃ = max over classes of mean, max Var/(‖μ‖²/d)",
     paper="after the notes on refusal ablation and activation-space geometry, with our own rescaling and filter",
     example="best = select layers of topic by dispersion keep top 3",
+    aliases=("variance", "mean_variance"),
 )

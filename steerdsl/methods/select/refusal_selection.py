@@ -100,4 +100,5 @@ ENTRY = Entry(
     paper="Arditi et al. 2024, section 2.3 and appendix C",
     example="best = select layers of refusal by refusal_selection",
     needs=frozenset({"model"}),
+    aliases=("arditi", "refusal", "bypass"),
 )

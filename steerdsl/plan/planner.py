@@ -16,6 +16,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Source, Span
 from steerdsl.models.prompts import DATE, reads_date
+from steerdsl.plan.inputs import faults
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.plan import Plan, PlanStep, RunOptions
 from steerdsl.plan.tasks import pinned
@@ -90,9 +91,14 @@ def make_plan(
     from steerdsl.models.device import choose_device, choose_dtype
     from steerdsl.plan.describe import describe
 
-    recipe = _with_words(_overridden(recipe, options), source, root, options)
-    dtype = str(choose_dtype(recipe.model.dtype, choose_device(options.device))).removeprefix("torch.")
-    data = _load_all(recipe, source, root, options)
+    dtype = str(choose_dtype(options.dtype or recipe.model.dtype, choose_device(options.device))).removeprefix("torch.")
+    written = recipe
+    try:
+        recipe = _with_words(_overridden(recipe, options), source, root, options)
+        data = _load_all(recipe, source, root, options)
+    except RecipeError as error:  # of the first file; all of them are told at once
+        found = [d for d in faults(written, source, root, options.allow) if d.severity == "error"]
+        raise RecipeError(found or error.diagnostics, error.exit_code) from error
     batch_size = options.batch_size or BATCH_SIZE
     planning = Planning(
         recipe, source, root, options.allow, facts, dtype, batch_size, data, store, judge=options.judge_model

@@ -47,7 +47,11 @@ ROOMS: Mapping[Kind, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Arg:
-    """One argument of an entry: its name, its type with unit, its default and what it means."""
+    """One argument of an entry: its name, its type with unit, its default and what it means.
+
+    `least` and `most` are the bounds of a number (a share as a fraction), both allowed; `below` is one that
+    it must not reach. `file`: a text that may name a file of the recipe; `listed`: a list of texts as well.
+    """
 
     name: str
     type: ArgType
@@ -55,6 +59,11 @@ class Arg:
     doc: str = ""
     choices: tuple[str, ...] = ()
     many: bool = False  # several may be named, separated by commas
+    least: float | None = None
+    most: float | None = None
+    below: float | None = None
+    file: bool = False
+    listed: bool = False
 
     @property
     def required(self) -> bool:

@@ -18,6 +18,7 @@ from steerdsl.cli.packed import unpacked
 if TYPE_CHECKING:
     from steerdsl.plan.plan import RunOptions
 
+LARGEST_SEED = 2**53 - 1  # as in a recipe
 Command = Callable[..., None]
 
 File = Annotated[str | None, typer.Argument(help="a recipe, a pack, or - for standard input", show_default=False)]
@@ -71,7 +72,9 @@ def _chosen(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")] = "auto",
     dtype: Annotated[str | None, typer.Option(help="auto, float32, bf16 or fp16", show_default="auto")] = None,
     batch_size: Annotated[int | None, typer.Option(help="prompts in one batch", min=1, show_default="16")] = None,
-    seed: Annotated[int | None, typer.Option(help="seed of every generation", show_default="the recipe's")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="seed of every generation", min=0, max=LARGEST_SEED, show_default="the recipe's")
+    ] = None,
     on: Annotated[str, typer.Option(help="where the model runs: local, simulate or ndif")] = "local",
     host: Annotated[
         str | None, typer.Option(help="the NDIF server", show_default="NDIF_HOST, else nnsight's", metavar="URL")

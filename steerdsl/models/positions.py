@@ -15,6 +15,8 @@ from steerdsl.registry import Arg, Entry
 if TYPE_CHECKING:
     from steerdsl.models.prompts import Rendered
 
+MOST = 1_000_000  # tokens: more than any prompt has
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -86,7 +88,7 @@ ENTRIES = (
         "token",
         "one token, counted from 0, or from the end: -1 is the last",
         _token,
-        args=(Arg("number", "int", doc="which token"),),
+        args=(Arg("number", "int", doc="which token", least=-MOST, most=MOST),),
         paper="Rimsky et al. 2024 read token -2, the answer's letter",
         example="extract diffmean from econ vs generic at token -2",
     ),
@@ -95,7 +97,7 @@ ENTRIES = (
         "suffix",
         "each of the last tokens, by default those that the template puts behind every prompt",
         _suffix,
-        args=(Arg("number", "int", default=None, doc="how many tokens"),),
+        args=(Arg("number", "int", default=None, doc="how many tokens", least=1, most=MOST),),
         paper="Arditi et al. 2024, section 2.3: post-instruction tokens",
         example="extract diffmean from econ vs generic at suffix 5",
     ),

@@ -37,7 +37,10 @@ _ALIASES = {
     "mlp_out": ("mlp", "ffn", "feed_forward", "mlp_output", "hook_mlp_out"),
     "head": ("heads", "attention_head", "hook_z"),
 }
-_HEAD = (Arg("layer", "int", doc="the block, from 0"), Arg("head", "int", doc="the head in it, from 0"))
+_HEAD = (
+    Arg("layer", "int", doc="the block, from 0", least=0),
+    Arg("head", "int", doc="the head in it, from 0", least=0),
+)
 
 ENTRIES = tuple(
     Entry(

@@ -11,7 +11,7 @@ from steerdsl.lang import nodes
 from steerdsl.lang.lower import data, values
 from steerdsl.lang.lower.clauses import Clauses, sort_clauses
 from steerdsl.lang.lower.context import Context
-from steerdsl.lang.lower.options import LEAST, options, with_items
+from steerdsl.lang.lower.options import options, with_items
 from steerdsl.lang.lower.streams import stream
 from steerdsl.lang.lower.vectors import VectorInfo
 from steerdsl.lang.lower.words import entry, entry_of
@@ -132,7 +132,8 @@ def at_position(ctx: Context, clause: nodes.At) -> Position | None:
         return None
     if clause.number is None:
         return Position(clause.position)
-    number = values.whole(ctx, clause.number, f"`{clause.position}`", LEAST.get(clause.position))
+    bounds = found.args[0]
+    number = values.whole(ctx, clause.number, f"`{clause.position}`", bounds.least, bounds.most)
     return None if number is None else Position(clause.position, number)
 
 

@@ -71,9 +71,9 @@ ENTRY = Entry(
     summary="a decoder row of a sparse autoencoder, read from a safetensors file",
     run=run,
     args=(
-        Arg("file", "text", doc="the safetensors file"),
-        Arg("feature", "int", doc="the feature's number"),
-        Arg("layer", "int", None, "the layer it was trained on; by default `layer` of the file's metadata"),
+        Arg("file", "text", doc="the safetensors file", file=True),
+        Arg("feature", "int", doc="the feature's number", least=0),
+        Arg("layer", "int", None, "the layer it was trained on; by default `layer` of the file's metadata", least=0),
         Arg("tensor", "text", "W_dec", "the decoder's name in the file"),
     ),
     formula="r̂ = unit(W_dec[feature])",

@@ -6,14 +6,17 @@
 In: NAME.json and the marks of the pages. Out: the pages. A mark stands before what is made from it:
 
     <!-- run NAME -->                  model, time and versions, the layers that were chosen, the claims
-    <!-- scores NAME EVALUATION,… METRIC,… -->     a table: variants down, metrics and data sets across
+    <!-- scores NAME EVALUATION,… METRIC,… -->     a table: variants down, metrics and data sets across;
+                                       under them the steer's differences from the others with their p
     <!-- sweep NAME EVALUATION,… METRIC POINT,… -->  a table: points down, evaluations and data sets across
     <!-- picture NAME FILE -->         a picture, when it was kept
     <!-- end -->                       ends each of them
 
 and behind a number in the text: `0.5<!-- NAME EVALUATION.METRIC.DATASET.VARIANT -->`, with `@POINT` for a
-sweep or `.OTHER.FIGURE` for a comparison (`….steer.baseline.p_holm`),
-`0.5<!-- NAME choices.SELECT.FIGURE@LAYER -->`, or `0.5<!-- NAME planes.PLANE.FIGURE -->`. The number keeps its digits.
+sweep, `.low`, `.high` or `.n` for the interval and the prompts, or `.OTHER.FIGURE` for a comparison
+(`….steer.baseline.p_holm`); `8<!-- NAME EVALUATION.n.DATASET -->` for the prompts of a sweep;
+`0.5<!-- NAME choices.SELECT.FIGURE@LAYER -->`, `0.5<!-- NAME growth.VECTOR.FIGURE@LAYER -->` (without the layer where
+there is one figure for all), or `0.5<!-- NAME planes.PLANE.FIGURE -->`. The number keeps its digits.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from records import HERE, ROOT, read
 IMAGES = ROOT / "docs" / "images"
 MISSING = "*Not run yet.*"
 BLOCK = re.compile(r"(<!-- (run|scores|sweep|picture) ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)(<!-- ([\w.]+) (\w+(?:\.\w+){2,5})(?:@(\S+))? -->)")
+NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)(<!-- ([\w.]+) (\w+(?:\.\w+){2,5})(?:@([^>]+?))? -->)")
 LISTS = re.compile(r"\[[^\[\]{}]*\]")
 
 
@@ -90,7 +93,8 @@ def _scores(words: Sequence[str]) -> str:
         return MISSING
     tables = [record["scores"][e] for e in evaluations.split(",")]
     columns = [(m, data) for m in metrics.split(",") for data in tables[0][m]]
-    lines = [*_row(["", *(f"{m}, {d}" for m, d in columns)]), *_row(["---"] * (len(columns) + 1))]
+    head = ["", *(f"{m}, {d} (n = {_prompts(tables[0], d)})" for m, d in columns)]
+    lines = [*_row(head), *_row(["---"] * len(head))]
     seen: set[tuple[str, ...]] = set()
     for evaluation, table in zip(evaluations.split(","), tables, strict=True):
         for variant in table[columns[0][0]][columns[0][1]]:
@@ -100,14 +104,43 @@ def _scores(words: Sequence[str]) -> str:
             if (variant, *cells) not in seen:
                 seen.add((variant, *cells))
                 lines += _row([label, *cells])
-    return "\n".join(lines)
+    return "\n".join([*lines, *(line for table in tables for line in _differences(table, columns))])
+
+
+def _differences(table: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> list[str]:
+    """A row for each variant that the steer was compared with: difference, interval, p."""
+    metric, data = columns[0]
+    lines: list[str] = []
+    for variant, figures in table[metric][data].items():
+        for other in figures.get("against", ()):
+            cells = [table[m].get(d, {}).get(variant, {}).get("against", {}).get(other) for m, d in columns]
+            lines += _row([f"{variant} − {other}", *map(_difference, cells)])
+    return lines
+
+
+def _difference(found: Mapping[str, Any] | None) -> str:
+    if found is None or found["difference"] is None:
+        return ""
+    words = [_shown(found["difference"])]
+    if found["low"] is not None and found["low"] != found["high"]:
+        words.append(f"[{_shown(found['low'])}, {_shown(found['high'])}]")
+    p = found["p_holm"]
+    if p is not None:
+        words[-1] += ","
+        words.append("p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".", 1))
+    return " ".join(words)
+
+
+def _prompts(table: Mapping[str, Any], data: str) -> int:
+    count: int = max(found["n"] for by_data in table.values() if data in by_data for found in by_data[data].values())
+    return count
 
 
 def _cell(table: Mapping[str, Any], metric: str, data: str, variant: str) -> str:
     figures = table[metric].get(data, {}).get(variant)
     if figures is None or figures["mean"] is None:
         return ""
-    every = max(found["n"] for by_data in table.values() if data in by_data for found in by_data[data].values())
+    every = _prompts(table, data)
     few = f" ({figures['n']} of {every} prompts)" if figures["n"] < every else ""
     if figures["low"] is None or figures["low"] == figures["high"]:
         return _shown(figures["mean"]) + few
@@ -129,7 +162,8 @@ def _sweep(words: Sequence[str]) -> str:
         if variant != "baseline" or e == base
     ]
     wanted = points[0].split(",") if points else swept[base]["at"]
-    lines = [*_row(["", *(f"{v}, {d}" for _, d, v in columns)]), *_row(["---"] * (len(columns) + 1))]
+    head = ["", *(f"{v}, {d} (n = {s['n'][d]})" for s, d, v in columns)]
+    lines = [*_row(head), *_row(["---"] * len(head))]
     for point in wanted:
         at = swept[base]["at"].index(point)
         lines += _row([point, *(_shown(s["means"][metric][d][v][at]) for s, d, v in columns)])
@@ -154,10 +188,17 @@ def _number(old: str, name: str, place: str, point: str | None) -> str:
         case ["choices", select, figure], str():
             choice = record["choices"][select]
             value = choice["figures"][figure][choice["layers"].index(int(point))]
+        case ["growth", vector, figure], _:
+            value = record["growth"][vector][figure]
+            value = value if point is None else value[int(point)]
         case ["planes", plane, figure], None:
             value = record["planes"][plane][figure]
+        case [evaluation, "n", data], None:
+            value = record["scores"][evaluation]["n"][data]
         case [evaluation, metric, data, variant, other, figure], None:
             value = record["scores"][evaluation][metric][data][variant]["against"][other][figure]
+        case [evaluation, metric, data, variant, figure], None:
+            value = record["scores"][evaluation][metric][data][variant][figure]
         case [evaluation, metric, data, variant], str():
             score = record["scores"][evaluation]
             value = score["means"][metric][data][variant][score["at"].index(point)]

@@ -9,6 +9,7 @@ In: NAME.json and the marks of the pages. Out: the pages. A mark stands before w
     <!-- scores NAME EVALUATION,… METRIC,… -->     a table: variants down, metrics and data sets across;
                                        under them the steer's differences from the others with their p
     <!-- sweep NAME EVALUATION,… METRIC POINT,… -->  a table: points down, evaluations and data sets across
+    <!-- variations NAME PATTERN,… -->  a table: figures of NAME.variations.json down, settings across (variations.py)
     <!-- picture NAME FILE -->         a picture, when it was kept
     <!-- end -->                       ends each of them
 
@@ -24,6 +25,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from records import HERE, ROOT, read
 
 IMAGES = ROOT / "docs" / "images"
 MISSING = "*Not run yet.*"
-BLOCK = re.compile(r"(<!-- (run|scores|sweep|picture) ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (run|scores|sweep|variations|picture) ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)(<!-- ([\w.]+) (\w+(?:\.\w+){2,5})(?:@([^>]+?))? -->)")
 LISTS = re.compile(r"\[[^\[\]{}]*\]")
 
@@ -124,11 +126,11 @@ def _difference(found: Mapping[str, Any] | None) -> str:
     words = [_shown(found["difference"])]
     if found["low"] is not None and found["low"] != found["high"]:
         words.append(f"[{_shown(found['low'])}, {_shown(found['high'])}]")
-    p = found["p_holm"]
-    if p is not None:
-        words[-1] += ","
-        words.append("p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".", 1))
-    return " ".join(words)
+    return " ".join(words) + ("" if found["p_holm"] is None else f", {_p(found['p_holm'])}")
+
+
+def _p(p: float) -> str:
+    return "p < .001" if p < 0.001 else "p = 1" if p > 0.9995 else f"p = {p:.3f}".replace("0.", ".", 1)
 
 
 def _prompts(table: Mapping[str, Any], data: str) -> int:
@@ -170,13 +172,65 @@ def _sweep(words: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def _variations(words: Sequence[str]) -> str:
+    name, patterns = words
+    record = read(f"{name}.variations")
+    return MISSING if record is None else variations_table(record, patterns.split(","))
+
+
+def variations_table(record: Mapping[str, Any], only: Sequence[str] = ("*",)) -> str:
+    """Figures down, settings across, and at the end the range of each; then the claims.
+
+    A difference is called settled where its p is below .05: behind the range stands in how many settings it is,
+    with one sign.
+    """
+    base, *others = record["settings"]
+    heads = [_setting(base), *(_setting({k: v for k, v in s.items() if v != base[k]}) for s in others)]
+    lines = [*_row(["", *heads, "range"]), *_row(["---"] * (len(heads) + 2))]
+    for label, found in record["figures"].items():
+        if any(fnmatchcase(label, pattern) for pattern in only):
+            each = [{key: values[i] for key, values in found.items()} for i in range(len(heads))]
+            cells = [
+                _difference({**one, "difference": one["mean"]} if "p_holm" in one else _plain(one)) for one in each
+            ]
+            lines += _row([label, *cells, _range(found)])
+    for claim, holds in record["claims"].items():
+        words = ["" if h is None else "yes" if h else "no" for h in holds]
+        lines += _row([f"`{claim}`", *words, f"holds in {words.count('yes')} of {len(words)}"])
+    return "\n".join(lines)
+
+
+def _setting(setting: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in setting.items())
+
+
+def _plain(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {"difference": figures["mean"], "low": figures["low"], "high": figures["high"], "p_holm": None}
+
+
+def _range(found: Mapping[str, Sequence[float | None]]) -> str:
+    means = [x for x in found["mean"] if x is not None]
+    if not means:
+        return ""
+    said = f"{_shown(min(means))} to {_shown(max(means))}"
+    if "p_holm" not in found:
+        return f"{said}, n = {max(n for n in found['n'] if n is not None)}"
+    pairs = [(x, p) for x, p in zip(found["mean"], found["p_holm"], strict=True) if x is not None and p is not None]
+    if not pairs:
+        return said
+    settled = [x for x, p in pairs if p < 0.05]
+    same = max(sum(x > 0 for x in settled), sum(x < 0 for x in settled))
+    least, most = (_p(extreme(p for _, p in pairs)) for extreme in (min, max))
+    return f"{said}; {least} to {most.removeprefix('p = ')}; settled in {same} of {len(found['mean'])}"
+
+
 def _picture(words: Sequence[str]) -> str:
     name, file = words
     path = image(name, file)
     return f"![{file.partition('.')[0]} of {name}](../images/{path.name})" if path.exists() else MISSING
 
 
-MADE = {"run": _run, "scores": _scores, "sweep": _sweep, "picture": _picture}
+MADE = {"run": _run, "scores": _scores, "sweep": _sweep, "variations": _variations, "picture": _picture}
 
 
 def _number(old: str, name: str, place: str, point: str | None) -> str:

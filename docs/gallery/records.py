@@ -105,21 +105,21 @@ def small(name: str, folder: Path) -> dict[str, Any]:
         "state": record["state"],
         "choices": {key: _choice(value) for key, value in record["choices"].items()},
         "planes": {key: _plane(value) for key, value in record["planes"].items() if key.isidentifier()},
-        "growth": {vector: _rounded(growth(_means(folder, vector))) for vector in run.growth},
+        "growth": {vector: rounded(growth(_means(folder, vector))) for vector in run.growth},
         "judge": record["judge"],
-        "checks": [_rounded(check) for check in record["checks"]],
+        "checks": [rounded(check) for check in record["checks"]],
         "scores": {key: _swept(value) if "points" in value else _table(value) for key, value in scores.items()},
     }
 
 
 def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
     """The layers, best first, and every figure of every layer."""
-    found: dict[str, Any] = _rounded({key: choice[key] for key in ("chosen", "layers", "figures")})
+    found: dict[str, Any] = rounded({key: choice[key] for key in ("chosen", "layers", "figures")})
     return found
 
 
 def _plane(plane: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _rounded(plane[key]) for key in ("kind", "explained", "across") if key in plane}
+    return {key: rounded(plane[key]) for key in ("kind", "explained", "across") if key in plane}
 
 
 def growth(means: NDArray[Any]) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def _figures(figures: Mapping[str, Any]) -> dict[str, Any]:
             other: {key: found[key] for key in ("difference", "low", "high", "p_holm")}
             for other, found in against.items()
         }
-    found: dict[str, Any] = _rounded(kept)
+    found: dict[str, Any] = rounded(kept)
     return found
 
 
@@ -189,7 +189,7 @@ def _swept(score: Mapping[str, Any]) -> dict[str, Any]:
         "means": {
             metric: {
                 data: {
-                    variant: [_rounded(point["scores"][metric][data][variant]["mean"]) for point in points]
+                    variant: [rounded(point["scores"][metric][data][variant]["mean"]) for point in points]
                     for variant in by_variant
                 }
                 for data, by_variant in by_data.items()
@@ -199,7 +199,7 @@ def _swept(score: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Every number in it to `DIGITS` significant digits."""
     match value:
         case bool() | int():
@@ -207,8 +207,8 @@ def _rounded(value: Any) -> Any:
         case float():
             return float(f"{value:.{DIGITS}g}")
         case dict():
-            return {key: _rounded(item) for key, item in value.items()}
+            return {key: rounded(item) for key, item in value.items()}
         case list():
-            return [_rounded(item) for item in value]
+            return [rounded(item) for item in value]
         case _:
             return value

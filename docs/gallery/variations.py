@@ -49,7 +49,11 @@ def main() -> int:
     out.mkdir(parents=True, exist_ok=True)
     factors = {"threads": asked.threads, "batch": asked.batch, "dtype": asked.dtype}
     wanted = list(settings(factors, asked.full))
-    made = [each(asked.recipe, setting, out, more, f"{i} of {len(wanted)}") for i, setting in enumerate(wanted, 1)]
+    made: list[dict[str, Any] | None] = []
+    for i, setting in enumerate(wanted, 1):
+        seconds = [one["wall"] for one in made if one is not None]
+        left = f" (about {sum(seconds) / len(seconds) * (len(wanted) - i + 1) / 60:.0f} min left)" if seconds else ""
+        made.append(each(asked.recipe, setting, out, more, f"{i} of {len(wanted)}{left}"))
     found = [one for one in made if one is not None]
     if not found:
         return 1
@@ -90,9 +94,9 @@ def each(recipe: Path, setting: Setting, out: Path, more: Sequence[str], place: 
     result = run(recipe, setting, more)
     if result is None:
         return None
-    found = {**asked, **result}
+    found = {**asked, **result, "wall": round(time.monotonic() - start)}
     write(kept, found)
-    print(f"{said}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    print(f"{said}: {found['wall']} s", file=sys.stderr, flush=True)
     return found
 
 

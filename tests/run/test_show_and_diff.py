@@ -15,8 +15,8 @@ from steerdsl.share.comparison import marked
 
 RECIPE = """
 param strength = 40%
-dataset a = econ with take: 8
-dataset b = generic with take: 8
+dataset a = econ with take: 8, seed: 1
+dataset b = generic with take: 8, seed: 1
 topic = extract diffmean from a vs b at mean_content
 best = select layers of topic by max_norm keep top 2
 steer more { add topic by strength at layers best }

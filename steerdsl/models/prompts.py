@@ -53,7 +53,7 @@ class Renderer:
     def __init__(self, tokenizer: Any, system: str | None = None, template: str = "chat") -> None:
         self.tokenizer, self.system = tokenizer, system
         self.chat = template == "chat" and bool(tokenizer.chat_template)
-        self._tail = 0
+        self._tail, self._appended = 0, appended(tokenizer)
         if self.chat:
             self._before, self._after = self._frame()
         elif system is not None:
@@ -75,7 +75,8 @@ class Renderer:
         bos = self.tokenizer.bos_token
         has_bos = self.chat or (bool(bos) and text.startswith(bos))
         encoded = self.tokenizer(text, add_special_tokens=not has_bos, return_offsets_mapping=True, verbose=False)
-        ids = tuple(encoded["input_ids"])
+        # Not the end token that some tokenizers put behind a text: the prompt is to be continued.
+        ids = tuple(encoded["input_ids"])[: None if has_bos else -self._appended or None]
         content = _span(encoded["offset_mapping"], len(self._before), len(text) - len(self._after))
         response = None
         if answer is not None:
@@ -126,6 +127,32 @@ def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], **ends: boo
     return str(
         tokenizer.apply_chat_template(messages, chat_template=calendar(template) + template, tokenize=False, **ends)
     )
+
+
+def appended(tokenizer: Any) -> int:
+    """How many special tokens the tokenizer puts behind a raw text."""
+    mask = tokenizer("a", return_special_tokens_mask=True, verbose=False)["special_tokens_mask"]
+    return int([*reversed(mask), 0].index(0))
+
+
+def turn_end(tokenizer: Any) -> int | None:
+    """The special token with which the chat template ends an assistant's turn: the first one behind the
+    turn's words. None without a template, or where the end is plain text."""
+    from jinja2 import TemplateError
+
+    if not tokenizer.chat_template:
+        return None
+    turns = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": _MARK}]
+    # A template may leave the end of the last turn to the model: then the next turn shows it.
+    for talk in (turns, [*turns, {"role": "user", "content": "Go on."}]):
+        try:
+            _, mark, after = chat_text(tokenizer, talk, add_generation_prompt=False).rpartition(_MARK)
+        except (TemplateError, ValueError, TypeError):  # a template without such turns
+            continue
+        ids = tokenizer(after if mark else "", add_special_tokens=False, verbose=False)["input_ids"]
+        if special := [token for token in ids if token in tokenizer.added_tokens_decoder]:
+            return int(special[0])
+    return None
 
 
 def reads_date(template: str | None) -> bool:

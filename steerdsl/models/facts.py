@@ -16,22 +16,34 @@ from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.models import hub
 from steerdsl.models.catalog import DEFAULT_MODEL, Located, did_you_mean, find, full_id, unreachable
 from steerdsl.models.config import read_config
-from steerdsl.models.quiet import quiet
+from steerdsl.models.generation import Stops, read_stops
 from steerdsl.models.sites import Architecture, architecture
+from steerdsl.models.tokenizer import Tokenizer, read
 
 _BUILTIN = Path(__file__).parent / "builtin" / "SmolLM2-135M-Instruct"
+_BUILTIN_STOPS = Stops(end=(2,), pad=2)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """A model as its config describes it; `tokenizer` is None until its files have been fetched."""
+    """A model as its config describes it; `tokens` is None until its tokenizer has been fetched."""
 
     located: Located
     config: Any
     arch: Architecture
     template: str | None
-    tokenizer: Any | None
-    tokenizer_sha256: str | None
+    tokens: Tokenizer | None
+    stops: Stops
+
+    @property
+    def tokenizer(self) -> Any | None:
+        """transformers' tokenizer."""
+        return None if self.tokens is None else self.tokens.object
+
+    @property
+    def tokenizer_sha256(self) -> str | None:
+        """Hash of what the tokenizer does."""
+        return None if self.tokens is None else self.tokens.sha256
 
     @property
     def template_sha256(self) -> str | None:
@@ -55,11 +67,25 @@ def read_facts(
     located = find(model, revision=revision, base=base, within=within)
     if located is None:
         located = _described(full_id(model), revision, offline)
+    return facts_of(located)
+
+
+def facts_of(located: Located) -> ModelFacts:
+    """What the files of a model's folder say. Raises RecipeError M605 and M606."""
     config = read_config(located.id, located.path)
-    tokenizer = read_tokenizer(located) if located.source != "builtin" else None
-    return ModelFacts(
-        located, config, architecture(config), read_template(located.path), tokenizer, tokenizer_hash(located.path)
-    )
+    arch = architecture(config)
+    if located.source == "builtin":
+        return ModelFacts(located, config, arch, read_template(located.path), None, _BUILTIN_STOPS)
+    tokens = read(located)
+    stops = read_stops(located.path, tokens.object, config.get_text_config().vocab_size)
+    if (tokens.object.pad_token_id or 0) >= config.get_text_config().vocab_size:
+        tokens.object.pad_token = tokens.object.convert_ids_to_tokens(stops.pad)  # one that has an embedding
+    return ModelFacts(located, config, arch, own_template(tokens.object), tokens, stops)
+
+
+def own_template(tokenizer: Any) -> str | None:
+    """The chat template that a tokenizer renders with, or None."""
+    return str(tokenizer.get_chat_template()) if tokenizer.chat_template else None
 
 
 def _described(name: str, revision: str | None, offline: bool) -> Located:
@@ -77,25 +103,6 @@ def _described(name: str, revision: str | None, offline: bool) -> Located:
     return Located(name, folder, folder.name, None, "hub")
 
 
-def read_tokenizer(located: Located) -> Any:
-    """The model's tokenizer, padding on the left. Raises RecipeError M606 when it cannot be read."""
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(
-                located.path, local_files_only=True, trust_remote_code=False, padding_side="left"
-            )
-    except Exception as error:  # tokenizers raises plain Exception for a damaged file
-        title = f"the tokenizer of `{located.id}` cannot be read"
-        note = (f"the reason given: {first_line(error)}",)
-        raise RecipeError([Diagnostic("M606", title, (), note, "fetch or copy the model again")]) from error
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        title = f"the tokenizer of `{located.id}` has no fast form, which says where each token lies in the text"
-        raise RecipeError([Diagnostic("M606", title, help="save it with a tokenizer.json")])
-    return tokenizer
-
-
 def read_template(folder: Path) -> str | None:
     """The chat template among a model's files, or None."""
     if (file := folder / "chat_template.jinja").is_file():
@@ -111,15 +118,3 @@ def read_template(folder: Path) -> str | None:
 def template_hash(template: str | None) -> str | None:
     """SHA-256 of a chat template's text; None for None."""
     return None if template is None else hashlib.sha256(template.encode()).hexdigest()
-
-
-def tokenizer_hash(folder: Path) -> str | None:
-    """SHA-256 over the tokenizer's own file; None when there is none."""
-    names = ("tokenizer.json", "tokenizer.model", "vocab.json")
-    file = next((folder / name for name in names if (folder / name).is_file()), None)
-    return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def first_line(error: Exception) -> str:
-    """The start of an error's text, for a note."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

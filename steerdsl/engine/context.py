@@ -68,6 +68,8 @@ class Run:
     def __post_init__(self) -> None:
         from steerdsl.engine.sources import patch_rows, sample_differences
 
+        self.results.warnings += [notice.title for notice in self.plan.notices]
+
         self.values = Values(
             self.plan.model.arch.n_layers,
             samples=partial(sample_differences, self),

@@ -85,6 +85,11 @@ class Renderer:
             text, ids = text + answer, ids + added
         return Rendered(text, ids, content, hashlib.sha256(text.encode()).hexdigest(), response, self._tail)
 
+    @property
+    def frame(self) -> tuple[str, str]:
+        """The text that stands before and after the user's words."""
+        return self._before, self._after
+
     def suffix_length(self, probes: Sequence[str]) -> int:
         """Length of the longest token suffix that the renderings of all `probes` share."""
         shared = 0

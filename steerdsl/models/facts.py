@@ -7,13 +7,13 @@ template and its hash, and the tokenizer where its files are at hand.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.models import hub
+from steerdsl.models.batching import pad_id
 from steerdsl.models.catalog import DEFAULT_MODEL, Located, did_you_mean, find, full_id, unreachable
 from steerdsl.models.config import read_config
 from steerdsl.models.generation import Stops, read_stops
@@ -75,17 +75,14 @@ def facts_of(located: Located) -> ModelFacts:
     config = read_config(located.id, located.path)
     arch = architecture(config)
     if located.source == "builtin":
-        return ModelFacts(located, config, arch, read_template(located.path), None, _BUILTIN_STOPS)
+        template = (located.path / "chat_template.jinja").read_text("utf-8")
+        return ModelFacts(located, config, arch, template, None, _BUILTIN_STOPS)
     tokens = read(located)
-    stops = read_stops(located.path, tokens.object, config.get_text_config().vocab_size)
-    if (tokens.object.pad_token_id or 0) >= config.get_text_config().vocab_size:
-        tokens.object.pad_token = tokens.object.convert_ids_to_tokens(stops.pad)  # one that has an embedding
-    return ModelFacts(located, config, arch, own_template(tokens.object), tokens, stops)
-
-
-def own_template(tokenizer: Any) -> str | None:
-    """The chat template that a tokenizer renders with, or None."""
-    return str(tokenizer.get_chat_template()) if tokenizer.chat_template else None
+    rows = config.get_text_config().vocab_size
+    stops = read_stops(located.path, tokens.object, rows)
+    if pad_id(tokens.object) >= rows:  # a token without an embedding cannot fill a batch
+        tokens.object.pad_token = tokens.object.convert_ids_to_tokens(stops.pad)
+    return ModelFacts(located, config, arch, tokens.object.chat_template, tokens, stops)
 
 
 def _described(name: str, revision: str | None, offline: bool) -> Located:
@@ -101,18 +98,6 @@ def _described(name: str, revision: str | None, offline: bool) -> Located:
     except hub.Unreachable as error:
         raise RecipeError([unreachable(name, error)], exit_code=3) from error
     return Located(name, folder, folder.name, None, "hub")
-
-
-def read_template(folder: Path) -> str | None:
-    """The chat template among a model's files, or None."""
-    if (file := folder / "chat_template.jinja").is_file():
-        return file.read_text("utf-8")
-    if not (file := folder / "tokenizer_config.json").is_file():
-        return None
-    template: Any = json.loads(file.read_text("utf-8")).get("chat_template")
-    if isinstance(template, list):  # several named ones
-        template = next((t["template"] for t in template if t["name"] == "default"), None)
-    return None if template is None else str(template)
 
 
 def template_hash(template: str | None) -> str | None:

@@ -88,6 +88,6 @@ def _eos(file: Path) -> set[int]:
         said = json.loads(file.read_text("utf-8"))
         text = said.get("text_config")
         ids = said.get("eos_token_id", text.get("eos_token_id") if isinstance(text, dict) else None)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return set()
     return {token for token in (ids if isinstance(ids, list) else [ids]) if type(token) is int}

@@ -47,11 +47,14 @@ class Renderer:
 
     `template` is "chat" (the model's chat template where it has one, else raw text), "none" (raw
     text) or "newline" (raw text and a newline, a weak stand-in for a template).
-    Raises RecipeError M610 where the system prompt or the template cannot be used.
+    `rows`: how many tokens the model knows. Raises RecipeError M610 where the system prompt or the
+    template cannot be used.
     """
 
-    def __init__(self, tokenizer: Any, system: str | None = None, template: str = "chat") -> None:
-        self.tokenizer, self.system = tokenizer, system
+    def __init__(
+        self, tokenizer: Any, system: str | None = None, template: str = "chat", rows: int | None = None
+    ) -> None:
+        self.tokenizer, self.system, self.rows = tokenizer, system, rows
         self.chat = template == "chat" and bool(tokenizer.chat_template)
         self._tail, self._appended = 0, appended(tokenizer)
         if self.chat:
@@ -67,7 +70,8 @@ class Renderer:
         """One prompt, ready to be continued; with `answer`, already continued by it.
 
         Rendered text gets no special tokens beyond the template's; raw text gets the tokenizer's own,
-        so that there is exactly one beginning-of-sequence token where the tokenizer has one.
+        so that there is exactly one beginning-of-sequence token where the tokenizer has one. Raises
+        RecipeError M623 for a token that the model does not know.
         """
         text = self._apply(prompt) if self.chat else prompt + self._after
         if not (text.startswith(self._before) and text.endswith(self._after)):
@@ -83,6 +87,8 @@ class Renderer:
             added = tuple(self.tokenizer(answer, add_special_tokens=False, verbose=False)["input_ids"])
             response = (len(ids), len(ids) + len(added))
             text, ids = text + answer, ids + added
+        if self.rows is not None and max(ids, default=0) >= self.rows:
+            raise RecipeError([_unknown_token(self.tokenizer.convert_ids_to_tokens(max(ids)), self.rows)])
         return Rendered(text, ids, content, hashlib.sha256(text.encode()).hexdigest(), response, self._tail)
 
     @property
@@ -207,6 +213,11 @@ def _span(offsets: Sequence[tuple[int, int]], start: int, stop: int) -> tuple[in
         first = sum(b <= start for _, b in offsets)
         return first, first
     return touching[0], touching[-1] + 1
+
+
+def _unknown_token(token: str, rows: int) -> Diagnostic:
+    title = f"a prompt holds the token `{token}`, which the model has no embedding for: it knows {rows} tokens"
+    return Diagnostic("M623", title, help="take it out of the data or the template, or take the model's own tokenizer")
 
 
 def _odd_template(reason: str = "it does not show the user's words once and unchanged") -> Diagnostic:

@@ -64,6 +64,7 @@ def read(located: Located) -> Tokenizer:
             differs, sha256 = _SEEN.get(state) or (_differs(found, located.path), "")
             if differs:
                 found = PreTrainedTokenizerFast.from_pretrained(located.path, **options)
+            found.chat_template = _default(found.chat_template)
     except Exception as error:  # tokenizers raises plain Exception for a damaged file
         title = f"the tokenizer of `{located.id}` cannot be read"
         note = (f"the reason given: {first_line(error)}",)
@@ -96,6 +97,15 @@ def identity(tokenizer: Any) -> str:
         "cleaned": _cleans(tokenizer),
     }
     return hashlib.sha256(json.dumps(does, sort_keys=True).encode()).hexdigest()
+
+
+def _default(template: Any) -> str | None:
+    """The template that prompts are rendered with: of several named ones the default, where there is one.
+    Raises ValueError for what is no template."""
+    found = template.get("default") if isinstance(template, dict) else template
+    if not isinstance(found, str | None):
+        raise ValueError("its chat_template is no text")
+    return found or None
 
 
 def _cleans(tokenizer: Any) -> bool:

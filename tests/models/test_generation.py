@@ -14,6 +14,7 @@ from transformers import CompileConfig, GenerationConfig, WatermarkingConfig
 
 from steerdsl.engine.answers import Answer, Sampling, generate
 from steerdsl.engine.tracing import Session
+from steerdsl.lang.diagnostics import RecipeError, render
 from steerdsl.models.catalog import locate
 from steerdsl.models.generation import read_stops
 from steerdsl.models.opened import Opened, open_model
@@ -273,3 +274,34 @@ def test_padding_has_a_row_of_the_embeddings(tmp_path: Path) -> None:
     ends = frozenset({EOS, TURN_END})
     made = answers(opened, Sampling(TOKENS))
     assert [list(a.token_ids) for a in made] == [greedy(opened, p.ids, ends) for p in rendered(opened)]
+
+
+@pytest.mark.parametrize("pad", ["[PAD]", None])
+def test_an_end_token_without_a_row_neither_pads_nor_stops(pad: str | None, tmp_path: Path) -> None:
+    path = tiny_folder(tmp_path / "tiny")
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_special_tokens({"eos_token": "[END]"})
+    tokenizer.pad_token = None
+    if pad is not None:
+        tokenizer.add_special_tokens({"pad_token": pad})
+    tokenizer.save_pretrained(path)
+    opened = open_model(locate(str(path)), device="cpu", dtype="float32")
+    assert opened.info.stop_ids == (EOS, TURN_END)  # of generation_config.json and of the template
+    made = answers(opened, Sampling(TOKENS))
+    ends = frozenset({EOS, TURN_END})
+    assert [list(a.token_ids) for a in made] == [greedy(opened, p.ids, ends) for p in rendered(opened)]
+
+
+def test_a_prompt_with_a_token_without_a_row_is_refused() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens(["<extra>"])
+    renderer = Renderer(tokenizer, rows=320)
+    assert renderer.render("extra").ids
+    with pytest.raises(RecipeError) as error:
+        renderer.render("What is <extra>?")
+    assert render(error.value.diagnostics[0]) == (
+        "error[M623]: a prompt holds the token `<extra>`, which the model has no embedding for: it knows 320 tokens\n"
+        "help: take it out of the data or the template, or take the model's own tokenizer\n"
+    )
+    with pytest.raises(RecipeError):
+        renderer.render("What is it?", "It is <extra>.")

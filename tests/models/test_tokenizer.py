@@ -11,6 +11,7 @@ import pytest
 from tiny import CHAT_TEMPLATE, tiny_folder, tiny_tokenizer
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.models.catalog import Located, locate
 from steerdsl.models.facts import facts_of
 from steerdsl.models.prompts import Renderer
@@ -275,3 +276,30 @@ def test_a_folder_is_the_same_model_wherever_it_lies(tmp_path: Path) -> None:
     one, other = whole(tmp_path), tiny_folder(tmp_path / "other")
     assert identity(one) == identity(other)
     assert locate(str(one)).weights_sha256 == locate(str(other)).weights_sha256
+
+
+# ---- the chat template --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (CHAT_TEMPLATE, CHAT_TEMPLATE),
+        ([{"name": "default", "template": "a"}, {"name": "tool_use", "template": "b"}], "a"),
+        ([{"name": "tool_use", "template": "b"}], None),
+        ("", None),
+    ],
+)
+def test_the_template_of_several(said: Any, expected: str | None, tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "tiny", template=None)
+    setting("chat_template", said)(folder)
+    assert facts_of(located(folder)).template == expected
+
+
+@pytest.mark.parametrize("said", [5, True, [{"name": "default", "template": 5}], {"default": []}])
+def test_a_template_that_is_no_text(said: Any, tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "tiny", template=None)
+    setting("chat_template", said)(folder)
+    with pytest.raises(RecipeError) as error:
+        facts_of(located(folder))
+    assert error.value.diagnostics[0].code == "M606"

@@ -82,4 +82,4 @@ def _model(run: Run) -> dict[str, Any]:
     if "session" in run.__dict__:
         return asdict(run.session.opened.info)
     facts, device = run.plan.model, choose_device(run.plan.options.device)
-    return asdict(model_info(facts.located, facts.config, facts.arch, run.plan.dtype, str(device)))
+    return asdict(model_info(facts, run.plan.dtype, str(device)))

@@ -71,7 +71,7 @@ def pins_of(plan: Plan) -> dict[str, Pin]:
     from steerdsl.store.record import described
 
     facts, device = plan.model, plan.options.device  # no pin: where a recipe runs is not what it says
-    model = asdict(model_info(facts.located, facts.config, facts.arch, plan.dtype, device))
+    model = asdict(model_info(facts, plan.dtype, device))
     return pins(described(without_store(plan), model))
 
 

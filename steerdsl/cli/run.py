@@ -144,7 +144,8 @@ def _report(outcome: Outcome, directory: RunDirectory, as_json: bool, quiet: boo
     from steerdsl.show.visible import visible
 
     results = outcome.run.results
-    for warning in dict.fromkeys(results.warnings):
+    told = {notice.title for notice in outcome.run.plan.notices}
+    for warning in dict.fromkeys(w for w in results.warnings if w not in told):
         sys.stderr.write(visible(f"warning: {warning}\n"))
     if outcome.error is not None:
         print_diagnostics(outcome.error.diagnostics, sys.stderr)

@@ -93,6 +93,8 @@ def _features(plan: Plan) -> set[str]:
         found |= {"chat", "dated"} if reads_date(plan.model.template) else {"chat"}
     if spec.system is not None:
         found.add("system")
+    if plan.model.tokens is not None and plan.model.tokens.verbatim:
+        found.add("verbatim")
     for step in walk(plan.recipe.steps):
         match step:
             case r.Steer():
@@ -138,6 +140,9 @@ def _settings(plan: Plan) -> str:
         "# In bfloat16 a prompt's answer can depend on what shares its batch.",
         f"BATCH_SIZE = {plan.batch_size}",
         f"N_LAYERS = {plan.model.arch.n_layers}",
+        "# An answer ends at the first of these tokens; the other one fills rows up.",
+        f"END_IDS = {literals.literal(plan.model.stops.end)}",
+        f"PAD_ID = {plan.model.stops.pad}",
     ]
     if spec.template == "chat" and plan.model.template and reads_date(plan.model.template):
         lines.append("# What makes the chat template write the same date on every day.")

@@ -93,8 +93,8 @@ def _decoded(
 
 
 def generation_config(opened: Any, sampling: Sampling) -> Any:
-    """transformers' settings for exactly this sampling: whatever a model's own file adds (top-k, a
-    repetition penalty) is left out, so that two models are sampled alike."""
+    """transformers' settings for exactly this sampling. A model's own file adds nothing to them (see
+    `models.generation`), so that two models are sampled alike."""
     from transformers import GenerationConfig
 
     own = opened.model.generation_config

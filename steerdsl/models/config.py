@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.models.generation import settle
 from steerdsl.models.quiet import quiet
 from steerdsl.models.sites import require_family
 
@@ -39,9 +40,24 @@ def require_steerable(model_id: str, folder: Path) -> None:
 
 
 def read_config(model_id: str, folder: Path) -> Any:
-    """The transformers config of a model of the table. Raises RecipeError as `require_steerable`."""
+    """The transformers config of a model of the table, without what steers generation.
+
+    Raises RecipeError as `require_steerable`, and M618 for a folder whose files have transformers load
+    weights that nobody sees: an adapter beside the model, a file of another name.
+    """
     from transformers import AutoConfig
 
     require_steerable(model_id, folder)
     with quiet():
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if (folder / "adapter_config.json").is_file():
+        raise RecipeError([_hidden(model_id, "holds adapter_config.json, with weights that would change the model's")])
+    if getattr(config, "transformers_weights", None) is not None:
+        reason = "has a config.json that names another file of weights (`transformers_weights`)"
+        raise RecipeError([_hidden(model_id, reason)])
+    return settle(config)
+
+
+def _hidden(model_id: str, reason: str) -> Diagnostic:
+    way_out = "merge the adapter into the weights, or remove it" if "adapter" in reason else "remove that setting"
+    return Diagnostic("M618", f"the folder of `{model_id}` {reason}", help=way_out)

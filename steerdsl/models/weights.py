@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from steerdsl.models.cache import Progress, cache_root, no_progress
@@ -31,14 +31,31 @@ class Contents:
 
 
 def weights_files(folder: Path) -> tuple[Path, ...]:
-    """The safetensors files of a model folder in name order; empty when any of them is missing."""
-    index = folder / "model.safetensors.index.json"
+    """The safetensors files of a model folder that transformers loads, in name order; empty when any of
+    them is missing, or when the index of parts names a file outside the folder."""
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     try:
-        names = set(json.loads(index.read_text("utf-8"))["weight_map"].values()) if index.exists() else None
-    except (ValueError, KeyError, AttributeError):
+        # With both, transformers takes the one file and never looks at the index.
+        parts = not whole.exists() and index.exists()
+        names = set(json.loads(index.read_text("utf-8"))["weight_map"].values()) if parts else {whole.name}
+    except (ValueError, KeyError, AttributeError, TypeError):
         return ()
-    files = tuple(folder / name for name in sorted(names or {"model.safetensors"}))
-    return files if all(f.exists() for f in files) else ()
+    if not names or not all(isinstance(name, str) and _inside(name) for name in names):
+        return ()
+    files = tuple(folder / name for name in sorted(names))
+    return files if all(f.is_file() for f in files) else ()
+
+
+def _inside(name: str) -> bool:
+    """Whether a name in an index is that of a file in the same folder or below. The links of the hub's
+    cache lead out of it, and are what they are: part of the folder."""
+    path = PurePath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in name
+
+
+def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of the weights files, by name."""
+    return {name: tuple(t["shape"]) for file in weights_files(folder) for name, t in _header(file).items()}
 
 
 def contents(folder: Path) -> Contents:

@@ -60,10 +60,11 @@ class Planning:
         spec = self.recipe.model
         return step_key(
             "model",
-            1,
+            2,
             {},
             weights=located.weights_sha256,
-            config=[_text_hash(located.path / name) for name in ("config.json", "generation_config.json")],
+            config=_text_hash(located.path / "config.json"),
+            stops=self.facts.stops.end,
             dtype=self.dtype,
             tokenizer=self.facts.tokenizer_sha256,
             chat_template=self.facts.template_sha256,

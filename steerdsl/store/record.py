@@ -94,7 +94,7 @@ def described(plan: Plan, model: Mapping[str, Any]) -> dict[str, Any]:
         "inputs": dict(plan.inputs),
         "plan": plan.to_json(),
         "model": dict(model),
-        "template": {"system": spec.system, "mode": spec.template},
+        "template": {"system": spec.system, "mode": plan.mode},
         "data": {
             name: {
                 "source": data.spec.source,

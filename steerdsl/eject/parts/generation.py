@@ -9,30 +9,22 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from steerdsl.eject.parts.batching import batches, pad_id
+from steerdsl.eject.parts.batching import batches
 from steerdsl.eject.parts.prompts import read_prompts
-from steerdsl.eject.parts.settings import BATCH_SIZE
+from steerdsl.eject.parts.settings import BATCH_SIZE, END_IDS, PAD_ID
 from steerdsl.eject.parts.steering import Edits, apply
 
 
 def settings(
-    model: Any,
-    tokenizer: Any,
     max_tokens: int,
     temperature: float = 0.0,  # if: sampled
 ) -> GenerationConfig:
-    """How tokens are chosen: the likeliest, unless there is a temperature.
-
-    What the model's own files add (top-k, a repetition penalty) is left out.
-    """
-    own = model.generation_config
-    end = own.eos_token_id
+    """How tokens are chosen: the likeliest, unless there is a temperature."""
     warm: Any = {"temperature": temperature, "top_k": 0, "top_p": 1.0}  # if: sampled
     return GenerationConfig(
         max_new_tokens=max_tokens,
-        bos_token_id=own.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id if end is None else end,
-        pad_token_id=pad_id(tokenizer),
+        eos_token_id=list(END_IDS) or None,
+        pad_token_id=PAD_ID,
         do_sample=temperature > 0,  # if: sampled
         **(warm if temperature > 0 else {}),  # if: sampled
     )
@@ -53,14 +45,12 @@ def generate(
     edits: what is done to each forward pass; none for the model's own answers.  # if: steered
     """
     prompts = read_prompts(tokenizer, rows)
-    config = settings(model, tokenizer, max_tokens)  # if: not sampled
-    config = settings(model, tokenizer, max_tokens, temperature)  # if: sampled
-    end = config.eos_token_id
-    ends = set(end) if isinstance(end, list) else {end}
+    config = settings(max_tokens)  # if: not sampled
+    config = settings(max_tokens, temperature)  # if: sampled
     answers: list[tuple[int, dict[str, Any]]] = []
     size = BATCH_SIZE  # if: not sampled
     size = max(1, BATCH_SIZE // n)  # if: sampled
-    for number, (index, batch) in enumerate(batches(prompts, size, pad_id(tokenizer))):
+    for number, (index, batch) in enumerate(batches(prompts, size)):
         torch.manual_seed(seed * 1_000_003 + number)  # if: sampled
         for name in batch:  # if: sampled
             batch[name] = batch[name].repeat_interleave(n, dim=0)  # if: sampled
@@ -81,7 +71,7 @@ def generate(
         places = [(i, k) for i in index for k in range(n)]  # if: sampled
         new = ids[:, real.shape[1] :].tolist()
         for (i, k), row in zip(places, new, strict=True):
-            stop = next((at for at, token in enumerate(row) if token in ends), None)
+            stop = next((at for at, token in enumerate(row) if token in END_IDS), None)
             answer = {
                 "row": prompts[i].row,
                 "sample": k,

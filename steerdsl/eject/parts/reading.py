@@ -10,7 +10,7 @@ import nnsight
 import torch
 from torch import Tensor
 
-from steerdsl.eject.parts.batching import batches, pad_id
+from steerdsl.eject.parts.batching import batches
 from steerdsl.eject.parts.prompts import Prompt, read_prompts
 from steerdsl.eject.parts.settings import BATCH_SIZE
 
@@ -69,7 +69,7 @@ def capture(
     """Statistics of one stream over one class of prompts, every layer in one pass."""
     prompts = read_prompts(tokenizer, rows)
     statistics = Statistics()
-    for index, batch in batches(prompts, BATCH_SIZE, pad_id(tokenizer)):
+    for index, batch in batches(prompts, BATCH_SIZE):
         width = batch["input_ids"].shape[1]
         picked = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
         for row, i in enumerate(index):

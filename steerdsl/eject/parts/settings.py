@@ -9,5 +9,7 @@ REVISION: str | None = None
 DTYPE = torch.float32
 BATCH_SIZE = 16
 N_LAYERS = 30
+END_IDS = (2,)
+PAD_ID = 2
 CALENDAR = ""
 SYSTEM = ""

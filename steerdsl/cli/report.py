@@ -25,6 +25,4 @@ def report(
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise typer.BadParameter(f"{error.filename or run} cannot be used: {reason}") from None
-    except ValueError as error:
-        raise typer.BadParameter(f"{run} is not a whole run directory: {error}") from None
     sys.stdout.write(f"{path}\n")

@@ -6,7 +6,6 @@ Replies are kept in the store by what was asked of which model, so the same pair
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from steerdsl.forms.kept import REPLY
+from steerdsl.forms.text import read_json
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.measure import judge
 from steerdsl.models.cache import Progress
@@ -180,7 +181,7 @@ def _by_criterion(marks: Sequence[Marks]) -> dict[str, list[float]]:
 
 
 def _read(folder: Path) -> str:
-    return str(json.loads((folder / "reply.json").read_text(encoding="utf-8"))["reply"])
+    return str(read_json(folder / "reply.json", REPLY, within=folder)["reply"])
 
 
 def _writer(reply: str) -> Callable[[Path], None]:

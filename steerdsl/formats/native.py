@@ -6,13 +6,15 @@ or the file. The layout is that of `store.vectors`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.formats import checks
 from steerdsl.formats.checks import damaged
+from steerdsl.forms.files import Misread
+from steerdsl.forms.tensors import read_tensors
+from steerdsl.forms.text import parse_json
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import MethodError, Plane, Vector
 from steerdsl.store.vectors import FORMAT, load_vector, save_plane, save_vector
@@ -68,13 +70,10 @@ def read(path: Path, name: str, arch: Architecture, position: r.Position | None 
 
 
 def _opened(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="pt") as f:
-            header = json.loads((f.metadata() or {}).get("steerdsl", "{}"))
-            return header, {key: f.get_tensor(key) for key in f.keys()}  # noqa: SIM118  (the handle is no mapping)
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        metadata, tensors = read_tensors(path)
+        return parse_json(metadata.get("steerdsl", "{}"), name="its header", finite=False), tensors
+    except (OSError, Misread) as error:
         raise damaged(path.name, "a safetensors file", error) from error
 
 

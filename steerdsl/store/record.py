@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from steerdsl.forms.runs import SCHEMA
 from steerdsl.lang.recipe import Export
 from steerdsl.store import makers
 from steerdsl.store.files import write_json, write_lines
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from steerdsl.plan.plan import Plan, RunOptions
     from steerdsl.store.directory import RunDirectory
 
-SCHEMA = 1
 PACKAGES = (
     "steerdsl",
     "nnsight",

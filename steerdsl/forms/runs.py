@@ -17,7 +17,7 @@ NUMBER = float | None  # null where there is none
 AT = {EACH: str}
 
 _STEP = {
-    **{"number": Maybe(int), "verb": str, "name": str, "title": str},
+    **{"number": int, "verb": str, "name": str, "title": str},
     **{"settings": [(str, str)], "key": str | None},
 }
 _TIMING = {
@@ -83,7 +83,7 @@ def _interval(figures: Mapping[str, Any]) -> bool:
 
 _ENDS = {"low": NUMBER, "high": NUMBER}
 _WHOLE = "figures with both ends of an interval or none"
-_GAP = Such({"difference": NUMBER, **_ENDS, "p": Maybe(NUMBER), "p_holm": Maybe(NUMBER)}, _interval, _WHOLE)
+_GAP = Such({"difference": NUMBER, **_ENDS, "p": NUMBER, "p_holm": NUMBER}, _interval, _WHOLE)
 _FIGURES = Such(
     {"mean": NUMBER, **_ENDS, "n": int, "values": [NUMBER], "against": Maybe({EACH: _GAP})}, _interval, _WHOLE
 )

@@ -33,6 +33,9 @@ DIAGNOSTICS = (RecipeError, MethodError)
 # Values of every kind that JSON has, and some that only look right.
 WRONG: tuple[Any, ...] = (None, True, -1, 10**30, 2.5, "", "x", [], [[]], {}, {"x": {}}, [None], "\ud800", "\x1b[2J")
 
+# Bytes that readers trip over.
+ODD = (b"", b"\x00", b"\xff", b'"', b"[" * 2000, b"{", b"\\ud800", b"9" * 5000, b"-1", b"NaN", b"1e999", b"null")
+
 Case = Callable[[random.Random, Path], str | None]
 
 
@@ -175,21 +178,7 @@ def mutated(chance: random.Random, data: bytes) -> bytes:
     for _ in range(chance.choice((1, 1, 2, 8))):
         at = chance.randrange(len(made) + 1)
         span = slice(at, min(len(made), at + chance.choice((0, 1, 4, 64))))
-        odd = (
-            b"",
-            b"\x00",
-            b"\xff",
-            b'"',
-            b"[" * 2000,
-            b"{",
-            b"\\ud800",
-            b"9" * 5000,
-            b"-1",
-            b"NaN",
-            b"1e999",
-            b"null",
-        )
-        made[span] = chance.choice((*odd, bytes(made[span]) * 2, chance.randbytes(4)))
+        made[span] = chance.choice((*ODD, bytes(made[span]) * 2, chance.randbytes(4)))
     return bytes(made)
 
 
@@ -204,9 +193,8 @@ def main(case: Case, description: str, count: int) -> None:
     outcome = fuzz(case, given.count, given.seed, given.only, given.limit)
     for ended, number in outcome.counts.most_common():
         print(f"{number:6}  {ended}")
-    print(
-        f"{sum(outcome.counts.values()):6}  cases, the slowest {outcome.slowest:.2f} s, {len(outcome.failures)} failed"
-    )
+    tried = sum(outcome.counts.values())
+    print(f"{tried:6}  cases, the slowest {outcome.slowest:.2f} s, {len(outcome.failures)} failed")
     for failure in outcome.failures[:20]:
         print(f"\n{failure}")
     sys.exit(bool(outcome.failures))

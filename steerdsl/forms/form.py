@@ -121,6 +121,8 @@ def _kind_of(form: Any) -> type | None:
         return dict
     if isinstance(form, list | tuple):
         return list
+    if isinstance(form, range | re.Pattern):
+        return int if isinstance(form, range) else str
     return NoneType if form is None else form if isinstance(form, type) else None
 
 

@@ -7,11 +7,11 @@ template and its hash, and the tokenizer where its files are at hand.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from steerdsl.forms.models import read_chat_template
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.models import hub
 from steerdsl.models.catalog import DEFAULT_MODEL, Located, did_you_mean, find, full_id, unreachable
@@ -98,14 +98,7 @@ def read_tokenizer(located: Located) -> Any:
 
 def read_template(folder: Path) -> str | None:
     """The chat template among a model's files, or None."""
-    if (file := folder / "chat_template.jinja").is_file():
-        return file.read_text("utf-8")
-    if not (file := folder / "tokenizer_config.json").is_file():
-        return None
-    template: Any = json.loads(file.read_text("utf-8")).get("chat_template")
-    if isinstance(template, list):  # several named ones
-        template = next((t["template"] for t in template if t["name"] == "default"), None)
-    return None if template is None else str(template)
+    return read_chat_template(folder)
 
 
 def template_hash(template: str | None) -> str | None:

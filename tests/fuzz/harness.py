@@ -67,7 +67,7 @@ def fuzz(case: Case, count: int, seed: int = 0, only: int | None = None, limit: 
 def _try(case: Case, number: int, seed: int, home: Path, outcome: Outcome) -> None:
     folder = home / "case" / str(number)
     folder.mkdir()
-    before, memory, start = snapshot(home, folder), _peak(), time.process_time()
+    before, memory, start = snapshot(home, folder), peak(), time.process_time()
     problem = None
     try:
         with _quiet(home / "around", home / "cache"):
@@ -80,7 +80,7 @@ def _try(case: Case, number: int, seed: int, home: Path, outcome: Outcome) -> No
         if isinstance(error, KeyboardInterrupt):
             raise
         ended, problem = "traceback", "".join(traceback.format_exception(error)[-6:])
-    took, grown = time.process_time() - start, _peak() - memory
+    took, grown = time.process_time() - start, peak() - memory
     outcome.counts[ended] += 1
     outcome.slowest = max(outcome.slowest, took)
     if problem is None and took > SECONDS:
@@ -129,7 +129,7 @@ def command(*words: str) -> None:
     application(words)(list(words), prog_name="steerdsl", standalone_mode=False)
 
 
-def _peak() -> int:
+def peak() -> int:
     """The most memory that this process has had, in bytes."""
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used if sys.platform == "darwin" else used * 1024

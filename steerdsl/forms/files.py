@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 
 LARGEST = 64 << 20  # bytes of a JSON file: the scores of a thousand points have a tenth of it
+_CHUNK = 1 << 20
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -36,10 +37,13 @@ def read_bytes(path: Path, most: int = LARGEST, within: Path | None = None) -> b
         require_regular(path, found)
         if found.st_size > most:
             raise Misread(f"{path.name} has {found.st_size:,} bytes, and at most {most:,} are read")
-        data = file.read(most + 1)
-    if len(data) > most:  # it grew, or it is one of /proc, which have no size
-        raise Misread(f"{path.name} has more than {most:,} bytes")
-    return data
+        parts, size = list[bytes](), 0
+        while part := file.read(_CHUNK):
+            parts.append(part)
+            size += len(part)
+            if size > most:  # it grew, or it is one of /proc, which have no size
+                raise Misread(f"{path.name} has more than {most:,} bytes")
+    return b"".join(parts)
 
 
 def require_regular(path: Path, found: os.stat_result | None = None) -> os.stat_result:

@@ -21,6 +21,7 @@ DEEPEST = 60  # brackets in brackets; a record has 8
 # Each `[` or `{` takes some hundred bytes of memory and two of the file.
 MOST_CONTAINERS = 2_000_000
 MOST_LINES = 2_000_000
+_PLAIN = (str, int, float, bool, type(None), list, dict)
 _WHOLE = 1 << 63
 _DIGITS = 320  # of a number; a float has at most 17 that matter
 _HALF = re.compile(r"[\ud800-\udfff]")
@@ -104,6 +105,26 @@ def _deeper(value: Any, most: int) -> bool:
         if not level:
             return False
     return True
+
+
+def require_plain(value: Any, name: str, most: int = 100_000) -> None:
+    """Raise `Misread` where a value that was not read as JSON is not what JSON can say: it holds itself, more than
+    `most` values, names that are no text, dates or bytes."""
+    level, seen = [value], 0
+    for _ in range(DEEPEST):
+        seen += len(level)
+        if seen > most:
+            raise Misread(f"{name} has more than {most:,} values")
+        for part in level:
+            names = part if type(part) is dict else ()
+            if type(part) not in _PLAIN or not all(type(key) is str for key in names):
+                raise Misread(f"{name} has a value that is neither text, number, list nor object")
+            if any(_HALF.search(text) for text in ([part] if type(part) is str else names)):
+                raise Misread(f"{name} has half of a character: a surrogate without its other one")
+        level = [x for v in level if type(v) in (dict, list) for x in (v.values() if type(v) is dict else v)]
+        if not level:
+            return
+    raise Misread(f"{name} is nested more than {DEEPEST} deep")
 
 
 def _whole(text: str) -> int:

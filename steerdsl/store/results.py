@@ -41,7 +41,8 @@ def content_key(parts: Mapping[str, Any]) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes."""
+    """The SHA-256 of a regular file's bytes."""
+    require_regular(path)
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 

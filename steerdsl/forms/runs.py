@@ -74,6 +74,20 @@ RECORD: Mapping[str, Any] = {
 }
 
 
+# By this a run directory is told from other folders that hold a record.json.
+MARK: Mapping[str, Any] = {
+    **{"schema": int, "state": str, "reached": str, "run": dict, "packages": dict, "files": Maybe({EACH: str})},
+    "recipe": {"name": str, "text": str, "sha256": str},
+    "plan": {"steps": [{"verb": str, "settings": [(str, str)]}]},
+}
+
+
+def exports(record: Mapping[str, Any]) -> list[str]:
+    """What the exports of a run are called, by their path from the run directory."""
+    steps = [step["settings"] for step in record["plan"]["steps"] if step["verb"] == "export"]
+    return [text for settings in steps for label, text in settings if label == "file"]
+
+
 def _interval(figures: Mapping[str, Any]) -> bool:
     """Whether a figure has both ends of its interval or none, and an interval of something."""
     low, high = figures["low"], figures["high"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from steerdsl.forms.files import Misread
+from steerdsl.forms.runs import exports
 from steerdsl.forms.tensors import read_tensors
 from steerdsl.forms.text import parse_json
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
@@ -72,9 +73,7 @@ def read_record(folder: Path) -> Mapping[str, Any]:
 def compare_files(folder: Path, record: Mapping[str, Any]) -> Iterator[Item]:
     """The bytes of a run directory against the hashes in its record. Exports are not looked at."""
     recorded: Mapping[str, str] = record["files"]
-    steps = [s["settings"] for s in record["plan"]["steps"] if s["verb"] == "export"]
-    exports = [text for settings in steps for label, text in settings if label == "file"]
-    found = hashes(folder, exports)
+    found = hashes(folder, exports(record))
     for name in sorted(recorded.keys() | found.keys()):
         same = recorded.get(name) == found.get(name)
         yield Item("files", name, "equal" if same else "different", recorded.get(name), found.get(name))

@@ -32,12 +32,16 @@ def read_bytes(path: Path, most: int = LARGEST, within: Path | None = None) -> b
         require_inside(path, within)
     # Opening a pipe waits for a writer unless it is told not to.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        require_regular(path, found)
-        if found.st_size > most:
-            raise Misread(f"{path.name} has {found.st_size:,} bytes, and at most {most:,} are read")
-        parts, size = list[bytes](), 0
+    try:
+        size = require_regular(path, os.fstat(handle)).st_size
+        if size > most:
+            raise Misread(f"{path.name} has {size:,} bytes, and at most {most:,} are read")
+        file = os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+    parts, size = list[bytes](), 0
+    with file:
         while part := file.read(_CHUNK):
             parts.append(part)
             size += len(part)

@@ -101,7 +101,16 @@ _GAP = Such({"difference": NUMBER, **_ENDS, "p": NUMBER, "p_holm": NUMBER}, _int
 _FIGURES = Such(
     {"mean": NUMBER, **_ENDS, "n": int, "values": [NUMBER], "against": Maybe({EACH: _GAP})}, _interval, _WHOLE
 )
-TABLE = {EACH: {EACH: Such({EACH: _FIGURES}, bool, "an object with a variant in it")}}
+MOST_NAMES = 1000  # metrics of an evaluation, data sets of a metric, variants of a data set
+
+
+def _few(named: Mapping[str, Any]) -> bool:
+    return 0 < len(named) <= MOST_NAMES
+
+
+_FEW = f"an object with 1 to {MOST_NAMES} names"
+_BY_DATA = Such({EACH: Such({EACH: _FIGURES}, _few, _FEW)}, _few, _FEW)
+TABLE = Such({EACH: _BY_DATA}, lambda table: len(table) <= MOST_NAMES, f"an object of at most {MOST_NAMES} names")
 
 
 def _alike(points: Sequence[Mapping[str, Any]]) -> bool:

@@ -99,7 +99,7 @@ def require(value: Any, form: Any, name: str) -> None:
 def _deeper(value: Any, most: int) -> bool:
     """Whether there are more than `most` containers in each other. Level by level: it does not recurse."""
     level = [value]
-    for _ in range(most + 1):
+    for _ in range(most):
         level = [x for v in level if type(v) in (dict, list) for x in (v.values() if type(v) is dict else v)]
         level = [x for x in level if type(x) in (dict, list)]
         if not level:

@@ -100,7 +100,7 @@ def test_where_a_recipe_runs_is_no_pin_of_an_old_lock(tmp_path: Path) -> None:
         ('{"pins": {}, "schema": 9}', "its schema is 9, and this version writes 1"),
         (
             '{"pins": {"a": [1]}, "schema": 1}',
-            "one.steer.lock has a wrong form: `pins.a[0]` is no, not a single value",
+            "one.steer.lock has a wrong form: `pins.a` is a list, not a single value",
         ),
     ],
 )

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from steerdsl.plan.plan import Plan, RunOptions
 
 DIFFERS = 4
+DTYPES = ("float32", "float16", "bfloat16")
 NAMED = 3  # pins that the warning names
+SHOWN = 200  # pins of one severity that a table has: a lock may be a stranger's
 
 
 @o.run_options(*o.COMMON, "judge_model")
@@ -102,7 +104,7 @@ def hold(plan: Plan, file: str | None, locked: bool) -> None:
 def _differs(path: Path, found: Sequence[Difference], help: str) -> Diagnostic:
     """`help` is the way out; where the dtype differs, which `auto` leaves to the machine, first its option."""
     dtype = [d.before for d in found if d.name == "model.dtype"]
-    if dtype:
+    if dtype and dtype[0] in DTYPES:
         help = f"add --dtype {dtype[0]} for the dtype of the lock; else {help}"
     return Diagnostic("R862", f"this differs from {path.name} in {_count(found)}", help=help)
 
@@ -124,10 +126,12 @@ def print_differences(found: Sequence[Difference], before: str, stream: Any) -> 
         if not rows:
             continue
         table = Table("pin", before, "here", title=meaning, title_justify="left", box=SIMPLE_HEAD)
-        for d in rows:
+        for d in rows[:SHOWN]:
             # Text, since a setting such as `topic[16]` would be read as markup.
             table.add_row(*(Text(shown(value)) for value in (d.name, d.before, d.now)))
         Terminal(file=stream).print(table)
+        if len(rows) > SHOWN:
+            stream.write(f"and {len(rows) - SHOWN} more pins\n")
 
 
 def shown(value: Any) -> str:

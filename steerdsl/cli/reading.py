@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from errno import EACCES
+from errno import EACCES, EINVAL
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from steerdsl.cli.packed import is_pack, open_pack
+from steerdsl.forms.files import LARGEST, Misread, read_bytes
 from steerdsl.lang.source import Source
 
 STDIN, TEXT = "<stdin>", "-e"  # how diagnostics name what is no file
@@ -62,6 +63,13 @@ def reader(folder: Path, allowed: Sequence[Path] = ()) -> Callable[[str], Source
         real = file.resolve(strict=True)
         if not any(real.is_relative_to(root.resolve()) for root in (folder, *allowed)):
             raise PermissionError(EACCES, "a link leads out of the recipe's folder")
-        return Source(str(file), real.read_bytes().decode("utf-8"))
+        return Source(str(file), _bytes(real).decode("utf-8"))
 
     return read
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return read_bytes(file, LARGEST)
+    except Misread as error:
+        raise OSError(EINVAL, str(error)) from error

@@ -28,6 +28,4 @@ def report(run: o.RunDirectory) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise typer.BadParameter(f"{error.filename or run} cannot be used: {reason}") from None
-    except ValueError as error:
-        raise typer.BadParameter(f"{run} is not a whole run directory: {error}") from None
     sys.stdout.write(f"{path}\n")

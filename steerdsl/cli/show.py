@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.cli import options as o
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from steerdsl.store.finished import Finished
 
+SHOWN = 1000  # steps and choices that are printed; --json has them all
 TOOLS = ("steerdsl", "nnsight", "torch", "transformers")
 
 
@@ -58,7 +60,9 @@ def _before(found: Finished) -> Iterator[RenderableType]:
 
     record = found.record
     yield _facts(record)
-    yield from (Text(f"warning: {warning}", style="yellow") for warning in dict.fromkeys(record["warnings"]))
+    yield from (
+        Text(f"warning: {warning}", style="yellow") for warning in islice(dict.fromkeys(record["warnings"]), SHOWN)
+    )
     if record["choices"]:
         yield _choices(record["choices"])
 
@@ -93,7 +97,7 @@ def _choices(choices: Mapping[str, Any]) -> RenderableType:
     from rich.table import Table
 
     table = Table("choice", "of", "by", "layers", title="choices", title_justify="left", box=SIMPLE_HEAD)
-    for name, choice in choices.items():
+    for name, choice in islice(choices.items(), SHOWN):
         table.add_row(name, choice["vector"], choice["criterion"], ", ".join(map(str, choice["chosen"])))
     return table
 
@@ -105,6 +109,9 @@ def _timings(record: Mapping[str, Any]) -> RenderableType:
 
     table = Table("step", "", "", title="timings", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("seconds", justify="right")
-    for timing in record["timings"]:
+    timings = record["timings"]
+    for timing in timings[:SHOWN]:
         table.add_row(str(timing["step"]), timing["verb"], timing["name"], f"{timing['seconds']:.1f}")
+    if len(timings) > SHOWN:
+        table.add_row("", f"and {len(timings) - SHOWN} more", "", "")
     return table

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.cli import options as o
+from steerdsl.cli.reading import STDIN, TEXT
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.show.visible import visible
 
@@ -135,21 +136,50 @@ def _prepared(
     from steerdsl.lang.source import Source
     from steerdsl.store.results import Store
 
-    root = recipe.parent if recipe is not None else folder / record["recipe"]["folder"]
-    missing = next((name for name in record["inputs"] if not (root / name).exists()), None)
-    if missing is not None:
-        title = f"the recipe's files are not where the record says: there is no {root / missing}"
-        help = "the run or the recipe has moved; name the recipe with --recipe"
-        raise RecipeError([Diagnostic("R864", title, help=help)], 2)
-    path = record["model"]["path"]
-    given = options.model is None and record["run"]["model"] is not None and record["model"]["source"] == "folder"
-    if given and recipe is None and path and Path(path).is_dir():
-        # A folder given on the command line was relative to where that run was started.
-        options = replace(options, model=path)
+    root = recipe.parent if recipe is not None else _root(folder, record)
+    options = _with_model(folder, record, options)
     chosen = replace(as_recorded(record, options), on=record["run"]["on"])
     source = Source(record["recipe"]["name"], record["recipe"]["text"])
     checked = check_recipe(source, root, chosen.sets, chosen.allow)
     return replace(prepare(checked, chosen, fetch=True, progress=progress), store=Store(store))
+
+
+def _root(folder: Path, record: Mapping[str, Any]) -> Path:
+    """The folder that a recipe's paths start from: where the record says, if the recipe lies there, so that a
+    record of a stranger leads to no file here that is not beside that very recipe. A recipe that reads no file
+    needs none. Raises RecipeError R864."""
+    from steerdsl.store.results import file_sha256
+
+    name, root = record["recipe"]["name"], folder / str(record["recipe"].get("folder", "."))
+    file = root / Path(name).name
+    if name in (TEXT, STDIN):
+        there = root.is_dir() and root.resolve() == Path.cwd()
+    else:
+        there = file.is_file() and file_sha256(file) == record["recipe"]["sha256"]
+    if there:
+        return root
+    if not record["inputs"]:
+        return folder
+    title = f"the recipe's folder is not where the record says: {root}"
+    if root.is_dir():
+        title = f"the recipe is not where the record says, or was changed: {file}"
+    raise RecipeError(
+        [Diagnostic("R864", title, help="the run or the recipe has moved; name the recipe with --recipe")], 2
+    )
+
+
+def _with_model(folder: Path, record: Mapping[str, Any], options: RunOptions) -> RunOptions:
+    """The options with the model of the run. Raises RecipeError R874 for a folder that is not known here."""
+    from steerdsl.cli.packed import recorded_model
+
+    named = record["run"]["model"]
+    if options.model is not None or named is None:
+        return options
+    model = recorded_model(record, record["model"]["path"])
+    if model is None:
+        title = f"the run in {folder} was made with a model in a folder, `{named}`"
+        raise RecipeError([Diagnostic("R874", title, help="name the model with --model")], 2)
+    return replace(options, model=model)
 
 
 def _again(prepared: Prepared, path: Path, progress: Any) -> Path:

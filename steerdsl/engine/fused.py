@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from steerdsl.engine.answers import Answer, generate_together
 from steerdsl.engine.asking import Request, about, keep, missing, rendered, request_key, show
@@ -18,6 +19,7 @@ from steerdsl.engine.context import Run
 from steerdsl.engine.evaluation import requests
 from steerdsl.engine.rows import Acting, acting, compile_rows
 from steerdsl.engine.wire import Touch
+from steerdsl.forms.kept import SHARED_ANSWER
 from steerdsl.lang import recipe as r
 from steerdsl.models.batching import Batch, batches, pad_id
 from steerdsl.models.prompts import require_room
@@ -25,7 +27,8 @@ from steerdsl.plan.fusing import fuses, prompts_of
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.samples import samples_key
 from steerdsl.store.claims import discard
-from steerdsl.store.files import read_lines, write_lines
+from steerdsl.store.files import write_lines
+from steerdsl.store.finished import read_answers
 from steerdsl.store.results import content_key
 
 
@@ -140,9 +143,13 @@ def _make(run: Run, key: str, chunk: Sequence[Ask], batch: Batch, touches: Seque
     return made
 
 
+def _read(folder: Path) -> list[Any]:
+    return read_answers(folder / "answers.jsonl", SHARED_ANSWER, within=folder)
+
+
 def _load(run: Run, key: str) -> list[list[Answer]] | None:
     """The answers that `_make` kept in an earlier run."""
-    rows = run.store.load(key, lambda folder: read_lines(folder / "answers.jsonl"))
+    rows = run.store.load(key, _read)
     if rows is None:
         return None
     found: list[list[Answer]] = [[] for _ in range(1 + max(row[0] for row in rows))]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from steerdsl.forms.bounds import bounded
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
 # Stands for the user's words while a template is taken apart; no text of a person contains it.
@@ -21,6 +22,7 @@ _MARK = "\ue000words\ue001"
 DATE = date(2024, 7, 26)
 _CLOCK = "strftime_now"  # transformers gives it to every template
 _DIRECTIVES = "aAbBcdeFHIjmMpSuUVwWxXyYDT"
+_SECONDS, _MEMORY = 5.0, 128 << 20  # that a template may take for one prompt
 # Short requests without anything in common, for finding a template's tail.
 PROBES = ("Name a colour.", "How do ships float?", "write 3 lines about rain", "Why!", "¿Qué hora es")
 
@@ -118,6 +120,8 @@ class Renderer:
             raise RecipeError(
                 [Diagnostic("M610", title, help="leave `system` out, or write it in the prompts")]
             ) from error
+        except Exception as error:  # a template is a program: what it trips is not foreseeable
+            raise RecipeError([_odd_template(f"{type(error).__name__}: {error}")]) from error
         if len(after) != 1:
             raise RecipeError([_odd_template()])
         if self.system is not None and self.system.strip() not in before + after[0]:
@@ -128,7 +132,8 @@ class Renderer:
     def _apply(self, prompt: str) -> str:
         messages = [] if self.system is None else [{"role": "system", "content": self.system}]
         messages.append({"role": "user", "content": prompt})
-        return chat_text(self.tokenizer, messages, add_generation_prompt=True)
+        with bounded(_SECONDS, _MEMORY):
+            return chat_text(self.tokenizer, messages, add_generation_prompt=True)
 
 
 def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], **ends: bool) -> str:

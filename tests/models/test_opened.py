@@ -192,7 +192,9 @@ def test_a_damaged_config_or_tokenizer(folder: Path) -> None:
     assert text.startswith(f"error[M606]: the tokenizer of `{folder}` cannot be read\nnote: the reason given: ")
     (folder / "config.json").write_text("{")
     assert refusal(lambda: open_model(located), 1) == (
-        f"error[M606]: the config.json of `{folder}` cannot be read\nhelp: fetch or copy the model again\n"
+        f"error[M606]: the files that describe `{folder}` cannot be read\n"
+        "note: the reason given: config.json is not JSON: expecting property name enclosed in double quotes "
+        "at line 1, column 2\nhelp: fetch or copy the model again\n"
     )
 
 

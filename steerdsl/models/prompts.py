@@ -78,12 +78,8 @@ class Renderer:
         text = self._apply(prompt) if self.chat else prompt + self._after
         if not (text.startswith(self._before) and text.endswith(self._after)):
             raise RecipeError([_odd_template()])
-        bos = self.tokenizer.bos_token
-        has_bos = self.chat or (bool(bos) and text.startswith(bos))
-        encoded = self.tokenizer(text, add_special_tokens=not has_bos, return_offsets_mapping=True, verbose=False)
-        # Not the end token that some tokenizers put behind a text: the prompt is to be continued.
-        ids = tuple(encoded["input_ids"])[: None if has_bos else -self._appended or None]
-        content = _span(encoded["offset_mapping"], len(self._before), len(text) - len(self._after))
+        ids, offsets = self.encode(text)
+        content = _span(offsets, len(self._before), len(text) - len(self._after))
         response = None
         if answer is not None:
             added = tuple(self.tokenizer(answer, add_special_tokens=False, verbose=False)["input_ids"])
@@ -92,6 +88,15 @@ class Renderer:
         if self.rows is not None and max(ids, default=0) >= self.rows:
             raise RecipeError([_unknown_token(self.tokenizer.convert_ids_to_tokens(max(ids)), self.rows)])
         return Rendered(text, ids, content, hashlib.sha256(text.encode()).hexdigest(), response, self._tail)
+
+    def encode(self, text: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+        """The tokens of a rendered text, and the characters of each."""
+        bos = self.tokenizer.bos_token
+        has_bos = self.chat or (bool(bos) and text.startswith(bos))
+        found = self.tokenizer(text, add_special_tokens=not has_bos, return_offsets_mapping=True, verbose=False)
+        # Not the end token that some tokenizers put behind a text: the text is to be continued.
+        end = None if has_bos else -self._appended or None
+        return tuple(found["input_ids"][:end]), found["offset_mapping"][:end]
 
     @property
     def frame(self) -> tuple[str, str]:

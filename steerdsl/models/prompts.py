@@ -11,12 +11,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
 # Stands for the user's words while a template is taken apart; no text of a person contains it.
 _MARK = "\ue000words\ue001"
+_SAID = "\ue002answer\ue003"  # for an answer
 # The day that Llama's templates write where they are told of none.
 DATE = date(2024, 7, 26)
 _CLOCK = "strftime_now"  # transformers gives it to every template
@@ -72,17 +74,61 @@ class Renderer:
         text = self._apply(prompt) if self.chat else prompt + self._after
         if not (text.startswith(self._before) and text.endswith(self._after)):
             raise RecipeError([_odd_template()])
-        bos = self.tokenizer.bos_token
-        has_bos = self.chat or (bool(bos) and text.startswith(bos))
+        has_bos = self.chat or self._begun(text)
         encoded = self.tokenizer(text, add_special_tokens=not has_bos, return_offsets_mapping=True, verbose=False)
         ids = tuple(encoded["input_ids"])
         content = _span(encoded["offset_mapping"], len(self._before), len(text) - len(self._after))
         response = None
         if answer is not None:
-            added = tuple(self.tokenizer(answer, add_special_tokens=False, verbose=False)["input_ids"])
+            added = self.follow(text, ids, answer)
             response = (len(ids), len(ids) + len(added))
-            text, ids = text + answer, ids + added
+            text, ids = text + self.joint(text, answer) + answer, ids + added
         return Rendered(text, ids, content, hashlib.sha256(text.encode()).hexdigest(), response, self._tail)
+
+    def joint(self, text: str, answer: str) -> str:
+        """What stands between a rendered prompt and an answer, wherever one is put there: pairs, letters, a
+        data set's answers. What the template itself puts there; without one, or where it does not show that, a
+        space, unless the prompt ends or the answer begins in white space."""
+        if answer[:1].isspace():
+            return ""
+        if self.opening is not None:
+            return self.opening
+        return "" if not text or text[-1].isspace() else " "
+
+    def follow(self, text: str, ids: tuple[int, ...], answer: str) -> tuple[int, ...]:
+        """The tokens of an answer right behind a rendered prompt, given as its text and its tokens. Both are
+        tokenised together, since many tokenizers begin a text of its own with a mark of a new word; alone where
+        the prompt's end would merge."""
+        more = self.joint(text, answer) + answer
+        whole = self._encode(text + more, self.chat or self._begun(text))
+        n = len(ids)
+        return whole[n:] if whole[:n] == ids and len(whole) > n else self._encode(more, True)
+
+    def _encode(self, text: str, has_bos: bool) -> tuple[int, ...]:
+        return tuple(self.tokenizer(text, add_special_tokens=not has_bos, verbose=False)["input_ids"])
+
+    def _begun(self, text: str) -> bool:
+        """Whether a text begins with the beginning-of-sequence token."""
+        return bool(self.tokenizer.bos_token) and text.startswith(self.tokenizer.bos_token)
+
+    @cached_property
+    def opening(self) -> str | None:
+        """What the chat template writes between its generation prompt and an answer: "" or a space, as a rule.
+        None without a template, or where the template does not show an answer after that prompt."""
+        if not self.chat:
+            return None
+        messages = [] if self.system is None else [{"role": "system", "content": self.system}]
+        messages.append({"role": "user", "content": _MARK})
+        asked = chat_text(self.tokenizer, messages, add_generation_prompt=True)
+        whole = chat_text(self.tokenizer, [*messages, {"role": "assistant", "content": _SAID}])
+        between = whole.removeprefix(asked).partition(_SAID)[0]
+        return between if whole.startswith(asked) and not between.strip() else None
+
+    def joining(self) -> str:
+        """The rule of `joint` in words, for the plan."""
+        if self.opening is None:
+            return "a space, unless the one ends or the other begins in white space"
+        return f"{self.opening!r}, as the template begins an answer" if self.opening else "nothing, as in the template"
 
     def suffix_length(self, probes: Sequence[str]) -> int:
         """Length of the longest token suffix that the renderings of all `probes` share."""

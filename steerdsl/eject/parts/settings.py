@@ -10,4 +10,5 @@ DTYPE = torch.float32
 BATCH_SIZE = 16
 N_LAYERS = 30
 CALENDAR = ""
+OPENING = ""
 SYSTEM = ""

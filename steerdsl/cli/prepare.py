@@ -64,6 +64,7 @@ def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Pro
     plan = replace(plan, inputs=input_files(checked.recipe, checked.used, checked.root, options.allow))
     for data in plan.data.values():
         print_diagnostics(data.warnings, sys.stderr)
+    print_diagnostics(plan.warnings, sys.stderr)
     return Prepared(plan, store)
 
 

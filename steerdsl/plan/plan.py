@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steerdsl.lang.diagnostics import Diagnostic
 from steerdsl.lang.recipe import Recipe, Step
 from steerdsl.lang.source import Source
 from steerdsl.plan.controls import Variant
@@ -73,7 +74,8 @@ class Plan:
     """A recipe made ready to run with these options on this model.
 
     `model_key` hashes what makes activations; None while the weights are not here. `inputs` are the
-    SHA-256 of every file that the recipe reads, by the file's path from the recipe's folder.
+    SHA-256 of every file that the recipe reads, by the file's path from the recipe's folder. `warnings` are
+    what the data say against the scores that the recipe asks for.
     """
 
     recipe: Recipe
@@ -87,6 +89,7 @@ class Plan:
     steps: tuple[PlanStep, ...]
     model_key: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Diagnostic, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The plan as the record keeps it: plain data, in the order of the steps."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.engine.context import Run
-from steerdsl.engine.judge import cost_json
+from steerdsl.engine.judge import cost_json, unmarked
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.methods.types import MethodError
 from steerdsl.plan.planner import without_store
@@ -38,6 +38,7 @@ def finish(
     run.results.planes = {name: {"explained": p.explained, **p.meta} for name, p in planes.items()}
     if "judge" in run.__dict__:
         run.results.judge = cost_json(run.judge)
+        run.results.warnings += unmarked(run.judge)
     makers = run.store.makers
     if makers is not None and (warning := makers.warning()):
         run.results.warnings.append(warning)

@@ -64,7 +64,7 @@ def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Pro
     plan = make_plan(checked.recipe, checked.source, checked.root, options, facts, store)
     plan = replace(plan, inputs=input_files(checked.recipe, checked.used, checked.root, options.allow))
     plan = replace(plan, notices=notices(plan))
-    for warnings in (plan.notices, *(data.warnings for data in plan.data.values())):
+    for warnings in (plan.notices, plan.warnings, *(data.warnings for data in plan.data.values())):
         print_diagnostics(warnings, sys.stderr)
     return Prepared(plan, store)
 

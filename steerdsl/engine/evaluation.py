@@ -21,11 +21,12 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.reads import answered, needs
 from steerdsl.lang.variants import BASELINE, REFERENCE, steered
 from steerdsl.measure.answers import Answers
-from steerdsl.measure.scores import Score, adjust, compare, score
+from steerdsl.measure.scores import Score, adjust, compare, score, unmade
 from steerdsl.plan.controls import Variant
 from steerdsl.plan.describe import evaluation_settings, references
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.samples import samples
+from steerdsl.plan.tasks import rights
 from steerdsl.registry import find
 from steerdsl.store.files import write_json
 
@@ -85,6 +86,8 @@ def evaluate_step(run: Run, planned: PlanStep) -> None:
         adjust([table])
         about = {"kind": "scores", "steer": step.steer, "data": ", ".join(ref.name for ref in step.data)}
         run.store.put(planned.key, about, lambda fresh: write_json(fresh / "scores.json", table, sort_keys=False))
+    # The points of a sweep mostly say the same.
+    run.results.warnings += [line for line in unmade(table) if line not in run.results.warnings]
     _file(run, step.name, table)
 
 
@@ -129,6 +132,7 @@ def _score(
             ended=[a.ended for a in own],
             golds=[s.row.answer for s in request.found],
             choices=[s.row.choices for s in request.found],
+            rights=rights(run.plan.data[request.ref.name], request.found) if "letters" in wanted else (),
             **supply(scene, wanted),
         )
         scores[request.variant.name] = score(calls, given)

@@ -16,7 +16,8 @@ from steerdsl.engine.context import Run
 from steerdsl.engine.letters import letter_logprobs
 from steerdsl.engine.likelihood import read_shifts, read_texts
 from steerdsl.lang.variants import BASELINE
-from steerdsl.measure.metrics.multiple_choice import FORMS, letters, prompt
+from steerdsl.measure.choices import letters
+from steerdsl.measure.metrics.multiple_choice import FORMS, prompt
 from steerdsl.models.prompts import Rendered, Renderer
 
 

@@ -16,6 +16,7 @@ from steerdsl.lang.nodes import NOWHERE
 from steerdsl.lang.source import Span
 
 Split = Literal["train", "held_out", "all"]
+ANSWER_FORMS = ("letter", "text", "index_from_0", "index_from_1")
 Phase = Literal["all", "prompt", "generation"]
 
 
@@ -75,7 +76,8 @@ class ModelSpec(Spanned):
 @dataclass(frozen=True, slots=True)
 class DataSpec(Spanned):
     """A data set as declared. `source` is a built-in name, a path or a hub id; `fields` maps the
-    roles ("prompt", "positive", "negative", "answer", "choices") to field names in the file."""
+    roles ("prompt", "positive", "negative", "answer", "choices") to field names in the file. `answer_form`
+    is how an answer names one of the choices, one of `ANSWER_FORMS`; None where the rows are to tell."""
 
     name: str
     kind: Literal["builtin", "file", "hub"]
@@ -87,6 +89,7 @@ class DataSpec(Spanned):
     subset: str | None = None  # hub: configuration name
     hub_split: str | None = None  # hub: "train", "test"
     unsafe: bool = False  # answers to it are scored, and neither printed nor kept
+    answer_form: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ by label, each with its interval; `Comparison`s of a steer with its baseline or 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +30,14 @@ class Score:
     figures: Figures
 
     def to_json(self) -> dict[str, Any]:
-        """As scores.json keeps it; nan, which JSON lacks, is null."""
+        """As scores.json keeps it; nan, which JSON lacks, is null, and `reason` says why there is one."""
+        whole = self.n == len(self.figures.values)
         return {
             "mean": _number(self.mean),
             "low": _number(self.low),
             "high": _number(self.high),
             "n": self.n,
+            "reason": None if whole else self.figures.reason,
             "values": [_number(value) for value in self.figures.values],
         }
 
@@ -102,6 +104,16 @@ def adjust(tables: Sequence[Mapping[str, Any]]) -> None:
         adjusted = stats.holm([math.nan if found["p"] is None else found["p"] for found in family])
         for found, p in zip(family, adjusted, strict=True):
             found["p_holm"] = _number(p)
+
+
+def unmade(table: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each figure that could not be made, metric by metric and data set by data set. `table` is that
+    of scores.json, metric -> data set -> variant -> figures."""
+    for metric, by_data in table.items():
+        for data, by_variant in by_data.items():
+            for reason in dict.fromkeys(f["reason"] for f in by_variant.values() if f.get("reason")):
+                some = " for some answers" if any(f["n"] for f in by_variant.values()) else ""
+                yield f"{metric} of {data} has no figure{some}: {reason}"
 
 
 def _with_options(call: MetricCall) -> str:

@@ -20,7 +20,7 @@ from steerdsl.plan import controls, fusing, places, tasks, words
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.planner import Planning
-from steerdsl.plan.samples import samples, samples_key
+from steerdsl.plan.samples import ANSWERED, OWN, Sample, class_samples, samples, samples_key
 from steerdsl.registry import find
 
 Facts = list[tuple[str, str]]
@@ -63,13 +63,17 @@ def _extract(p: Planning, s: r.Extract) -> Described:
     entry = find("extract", s.method)
     facts: Facts = [("method", f"{s.method}: {entry.summary}")]
     inputs: dict[str, str] = {}
+    answers: list[Sample] = []
     for side, ref in (("positive", s.positive), ("negative", s.negative)):
         if ref is None:
             continue
-        found = samples(p.data, ref, p.source)
+        found = class_samples(p.data, s, ref, p.source)
+        p.fitted.add(s.name, found, first=side == "positive")
+        answers += [sample for sample in found if sample.response is not None]
         inputs[side] = samples_key(found)
         facts.append((side, f"{words.count(len(found), 'prompt')} of {words.data(ref)} ({ref.reason})"))
         p.keys.setdefault(f"data {ref.name}", inputs[side])
+    facts += places.joined(p, answers)
     facts += [("position", words.position(s.position)), ("stream", words.stream(s.stream))]
     facts.append(("layers", places.extraction_layers(p, s)))
     facts += words.arguments(entry, s.options)
@@ -87,6 +91,7 @@ def _extract(p: Planning, s: r.Extract) -> Described:
         stream=s.stream,
         options=s.options,
         file=digest,
+        **({"answers": OWN} if s.position.name == ANSWERED else {}),
     )
     return "extract", title, facts, key, True
 
@@ -142,9 +147,10 @@ def _sampling(s: Mapping[str, Any]) -> str:
 
 def _generate(p: Planning, s: r.Generate) -> Described:
     found = samples(p.data, s.data, p.source)
+    reason = p.fitted.reason(s.data, found)
     settings = {"max_tokens": s.max_tokens, "temperature": s.temperature, "n": s.n, "seed": s.seed}
     facts: Facts = [
-        ("prompts", f"{len(found)} of {words.data(s.data)} ({s.data.reason})"),
+        ("prompts", f"{len(found)} of {words.data(s.data)} ({reason})"),
         ("variant", s.steer or "baseline (no steering)"),
         ("answers", f"{words.count(s.n, 'answer')} a prompt, at most {s.max_tokens} tokens, {_sampling(settings)}"),
         ("batch", f"{p.batch_size} prompts, padded on the left"),
@@ -163,17 +169,22 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     facts: Facts = [(variant.name, _meaning(variant)) for variant in variants]
     if s.options["controls"] in ("all", "prompting") and not any(v.instruction for v in variants):
         facts.append((PROMPTED, "no such control: the steer does not say what to ask for; give `instruction:`"))
-    inputs, golds = {}, {}
+    inputs, golds, right = {}, {}, {}
     compared = needs(s.metrics, "golds") or needs(s.metrics, "choices")
     for ref in s.data:
         found = samples(p.data, ref, p.source)
         inputs[ref.name] = samples_key(found)
         if compared:
             golds[ref.name] = [[sample.row.answer, sample.row.choices] for sample in found]
-        facts.append(("prompts", f"{len(found)} of {words.data(ref)} ({ref.reason})"))
+        facts.append(("prompts", f"{len(found)} of {words.data(ref)} ({p.fitted.reason(ref, found)})"))
+        p.say(filter(None, [p.fitted.warning(s.name, ref, found, p.source)]))
+        if needs(s.metrics, "letters"):
+            facts.append(tasks.answer_form(ref, p.data))
+            facts += places.joined(p, found)
+            right[ref.name] = tasks.rights(p.data[ref.name], found)
     if answered(s.metrics):
         facts.append(("answers", f"one a prompt, at most {settings['max_tokens']} tokens, {_sampling(settings)}"))
-    p.errors += [error for error in tasks.unaskable(s, p.data, p.source) if error not in p.errors]
+    p.say(tasks.unaskable(s, p.data, p.source) + tasks.unmatchable(s, p.data, p.source))
     if needs(s.metrics, "references"):
         facts.append(
             ("references", f"{s.options['references']} unsteered answers a prompt, {_sampling(references(s))}")
@@ -191,10 +202,11 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     key = _keyed(
         p,
         "evaluate",
-        3,
+        4,
         variants=[[v.steer_key(p.keys), v.instruction] for v in variants],
         inputs=inputs,
         golds=golds,
+        **({"right": right} if right else {}),
         statistics=stats.VERSION,
         batch_size=p.batch_size if p.together is None else [p.batch_size, p.together],
         settings=settings,

@@ -6,7 +6,7 @@ error that needs the model's config or the data. No weights are read and nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +15,10 @@ from steerdsl.data import Data, load, load_words
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Source, Span
-from steerdsl.models.prompts import DATE, reads_date
+from steerdsl.models.prompts import DATE, Renderer, reads_date
 from steerdsl.plan.inputs import faults
 from steerdsl.plan.keys import step_key
+from steerdsl.plan.leakage import Fitted
 from steerdsl.plan.plan import Plan, PlanStep, RunOptions
 from steerdsl.plan.tasks import pinned
 from steerdsl.store.results import Store, file_sha256
@@ -49,6 +50,8 @@ class Planning:
     together: str | None = None
     chosen: dict[str, tuple[int, ...]] = field(default_factory=dict)
     errors: list[Diagnostic] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
+    fitted: Fitted = field(default_factory=Fitted)
 
     @property
     def model_key(self) -> str | None:
@@ -72,6 +75,19 @@ class Planning:
             template=spec.template,
             system=spec.system,
         )
+
+    @property
+    def renderer(self) -> Renderer | None:
+        """How prompts are rendered; None while the tokenizer's files are not here. Raises RecipeError M610."""
+        spec, tokenizer = self.recipe.model, self.facts.tokenizer
+        return None if tokenizer is None else Renderer(tokenizer, spec.system, spec.template)
+
+    def say(self, found: Iterable[Diagnostic]) -> None:
+        """Keep diagnostics, each once: the points of a sweep have the same."""
+        for item in found:
+            kept = self.errors if item.severity == "error" else self.warnings
+            if item not in kept:
+                kept.append(item)
 
     def error(self, code: str, title: str, span: Span, label: str = "", help: str | None = None) -> None:
         self.errors.append(Diagnostic(code, title, (Label(self.source, span, label),), help=help))
@@ -121,6 +137,7 @@ def make_plan(
         planning.data,
         tuple(steps),
         planning.model_key,
+        warnings=tuple(planning.warnings),
     )
 
 

@@ -71,7 +71,7 @@ def write_record(
         "choices": results.choices,
         "planes": results.planes,
         "checks": results.checks,
-        "warnings": results.warnings,
+        "warnings": [*(warning.title for warning in plan.warnings), *results.warnings],
         "judge": results.judge,
         "reused_from": list(reused),
         "timings": list(timings),

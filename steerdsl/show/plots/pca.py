@@ -80,14 +80,14 @@ def components(rows: Tensor, n: int) -> tuple[Tensor, Tensor]:
     import torch
 
     from steerdsl.methods.axes import principal
-    from steerdsl.methods.span import signed
 
     centred = rows.double() - rows.double().mean(0)
     axes, shares = principal(centred, 2)
     if len(axes) < 2:  # activations of one feature have no second axis
         axes, shares = torch.cat([axes, torch.zeros_like(axes)]), torch.cat([shares, torch.zeros_like(shares)])
-    axes = torch.stack([axes[0], signed(axes[1])[0]])
     coordinates = centred @ axes.T
+    if axes[1][axes[1].abs().argmax()] < 0:
+        coordinates[:, 1].neg_()
     if coordinates[:n, 0].mean() < 0:
         coordinates[:, 0].neg_()
     return coordinates, shares

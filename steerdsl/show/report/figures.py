@@ -22,8 +22,10 @@ def number(x: Any) -> str:
 
 def cell(figures: Any) -> Html:
     """A mean, its interval in small letters, and the number of prompts where some have no value."""
-    if not isinstance(figures, Mapping) or figures.get("mean") is None:
+    if not isinstance(figures, Mapping):
         return Html(NOTHING)
+    if figures.get("mean") is None:
+        return tag("span", NOTHING, title=figures.get("reason"))
     n, every = figures.get("n"), len(figures.get("values") or ())
     few = tag("small", f" {n} of {every} prompts") if n is not None and n < every else Html("")
     return joined((tag("b", number(figures["mean"])), interval(figures), few))

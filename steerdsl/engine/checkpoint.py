@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.engine.program import places
 from steerdsl.formats.steady import wavering
 from steerdsl.lang import recipe as r
+from steerdsl.methods.finite import EXPORT_LESS, require_tensors
 from steerdsl.methods.types import MethodError, Vector
 from steerdsl.methods.weights import Edit, ablate_weights, add_bias, write
 from steerdsl.methods.zero import require
@@ -42,6 +43,7 @@ def export_checkpoint(opened: Opened, ops: Sequence[r.Op], values: Values, folde
         for edit in _edits(model, op, opened, values):
             write(model, edit)
             said.append(edit.equals)
+    require_tensors("the checkpoint", dict(model.named_parameters()), EXPORT_LESS)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         with quiet():

@@ -18,6 +18,7 @@ from steerdsl.formats.gguf_header import Declared, Value, header
 from steerdsl.formats.steady import refusal
 from steerdsl.formats.types import Carried
 from steerdsl.lang import recipe as r
+from steerdsl.methods.finite import EXPORT_LESS, require_tensors
 from steerdsl.methods.types import MethodError, Vector
 
 if TYPE_CHECKING:
@@ -159,11 +160,13 @@ def write_steer(steer: Carried, path: Path) -> None:
 def _write(rows: Mapping[int, Tensor], arch: Architecture, path: Path) -> None:
     from gguf import GGUFWriter
 
+    tensors = {f"direction.{layer}": rows[layer].float() for layer in sorted(rows)}
+    require_tensors(TITLE, tensors, EXPORT_LESS)
     writer = GGUFWriter(path, KIND)
     writer.add_string(HINT, arch.family)
     writer.add_uint32(COUNT, len(rows))
-    for layer in sorted(rows):
-        writer.add_tensor(f"direction.{layer}", rows[layer].float().numpy())
+    for name, tensor in tensors.items():
+        writer.add_tensor(name, tensor.numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

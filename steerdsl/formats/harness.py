@@ -12,6 +12,7 @@ from typing import Any
 
 from steerdsl.formats.steady import refusal
 from steerdsl.formats.types import Act, Carried
+from steerdsl.methods.finite import EXPORT_LESS, require_tensors
 from steerdsl.methods.numbers import plain
 from steerdsl.models.sites import Architecture
 
@@ -29,6 +30,12 @@ def write_steer(steer: Carried, path: Path) -> None:
         if hook in found:
             raise refusal(TITLE, f"it holds one edit of `{hook}`, and this steer makes two", INSTEAD)
         found[hook] = _entry(act)
+    numbers = {
+        f"{part} of {hook}": torch.as_tensor(entry[part], dtype=torch.float32)
+        for hook, entry in found.items()
+        for part in ("steering_vector", "steering_coefficient")
+    }
+    require_tensors(TITLE, numbers, EXPORT_LESS)
     torch.save(found, path)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.formats.steady import refusal
 from steerdsl.formats.types import Carried
+from steerdsl.methods.finite import EXPORT_LESS, require_tensors
 from steerdsl.methods.lora import Cut, Factors, ablation_factors
 from steerdsl.methods.types import MethodError
 from steerdsl.methods.weights import Site, Write
@@ -46,6 +47,7 @@ def write_steer(steer: Carried, path: Path) -> None:
     tensors: dict[str, Tensor] = {}
     for module, f in factors.items():
         tensors |= _named(module, f, rank)
+    require_tensors(TITLE, tensors, EXPORT_LESS)
     path.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path / "adapter_model.safetensors", {"format": "pt"})
     config = json.dumps(_config(steer.model_id, rank, sorted(factors)), indent=2, sort_keys=True)

@@ -191,7 +191,7 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     key = _keyed(
         p,
         "evaluate",
-        3,
+        4,
         variants=[[v.steer_key(p.keys), v.instruction] for v in variants],
         inputs=inputs,
         golds=golds,

@@ -127,10 +127,10 @@ def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outco
             before, gone = current.traffic(), current.traffic().since(before)
             about = {"step": step.number, "verb": step.verb, "name": step.name, "seconds": round(seconds, 3)}
             timings.append({**about, **gone})
+            outcome.stopped_at = ""
 
     try:
         run_plan(current, watch)
-        outcome.stopped_at = ""
         if not all(check["holds"] for check in current.results.checks):
             outcome.exit_code, outcome.state = CHECK_FAILED, "check failed"
     except KeyboardInterrupt:

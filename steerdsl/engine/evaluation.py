@@ -103,7 +103,7 @@ def _file(run: Run, name: str, table: dict[str, Any]) -> None:
         run.results.scores[name] = table
         return
     entry = run.results.scores.setdefault(name, {"points": []})
-    entry["points"].append({"at": dict(run.point), "scores": table})
+    entry["points"].append({"at": dict(run.point), "scores": table, "failed": None})
 
 
 def _score(

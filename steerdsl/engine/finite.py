@@ -100,8 +100,8 @@ def logits_error(session: Session, reading: Mapping[str, Any], bad: Tensor, at: 
     which it shows. `reading` has `inputs`, `touches` and `steps`, as `Session.readings` takes it; `at` says
     when, as `at answer token 3`."""
     row = int(bad.nonzero()[0])
-    texts = f"{int(bad.sum())} of {len(bad)} texts"
-    parts = [f"the logits of {texts} are not finite", at, _origin(session, reading, row), f"in {_dtype(session)}"]
+    rows = f"{int(bad.sum())} of {len(bad)} rows of a batch"
+    parts = [f"the logits of {rows} are not finite", at, _origin(session, reading, row), f"in {_dtype(session)}"]
     return NotFinite(", ".join(part for part in parts if part), way_out(session, bool(reading["touches"])), "R812")
 
 

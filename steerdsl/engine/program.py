@@ -125,7 +125,7 @@ class Compiler:
         for place in places(op, self.arch, self.values.chosen):
             operand = self.operand(op, acting, place)
             params = prepare(operand, op.args)
-            require_tensors(f"`{op.text or op.name}` at layer {place.layer}, {place.stream},", params, SMALLER_STEP)
+            require_tensors(f"`{op.text or op.name}` (layer {place.layer}, {place.stream})", params, SMALLER_STEP)
             edit = make_edit(
                 entry.run,
                 params,

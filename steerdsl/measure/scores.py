@@ -30,7 +30,7 @@ class Score:
     figures: Figures
 
     def to_json(self) -> dict[str, Any]:
-        """As scores.json keeps it; nan, which JSON lacks, is null."""
+        """As scores.json keeps it; nan and infinity, which JSON lacks, are null."""
         return {
             "mean": _number(self.mean),
             "low": _number(self.low),
@@ -110,4 +110,4 @@ def _with_options(call: MetricCall) -> str:
 
 
 def _number(value: float) -> float | None:
-    return None if value != value else value
+    return value if math.isfinite(value) else None

@@ -70,6 +70,7 @@ def write_record(
         "choices": results.choices,
         "planes": results.planes,
         "checks": results.checks,
+        "failed": results.failed,
         "warnings": results.warnings,
         "judge": results.judge,
         "reused_from": list(reused),

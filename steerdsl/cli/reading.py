@@ -34,6 +34,8 @@ def read_sources(files: list[str] | None, text: str | None = None) -> list[Sourc
 
 def read_source(name: str) -> Source:
     """Return one recipe by its path, or the standard input for `-`."""
+    if name == "-" and sys.stdin is None:
+        raise typer.BadParameter("the standard input is closed: name a file, or give the text after -e")
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         return Source(STDIN if name == "-" else name, data.decode("utf-8"))

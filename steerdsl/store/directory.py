@@ -20,6 +20,8 @@ from typing import Any
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.store.claims import claim, place, release
 
+RESERVE, RESERVED = ".reserve", 1 << 20  # bytes that are kept free for the record of a run whose disk fills up
+
 
 @dataclass(slots=True)
 class RunDirectory:
@@ -38,14 +40,16 @@ class RunDirectory:
         R803 when there is something that never is, R802 when it cannot be made."""
         if path.is_symlink() or path.name in ("", ".."):
             path = Path(os.path.realpath(path))
+        fresh = _beside(path, "partial")
         try:
             if wrong := _in_the_way(path, force):
                 raise RecipeError([wrong], 2)
-            fresh = _beside(path, "partial")
             held = claim(fresh)
+            (fresh / RESERVE).write_bytes(bytes(RESERVED))
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             title = f"{path} cannot be made: {reason}"
+            shutil.rmtree(fresh, ignore_errors=True)
             raise RecipeError([Diagnostic("R802", title, help="choose another folder with --out")], 3) from error
         return cls(path, fresh, force, held=held)
 
@@ -56,12 +60,24 @@ class RunDirectory:
 
     def keep(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append answers as they are made, so that an interrupted run shows them."""
-        with (self.fresh / "generations.jsonl").open("a", encoding="utf-8") as f:
-            f.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        path = self.fresh / "generations.jsonl"
+        before = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("a", encoding="utf-8") as f:
+                f.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        except OSError:
+            with suppress(OSError):  # a full disk: no half line stays
+                os.truncate(path, before)
+            raise
+
+    def make_room(self) -> None:
+        """Give back the room that was reserved for the record, should the disk be full by now."""
+        (self.fresh / RESERVE).unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Give the folder its final name. An old run gives way where it may be replaced; what else has
         appeared there meanwhile stays, and `path` becomes a free name beside it."""
+        self.make_room()
         wanted = self.path
         old: list[Path] = []
         while not place(self.fresh, self.path):

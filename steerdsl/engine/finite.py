@@ -10,12 +10,15 @@ A row of logits is sound when its largest is finite: nan and +inf show there, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.methods.finite import NotFinite
 from steerdsl.methods.types import Activations
 
@@ -81,6 +84,19 @@ def require_activations(found: Activations, norms: Tensor, where: str, layers: S
     of = f"{int((~norms[row].isfinite()).sum())} of {norms.shape[1]} samples"
     problem = f"activations are not finite: {where}, layer {layers[row]}, {of}, in {_dtype(session)}"
     raise NotFinite(problem, way_out(session), "R811")
+
+
+@contextmanager
+def named(variant: str, data: str) -> Iterator[None]:
+    """Say of what is not finite, or does not fit the model's context, whose answers to what were read."""
+    try:
+        yield
+    except NotFinite as error:
+        raise NotFinite(f"{error.problem}, for {variant} on {data}", error.way_out, error.code) from error
+    except RecipeError as error:
+        note = f"read for {variant} on {data}"
+        told = [replace(d, notes=(*d.notes, note)) if d.code == "M611" else d for d in error.diagnostics]
+        raise RecipeError(told, error.exit_code) from error.__cause__
 
 
 def require_figures(found: Any) -> None:

@@ -40,16 +40,15 @@ class RunDirectory:
         R803 when there is something that never is, R802 when it cannot be made."""
         if path.is_symlink() or path.name in ("", ".."):
             path = Path(os.path.realpath(path))
-        fresh = _beside(path, "partial")
         try:
             if wrong := _in_the_way(path, force):
                 raise RecipeError([wrong], 2)
+            fresh = _beside(path, "partial")
             held = claim(fresh)
-            (fresh / RESERVE).write_bytes(bytes(RESERVED))
+            _reserve(fresh)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             title = f"{path} cannot be made: {reason}"
-            shutil.rmtree(fresh, ignore_errors=True)
             raise RecipeError([Diagnostic("R802", title, help="choose another folder with --out")], 3) from error
         return cls(path, fresh, force, held=held)
 
@@ -95,6 +94,15 @@ class RunDirectory:
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run directory."""
     return (folder / "record.json").is_file()
+
+
+def _reserve(fresh: Path) -> None:
+    """Keep room for the record. Where there is none, nothing stays."""
+    try:
+        (fresh / RESERVE).write_bytes(bytes(RESERVED))
+    except OSError:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
 
 
 def _in_the_way(path: Path, force: bool) -> Diagnostic | None:

@@ -143,14 +143,19 @@ def write_vector(vector: Vector, arch: Architecture, path: Path) -> None:
     _write({int(vector.layers[i]): raw[i] for i in live}, arch, path)
 
 
+def require_place(op: r.Op, stream: str, layer: int, arch: Architecture) -> None:
+    """Raise MethodError R847 where llama.cpp does not add."""
+    if stream != STREAM:
+        raise refusal(TITLE, f"llama.cpp adds on {STREAM}, and this steer on {stream}", f"add on {STREAM}")
+    if layer == 0:
+        raise refusal(TITLE, f"{NO_LAYER_0}, and this steer adds there", "add at layers from 1 on")
+
+
 def write_steer(steer: Carried, path: Path) -> None:
     """Write what a steer of additions adds in all at each layer, its strengths worked in."""
     rows: dict[int, Tensor] = {}
     for act in steer.acts:
-        if act.stream != STREAM:
-            raise refusal(TITLE, f"llama.cpp adds on {STREAM}, and this steer on {act.stream}", f"add on {STREAM}")
-        if act.layer == 0:
-            raise refusal(TITLE, f"{NO_LAYER_0}, and this steer adds there", "add at layers from 1 on")
+        require_place(act.op, act.stream, act.layer, steer.arch)
         assert act.operand.norm is not None and act.operand.unit is not None
         step = act.op.args["by"].value * (act.operand.norm.double() @ act.operand.unit.double())
         rows[act.layer] = rows[act.layer] + step if act.layer in rows else step

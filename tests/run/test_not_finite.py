@@ -107,6 +107,34 @@ def test_gemma_in_half_precision(steerdsl: Any, tmp_path: Path, name: str) -> No
     assert code in (0, 4) and "error[" not in err
 
 
+KINDS = {
+    "multiple_choice": {"doc_to_choice": "{{choices}}", "doc_to_target": "{{answer}}"},
+    "generate_until": {
+        "doc_to_target": "{{choices[0]}}",
+        "generation_kwargs": {"until": ["\n"], "max_gen_toks": 3},
+        "metric_list": [{"metric": "exact_match"}],
+    },
+    "loglikelihood_rolling": {"doc_to_target": "{{prompt}}", "metric_list": [{"metric": "bits_per_byte"}]},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_task_of_the_harness(steerdsl: Any, broken: Any, kind: str) -> None:
+    pytest.importorskip("lm_eval")
+    task = {
+        **{"task": "words", "dataset_path": "json", "dataset_kwargs": {"data_files": {"test": "h.jsonl"}}},
+        **{"test_split": "test", "output_type": kind, "doc_to_text": "{{prompt}}", "metric_list": [{"metric": "acc"}]},
+        **KINDS[kind],
+    }
+    Path("words.yaml").write_text(json.dumps(task))
+    rows = [{"prompt": f"bread {n}", "choices": ["one", "two"], "answer": 0} for n in range(3)]
+    Path("h.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = 'e = evaluate s with lm_eval("words.yaml")'
+    code, err = run(steerdsl, text, broken("MLP", float("nan")), "--dtype", "float32")
+    refused(code, err, "R812")
+    assert "for baseline on words" in err
+
+
 def test_refusal_selection_with_a_broken_head(steerdsl: Any, broken: Any) -> None:
     """The activations are sound, so the choice is the first to read logits."""
     text = "topic = extract diffmean from a vs b at last_token\nbest = select layers of topic by refusal_selection"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from steerdsl.store.directory import RunDirectory
     from steerdsl.store.record import State
 
+RUN_FAILED = 3
 CHECK_FAILED = 4
 INTERRUPTED = 130
 
@@ -50,25 +51,27 @@ def run(
       steerdsl run recipes/econ.steer --set strength=2 --out runs/strong
       steerdsl run -e 'extract diffmean from econ vs generic; ablate layers 6,16,22'
     """
+    from steerdsl.cli.ending import heard
     from steerdsl.cli.judging import require_judge
     from steerdsl.cli.lock import hold
     from steerdsl.cli.prepare import prepare
     from steerdsl.cli.progress import Progress
     from steerdsl.store.directory import RunDirectory
 
-    checked = load_recipe(file, text, chosen.sets, chosen.allow)
-    with Progress(shown=not quiet) as progress:
-        prepared = prepare(checked, chosen, fetch=True, progress=progress)
-        hold(prepared.plan, file, locked)
-        require_judge(prepared.plan)
-        directory = RunDirectory.by_time(_stem(file)) if out is None else RunDirectory.create(out, force)
-        wanted = directory.path
-        outcome = execute(prepared, directory, progress)
-    if out is not None and directory.path != wanted:
-        where = f"and is left as it is; this run is in {directory.path}"
-        sys.stderr.write(f"note: {wanted} was made meanwhile, {where}\n")
-    _report(outcome, directory, as_json, quiet)
-    _tidy(outcome, directory, quiet)
+    with heard():
+        checked = load_recipe(file, text, chosen.sets, chosen.allow)
+        with Progress(shown=not quiet) as progress:
+            prepared = prepare(checked, chosen, fetch=True, progress=progress)
+            hold(prepared.plan, file, locked)
+            require_judge(prepared.plan)
+            directory = RunDirectory.by_time(_stem(file)) if out is None else RunDirectory.create(out, force)
+            wanted = directory.path
+            outcome = execute(prepared, directory, progress)
+        if out is not None and directory.path != wanted:
+            where = f"and is left as it is; this run is in {directory.path}"
+            sys.stderr.write(f"note: {wanted} was made meanwhile, {where}\n")
+        _report(outcome, directory, as_json, quiet)
+        _tidy(outcome, directory, quiet)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -89,7 +92,8 @@ def _stem(file: str | None) -> str:
 
 
 class Outcome:
-    """How a run ended: its results, its exit code, and the diagnostics that ended it early."""
+    """How a run ended: its results, its exit code, and the diagnostics, or in one line what else, that ended
+    it early."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -97,13 +101,15 @@ class Outcome:
         self.state: State = "complete"
         self.stopped_at = ""
         self.error: RecipeError | None = None
+        self.why: str | None = None
 
 
 def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outcome:
-    """Run the plan and finish the run directory, however the run ends."""
+    """Run the plan and finish the run directory, however the run ends: with a result, a diagnostic, a
+    signal, a full disk or memory, or a bug, which is raised again once the record is written."""
+    from steerdsl.cli.ending import listening
     from steerdsl.cli.finish import finish
     from steerdsl.engine.context import Run
-    from steerdsl.engine.steps import run_plan
     from steerdsl.store.makers import Makers
     from steerdsl.store.record import maker
 
@@ -113,6 +119,22 @@ def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outco
     current.tell = progress.say
     outcome = Outcome(current)
     timings: list[dict[str, Any]] = []
+    with listening() as ear:
+        bug = _attempt(outcome, _watch(outcome, progress, makers, timings), ear)
+        why = outcome.why or (None if outcome.error is None else str(outcome.error))
+        finish(current, directory, outcome.state, outcome.stopped_at, timings, why)
+    if bug is not None:
+        sys.stderr.write(f"stopped at {outcome.stopped_at}; record in {directory.path}\n")
+        raise bug
+    return outcome
+
+
+def _watch(outcome: Outcome, progress: Any, makers: Any, timings: list[dict[str, Any]]) -> Any:
+    """What is called before and after each step: it shows and times the step, and stops a run whose output
+    nobody reads any more."""
+    from steerdsl.cli.ending import require_heard
+
+    current = outcome.run
     before = current.traffic()
 
     def watch(step: Any, seconds: float | None) -> None:
@@ -120,23 +142,42 @@ def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outco
         if seconds is None:
             makers.begin(step.number)
             outcome.stopped_at = f"step {step.number}, {step.verb} {step.name}".rstrip()
-            progress.title(f"[{step.number}/{len(prepared.plan.steps)}] {step.verb} {step.name}")
+            progress.title(f"[{step.number}/{len(current.plan.steps)}] {step.verb} {step.name}")
+            require_heard()
         else:
             before, gone = current.traffic(), current.traffic().since(before)
             about = {"step": step.number, "verb": step.verb, "name": step.name, "seconds": round(seconds, 3)}
             timings.append({**about, **gone})
+            outcome.stopped_at = ""
+
+    return watch
+
+
+def _attempt(outcome: Outcome, watch: Any, ear: Any) -> Exception | None:
+    """Run the plan, and say in `outcome` how it ended; returns an exception that is a bug. From its end on
+    `ear` is deaf: the record is written whatever comes."""
+    from steerdsl.cli.ending import ended_by
+    from steerdsl.engine.steps import run_plan
 
     try:
-        run_plan(current, watch)
-        outcome.stopped_at = ""
-        if not all(check["holds"] for check in current.results.checks):
+        try:
+            run_plan(outcome.run, watch)
+        finally:
+            ear.deaf = True
+        if not all(check["holds"] for check in outcome.run.results.checks):
             outcome.exit_code, outcome.state = CHECK_FAILED, "check failed"
-    except KeyboardInterrupt:
-        outcome.exit_code, outcome.state = INTERRUPTED, "interrupted"
+    except KeyboardInterrupt as stop:
+        outcome.exit_code, outcome.state, outcome.why = INTERRUPTED, "interrupted", str(stop) or None
     except RecipeError as error:
         outcome.exit_code, outcome.state, outcome.error = error.exit_code, "failed", error
-    finish(current, directory, outcome.state, outcome.stopped_at, timings, outcome.error)
-    return outcome
+    except Exception as error:
+        found = ended_by(error)
+        outcome.exit_code, outcome.state, outcome.error = RUN_FAILED, "failed", found
+        outcome.run.__dict__.pop("session", None)  # memory for the record
+        if found is None:
+            outcome.why = f"a bug in steerdsl: {type(error).__name__}: {error}"
+            return error
+    return None
 
 
 def _report(outcome: Outcome, directory: RunDirectory, as_json: bool, quiet: bool) -> None:
@@ -168,5 +209,6 @@ def _report(outcome: Outcome, directory: RunDirectory, as_json: bool, quiet: boo
             console.print(table)
         console.print(tables(results.scores, results.rows, results.checks))
     if not quiet and not as_json:
-        end = f"stopped at {outcome.stopped_at}; " if outcome.stopped_at else ""
+        why = f" ({outcome.why})" if outcome.why else ""
+        end = f"stopped at {outcome.stopped_at}{why}; " if outcome.stopped_at else ""
         sys.stderr.write(f"{end}record in {directory.path}\n")

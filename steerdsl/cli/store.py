@@ -192,22 +192,24 @@ def _verify(root: Path, repair: bool, as_json: bool) -> None:
 
     damaged = list(damages(root))
     left = tidy(root)
-    if repair:
-        for s, _ in damaged:
-            discard(s.folder)
-    whole = len(stored(root)) - (0 if repair else len(damaged))
+    gone = {s.key for s, _ in damaged if repair and discard(s.folder)}
+    kept = len(damaged) - len(gone)
+    whole = len(stored(root)) - kept
     if as_json:
-        rows = [{**_row(s), "file": d.path.name, "damage": d.what} for s, d in damaged]
+        rows = [{**_row(s), "file": d.path.name, "damage": d.what, "removed": s.key in gone} for s, d in damaged]
         print(json.dumps({"whole": whole, "damaged": rows, "repaired": repair, "leftovers": len(left)}, indent=2))
     else:
         for s, d in damaged:
-            print(f"damaged{', removed' if repair else ''}: {s.kind} {s.key[:12]}: {d.path.name} {d.what}")
+            done = ", removed" if s.key in gone else ", and cannot be removed" if repair else ""
+            print(f"damaged{done}: {s.kind} {s.key[:12]}: {d.path.name} {d.what}")
         if left:
             print(f"removed {count(len(left), 'folder')} of stopped runs")
         print(f"{count(whole, 'whole result')}, {len(damaged)} damaged")
-        if damaged and not repair:
+        if kept and not repair:
             print("`steerdsl store verify --repair` removes what is damaged; a run makes it again")
-    if damaged and not repair:
+        elif kept:
+            print(f"the store in {root} cannot be changed: make it writable, or remove these results by hand")
+    if kept:
         raise typer.Exit(DAMAGED)
 
 

@@ -7,12 +7,14 @@ prompts, handed over batch by batch so that a caller can keep what is there when
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.capture import inputs
+from steerdsl.engine.finite import SOUND, broken_rows, end_tokens
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.wire import Touch
+from steerdsl.methods.finite import NotFinite
 from steerdsl.models.batching import Batch, batches, pad_id
 from steerdsl.models.prompts import Rendered
 
@@ -34,13 +36,15 @@ class Sampling:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer. `prompt` is the place of its prompt in the list given, `sample` its number among
-    the prompt's n; `ended` says that the model ended it before `max_tokens`."""
+    the prompt's n; `ended` says that the model ended it before `max_tokens`. `broken` says why there is
+    none: the logits of one of its tokens were not finite. Such an answer is never kept nor scored."""
 
     prompt: int
     sample: int
     token_ids: tuple[int, ...]
     text: str
     ended: bool
+    broken: NotFinite | None = None
 
 
 def generate(
@@ -52,7 +56,10 @@ def generate(
     known: Callable[[int], list[Answer] | None] = lambda number: None,
 ) -> Iterator[list[Answer]]:
     """Yield the answers of each batch. A batch has at most `batch_size` rows, n for each prompt.
-    `known` gives the answers of a batch, by its number, that an earlier run has made."""
+    `known` gives the answers of a batch, by its number, that an earlier run has made.
+
+    Raises NotFinite R812 for the first batch with logits that are not finite.
+    """
     import torch
 
     size = max(1, batch_size // sampling.n)
@@ -63,14 +70,23 @@ def generate(
         given = {k: v.repeat_interleave(sampling.n, dim=0) for k, v in inputs(batch).items()}
         torch.manual_seed(sampling.seed * 1_000_003 + number)
         places = [(i, k) for i in batch.index for k in range(sampling.n)]
-        yield _decoded(session, given, places, touches, sampling)
+        made = _decoded(session, given, places, touches, sampling)
+        require_sound(made)
+        yield made
+
+
+def require_sound(made: Sequence[Answer]) -> None:
+    """Raise the NotFinite of the first answer that is broken."""
+    if error := next((answer.broken for answer in made if answer.broken is not None), None):
+        raise error
 
 
 def generate_together(
     session: Session, batch: Batch, count: int, touches: Sequence[Touch], sampling: Sampling
 ) -> list[list[Answer]]:
     """The greedy answers of `count` steers to one batch of prompts, as rows of one larger batch: those
-    of the first steer, then those of the second. `touches` know which rows are whose."""
+    of the first steer, then those of the second. `touches` know which rows are whose. A row whose logits
+    are not finite gives a `broken` answer, and its neighbours keep theirs."""
     given = {k: v.repeat(count, 1) for k, v in inputs(batch).items()}
     found = _decoded(session, given, [(i, 0) for i in batch.index] * count, touches, sampling)
     each = len(batch.index)
@@ -86,10 +102,24 @@ def _decoded(
 ) -> list[Answer]:
     """The answer of each row; `places` are its prompt and its number among the prompt's answers."""
     config = generation_config(session.opened, sampling)
-    ids = session.generate(given, touches, sampling.max_tokens, config)
-    new = ids[:, given["input_ids"].shape[1] :].tolist()
+    new, failed = decode(session, given, touches, sampling.max_tokens, config)
     tokenizer = session.opened.tokenizer
-    return [_answer(tokenizer, config, i, k, row) for (i, k), row in zip(places, new, strict=True)]
+    rows = zip(places, new, failed, strict=True)
+    return [replace(_answer(tokenizer, config, i, k, row), broken=error) for (i, k), row, error in rows]
+
+
+def decode(
+    session: Session, given: Mapping[str, Tensor], touches: Sequence[Touch], passes: int, config: Any
+) -> tuple[list[list[int]], list[NotFinite | None]]:
+    """The new tokens of each row, and the error of each row whose logits were not finite when one of its
+    tokens was chosen; what a row gives after its end does not matter."""
+    ids, first = session.generate(given, touches, passes, config)
+    width = given["input_ids"].shape[1]
+    new: list[list[int]] = ids[:, width:].tolist()
+    ends = end_tokens(config)
+    lengths = [next((i for i, token in enumerate(row) if token in ends), len(row)) for row in new]
+    steps = [step if SOUND < step <= length else None for step, length in zip(first.tolist(), lengths, strict=True)]
+    return new, broken_rows(session, given, ids, touches, steps)
 
 
 def generation_config(opened: Any, sampling: Sampling) -> Any:
@@ -110,7 +140,7 @@ def generation_config(opened: Any, sampling: Sampling) -> Any:
 
 
 def _answer(tokenizer: Any, config: Any, prompt: int, sample: int, row: list[int]) -> Answer:
-    ends = {config.eos_token_id} if isinstance(config.eos_token_id, int) else set(config.eos_token_id or ())
+    ends = end_tokens(config)
     stop = next((i for i, token in enumerate(row) if token in ends), None)
     kept = row if stop is None else row[:stop]
     return Answer(prompt, sample, tuple(kept), tokenizer.decode(kept, skip_special_tokens=True), stop is not None)

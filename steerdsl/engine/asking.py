@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from steerdsl.engine.answers import Answer, Sampling, generate
+from steerdsl.engine.answers import Answer, Sampling, generate, require_sound
 from steerdsl.engine.context import Run
 from steerdsl.forms.kept import ANSWER
 from steerdsl.lang import recipe as r
@@ -53,6 +53,8 @@ def answers(run: Run, request: Request) -> list[Answer]:
     (`--keep-unsafe`): their lines say what they hash to and nothing else.
     """
     key = request_key(run, request)
+    if key in run.broken:
+        raise run.broken[key]
     done = run.store.load(key, read)
     if done is None:
         made: list[Answer] = []
@@ -137,7 +139,8 @@ def about(run: Run, request: Request, kind: str, variant: str) -> dict[str, Any]
 
 
 def keep(run: Run, key: str, made: Sequence[Answer], request: Request, kind: str = "answers") -> list[Answer]:
-    """Put answers into the store, in the order of the prompts."""
+    """Put answers into the store, in the order of the prompts. Raises NotFinite where one is broken."""
+    require_sound(made)
     ordered = sorted(made, key=lambda a: (a.prompt, a.sample))
 
     def write(fresh: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from steerdsl.engine.context import Run
+from steerdsl.engine.points import undecided
 from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import BASELINE, steered
 from steerdsl.methods import algebra
@@ -31,25 +32,27 @@ def check(run: Run, planned: PlanStep) -> None:
     """Compare both sides of a claim and keep the verdict with the figures behind it."""
     step = planned.step
     assert isinstance(step, r.Check)
-    pairs = _pairs(run, step)
-    verdicts = [
-        {
-            "claim": step.text,
-            "holds": COMPARE[step.op](left, right),
-            "left": left,
-            "right": right,
-            "by": left - right,
-            "at": dict(at),
-        }
-        for at, left, right in pairs
-    ]
-    run.results.checks += verdicts
-
-
-def _pairs(run: Run, step: r.Check) -> list[tuple[Mapping[str, str], float, float]]:
-    """Both sides at each point of a sweep (one pair when there is none)."""
     points = _points(run, step.left) or _points(run, step.right) or [{}]
-    return [(at, figure(run, step.left, at), figure(run, step.right, at)) for at in points]
+    run.results.checks += [_verdict(run, step, at) for at in points]
+
+
+def _verdict(run: Run, step: r.Check, at: Mapping[str, str]) -> dict[str, Any]:
+    """Both sides at one point of a sweep, or outside (`at` is empty). At a point without figures the claim
+    does not hold, and the verdict says why; outside there is nothing to compare, and the run stops."""
+    try:
+        left, right = figure(run, step.left, at), figure(run, step.right, at)
+    except MethodError as error:
+        if not at:
+            raise
+        return undecided(step, dict(at), _failure(run, at) or error.problem)
+    holds = COMPARE[step.op](left, right)
+    sides = {"left": left, "right": right, "by": left - right}
+    return {"claim": step.text, "holds": holds, **sides, "at": dict(at), "reason": None}
+
+
+def _failure(run: Run, at: Mapping[str, str]) -> str | None:
+    """Why a point of a sweep has no figures."""
+    return next((entry["reason"] for entry in run.results.failed if entry["at"] == at), None)
 
 
 def _points(run: Run, side: r.Figure) -> list[Mapping[str, str]]:

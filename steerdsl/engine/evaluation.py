@@ -13,6 +13,7 @@ from typing import Any
 from steerdsl.engine.answers import Answer, Sampling
 from steerdsl.engine.asking import Request, answers, recalled, touches
 from steerdsl.engine.context import Run
+from steerdsl.engine.finite import named
 from steerdsl.engine.harness import documents
 from steerdsl.engine.supply import Scene, supply
 from steerdsl.forms.runs import TABLE
@@ -80,7 +81,7 @@ def evaluate_step(run: Run, planned: PlanStep) -> None:
     else:
         table = {}
         for ref in step.data:
-            made = [(q, answers(run, q)) for q in asked if q.ref is ref]
+            made = [(q, _answers(run, q)) for q in asked if q.ref is ref]
             _score(run, step, made or _unanswered(run, planned, ref), table)
         _score_tasks(run, planned.variants, step, table)
         adjust([table])
@@ -89,6 +90,11 @@ def evaluate_step(run: Run, planned: PlanStep) -> None:
     # The points of a sweep mostly say the same.
     run.results.warnings += [line for line in unmade(table) if line not in run.results.warnings]
     _file(run, step.name, table)
+
+
+def _answers(run: Run, request: Request) -> list[Answer]:
+    with named(request.variant.name, request.ref.name):
+        return answers(run, request)
 
 
 def _read(folder: Path, steer: str) -> dict[str, Any]:
@@ -107,7 +113,7 @@ def _file(run: Run, name: str, table: dict[str, Any]) -> None:
         run.results.scores[name] = table
         return
     entry = run.results.scores.setdefault(name, {"points": []})
-    entry["points"].append({"at": dict(run.point), "scores": table})
+    entry["points"].append({"at": dict(run.point), "scores": table, "failed": None})
 
 
 def _score(
@@ -124,18 +130,19 @@ def _score(
             continue
         run.progress(f"scoring {request.variant.name} on {request.ref.name}", 0, 0)
         scene = Scene(run, request, own, base, steered, touches(run, request.variant))
-        given = Answers(
-            prompts=[s.prompt for s in request.found],
-            hypotheses=[a.text for a in own],
-            references=_texts(sampled[0], len(own)) if sampled else (),
-            token_ids=[a.token_ids for a in own],
-            ended=[a.ended for a in own],
-            golds=[s.row.answer for s in request.found],
-            choices=[s.row.choices for s in request.found],
-            rights=rights(run.plan.data[request.ref.name], request.found) if "letters" in wanted else (),
-            **supply(scene, wanted),
-        )
-        scores[request.variant.name] = score(calls, given)
+        with named(request.variant.name, request.ref.name):
+            given = Answers(
+                prompts=[s.prompt for s in request.found],
+                hypotheses=[a.text for a in own],
+                references=_texts(sampled[0], len(own)) if sampled else (),
+                token_ids=[a.token_ids for a in own],
+                ended=[a.ended for a in own],
+                golds=[s.row.answer for s in request.found],
+                choices=[s.row.choices for s in request.found],
+                rights=rights(run.plan.data[request.ref.name], request.found) if "letters" in wanted else (),
+                **supply(scene, wanted),
+            )
+            scores[request.variant.name] = score(calls, given)
     for label, figures in tabled(scores, step.steer).items():
         table.setdefault(label, {})[made[0][0].ref.name] = figures
 
@@ -147,7 +154,8 @@ def _score_tasks(run: Run, variants: Sequence[Variant], step: r.Evaluate, table:
             continue
         scores: dict[str, Mapping[str, Score]] = {}
         for variant in variants:
-            found = documents(run, call, variant)
+            with named(variant.name, call.task):
+                found = documents(run, call, variant)
             scores[variant.name] = score([call], Answers([""] * len(found.values), (), documents=found))
         for label, figures in tabled(scores, step.steer).items():
             table.setdefault(label, {})[call.task] = figures

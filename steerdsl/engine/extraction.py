@@ -15,6 +15,7 @@ from steerdsl.engine.answers import Sampling, generate
 from steerdsl.engine.context import Run
 from steerdsl.formats import table
 from steerdsl.lang import recipe as r
+from steerdsl.methods.finite import finite
 from steerdsl.methods.types import Activations, Vector
 from steerdsl.models.prompts import Rendered, require_room
 from steerdsl.plan.keys import step_key
@@ -130,7 +131,7 @@ def capture_class(run: Run, step: r.Extract, ref: r.DataRef | None, layers: Sequ
         return load_activations(folder / "activations.safetensors")
 
     known = run.store.load(key, read)
-    if known is None:
+    if known is None or not finite(known.mean):  # an older version kept what was not finite
         activations = _capture(run, step, ref, found, layers, rows)
 
         def write(fresh: Path) -> None:

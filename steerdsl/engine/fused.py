@@ -103,11 +103,15 @@ class Asks:
             kept.append(key)
             for ask, own, new in zip(chunk, made, answers, strict=True):
                 own += new
-                show(ask.run, ask.request, new)
+                if error := next((a.broken for a in new if a.broken is not None), None):
+                    run.broken.setdefault(ask.key, error)
+                if ask.key not in run.broken:
+                    show(ask.run, ask.request, new)
             self.done += len(chunk) * len(batch.index)
             run.progress(f"points × prompts of {self.name}", self.done, total)
         for ask, own in zip(chunk, made, strict=True):
-            keep(run, ask.key, own, ask.request)
+            if ask.key not in run.broken:
+                keep(run, ask.key, own, ask.request)
         for key in kept:
             discard(run.store.folder(key))
 
@@ -132,8 +136,11 @@ def _as_now(run: Run) -> Run:
 
 
 def _make(run: Run, key: str, chunk: Sequence[Ask], batch: Batch, touches: Sequence[Touch]) -> list[list[Answer]]:
-    """The answers of each steer to one batch of prompts, kept in the store until all are there."""
+    """The answers of each steer to one batch of prompts, kept in the store until all are there. Where one
+    is broken, the batch is not kept: its neighbours' answers are, once all batches are made."""
     made = generate_together(run.session, batch, len(chunk), touches, chunk[0].request.sampling)
+    if any(a.broken for own in made for a in own):
+        return made
 
     def write(fresh: Path) -> None:
         rows = [[i, a.prompt, a.sample, list(a.token_ids), a.text, a.ended] for i, own in enumerate(made) for a in own]

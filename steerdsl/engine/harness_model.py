@@ -16,6 +16,7 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
+from steerdsl.engine.answers import decode
 from steerdsl.engine.capture import inputs
 from steerdsl.engine.continuations import Ids, continuation_logprobs
 from steerdsl.engine.tracing import Session
@@ -153,8 +154,10 @@ class SteeredModel(TemplateLM):  # type: ignore[misc]
         prompts = [Rendered(text, row, (0, len(row)), "") for text, row in zip(texts, ids, strict=True)]
         found, done = [""] * len(texts), 0
         for batch in batches(prompts, self.batch_size, pad_id(self.tokenizer)):
-            made = self.session.generate(inputs(batch), self.touches, config.max_new_tokens, config)
-            for place, row in zip(batch.index, made[:, batch.input_ids.shape[1] :].tolist(), strict=True):
+            made, failed = decode(self.session, inputs(batch), self.touches, config.max_new_tokens, config)
+            if error := next((error for error in failed if error is not None), None):
+                raise error
+            for place, row in zip(batch.index, made, strict=True):
                 text = self.tokenizer.decode(row, skip_special_tokens=True)
                 found[place] = postprocess_generated_text(text, stops, None)
             done += len(batch.index)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.engine.wire import Edit, Touch, make_edit, make_gate, make_memory_gate, make_probe
 from steerdsl.lang import recipe as r
 from steerdsl.methods.control import random_like
+from steerdsl.methods.finite import require_tensors
 from steerdsl.methods.ops.patch import align
 from steerdsl.methods.types import MethodError, Operand, Plane, Vector
 from steerdsl.methods.zero import require
@@ -38,6 +39,8 @@ RANK = {
     "resid_post": 6,
 }
 
+
+SMALLER_STEP = "take a smaller strength: edits are computed in float32, which ends at 3.4e38"
 
 # A touch's place in the forward pass: layer, rank, module and side.
 Order = tuple[int, int, str, str]
@@ -121,9 +124,11 @@ class Compiler:
         decided = self._decided(op, number, value)
         for place in places(op, self.arch, self.values.chosen):
             operand = self.operand(op, acting, place)
+            params = prepare(operand, op.args)
+            require_tensors(f"`{op.text or op.name}` (layer {place.layer}, {place.stream})", params, SMALLER_STEP)
             edit = make_edit(
                 entry.run,
-                prepare(operand, op.args),
+                params,
                 passes(op),
                 [*self._gates(op, place, value), *decided],
                 op.keep_norm,

@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from steerdsl.engine import claims, evaluation, extraction, outputs, selection
+from steerdsl.engine import claims, evaluation, extraction, outputs, points, selection
 from steerdsl.engine.asking import forget, touches
 from steerdsl.engine.context import Run
 from steerdsl.engine.fused import Asks
@@ -40,7 +41,8 @@ def run_plan(run: Run, watch: Watch) -> None:
     that is stopped to go on from.
 
     Raises RecipeError with exit code 3 for a step that the data or the model do not allow; what
-    earlier steps made stays in the run's results.
+    earlier steps made stays in the run's results. Where single points of a sweep fail, everything else
+    is run first.
     """
     unsafe = any(data.spec.unsafe for data in run.plan.data.values()) and not run.plan.options.keep_unsafe
     try:
@@ -51,6 +53,7 @@ def run_plan(run: Run, watch: Watch) -> None:
         raise
     if unsafe:
         forget(run.store)
+    points.require_none_failed(run)
 
 
 def _run_steps(run: Run, steps: Sequence[PlanStep], watch: Watch, special: Mapping[type, Runner] = NOTHING) -> None:
@@ -85,15 +88,22 @@ def _steer(run: Run, planned: PlanStep) -> None:
 
 def _sweep(run: Run, planned: PlanStep) -> None:
     """Every point of a sweep, one after another, once the answers that they ask for have been made
-    together."""
+    together. A point that fails is marked, and the rest is kept."""
     assert isinstance(planned.step, r.Sweep)
     run.together = planned.together
     if planned.rows:
         _answer_together(run, planned)
     for i, steps in enumerate(_points(run, planned)):
-        _run_steps(run, steps, _unwatched)
+        left = list(steps)
+        try:
+            _run_steps(run, steps, partial(_count_down, left))
+        except RecipeError as error:
+            if not points.of_one_point(error):
+                raise
+            points.mark(run, planned, left, error)
         run.progress(f"points of {planned.name}", i + 1, len(planned.points))
     run.together = None
+    points.fill(run, planned)
     for name in {s.name for s in planned.points[0] if isinstance(s.step, r.Evaluate)}:
         adjust([point["scores"] for point in run.results.scores[name]["points"]])
 
@@ -104,7 +114,11 @@ def _answer_together(run: Run, planned: PlanStep) -> None:
     before = len(run.results.warnings)
     special: Mapping[type, Runner] = {r.Generate: asks.gather, r.Evaluate: asks.gather, r.Check: _later}
     for steps in _points(run, planned):
-        _run_steps(run, steps, _unwatched, special)
+        try:
+            _run_steps(run, steps, _unwatched, special)
+        except RecipeError as error:
+            if not points.of_one_point(error):  # it fails once more when it is run, and is marked then
+                raise
     del run.results.warnings[before:]  # the points will say the same when they run
     asks.answer()
 
@@ -121,6 +135,12 @@ def _points(run: Run, planned: PlanStep) -> Iterator[Sequence[PlanStep]]:
 
 def _unwatched(step: PlanStep, seconds: float | None) -> None:
     """Nobody is told of the steps inside a sweep."""
+
+
+def _count_down(left: list[PlanStep], step: PlanStep, seconds: float | None) -> None:
+    """Take a step of a point that is done off those that are left."""
+    if seconds is not None:
+        del left[0]
 
 
 def _later(run: Run, planned: PlanStep) -> None:

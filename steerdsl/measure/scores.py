@@ -30,7 +30,7 @@ class Score:
     figures: Figures
 
     def to_json(self) -> dict[str, Any]:
-        """As scores.json keeps it; nan, which JSON lacks, is null, and `reason` says why there is one."""
+        """As scores.json keeps it; nan and infinity, which JSON lacks, are null, and `reason` says why there is one."""
         whole = self.n == len(self.figures.values)
         return {
             "mean": _number(self.mean),
@@ -122,4 +122,4 @@ def _with_options(call: MetricCall) -> str:
 
 
 def _number(value: float) -> float | None:
-    return None if value != value else value
+    return value if math.isfinite(value) else None

@@ -43,9 +43,10 @@ def need_space(folder: Path, needed: int, purpose: str) -> None:
         raise RecipeError([Diagnostic("M604", title, help=way_out)], exit_code=3)
 
 
-def unwritable(error: OSError) -> RecipeError | None:
-    """The message for a disk that is full or closed to us (M616); None for any other error."""
-    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR):
+def unwritable(error: OSError, always: bool = False) -> RecipeError | None:
+    """The message for a disk that is full or closed to us (M616); None for any other error, unless `always`."""
+    closed = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR)
+    if not always and error.errno not in closed:
         return None
     title = f"the cache cannot be written: {(error.strerror or '').lower()}"
     notes = (f"the file: {error.filename}",) if error.filename else ()

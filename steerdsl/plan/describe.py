@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from steerdsl.formats import steady, table
+from steerdsl.formats import table
 from steerdsl.lang import recipe as r
 from steerdsl.lang.reads import answered, needs
 from steerdsl.lang.variants import PROMPTED
 from steerdsl.measure import stats
 from steerdsl.methods.types import MethodError
-from steerdsl.plan import controls, fusing, places, tasks, words
+from steerdsl.plan import controls, exports, fusing, places, tasks, words
 from steerdsl.plan.keys import step_key
+from steerdsl.plan.layers import LayerOutside
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.planner import Planning
 from steerdsl.plan.samples import ANSWERED, OWN, Sample, class_samples, samples, samples_key
@@ -279,12 +280,12 @@ def _check(p: Planning, s: r.Check) -> Described:
 def _export(p: Planning, s: r.Export) -> Described:
     form = table.of(s.path)
     facts: Facts = [("file", s.path), ("form", form.title if form else "a checkpoint that transformers loads")]
-    steer = p.named.get(s.what)
-    if form and isinstance(steer, r.Steer):
-        try:
-            steady.require(steer.ops, form)
-        except MethodError as error:
-            p.error(error.code, error.problem, s.span, help=error.way_out)
+    try:
+        exports.require_carried(p, s)
+    except MethodError as error:
+        p.error(error.code, error.problem, s.span, help=error.way_out)
+    except LayerOutside:
+        pass  # the steer's own step says so
     weights = s.kind == "steer" and (form is None or form.needs_model)
     return "export", f"{s.kind} {s.what} to {s.path}", facts, None, weights
 

@@ -62,7 +62,7 @@ def generation_key(
     fused = together is not None and fuses(steer, settings["temperature"])
     return step_key(
         "generate",
-        1,
+        2,  # 1: answers of a pass that was not finite could be among them
         {},
         model=model_key,
         prompts=prompts,

@@ -107,10 +107,12 @@ def sweep_table(name: str, points: Sequence[Mapping[str, Any]]) -> Table:
                 yield cell(scores[metric][data].get(RANDOM)) if pick is _steered else ""
 
     axes = len(points[0]["at"])
-    out.add_row(BASELINE, *[""] * (axes - 1), *cells(points[0]["scores"], lambda by: by.get(BASELINE)))
+    whole = next((point for point in points if not point.get("failed")), points[0])
+    out.add_row(BASELINE, *[""] * (axes - 1), *cells(whole["scores"], lambda by: by.get(BASELINE)))
     out.add_section()
     for point in points:
-        out.add_row(*point["at"].values(), *cells(point["scores"], _steered))
+        failed = ["failed"] if point.get("failed") else cells(point["scores"], _steered)
+        out.add_row(*point["at"].values(), *failed)
     return out
 
 
@@ -164,7 +166,6 @@ def claims(checks: Sequence[Mapping[str, Any]]) -> Table:
         at = ", ".join(f"{k} {v}" for k, v in check["at"].items())
         claim = check["claim"] + (f"  ({at})" if at else "")
         verdict = Text("holds", style="green") if check["holds"] else Text("fails", style="bold red")
-        out.add_row(
-            verdict, claim, *("–" if side is None else f"{side:.4g}" for side in (check["left"], check["right"]))
-        )
+        sides = ("–" if check[side] is None else f"{check[side]:.4g}" for side in ("left", "right"))
+        out.add_row(verdict, claim, *sides)
     return out

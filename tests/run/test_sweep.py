@@ -170,9 +170,12 @@ def test_withheld_answers_leave_nothing_behind(on_tiny: Any, tmp_path: Path) -> 
     assert lines("again") == lines("r")
 
 
-def test_what_cannot_act_at_one_point_is_said_before_anything_is_made(
+def test_a_point_where_nothing_can_act_is_marked_and_the_rest_is_kept(
     on_tiny: Any, batches: list[tuple[int, int]]
 ) -> None:
     body = "sweep late over 0,1,2 { steer s { add topic by 1 first 2 after late }; g = generate from a with steer: s }"
     code, _, err = on_tiny("run", "-e", HEAD + body, "--out", "r")
-    assert code == 3 and "its clauses leave no token" in err and batches == []
+    assert code == 3 and "its clauses leave no token" in err and batches == [(2, 5)]
+    record = json.loads(Path("r/record.json").read_text())
+    assert [entry["at"] for entry in record["failed"]] == [{"late": "2"}] and record["reached"] == "the end"
+    assert {row["point"]["late"] for row in lines("r")} == {"0", "1"}

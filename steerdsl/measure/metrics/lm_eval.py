@@ -79,5 +79,6 @@ ENTRY = Entry(
     paper="Biderman et al. 2024, Lessons from the Trenches on Reproducible Evaluation of Language Models",
     example='evaluate forgetful with lm_eval("mmlu_high_school_macroeconomics", limit: 100)',
     needs=frozenset({"harness"}),
+    version=2,  # 1: documents of a pass that was not finite could be among them
     aliases=("harness", "mmlu", "lm_evaluation_harness", "lm_harness"),
 )

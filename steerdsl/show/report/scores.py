@@ -83,7 +83,7 @@ def _sweep(name: str, points: Sequence[Mapping[str, Any]]) -> Html:
     curves = []
     for metric, data, variant in lines:
         values = [_mean(point, metric, data, variant) for point in points]
-        base = [_mean(point, metric, data, BASELINE) for point in points]
+        base = [_mean(point, metric, data, BASELINE) for point in points if not point.get("failed")]
         level = base[0] if len(set(base)) == 1 else None
         known = [x for x in values if x is not None]
         reach = f"{number(min(known))} to {number(max(known))}" if known else NOTHING
@@ -91,7 +91,7 @@ def _sweep(name: str, points: Sequence[Mapping[str, Any]]) -> Html:
     axes = list(points[0]["at"])
     steers = [line for line in lines if line[2] not in HELD_AGAINST]
     head = [*axes, *(f"{metric}, {data}" for metric, data, _ in steers)]
-    rows = [[*point["at"].values(), *(cell(_figures(point, *line)) for line in steers)] for point in points]
+    rows = [[*point["at"].values(), *_row(point, steers)] for point in points]
     return joined(
         (
             tag("h3", f"{name}: over {', '.join(axes)}, {len(points)} points"),
@@ -101,6 +101,14 @@ def _sweep(name: str, points: Sequence[Mapping[str, Any]]) -> Html:
             details("every point", table(head, rows, class_="figures"), shown=len(points) <= OPEN),
         )
     )
+
+
+def _row(point: Mapping[str, Any], steers: Sequence[tuple[str, str, str]]) -> Iterator[Html]:
+    """A point's figures; of one that failed the reason."""
+    if point.get("failed"):
+        yield tag("span", f"failed: {point['failed']}", class_="state failed")
+    else:
+        yield from (cell(_figures(point, *line)) for line in steers)
 
 
 def _lines(points: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:

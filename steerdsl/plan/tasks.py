@@ -81,7 +81,7 @@ def unaskable(step: r.Evaluate, data: Mapping[str, Data], source: Source) -> lis
             number, what = faults[0]
             more = (f"{len(faults)} rows are like that",) if len(faults) > 1 else ()
             declared = f'declare `{ref.name}` with `choices: "FIELD", answer: "FIELD"`'
-            help = f"{declared}, and name the right answer by its letter"
+            help = f"{declared}, and name the right answer {choices.MEANING[form or 'letter']}"
             label = Label(source, call.span, f"asks row {number} of `{ref.name}`")
             found.append(Diagnostic("R894", f"row {number} of `{ref.name}` {what}", (label,), more, help))
         elif form is None:

@@ -165,13 +165,13 @@ def test_a_corrected_gold_answer_and_a_new_name_are_scored_anew(on_tiny: Any) ->
     Path("sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert on_tiny("run", "-e", text, "--out", "r")[0] == 0
     said = {row["prompt"]: row["text"] for row in lines("r") if row["variant"] == "less"}
-    golds = {prompt: (re.findall(r"\d+", text) or ["none"])[-1] for prompt, text in said.items()}
+    golds = {prompt: (re.findall(r"\d+", text) or ["0.5"])[-1] for prompt, text in said.items()}
     Path("sums.jsonl").write_text("".join(json.dumps({**row, "answer": golds[row["prompt"]]}) + "\n" for row in rows))
     text = text.replace("less", "fewer")
     assert on_tiny("run", "-e", text, "--out", "again")[0] == 0
     found = scores("again")["scores"]["exact_match"]["sums"]
     assert "fewer" in found and "less" not in found
-    assert found["fewer"]["values"] == [float(golds[row["prompt"]] != "none") for row in rows]
+    assert found["fewer"]["values"] == [float(golds[row["prompt"]] != "0.5") for row in rows]
 
 
 def test_p_values_are_adjusted_over_data_sets(on_tiny: Any) -> None:

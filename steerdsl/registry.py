@@ -81,6 +81,7 @@ class Entry:
     example: str = ""
     needs: frozenset[str] = frozenset()
     version: int = 1
+    rate: bool = False  # of a metric: each prompt's value is 0 or 1, so that the number of prompts decides much
 
     def arg(self, name: str) -> Arg | None:
         """Return the argument called `name`, or None."""

@@ -33,6 +33,7 @@ SCORING = (
     SEED,
     Arg("references", "int", 4, "unsteered answers a prompt, sampled, that BLEU, ROUGE and chrF compare with"),
     Arg("controls", "word", "all", "what is scored beside the steer", ("all", "random", "prompting", "none")),
+    Arg("draws", "int", 5, "random controls: each is one random rotation of the steer's directions"),
     Arg("instruction", "text", None, "what the prompting control says before each prompt"),
 )
 STEER = Arg("steer", "word", None, "the steer to act with; none gives the model's own answers")
@@ -112,6 +113,8 @@ def _warn_unread(
         unread = dict.fromkeys(("max_tokens", "temperature", "seed"), "no metric reads answers")
     if not needs(metrics, "references"):
         unread["references"] = "no metric compares with references"
+    if chosen["controls"] in ("none", "prompting"):
+        unread["draws"] = f"`controls: {chosen['controls']}` asks for no random control"
     if chosen["controls"] in ("none", "random"):
         unread["instruction"] = f"`controls: {chosen['controls']}` asks for no prompting"
     for item in given:

@@ -24,6 +24,7 @@ LEAST = {
     "max_tokens": 1,
     "n": 1,
     "references": 1,
+    "draws": 1,
     "take": 1,
     "k": 1,
     "seed": 0,
@@ -34,7 +35,7 @@ LEAST = {
     "suffix": 1,
 }
 
-BELOW = {"held_out": 1.0}  # shares that start at 0% and end before this
+BELOW = {"held_out": 1.0, "confidence": 1.0}  # shares that start at 0% and end before this
 LISTS = frozenset({"words"})  # options that take several texts as well
 FILES = frozenset({"words", "file", "task"})  # options that may name a file
 
@@ -99,7 +100,7 @@ def count(n: int) -> str:
 
 def example(arg: Arg) -> str:
     """A value of the right form, for a suggestion."""
-    samples = {"int": "1", "number": "1", "share": "20%", "angle": "90deg", "strength": "40%", "text": '"…"'}
+    samples = {"int": "1", "number": "1", "share": "20%", "angle": "90deg", "strength": "10%", "text": '"…"'}
     return arg.choices[0] if arg.choices else samples.get(arg.type, "…")
 
 

@@ -107,5 +107,6 @@ ENTRY = Entry(
     paper="Cobbe et al. 2021, Training Verifiers to Solve Math Word Problems (GSM8K)",
     example="evaluate forgetful on gsm8k with exact_match(form: strict)",
     needs=frozenset({"golds"}),
+    rate=True,
     version=2,
 )

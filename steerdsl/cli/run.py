@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from steerdsl.store.record import State
 
 CHECK_FAILED = 4
+NOT_SETTLED = 5
 INTERRUPTED = 130
 
 
@@ -42,8 +43,8 @@ def run(
 ) -> None:
     """Run a recipe, or a pack: extract, steer, generate, evaluate, check, and leave a record.
 
-    Exit code 3 means that the run failed, 4 that a `check` of the recipe failed, or that something
-    differs from its lock.
+    Exit code 3 means that the run failed, 4 that a `check` of the recipe failed or that something
+    differs from its lock, 5 that no `check` failed but the prompts were too few to settle one.
 
     \b
     Example:
@@ -78,8 +79,9 @@ def _tidy(outcome: Outcome, directory: RunDirectory, quiet: bool) -> None:
     """Once a run has come to its end, remove what killed runs of the same name left: the store had
     their answers, and this run has them now."""
     from steerdsl.store.claims import remove_abandoned, stopped_runs
+    from steerdsl.store.record import FINISHED
 
-    if outcome.state not in ("complete", "check failed"):
+    if outcome.state not in FINISHED:
         return
     for folder in stopped_runs(directory.path):
         if remove_abandoned(folder) and not quiet:
@@ -131,8 +133,11 @@ def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outco
     try:
         run_plan(current, watch)
         outcome.stopped_at = ""
-        if not all(check["holds"] for check in current.results.checks):
+        held = [check["holds"] for check in current.results.checks]
+        if False in held:
             outcome.exit_code, outcome.state = CHECK_FAILED, "check failed"
+        elif None in held:
+            outcome.exit_code, outcome.state = NOT_SETTLED, "check not settled"
     except KeyboardInterrupt:
         outcome.exit_code, outcome.state = INTERRUPTED, "interrupted"
     except RecipeError as error:

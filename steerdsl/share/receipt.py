@@ -18,7 +18,7 @@ from steerdsl.share.form import misfit
 from steerdsl.share.pins import Difference, Pin
 from steerdsl.store.files import read_lines
 from steerdsl.store.finished import open_run
-from steerdsl.store.record import hashes
+from steerdsl.store.record import FINISHED, hashes
 
 if TYPE_CHECKING:
     from steerdsl.data import Data
@@ -44,8 +44,7 @@ TOLERANCE: Mapping[str, Tolerance] = {
 }
 NONE = Tolerance(0.0, 0.0)
 SMALLEST = 1e-4  # a figure that is a difference of two has their rounding, however small it is itself
-FINISHED = ("complete", "check failed")
-_LINE = ("step", "variant", "dataset", "row", "sample")
+_LINE = ("step", "variant", "draw", "dataset", "row", "sample")
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,14 +79,13 @@ def _verdict(run: Run, step: r.Check, at: Mapping[str, str]) -> dict[str, Any]:
     p = found.p()
     settled = None if math.isnan(p) else p <= 1 - level + 1e-12
     holds: bool | None = COMPARE[step.op](left, right)
-    why = "" if settled or reading.exact else f"{words.count(found.n, 'prompt')} do not settle it"
-    if settled is None and not reading.exact:
-        why += f": {found.why}" if found.why else ""
+    why = "" if settled or reading.exact else _unsettled(found)
     if not (math.isfinite(left) and math.isfinite(right)):
         holds, why = None, "a score that it names has no figure"
     elif step.confidence is not None and not settled:
         holds = None
-    figures = {"left": left, "right": right, "by": left - right, "low": low, "high": high, "p": p}
+    by = left - right if math.isnan(found.mean) else found.mean
+    figures = {"left": left, "right": right, "by": by, "low": low, "high": high, "p": p}
     return {
         "claim": step.text,
         "at": dict(at),
@@ -100,6 +99,12 @@ def _verdict(run: Run, step: r.Check, at: Mapping[str, str]) -> dict[str, Any]:
         "why": why,
         "notes": list(reading.notes()),
     }
+
+
+def _unsettled(found: stats.Estimate) -> str:
+    """`15 prompts do not settle it`, and the reason where their spread is not known."""
+    does = "does" if found.n == 1 else "do"
+    return f"{words.count(found.n, 'prompt')} {does} not settle it" + (f": {found.why}" if found.why else "")
 
 
 def _needed(found: stats.Estimate, level: float) -> float | None:

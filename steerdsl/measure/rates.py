@@ -32,6 +32,14 @@ def newcombe(both: float, only_first: float, only_second: float, n: int, z: floa
     return gap - down, gap + up
 
 
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Exact two-sided p-value of McNemar's test, from the two counts of disagreement.
+    McNemar 1947, Note on the Sampling Error of the Difference Between Correlated Proportions."""
+    n = only_first + only_second
+    tail = sum(math.comb(n, k) for k in range(min(only_first, only_second) + 1))
+    return min(1.0, 2 * tail / (1 << n))
+
+
 def halves_of_rate(hits: float, n: int, factor: float = 1.0) -> Callable[[float], tuple[float, float]]:
     """The reach of Wilson's interval of a share times `factor`, by the probability of missing it."""
     return lambda tail: _scaled(hits, n, factor, _z(tail))

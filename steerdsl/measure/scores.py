@@ -88,10 +88,15 @@ def _line(name: str, draws: Sequence[Score]) -> dict[str, Any]:
         "low": _number(found.low),
         "high": _number(found.high),
         "n": found.n,
-        "values": [_number(sum(column) / len(column)) for column in columns],
+        "values": [_number(_mean_of_known(column)) for column in columns],
         "spread": statistics.stdev(several) if len(several) > 1 else None,
         "draws": [{"mean": _number(draw.mean), **_values(draw.figures)} for draw in draws],
     }
+
+
+def _mean_of_known(values: Sequence[float]) -> float:
+    known = [value for value in values if value == value]
+    return sum(known) / len(known) if known else NONE
 
 
 def _against(own: Score, name: str, draws: Sequence[Score]) -> dict[str, float | None]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.measure.answers import NONE, Figures
-from steerdsl.measure.rates import halves_of_rate, halves_of_two
+from steerdsl.measure.rates import halves_of_rate, halves_of_two, mcnemar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,7 +102,7 @@ def interval(*draws: Figures) -> Interval:
 
 
 def difference(figures: Figures, *base: Figures) -> Difference:
-    """`figures` minus `base` over the same prompts; prompts where any is nan are left out.
+    """`figures` minus `base` over the same prompts; prompts without a value on one side are left out.
 
     The p-value is McNemar's for two rates, else that of the interval. Several `base` are draws of random
     directions: then the question is whether `figures` may be one more draw.
@@ -133,15 +133,16 @@ def estimate(terms: Sequence[tuple[float, Sequence[Figures]]]) -> Estimate:
     lists = [figures for _, draws in terms for figures in draws]
     if len({len(figures.values) for figures in lists}) > 1:
         raise ValueError("a paired difference needs the same prompts on both sides")
-    keep = ~np.isnan(np.asarray([figures.values for figures in lists], dtype=np.float64)).any(axis=0)
-    n = int(keep.sum())
+    there = np.all([_there(draws).any(axis=0) for _, draws in terms], axis=0)
+    n = int(there.sum())
     if n == 0:
         return Estimate(NONE, 0, why="no prompt has a value")
-    made = [(factor, np.stack([pseudo_values(f, keep) for f in draws])) for factor, draws in terms]
-    whole = sum((factor * values.mean(axis=0) for factor, values in made), np.zeros(n))
-    mean = float(sum(factor * values.mean() for factor, values in made))
+    made = [(factor, _drawn(draws, there)) for factor, draws in terms]
+    each = [(factor, np.nanmean(values, axis=0)) for factor, values in made]
+    whole = sum((factor * values for factor, values in each), np.zeros(n))
+    mean = float(whole.mean())
     if all(figures.mean == "rate" for figures in lists) and len(made) <= 2 and n >= 2:
-        found = Estimate(mean, n, (_of_rates([(factor, values.mean(axis=0)) for factor, values in made]),))
+        found = Estimate(mean, n, (_of_rates(each),))
     else:
         found = of_mean(whole, mean)
     several = [(factor, values) for factor, values in made if len(values) > 1]
@@ -211,14 +212,6 @@ def quantile(tail: float, freedom: int) -> float:
     return -float(stdtrit(freedom, tail / 2))
 
 
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Exact two-sided p-value of McNemar's test, from the two counts of disagreement.
-    McNemar 1947, Note on the Sampling Error of the Difference Between Correlated Proportions."""
-    n = only_first + only_second
-    tail = sum(math.comb(n, k) for k in range(min(only_first, only_second) + 1))
-    return min(1.0, 2 * tail / (1 << n))
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted for making all these tests, in the order given; nan stays nan and is no test.
     Holm 1979, A Simple Sequentially Rejective Multiple Test Procedure."""
@@ -250,10 +243,13 @@ def _of_rates(terms: Sequence[tuple[float, NDArray[Any]]]) -> Halves:
 def _of_draws(factor: float, values: NDArray[Any], beside: bool) -> Halves:
     """The chance of the draws [D, n] of random directions. The variance of their means less what prompts alone
     make of it; `beside` another figure, that of one more draw as well."""
+    import numpy as np
+
     draws, n = values.shape
-    means = values.mean(axis=1)
-    rest = values - values.mean(axis=0) - means[:, None] + values.mean()
-    noise = float((rest**2).sum()) / ((draws - 1) * max(1, n - 1)) / n
+    apart = values - np.nanmean(values, axis=0)  # a draw that lacks some prompts is compared on the others
+    means = np.nanmean(apart, axis=1)
+    cells = int((~np.isnan(values)).sum())
+    noise = float(np.nansum((apart - means[:, None]) ** 2)) / max(1, cells - n - draws + 1) / (cells / draws)
     variance = max(0.0, float(means.var(ddof=1)) - noise) * (1 / draws + beside)
     error = factor * math.sqrt(variance)
 
@@ -262,6 +258,26 @@ def _of_draws(factor: float, values: NDArray[Any], beside: bool) -> Halves:
         return half, half
 
     return halves
+
+
+def _there(draws: Sequence[Figures]) -> NDArray[Any]:
+    """Which prompts have a value in which draw: [D, n]."""
+    import numpy as np
+
+    return ~np.isnan(np.asarray([figures.values for figures in draws], dtype=np.float64))
+
+
+def _drawn(draws: Sequence[Figures], keep: NDArray[Any]) -> NDArray[Any]:
+    """The pseudo-values of each draw that has any, [D, n], at the prompts that are kept; nan where it lacks one."""
+    import numpy as np
+
+    found = []
+    for figures, there in zip(draws, _there(draws) & keep, strict=True):
+        if there.any():
+            row = np.full(len(keep), NONE)
+            row[there] = pseudo_values(figures, there)
+            found.append(row[keep])
+    return np.stack(found)
 
 
 def _disagreement(figures: Figures, base: Figures) -> float:

@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import binomtest, norm, t
 
 from steerdsl.measure.answers import Figures
-from steerdsl.measure.rates import least_gap, newcombe, wilson
-from steerdsl.measure.stats import LEAST, difference, estimate, holm, interval, mcnemar, pseudo_values, total
+from steerdsl.measure.rates import least_gap, mcnemar, newcombe, wilson
+from steerdsl.measure.stats import LEAST, difference, estimate, holm, interval, pseudo_values, total
 
 Random = np.random.Generator
 Draw = Callable[[Random, int], Figures]
@@ -254,6 +254,22 @@ def test_the_chance_of_draws_is_that_of_crawford_and_howell() -> None:
     assert found.p == pytest.approx(2 * t.sf(5.6 / error, 4), rel=1e-4)
     alone = interval(*draws)
     assert alone.high - alone.mean == pytest.approx(t.ppf(0.975, 4) * means.std(ddof=1) / sqrt(5), rel=1e-4)
+
+
+def test_draws_that_lack_a_prompt_are_compared_on_the_others() -> None:
+    """Also where the prompts differ much; a prompt stays while any draw has it."""
+    prompts, means = np.array([0.0, 100, -50, 30, 70, 10]), [1.0, 2.0, 4.0, 3.0, 7.0]
+    wobble = np.array([-1e-7, 0, 0, 0, 1e-7, 0])
+    whole = [prompts + mean + wobble for mean in means]
+    for i, row in enumerate(whole):
+        row[i] = nan
+    found = interval(*map(plain, whole))
+    complete = interval(*(plain(prompts + mean + wobble) for mean in means))
+    assert found.n == complete.n == 6
+    gap = difference(plain(prompts + 9 + 2 * wobble), *map(plain, whole))
+    error = np.std(means, ddof=1) * sqrt(1 + 1 / 5)
+    assert gap.n == 6 and 0.6 < (gap.high - gap.mean) / (t.ppf(0.975, 4) * error) < 1.6
+    assert difference(plain(prompts), Figures([nan] * 6), plain(prompts + 1)).n == 6
 
 
 def test_ranks_share_a_place() -> None:

@@ -92,6 +92,7 @@ class Entry:
     needs: frozenset[str] = frozenset()
     version: int = 1
     aliases: tuple[str, ...] = ()
+    rate: bool = False  # of a metric: each prompt's value is 0 or 1, so that the number of prompts decides much
 
     def arg(self, name: str) -> Arg | None:
         """Return the argument called `name`, or None."""

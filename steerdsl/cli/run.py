@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RUN_FAILED = 3
 CHECK_FAILED = 4
+NOT_SETTLED = 5
 INTERRUPTED = 130
 
 
@@ -43,8 +44,8 @@ def run(
 ) -> None:
     """Run a recipe, or a pack: extract, steer, generate, evaluate, check, and leave a record.
 
-    Exit code 3 means that the run failed, 4 that a `check` of the recipe failed, or that something
-    differs from its lock.
+    Exit code 3 means that the run failed, 4 that a `check` of the recipe failed or that something
+    differs from its lock, 5 that no `check` failed but the prompts were too few to settle one.
 
     \b
     Example:
@@ -79,8 +80,9 @@ def _tidy(outcome: Outcome, directory: RunDirectory, quiet: bool) -> None:
     """Once a run has come to its end, remove what killed runs of the same name left: the store had
     their answers, and this run has them now."""
     from steerdsl.store.claims import remove_abandoned, stopped_runs
+    from steerdsl.store.record import FINISHED
 
-    if outcome.state not in ("complete", "check failed"):
+    if outcome.state not in FINISHED:
         return
     for folder in stopped_runs(directory.path):
         if remove_abandoned(folder) and not quiet:
@@ -164,8 +166,11 @@ def _attempt(outcome: Outcome, watch: Any, ear: Any) -> Exception | None:
             run_plan(outcome.run, watch)
         finally:
             ear.deaf = True
-        if not all(check["holds"] for check in outcome.run.results.checks):
+        held = [check["holds"] for check in outcome.run.results.checks]
+        if False in held:
             outcome.exit_code, outcome.state = CHECK_FAILED, "check failed"
+        elif None in held:
+            outcome.exit_code, outcome.state = NOT_SETTLED, "check not settled"
     except KeyboardInterrupt as stop:
         outcome.exit_code, outcome.state, outcome.why = INTERRUPTED, "interrupted", str(stop) or None
     except RecipeError as error:

@@ -61,7 +61,7 @@ def answers(run: Run, request: Request) -> list[Answer]:
         for batch in _batches(run, key, request):
             made += batch
             show(run, request, batch)
-            name = request.variant.name
+            name = request.variant.title
             run.progress(f"answers of {name} to {request.ref.name}", len(made), len(request.found) * request.sampling.n)
         done = keep(run, key, made, request)
     run.partial.clear()
@@ -147,7 +147,7 @@ def keep(run: Run, key: str, made: Sequence[Answer], request: Request, kind: str
         rows = [[a.prompt, a.sample, list(a.token_ids), a.text, a.ended] for a in ordered]
         write_lines(fresh / "answers.jsonl", rows)
 
-    return run.store.save(key, about(run, request, kind, request.variant.name), write, read)
+    return run.store.save(key, about(run, request, kind, request.variant.title), write, read)
 
 
 def read(folder: Path) -> list[Answer]:
@@ -202,6 +202,7 @@ def _lines(run: Run, request: Request, made: Sequence[Answer]) -> list[dict[str,
         line: dict[str, Any] = {
             "step": request.step,
             "variant": request.variant.name,
+            **({} if request.variant.draw is None else {"draw": request.variant.draw}),
             "dataset": request.ref.name,
             "split": request.ref.split,
             "row": sample.row.index,

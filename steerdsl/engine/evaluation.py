@@ -12,6 +12,7 @@ from typing import Any
 
 from steerdsl.engine.answers import Answer, Sampling
 from steerdsl.engine.asking import Request, answers, recalled, touches
+from steerdsl.engine.claims import tell_early
 from steerdsl.engine.context import Run
 from steerdsl.engine.finite import named
 from steerdsl.engine.harness import documents
@@ -22,7 +23,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.reads import answered, needs
 from steerdsl.lang.variants import BASELINE, REFERENCE, steered
 from steerdsl.measure.answers import Answers
-from steerdsl.measure.scores import Score, adjust, compare, score, unmade
+from steerdsl.measure.scores import Score, adjust, score, tabled, unmade
 from steerdsl.plan.controls import Variant
 from steerdsl.plan.describe import evaluation_settings, references
 from steerdsl.plan.plan import PlanStep
@@ -111,6 +112,7 @@ def _file(run: Run, name: str, table: dict[str, Any]) -> None:
     """Put a table of scores where checks, plots and the record look for it."""
     if not run.point:
         run.results.scores[name] = table
+        tell_early(run, name)
         return
     entry = run.results.scores.setdefault(name, {"points": []})
     entry["points"].append({"at": dict(run.point), "scores": table, "failed": None})
@@ -124,11 +126,11 @@ def _score(
     sampled = [row for q, row in made if q.variant.name == REFERENCE]
     steered = next(row for q, row in made if q.variant.name == step.steer)
     wanted = {n for call in calls for n in find("metric", call.name).needs}
-    scores: dict[str, Mapping[str, Score]] = {}
+    scores: dict[str, list[Mapping[str, Score]]] = {}
     for request, own in made:
         if request.variant.name == REFERENCE:
             continue
-        run.progress(f"scoring {request.variant.name} on {request.ref.name}", 0, 0)
+        run.progress(f"scoring {request.variant.title} on {request.ref.name}", 0, 0)
         scene = Scene(run, request, own, base, steered, touches(run, request.variant))
         with named(request.variant.name, request.ref.name):
             given = Answers(
@@ -142,7 +144,7 @@ def _score(
                 rights=rights(run.plan.data[request.ref.name], request.found) if "letters" in wanted else (),
                 **supply(scene, wanted),
             )
-            scores[request.variant.name] = score(calls, given)
+            scores.setdefault(request.variant.name, []).append(score(calls, given))
     for label, figures in tabled(scores, step.steer).items():
         table.setdefault(label, {})[made[0][0].ref.name] = figures
 
@@ -152,25 +154,14 @@ def _score_tasks(run: Run, variants: Sequence[Variant], step: r.Evaluate, table:
     for call in step.metrics:
         if call.task is None:
             continue
-        scores: dict[str, Mapping[str, Score]] = {}
+        scores: dict[str, list[Mapping[str, Score]]] = {}
         for variant in variants:
             with named(variant.name, call.task):
                 found = documents(run, call, variant)
-            scores[variant.name] = score([call], Answers([""] * len(found.values), (), documents=found))
+            made = score([call], Answers([""] * len(found.values), (), documents=found))
+            scores.setdefault(variant.name, []).append(made)
         for label, figures in tabled(scores, step.steer).items():
             table.setdefault(label, {})[call.task] = figures
-
-
-def tabled(scores: Mapping[str, Mapping[str, Score]], steer: str) -> dict[str, dict[str, Any]]:
-    """Variant -> metric -> score as metric -> variant -> figures; the steer's have its differences
-    from every other variant under "against"."""
-    table: dict[str, dict[str, Any]] = {}
-    for label, own in scores[steer].items():
-        table[label] = {variant: found[label].to_json() for variant, found in scores.items()}
-        others = [variant for variant in scores if variant != steer]
-        differences = [compare([(own, scores[other][label])])[0] for other in others]
-        table[label][steer]["against"] = {o: d.to_json() for o, d in zip(others, differences, strict=True)}
-    return table
 
 
 def _texts(sampled: Sequence[Answer], count: int) -> list[list[str]]:

@@ -63,7 +63,7 @@ def _steer(run: Run, step: r.Export, path: Path) -> None:
 
 def _acts(ops: Sequence[r.Op], arch: Architecture, values: Values) -> list[Act]:
     """Each operation at each place where it acts."""
-    compiler = Compiler(arch, values)
+    compiler = Compiler(ops, arch, values)
     found = []
     for op in ops:
         value = values.operand(op)

@@ -1,7 +1,7 @@
 """What becomes of a point of a sweep that fails: it is marked, and the others are kept.
 
 In: the error of one point's step. Out: an entry of the run's `failed`; for every evaluation of the sweep a
-table whose figures are null, never 0; for every claim a verdict that does not hold; one R814 at the end.
+table whose figures are null, never 0; for every claim a verdict that settles nothing; one R814 at the end.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from steerdsl.engine.context import Run
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
+from steerdsl.measure.verdict import OPEN
 from steerdsl.methods.types import MethodError
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.words import count
@@ -38,8 +39,13 @@ def mark(run: Run, planned: PlanStep, left: Sequence[PlanStep], error: RecipeErr
 
 
 def undecided(check: r.Check, at: Mapping[str, str], reason: str) -> dict[str, Any]:
-    """The verdict of a claim that has no figure to compare: it does not hold, and says why."""
-    return {"claim": check.text, "holds": False, **dict.fromkeys(("left", "right", "by")), "at": at, "reason": reason}
+    """The verdict of a claim that has no figure to compare: nothing is settled, and `reason` says why."""
+    figures = dict.fromkeys(("left", "right", "by", "low", "high", "p"))
+    said: dict[str, Any] = {"confidence": check.confidence, "settled": None, "needs": None, "why": reason, "notes": []}
+    return {
+        **{"claim": check.text, "at": dict(at), "outcome": OPEN, "holds": None},
+        **{**figures, "n": 0, **said, "reason": reason},
+    }
 
 
 def fill(run: Run, planned: PlanStep) -> None:

@@ -17,10 +17,12 @@ from steerdsl.engine.context import Run
 from steerdsl.engine.fused import Asks
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
+from steerdsl.measure import harm
 from steerdsl.measure.scores import adjust
 from steerdsl.methods.types import MethodError
 from steerdsl.plan.controls import Variant
 from steerdsl.plan.plan import PlanStep
+from steerdsl.plan.power import TOO_FEW
 
 RUN_FAILED = 3
 
@@ -44,6 +46,9 @@ def run_plan(run: Run, watch: Watch) -> None:
     earlier steps made stays in the run's results. Where single points of a sweep fail, everything else
     is run first.
     """
+    for line in [text for step in run.plan.steps for label, text in step.facts if label == TOO_FEW]:
+        run.tell(line)
+        run.results.warnings.append(line)
     unsafe = any(data.spec.unsafe for data in run.plan.data.values()) and not run.plan.options.keep_unsafe
     try:
         _run_steps(run, run.plan.steps, watch)
@@ -51,6 +56,7 @@ def run_plan(run: Run, watch: Watch) -> None:
         if unsafe:
             run.results.warnings.append(UNSAFE_LEFT)
         raise
+    run.results.warnings += harm.warnings(run.results.rows, run.results.scores)
     if unsafe:
         forget(run.store)
     points.require_none_failed(run)

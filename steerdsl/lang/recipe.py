@@ -344,21 +344,32 @@ class Plot(Spanned):
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A number in a `check`: a literal, or a path into the scores (`scores.bleu.econ`), or a share
-    of the baseline's figure at the same path (`50% of baseline`: share .5, baseline True)."""
+class Term:
+    """`share` times a score: a path (`scores.bleu.econ`, or two vectors' cosine) and the variant whose figure is
+    meant: None the steer's, `baseline`, `random` or `prompted`."""
 
-    value: float | None = None
     path: tuple[str, ...] = ()
     share: float = 1.0
-    baseline: bool = False
+    variant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One side of a `check`: a sum of scores and a number. `50% of baseline` beside `scores.bleu.econ` is one term,
+    the baseline's figure at that path times .5."""
+
+    terms: tuple[Term, ...] = ()
+    value: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Check(Spanned):
+    """A claim; `confidence` is the level at which the prompts must settle it, None where the means decide."""
+
     left: Figure
     op: Literal["<", "<=", ">", ">=", "==", "!="]
     right: Figure
+    confidence: float | None = None
     text: str = field(default="", compare=False)
 
 

@@ -16,7 +16,7 @@ from steerdsl.lang.reads import answered, needs
 from steerdsl.lang.variants import PROMPTED
 from steerdsl.measure import stats
 from steerdsl.methods.types import MethodError
-from steerdsl.plan import controls, exports, fusing, places, tasks, words
+from steerdsl.plan import controls, exports, fusing, places, power, tasks, words
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.layers import LayerOutside
 from steerdsl.plan.plan import PlanStep
@@ -167,7 +167,7 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     steer = p.named[s.steer]
     assert isinstance(steer, r.Steer)
     variants = controls.variants(s, steer, p.named, p.recipe.data)
-    facts: Facts = [(variant.name, _meaning(variant)) for variant in variants]
+    facts: Facts = [(variant.name, _meaning(variant, s)) for variant in variants if not variant.draw]
     if s.options["controls"] in ("all", "prompting") and not any(v.instruction for v in variants):
         facts.append((PROMPTED, "no such control: the steer does not say what to ask for; give `instruction:`"))
     inputs, golds, right = {}, {}, {}
@@ -198,7 +198,7 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     judge = (p.judge or "none named yet (--judge-url, --judge-model)") if needs(s.metrics, "judge") else None
     if judge:
         facts.append(("judge", f"{judge}: at temperature 0, blind, each pair of answers in both orders"))
-    facts.append(("intervals", "95%, over prompts; differences are paired"))
+    facts.append(("intervals", "95%, over prompts; differences are paired; Holm over all of them"))
     facts.append(("batch", f"{p.batch_size} prompts, padded on the left"))
     key = _keyed(
         p,
@@ -219,12 +219,13 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     return "evaluate", f"evaluate {s.steer} on {', '.join(asked)}", facts, key, True, {"variants": variants}
 
 
-def _meaning(variant: controls.Variant) -> str:
+def _meaning(variant: controls.Variant, s: r.Evaluate) -> str:
     if variant.instruction is not None:
         return f'control: no steering, "{variant.instruction}" before each prompt'
     if variant.draw is not None:
-        draw = f"one draw, seed {variant.draw}"
-        return f"control: {variant.steer} with random directions of the same norms ({draw})"
+        seeds = "seed 0" if s.options["draws"] == 1 else f"seeds 0 to {s.options['draws'] - 1}"
+        draws = f"{words.count(s.options['draws'], 'draw')}, {seeds}"
+        return f"control: {variant.steer} with its directions turned at random, norms and cosines kept ({draws})"
     return "the steer" if variant.steer else "no steering"
 
 
@@ -274,7 +275,12 @@ def _plot(p: Planning, s: r.Plot) -> Described:
 
 
 def _check(p: Planning, s: r.Check) -> Described:
-    return "check", s.text, [("claim", s.text), ("fails with", "exit code 4")], None, False
+    absent = power.missing(p, s)
+    if absent is not None:
+        help = "give that evaluation an `instruction:`, or compare with `baseline`"
+        p.error("S432", absent, s.span, help=help)
+    facts = [("claim", s.text), *power.lines(p, s), ("exit code", "0 holds, 4 fails, 5 is not settled by its prompts")]
+    return "check", s.text, facts, None, False
 
 
 def _export(p: Planning, s: r.Export) -> Described:

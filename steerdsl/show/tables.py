@@ -14,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM, REFERENCE, in_order, place, steered
+from steerdsl.measure.verdict import FAILS, HOLDS, OPEN, evidence, outcome, p_value, said
 
+OUTCOMES = {HOLDS: "green", FAILS: "bold red", OPEN: "bold yellow"}
 SHOWN = 2  # prompts of each data set whose answers are printed; one where there are many variants
 FEW = 4
 WIDTH = 600  # characters of an answer that are printed
@@ -38,6 +40,9 @@ def cell(figures: Mapping[str, Any] | None) -> str:
     lines = [f"{figures['mean']:.3g}"]
     if figures["low"] is not None and figures["low"] != figures["high"]:
         lines.append(f"[{figures['low']:.3g}, {figures['high']:.3g}]")
+    if figures.get("draws"):
+        spread = figures["spread"]
+        lines.append(f"{len(figures['draws'])} draws" + (f", sd {spread:.2g}" if spread is not None else ""))
     if figures["n"] < len(figures["values"]):
         lines.append(f"{figures['n']} of {len(figures['values'])}")
     return "\n".join(lines)
@@ -73,18 +78,14 @@ def _compared(by_metric: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str
 
 
 def _gap(figures: Mapping[str, Any] | None, other: str) -> str:
-    """A difference, under it its interval and its p-value."""
+    """A difference, under it its interval, its p-value, and its rank among random draws."""
     gap = (figures or {}).get("against", {}).get(other)
     if gap is None or gap["difference"] is None:
         return "–"
     if gap["low"] is None:
         return f"{gap['difference']:+.3g}"
-    return f"{gap['difference']:+.3g}\n[{gap['low']:.3g}, {gap['high']:.3g}]\n{p_value(gap['p_holm'])}"
-
-
-def p_value(p: float | None) -> str:
-    """A p-value as it is printed."""
-    return "" if p is None else "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
+    place = f"\nrank {gap['rank']:g} of {gap['draws'] + 1}" if gap.get("rank") is not None else ""
+    return f"{gap['difference']:+.3g}\n[{gap['low']:.3g}, {gap['high']:.3g}]\n{p_value(gap['p_holm'])}{place}"
 
 
 def sweep_table(name: str, points: Sequence[Mapping[str, Any]]) -> Table:
@@ -158,14 +159,14 @@ def _short(text: str) -> str:
 
 
 def claims(checks: Sequence[Mapping[str, Any]]) -> Table:
-    """Each claim, whether it holds, and both of its sides."""
+    """Each claim, its outcome, both of its sides, and how sure the difference between them is."""
     out = Table(title="claims", title_justify="left", header_style="bold")
-    for name in ("", "claim", "found", "against"):
+    for name in ("", "claim", "found", "against", "difference"):
         out.add_column(name)
     for check in checks:
         at = ", ".join(f"{k} {v}" for k, v in check["at"].items())
         claim = check["claim"] + (f"  ({at})" if at else "")
-        verdict = Text("holds", style="green") if check["holds"] else Text("fails", style="bold red")
-        sides = ("–" if check[side] is None else f"{check[side]:.4g}" for side in ("left", "right"))
-        out.add_row(verdict, claim, *sides)
+        verdict = Text(outcome(check), style=OUTCOMES[outcome(check)])
+        sides = ["–" if check[side] is None else f"{check[side]:.4g}" for side in ("left", "right")]
+        out.add_row(verdict, claim, *sides, "\n".join(filter(None, (evidence(check), said(check)))))
     return out

@@ -40,7 +40,8 @@ PACKAGES = (
     "sacrebleu",
     "rouge-score",
 )
-State = Literal["complete", "check failed", "failed", "interrupted"]
+State = Literal["complete", "check failed", "check not settled", "failed", "interrupted"]
+FINISHED: tuple[State, ...] = ("complete", "check failed", "check not settled")  # of runs that came to their end
 
 
 def write_record(

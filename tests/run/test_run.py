@@ -44,7 +44,8 @@ def test_the_one_liner_runs_and_leaves_the_contract(on_tiny: Any) -> None:
     assert {row["dataset"] for row in rows} == {"econ", "generic"}
     keys = {"step", "variant", "dataset", "row", "prompt", "rendered_sha256", "token_ids", "text"}
     assert all(keys <= set(row) for row in rows)
-    assert len({row["prompt"] for row in rows}) * (4 + 4) == len(rows)  # four variants, four references
+    variants, draws, references = 3, 5, 4
+    assert len({row["prompt"] for row in rows}) * (variants + draws + references) == len(rows)
     scores = json.loads(Path("r/scores.json").read_text())
     assert 0 <= scores["main_scores"]["bleu"]["econ"]["baseline"]["mean"] <= 100
     assert Path("r/plots").is_dir()

@@ -69,13 +69,13 @@ def test_a_sweep_is_what_its_points_are_alone(
     on_tiny: Any, batches: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert on_tiny("run", "-e", HEAD + SWEEP, "--out", "r")[0] == 0
-    # Four angles, each with its random control; every prompt of a data set in one batch.
-    assert batches == [(8, 5), (8, 4)]
+    # Four angles, each with its five random controls; every prompt of a data set in one batch.
+    assert batches == [(24, 5), (24, 4)]
     fresh(monkeypatch, tmp_path / "other")
     assert on_tiny("run", "-e", HEAD + WRITTEN_OUT, "--out", "alone")[0] == 0
     assert len(batches) == 2
     own, alone = lines("r"), lines("alone")
-    assert len(own) == len(alone) == 4 * 9 * 3
+    assert len(own) == len(alone) == 4 * 9 * 7
     assert [row["token_ids"] for row in own] == [row["token_ids"] for row in alone]
     assert [row["point"]["angle"] for row in own] == [f"{row['step'][1:]}deg" for row in alone]
     apart = table("alone")
@@ -89,8 +89,8 @@ def test_a_sweep_is_what_its_points_are_alone(
 
 def test_the_plan_and_the_record_say_what_is_made_together(on_tiny: Any) -> None:
     out = on_tiny("plan", "-e", HEAD + SWEEP)[1]
-    assert "s: 4 points × 2 variants × 5 prompts of a as 40 rows, 40 at a time" in out
-    assert "s: 4 points × 2 variants × 4 prompts of b as 32 rows, 32 at a time" in out
+    assert "s: 4 points × 6 variants × 5 prompts of a as 120 rows, 120 at a time" in out
+    assert "s: 4 points × 6 variants × 4 prompts of b as 96 rows, 96 at a time" in out
     assert "out: 6 points × 5 prompts of a as 30 rows, 12 at a time" in " ".join(
         on_tiny("plan", "-e", HEAD + GENERATE.replace("MORE", ""), "--batch-size", "2")[1].split()
     )
@@ -141,7 +141,7 @@ def test_only_the_points_that_are_new_are_made(steerdsl: Any, tiny_model: Path, 
     """In float32. In bfloat16 the answers of a sweep belong together, since they shared batches."""
     more = SWEEP.replace("step 90deg", "step 45deg").replace("turned on a, b", "turned on a")
     few = SWEEP.replace("turned on a, b", "turned on a")
-    for dtype, wanted in (("float32", [(8, 5), (6, 5)]), ("bfloat16", [(8, 5), (14, 5)])):
+    for dtype, wanted in (("float32", [(24, 5), (18, 5)]), ("bfloat16", [(24, 5), (42, 5)])):
         batches.clear()
         words = ("--model", str(tiny_model), "--dtype", dtype, "--device", "cpu", "--out")
         assert steerdsl("run", "-e", HEAD + few, *words, f"few-{dtype}")[0] == 0
@@ -165,7 +165,7 @@ def test_withheld_answers_leave_nothing_behind(on_tiny: Any, tmp_path: Path) -> 
     hidden = [row for row in lines("r") if row["dataset"] == "b"]
     assert hidden and all(row["text"] is None and row["token_ids"] == [] for row in hidden)
     kept = [json.loads(path.read_text())["kind"] for path in (tmp_path / "cache").rglob("meta.json")]
-    assert kept.count("answers") == 4 * 2 + 1  # of data set a: each angle's and its control's, and the unsteered
+    assert kept.count("answers") == 4 * 6 + 1  # of data set a: each angle's and its controls', and the unsteered
     assert on_tiny("run", "-e", text, "--out", "again")[0] == 0
     assert lines("again") == lines("r")
 

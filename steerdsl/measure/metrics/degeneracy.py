@@ -121,5 +121,6 @@ ENTRIES = (
         run=_eos,
         example="evaluate forgetful on generic.held_out with eos_share",
         needs=frozenset({"ended"}),
+        rate=True,
     ),
 )

@@ -128,4 +128,5 @@ ENTRY = Entry(
     needs=frozenset({"golds"}),
     version=3,
     aliases=("em", "accuracy", "acc"),
+    rate=True,
 )

@@ -55,4 +55,5 @@ ENTRY = Entry(
     needs=frozenset({"golds", "choices", "logprobs", "letters"}),
     version=2,
     aliases=("mcq", "mc", "mc1"),
+    rate=True,
 )

@@ -52,4 +52,5 @@ ENTRY = Entry(
     version=2,
     example="evaluate open on harmful with refusal_rate, repeated_4grams",
     aliases=("asr", "attack_success_rate", "refusal", "refusals"),
+    rate=True,
 )

@@ -28,7 +28,15 @@ def cell(figures: Any) -> Html:
         return tag("span", NOTHING, title=figures.get("reason"))
     n, every = figures.get("n"), len(figures.get("values") or ())
     few = tag("small", f" {n} of {every} prompts") if n is not None and n < every else Html("")
-    return joined((tag("b", number(figures["mean"])), interval(figures), few))
+    return joined((tag("b", number(figures["mean"])), interval(figures), few, _draws(figures)))
+
+
+def _draws(figures: Mapping[str, Any]) -> Html:
+    """` 5 draws, sd 2.1` of the random control."""
+    draws, spread = figures.get("draws"), figures.get("spread")
+    if not isinstance(draws, Sequence) or not draws:
+        return Html("")
+    return tag("small", f" {len(draws)} draws" + ("" if spread is None else f", sd {number(spread)}"))
 
 
 def interval(figures: Mapping[str, Any]) -> Html:

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from steerdsl.measure.verdict import HOLDS, evidence, outcome, said
 from steerdsl.show.report.figures import number
 from steerdsl.show.report.files import RunFiles
 from steerdsl.show.report.html import Html, details, joined, section, table, tag
@@ -53,11 +54,12 @@ def _claims(checks: Any) -> Html:
     rows = []
     for check in checks:
         at = ", ".join(f"{axis} {label}" for axis, label in (check.get("at") or {}).items())
-        word = "holds" if check["holds"] else "fails"
-        verdict = tag("span", word, class_=f"state {'complete' if check['holds'] else 'failed'}")
+        word = outcome(check)
+        verdict = tag("span", word, class_=f"state {'complete' if word == HOLDS else 'failed'}")
         claim = check["claim"] + (f" ({at})" if at else "")
         rows.append([tag("code", claim), verdict, number(check.get("left")), number(check.get("right"))])
-    return table(("claim", "", "found", "against"), rows, class_="figures")
+        rows[-1].append(joined((evidence(check), tag("small", said(check), class_="below"))))
+    return table(("claim", "", "found", "against", "difference"), rows, class_="figures")
 
 
 def plan(run: RunFiles) -> Html:

@@ -25,7 +25,9 @@ def scores(run: RunFiles) -> Html:
         parts.append(_sweep(name, points) if points else _evaluation(name, found))
     note = (
         "Means over prompts, with 95% intervals. A difference is the steer's figure less the other's, prompt by "
-        "prompt; p is corrected by Holm over an evaluation's data sets and, in a sweep, its points."
+        "prompt; p is corrected by Holm over everything that an evaluation compares: its metrics, data sets and "
+        "controls and, in a sweep, its points. `random` is the mean over its draws, each one random rotation of the "
+        "steer's directions; its differences count the chance of the draws as well as that of the prompts."
     )
     return section("Scores", tag("p", note, class_="note"), *parts) if parts else Html("")
 

@@ -28,6 +28,7 @@ ENTRIES = tuple(
         example=f"evaluate forgetful on econ with judge_{name}",
         needs=frozenset({"judge"}),
         version=VERSION,
+        headline=True,
     )
     for name, meaning in CRITERIA.items()
 )

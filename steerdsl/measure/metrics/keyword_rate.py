@@ -48,4 +48,5 @@ ENTRY = Entry(
     ),
     formula="100 · topic words / words",
     example='evaluate forgetful on econ.held_out with keyword_rate("econ")',
+    headline=True,
 )

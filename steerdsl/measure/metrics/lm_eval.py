@@ -74,4 +74,5 @@ ENTRY = Entry(
     paper="Biderman et al. 2024, Lessons from the Trenches on Reproducible Evaluation of Language Models",
     example='evaluate forgetful with lm_eval("mmlu_high_school_macroeconomics", limit: 100)',
     needs=frozenset({"harness"}),
+    headline=True,
 )

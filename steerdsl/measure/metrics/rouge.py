@@ -71,6 +71,7 @@ def _recall_entry(kind: str) -> Entry:
         paper=_PAPER,
         example=f"evaluate forgetful on posts with {name}",
         needs=frozenset({"golds"}),
+        headline=True,
     )
 
 

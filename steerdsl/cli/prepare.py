@@ -33,6 +33,7 @@ def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Pro
 
     Raises RecipeError: what the model, its config or the data do not allow.
     """
+    progress("loading torch and transformers", 0, 0)
     from steerdsl.engine.safety import early_check
     from steerdsl.models.catalog import DEFAULT_MODEL, find, full_id, locate
     from steerdsl.models.facts import read_facts
@@ -56,6 +57,7 @@ def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Pro
         fetch = fetch and (here.complete if here else full_id(model) == DEFAULT_MODEL)
     if fetch:
         locate(model, revision=revision, base=base, within=within, offline=options.offline, progress=progress)
+    progress("planning", 0, 0)
     facts = read_facts(model, revision=revision, base=base, within=within, offline=options.offline)
     if remote and not facts.located.complete:
         facts = replace(facts, located=replace(facts.located, weights_sha256=_elsewhere(facts.located)))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.capture import inputs
+from steerdsl.engine.meter import Meter
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.wire import Touch
 from steerdsl.models.batching import Batch, batches, pad_id
@@ -50,29 +51,38 @@ def generate(
     sampling: Sampling,
     batch_size: int,
     known: Callable[[int], list[Answer] | None] = lambda number: None,
+    meter: Meter | None = None,
 ) -> Iterator[list[Answer]]:
     """Yield the answers of each batch. A batch has at most `batch_size` rows, n for each prompt.
-    `known` gives the answers of a batch, by its number, that an earlier run has made."""
+    `known` gives the answers of a batch, by its number, that an earlier run has made; `meter` is told of
+    every token that is made."""
     import torch
 
     size = max(1, batch_size // sampling.n)
     for number, batch in enumerate(batches(prompts, size, pad_id(session.opened.tokenizer))):
         if (made := known(number)) is not None:
+            if meter is not None:
+                meter.known(len(made))
             yield made
             continue
         given = {k: v.repeat_interleave(sampling.n, dim=0) for k, v in inputs(batch).items()}
         torch.manual_seed(sampling.seed * 1_000_003 + number)
         places = [(i, k) for i in batch.index for k in range(sampling.n)]
-        yield _decoded(session, given, places, touches, sampling)
+        yield _decoded(session, given, places, touches, sampling, meter)
 
 
 def generate_together(
-    session: Session, batch: Batch, count: int, touches: Sequence[Touch], sampling: Sampling
+    session: Session,
+    batch: Batch,
+    count: int,
+    touches: Sequence[Touch],
+    sampling: Sampling,
+    meter: Meter | None = None,
 ) -> list[list[Answer]]:
     """The greedy answers of `count` steers to one batch of prompts, as rows of one larger batch: those
     of the first steer, then those of the second. `touches` know which rows are whose."""
     given = {k: v.repeat(count, 1) for k, v in inputs(batch).items()}
-    found = _decoded(session, given, [(i, 0) for i in batch.index] * count, touches, sampling)
+    found = _decoded(session, given, [(i, 0) for i in batch.index] * count, touches, sampling, meter)
     each = len(batch.index)
     return [found[start : start + each] for start in range(0, len(found), each)]
 
@@ -83,10 +93,13 @@ def _decoded(
     places: Sequence[tuple[int, int]],
     touches: Sequence[Touch],
     sampling: Sampling,
+    meter: Meter | None,
 ) -> list[Answer]:
     """The answer of each row; `places` are its prompt and its number among the prompt's answers."""
     config = generation_config(session.opened, sampling)
-    ids = session.generate(given, touches, sampling.max_tokens, config)
+    if meter is not None:
+        meter.begin(len(places), config.pad_token_id)
+    ids = session.generate(given, touches, sampling.max_tokens, config, meter)
     new = ids[:, given["input_ids"].shape[1] :].tolist()
     tokenizer = session.opened.tokenizer
     return [_answer(tokenizer, config, i, k, row) for (i, k), row in zip(places, new, strict=True)]

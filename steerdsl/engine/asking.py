@@ -14,6 +14,7 @@ from typing import Any
 
 from steerdsl.engine.answers import Answer, Sampling, generate
 from steerdsl.engine.context import Run
+from steerdsl.engine.meter import Meter
 from steerdsl.lang import recipe as r
 from steerdsl.models.prompts import Rendered, require_room
 from steerdsl.plan.controls import Variant
@@ -57,8 +58,6 @@ def answers(run: Run, request: Request) -> list[Answer]:
         for batch in _batches(run, key, request):
             made += batch
             show(run, request, batch)
-            name = request.variant.name
-            run.progress(f"answers of {name} to {request.ref.name}", len(made), len(request.found) * request.sampling.n)
         done = keep(run, key, made, request)
     run.partial.clear()
     lines = _lines(run, request, done)
@@ -161,8 +160,11 @@ def _batches(run: Run, key: str, request: Request) -> Iterator[list[Answer]]:
 
     if known(0) is not None:
         run.progress("going on with answers that an earlier run has made", 0, 0)
-    edits = touches(run, request.variant)
-    for number, batch in enumerate(generate(run.session, prompts, edits, request.sampling, run.plan.batch_size, known)):
+    edits, asked = touches(run, request.variant), request.sampling
+    text = f"answers of {request.variant.name} to {request.ref.name}"
+    session = run.session  # which says so while it is opened
+    meter = Meter(run.progress, text, len(prompts) * asked.n, asked.max_tokens)
+    for number, batch in enumerate(generate(session, prompts, edits, asked, run.plan.batch_size, known, meter)):
         if not run.store.has(batch_key(key, number)):
             keep(run, batch_key(key, number), batch, request, "batch")
         yield batch

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.answers import Sampling, generate
 from steerdsl.engine.context import Run
+from steerdsl.engine.meter import Meter
 from steerdsl.formats import table
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import Activations, Vector
@@ -175,9 +176,10 @@ def _answered(run: Run, found: Sequence[Sample]) -> list[Sample]:
         return list(found)
     sampling = Sampling(max_tokens=RESPONSE_TOKENS)
     texts: dict[int, str] = {}
-    for batch in generate(run.session, run.render(open_), (), sampling, run.plan.batch_size):
+    session = run.session
+    meter = Meter(run.progress, "answering, to read the answers", len(open_), sampling.max_tokens)
+    for batch in generate(session, run.render(open_), (), sampling, run.plan.batch_size, meter=meter):
         texts |= {a.prompt: a.text for a in batch}
-        run.progress("answering, to read the answers", len(texts), len(open_))
     answers = iter(texts[i] for i in range(len(open_)))
     return [s if s.response is not None else replace(s, response=next(answers)) for s in found]
 

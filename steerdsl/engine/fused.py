@@ -16,6 +16,7 @@ from steerdsl.engine.answers import Answer, generate_together
 from steerdsl.engine.asking import Request, about, keep, missing, rendered, request_key, show
 from steerdsl.engine.context import Run
 from steerdsl.engine.evaluation import requests
+from steerdsl.engine.meter import Meter
 from steerdsl.engine.rows import Acting, acting, compile_rows
 from steerdsl.engine.wire import Touch
 from steerdsl.lang import recipe as r
@@ -50,7 +51,6 @@ class Asks:
     name: str
     rows: int
     found: dict[str, Ask] = field(default_factory=dict)
-    done: int = 0
 
     def gather(self, run: Run, planned: PlanStep) -> None:
         """Note what one step asks at the point where the run is."""
@@ -65,8 +65,10 @@ class Asks:
         """Make the answers that the store lacks."""
         chunks = list(self._chunks())
         total = sum(len(chunk) * len(chunk[0].request.found) for chunk in chunks)
+        limit = max((chunk[0].request.sampling.max_tokens for chunk in chunks), default=0)
+        meter = Meter(self.run.progress, f"answers of the points of {self.name}", total, limit)
         for chunk in chunks:
-            self._answer(chunk, total)
+            self._answer(chunk, meter)
 
     def _chunks(self) -> Iterator[list[Ask]]:
         """The steers that share batches, those of one shape together. In float32 those that are missing;
@@ -83,7 +85,7 @@ class Asks:
                 if any(ask.todo for ask in chunk):
                     yield chunk
 
-    def _answer(self, chunk: Sequence[Ask], total: int) -> None:
+    def _answer(self, chunk: Sequence[Ask], meter: Meter) -> None:
         """All answers of the steers of one chunk, batch by batch."""
         run, first = self.run, chunk[0].request
         prompts = rendered(run, first)
@@ -96,13 +98,15 @@ class Asks:
         kept = []
         for batch in batches(prompts, size, pad_id(run.session.opened.tokenizer)):
             key = content_key({"together": [ask.key for ask in chunk], "prompts": batch.index})
-            answers = _load(run, key) or _make(run, key, chunk, batch, compiled(len(batch.index)))
+            answers = _load(run, key)
+            if answers:
+                meter.known(len(chunk) * len(batch.index))
+            else:
+                answers = _make(run, key, chunk, batch, compiled(len(batch.index)), meter)
             kept.append(key)
             for ask, own, new in zip(chunk, made, answers, strict=True):
                 own += new
                 show(ask.run, ask.request, new)
-            self.done += len(chunk) * len(batch.index)
-            run.progress(f"points × prompts of {self.name}", self.done, total)
         for ask, own in zip(chunk, made, strict=True):
             keep(run, ask.key, own, ask.request)
         for key in kept:
@@ -128,9 +132,11 @@ def _as_now(run: Run) -> Run:
     return then
 
 
-def _make(run: Run, key: str, chunk: Sequence[Ask], batch: Batch, touches: Sequence[Touch]) -> list[list[Answer]]:
+def _make(
+    run: Run, key: str, chunk: Sequence[Ask], batch: Batch, touches: Sequence[Touch], meter: Meter
+) -> list[list[Answer]]:
     """The answers of each steer to one batch of prompts, kept in the store until all are there."""
-    made = generate_together(run.session, batch, len(chunk), touches, chunk[0].request.sampling)
+    made = generate_together(run.session, batch, len(chunk), touches, chunk[0].request.sampling, meter)
 
     def write(fresh: Path) -> None:
         rows = [[i, a.prompt, a.sample, list(a.token_ids), a.text, a.ended] for i, own in enumerate(made) for a in own]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from steerdsl.lang.source import Source, Span
+from steerdsl.lang.visible import in_line, visible
 
 Severity = Literal["error", "warning"]
 
@@ -48,25 +49,27 @@ class RecipeError(Exception):
 
 
 def render(diagnostic: Diagnostic) -> str:
-    """Print one diagnostic as plain text, ending in a newline."""
-    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.title}"]
+    """One diagnostic as plain text, ending in a newline. What it quotes is made visible."""
+    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {in_line(diagnostic.title)}"]
     places = [(label, label.source.position(label.span.start)) for label in diagnostic.labels]
     gutter = max((len(str(line)) for _, (line, _) in places), default=1)
     pad = " " * gutter
     for i, (label, (line, column)) in enumerate(places):
         text = label.source.line(line).replace("\t", " ")
         width = max(1, min(label.span.end - label.span.start, len(text) - column + 1))
+        # What is made visible is wider than what it stands for.
+        before, marked = (len(visible(part)) for part in (text[: column - 1], text[column - 1 :][:width]))
         arrow = "-->" if i == 0 else ":::"
         lines += [
-            f"{pad}{arrow} {label.source.name}:{line}:{column}",
+            f"{pad}{arrow} {in_line(label.source.name)}:{line}:{column}",
             f"{pad} |",
-            f"{line:>{gutter}} | {text}".rstrip(),
-            f"{pad} | {' ' * (column - 1)}{'^' * width} {label.text}".rstrip(),
+            f"{line:>{gutter}} | {visible(text)}".rstrip(),
+            f"{pad} | {' ' * before}{'^' * max(marked, 1)} {in_line(label.text)}".rstrip(),
             f"{pad} |",
         ]
-    lines += [f"note: {note}" for note in diagnostic.notes]
+    lines += [f"note: {visible(note)}" for note in diagnostic.notes]
     if diagnostic.help:
-        lines.append(f"help: {diagnostic.help}")
+        lines.append(f"help: {visible(diagnostic.help)}")
     return "\n".join(lines) + "\n"
 
 

@@ -48,6 +48,8 @@ def _status(planning: Planning, key: str | None, weights: bool) -> tuple[bool, s
     if not weights:
         return False, "needs no model"
     if key is None:
+        if planning.facts.located.complete:
+            return False, "will run, unless the store has it: the weights are hashed when they are first read"
         return False, "will run: the model's weights are not on this machine yet"
     if planning.store is not None and planning.store.has(key):
         return True, "done: the store has it"

@@ -147,14 +147,18 @@ class Session:
                 take(state, torch.stack(kept)[..., part], keep_rows)
         return dict(state)
 
-    def generate(self, inputs: Mapping[str, Tensor], touches: Sequence[Touch], passes: int, config: Any) -> Tensor:
+    def generate(
+        self, inputs: Mapping[str, Tensor], touches: Sequence[Touch], passes: int, config: Any, meter: Any = None
+    ) -> Tensor:
         """Generate up to `passes` tokens for each row: int64 [B, S + generated], prompt included.
 
-        Samples are drawn from the seed that `torch.manual_seed` was last given, wherever the model is.
+        Samples are drawn from the seed that `torch.manual_seed` was last given, wherever the model is. `meter`,
+        a streamer of transformers, is told each token where the model is in this process.
         """
         model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
         padded, rows, seed = _padding(mask), len(mask), torch.initial_seed()
-        with _quiet(), model.generate(generation_config=config, **self._where) as tracer:
+        told = {"streamer": meter} if meter is not None and not self._where else {}
+        with _quiet(), model.generate(generation_config=config, **told, **self._where) as tracer:
             torch.manual_seed(seed)
             with tracer.invoke(batch):
                 ids = tracer.result.save()

@@ -126,7 +126,7 @@ def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outco
         if seconds is None:
             makers.begin(step.number)
             outcome.stopped_at = f"step {step.number}, {step.verb} {step.name}".rstrip()
-            progress.title(f"[{step.number}/{len(prepared.plan.steps)}] {step.verb} {step.name}")
+            progress.title(f"[{step.number}/{len(prepared.plan.steps)}] {step.verb} {step.name}".rstrip())
         else:
             before, gone = current.traffic(), current.traffic().since(before)
             about = {"step": step.number, "verb": step.verb, "name": step.name, "seconds": round(seconds, 3)}

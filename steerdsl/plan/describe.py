@@ -259,6 +259,8 @@ def _plot(p: Planning, s: r.Plot) -> Described:
     facts: Facts = [("file", s.path or "a PNG and an SVG in plots/ of the run directory")]
     if s.over:
         facts.append(("over", ", ".join(s.over) + (", polar" if s.polar else "")))
+    layers = [(name, value) for name, value in s.options.items() if isinstance(value, r.Layers)]
+    facts += [(name, places.layer_numbers(p, value)) for name, value in layers]
     return "plot", f"{s.what}{target}", facts, None, False
 
 

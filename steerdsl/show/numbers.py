@@ -52,6 +52,28 @@ def interval(figures: Mapping[str, Any]) -> str:
     return "" if low is None or high is None or low == high else f"[{number(low)}, {number(high)}]"
 
 
+def draws(figures: Mapping[str, Any]) -> list[float]:
+    """The means of the draws of a random control; none where a run keeps no more than one."""
+    found = [draw.get("mean") if isinstance(draw, Mapping) else draw for draw in figures.get("draws") or ()]
+    return [x for x in found if isinstance(x, int | float)]
+
+
+def drawn(figures: Mapping[str, Any]) -> str:
+    """`5 draws, sd 2.1`; nothing for what is not drawn."""
+    means, spread = draws(figures), figures.get("spread")
+    if not means:
+        return ""
+    return f"{len(means)} draw{'s' * (len(means) > 1)}" + ("" if spread is None else f", sd {number(spread, 2)}")
+
+
+def rank(gap: Mapping[str, Any]) -> str:
+    """`rank 1 of 6`: where the steer stands among the draws of its control."""
+    place, among = gap.get("rank"), gap.get("draws")
+    if not isinstance(place, int | float) or not isinstance(among, int):
+        return ""
+    return f"rank {place:g} of {among + 1}"
+
+
 def p_value(p: Any) -> str:
     """`p < .001`, `p = .042`; nothing where there is none."""
     if not isinstance(p, int | float) or math.isnan(p):

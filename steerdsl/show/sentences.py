@@ -6,6 +6,7 @@ lack or add are left alone. Out: one sentence for each evaluation, layer and cla
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from typing import Any
 
 from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM, in_order, steered
 from steerdsl.registry import entries
-from steerdsl.show.numbers import apart, interval, number, p_value
+from steerdsl.show.numbers import apart, draws, interval, number, p_value, signed
 
 SETTLED = 0.05  # from this p-value on, a difference is said to be open
+BESIDE = 2  # data sets beside the first that a sentence names
 NAMED = 3  # points of a sweep that a claim names
 CALLED = {RANDOM: "random directions", PROMPTED: "prompting"}
 HOLDS, FAILS, OPEN = "holds", "fails", "not settled"
@@ -88,7 +90,22 @@ def _once(table: Table, name: str, checks: Sequence[Mapping[str, Any]]) -> tuple
     metric, data = subject
     by_variant = table[metric][data]
     steer = steered(v for v in by_variant if not is_random(v))
-    return None if steer is None else (steer, sentence(metric, data, by_variant, steer))
+    if steer is None:
+        return None
+    others = [(name, by) for name, by in table[metric].items() if name != data and steer in by]
+    shown = [sentence(metric, data, by_variant, steer), *(_beside(name, by, steer) for name, by in others[:BESIDE])]
+    more = [f"and {len(others) - BESIDE} more data sets"] if len(others) > BESIDE else []
+    return steer, ". ".join((*shown, *more))
+
+
+def _beside(data: str, by_variant: Mapping[str, Figures], steer: str) -> str:
+    """The same of another data set, in fewer words."""
+    own, base = by_variant[steer], by_variant.get(BASELINE) or {}
+    if own.get("mean") is None:
+        return f"On {data}: no figure"
+    about = ", ".join(part for part in (_prompts(own), p_value(_p(own, BASELINE))) if part)
+    moved = f"On {data} {_moved(base.get('mean'), own['mean'])}" + (f" ({about})" if about else "")
+    return "; ".join((moved, *([", ".join(_controls(by_variant, own, steer))] if len(by_variant) > 2 else [])))
 
 
 def is_random(variant: str) -> bool:
@@ -148,23 +165,16 @@ def _p(figures: Figures, other: str) -> float | None:
 def _controls(by_variant: Mapping[str, Figures], own: Figures, steer: str) -> Iterator[str]:
     """Each control's mean with the p-value of the steer's difference from it; several random draws as one."""
     others = [v for v in in_order(by_variant) if v not in (BASELINE, steer) and by_variant[v].get("mean") is not None]
-    draws = [v for v in others if is_random(v)]
+    drawn = [v for v in others if is_random(v)]
     for variant in others:
-        if variant in draws[1:]:
+        if variant in drawn[1:]:
             continue
-        means = [by_variant[v]["mean"] for v in draws] if variant in draws else [by_variant[variant]["mean"]]
-        spread = _drawn(by_variant[variant].get("draws")) or means
-        figure = number(means[0]) if len(spread) == 1 else f"{number(min(spread))} to {number(max(spread))}"
-        p = p_value(_p(own, variant))
-        about = ", ".join(part for part in (f"{len(spread)} draws" if len(spread) > 1 else "", p) if part)
-        named = CALLED[RANDOM] if variant in draws else CALLED.get(variant, variant)
-        yield f"{named}: {figure}" + (f" ({about})" if about else "")
-
-
-def _drawn(draws: Any) -> list[float]:
-    """The means of several random draws, where a run keeps them beside the control's figures."""
-    found = [draw.get("mean") if isinstance(draw, Mapping) else draw for draw in draws or () if draws]
-    return [x for x in found if isinstance(x, int | float)]
+        figures = by_variant[variant]
+        means = draws(figures) or [by_variant[v]["mean"] for v in (drawn if variant in drawn else [variant])]
+        spread = f"{len(means)} draws, {number(min(means))} to {number(max(means))}" if len(means) > 1 else ""
+        about = ", ".join(part for part in (spread, p_value(_p(own, variant))) if part)
+        named = CALLED[RANDOM] if variant in drawn else CALLED.get(variant, variant)
+        yield f"{named}: {number(figures['mean'])}" + (f" ({about})" if about else "")
 
 
 def _swept(
@@ -195,17 +205,34 @@ def _at(at: Mapping[str, str]) -> str:
 
 
 def verdict(check: Mapping[str, Any]) -> str:
-    """How a claim ended."""
-    said = check.get("verdict")
+    """How a claim ended; older records say whether it holds and nothing else."""
+    said = check.get("outcome")
     return str(said) if said in (HOLDS, FAILS, OPEN) else HOLDS if check.get("holds") else FAILS
 
 
 def claim_figures(check: Mapping[str, Any]) -> str:
-    """`0.811 against 8.05`, and what settles it where the run says so: `[-9, -5], p < .001, n = 15`."""
+    """`0.811 against 8.05; difference -7.24 [-9, -5], p < .001, 15 prompts`, then why it is not settled."""
     left, right = apart(check.get("left"), check.get("right"))
-    size, p, n = interval(check), p_value(check.get("p")), check.get("n")
-    about = ", ".join(part for part in (size, p, f"n = {n}" if isinstance(n, int) else "") if part)
-    return f"{left} against {right}" + (f" ({about})" if about else "")
+    return "; ".join(part for part in (f"{left} against {right}", evidence(check), reason(check)) if part)
+
+
+def evidence(check: Mapping[str, Any]) -> str:
+    """The difference of a claim's two sides with its interval, p-value and prompts; nothing in older records."""
+    size, n = interval(check), check.get("n")
+    if not size:
+        return ""
+    level = f" at {100 * check['confidence']:g}%" if check.get("confidence") else ""
+    prompts = f"{n} prompts" if isinstance(n, int) else ""
+    about = (f"{signed(check.get('by'))} {size}{level}", p_value(check.get("p")), prompts)
+    return "difference " + ", ".join(part for part in about if part)
+
+
+def reason(check: Mapping[str, Any]) -> str:
+    """What stands behind an outcome that is not settled, and how many prompts would about do."""
+    why, needs = str(check.get("why") or ""), check.get("needs")
+    if why and isinstance(needs, int | float):
+        why += f"; about {math.ceil(needs)} would, if the effect is what it seems"
+    return "; ".join(part for part in (why, *map(str, check.get("notes") or ())) if part)
 
 
 def claims(checks: Sequence[Mapping[str, Any]]) -> Iterator[Claim]:

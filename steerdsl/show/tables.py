@@ -13,7 +13,7 @@ from rich.text import Text
 
 from steerdsl.lang.variants import BASELINE, RANDOM, REFERENCE, in_order, place, steered
 from steerdsl.show import sentences
-from steerdsl.show.numbers import NOTHING, interval, number, p_value, signed
+from steerdsl.show.numbers import NOTHING, drawn, interval, number, p_value, rank, signed
 from steerdsl.show.sheet import Sheet
 from steerdsl.show.summary import LOOKS
 
@@ -34,11 +34,12 @@ def results(scores: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], checks
 
 
 def cell(figures: Mapping[str, Any] | None) -> str:
-    """A mean, and under it the 95% interval, and the number of prompts where some have no value."""
+    """A mean, and under it the 95% interval, the draws of a random control, and the number of prompts where
+    some have no value."""
     if figures is None or figures["mean"] is None:
         return NOTHING
     few = f"{figures['n']} of {len(figures['values'])}" if figures["n"] < len(figures["values"]) else ""
-    return "\n".join(line for line in (number(figures["mean"]), interval(figures), few) if line)
+    return "\n".join(line for line in (number(figures["mean"]), interval(figures), drawn(figures), few) if line)
 
 
 def score_tables(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[Sheet]:
@@ -66,11 +67,11 @@ def _compared(by_metric: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str
 
 
 def _gap(figures: Mapping[str, Any] | None, other: str) -> str:
-    """A difference, under it its interval and its p-value."""
+    """A difference, under it its interval, its p-value, and its rank among random draws."""
     gap = (figures or {}).get("against", {}).get(other)
     if gap is None or gap["difference"] is None:
         return NOTHING
-    lines = (signed(gap["difference"]), interval(gap), "" if gap["low"] is None else p_value(gap["p_holm"]))
+    lines = (signed(gap["difference"]), interval(gap), "" if gap["low"] is None else p_value(gap["p_holm"]), rank(gap))
     return "\n".join(line for line in lines if line)
 
 

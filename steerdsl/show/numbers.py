@@ -22,11 +22,8 @@ def number(x: Any, digits: int = DIGITS) -> str:
         return NOTHING
     if math.isinf(x):
         return "∞" if x > 0 else "-∞"
-    if abs(x) >= LARGE:
-        return f"{x:.{digits}g}"
-    if abs(x) >= 10**digits:
-        return f"{x:.0f}"
-    return f"{x:.{digits}g}"
+    text = f"{x:.{digits}g}"
+    return f"{x:.0f}" if "e+" in text and abs(x) < LARGE else text
 
 
 def signed(x: Any) -> str:

@@ -170,11 +170,15 @@ def _controls(by_variant: Mapping[str, Figures], own: Figures, steer: str) -> It
         if variant in drawn[1:]:
             continue
         figures = by_variant[variant]
-        means = draws(figures) or [by_variant[v]["mean"] for v in (drawn if variant in drawn else [variant])]
+        mean, means = figures["mean"], draws(figures)
+        if variant in drawn and len(drawn) > 1:
+            means = [by_variant[v]["mean"] for v in drawn]
+            mean = sum(means) / len(means)
         spread = f"{len(means)} draws, {number(min(means))} to {number(max(means))}" if len(means) > 1 else ""
-        about = ", ".join(part for part in (spread, p_value(_p(own, variant))) if part)
+        p = _p(own, RANDOM) if variant in drawn else _p(own, variant)
+        about = ", ".join(part for part in (spread, p_value(p)) if part)
         named = CALLED[RANDOM] if variant in drawn else CALLED.get(variant, variant)
-        yield f"{named}: {number(figures['mean'])}" + (f" ({about})" if about else "")
+        yield f"{named}: {number(mean)}" + (f" ({about})" if about else "")
 
 
 def _swept(

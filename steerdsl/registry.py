@@ -78,12 +78,12 @@ class Entry:
     summary: str
     run: Callable[..., Any]
     args: tuple[Arg, ...] = ()
+    headline: bool = False
     formula: str = ""
     paper: str = ""
     example: str = ""
     needs: frozenset[str] = frozenset()
     version: int = 1
-    headline: bool = False
 
     def arg(self, name: str) -> Arg | None:
         """Return the argument called `name`, or None."""

@@ -91,6 +91,7 @@ def run(answers: Answers, form: str = "flexible") -> Figures:
 
 ENTRY = Entry(
     kind="metric",
+    headline=True,
     name="exact_match",
     summary="share of final answers that are right, 0 to 1; higher is better",
     run=run,
@@ -108,5 +109,4 @@ ENTRY = Entry(
     example="evaluate forgetful on gsm8k with exact_match(form: strict)",
     needs=frozenset({"golds"}),
     version=2,
-    headline=True,
 )

@@ -21,6 +21,7 @@ def run(answers: Answers, *, criterion: str) -> Figures:
 ENTRIES = tuple(
     Entry(
         kind="metric",
+        headline=True,
         name=f"judge_{name}",
         summary=f"a judge's mark, 1 to 5, higher is better: {meaning}",
         run=partial(run, criterion=name),
@@ -28,7 +29,6 @@ ENTRIES = tuple(
         example=f"evaluate forgetful on econ with judge_{name}",
         needs=frozenset({"judge"}),
         version=VERSION,
-        headline=True,
     )
     for name, meaning in CRITERIA.items()
 )

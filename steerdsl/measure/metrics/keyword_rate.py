@@ -40,6 +40,7 @@ def _rate(text: str, pattern: re.Pattern[str]) -> float:
 
 ENTRY = Entry(
     kind="metric",
+    headline=True,
     name="keyword_rate",
     summary="topic words per 100 words of the answer; higher is more about the topic",
     run=run,
@@ -48,5 +49,4 @@ ENTRY = Entry(
     ),
     formula="100 · topic words / words",
     example='evaluate forgetful on econ.held_out with keyword_rate("econ")',
-    headline=True,
 )

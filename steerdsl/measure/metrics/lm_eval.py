@@ -61,6 +61,7 @@ def run(answers: Answers, **options: Any) -> Figures:
 
 ENTRY = Entry(
     kind="metric",
+    headline=True,
     name="lm_eval",
     summary="a task of lm-evaluation-harness by its own code; most figures are 0 to 1, higher is better",
     run=run,
@@ -74,5 +75,4 @@ ENTRY = Entry(
     paper="Biderman et al. 2024, Lessons from the Trenches on Reproducible Evaluation of Language Models",
     example='evaluate forgetful with lm_eval("mmlu_high_school_macroeconomics", limit: 100)',
     needs=frozenset({"harness"}),
-    headline=True,
 )

@@ -75,6 +75,7 @@ def run(answers: Answers, form: str = "answer") -> Figures:
 
 ENTRY = Entry(
     kind="metric",
+    headline=True,
     name="multiple_choice",
     summary="share of rows whose right option has the likeliest letter, 0 to 1; higher is better",
     run=run,
@@ -91,5 +92,4 @@ ENTRY = Entry(
     paper="Hendrycks et al. 2021, Measuring Massive Multitask Language Understanding (MMLU)",
     example="evaluate forgetful on mmlu with multiple_choice",
     needs=frozenset({"golds", "choices", "logprobs", "letters"}),
-    headline=True,
 )

@@ -39,10 +39,10 @@ def run(answers: Answers) -> Figures:
 
 ENTRY = Entry(
     kind="metric",
+    headline=True,
     name="refusal_rate",
     summary="share of answers that refuse, 0 to 1, by twelve phrases; an empty answer counts as a refusal",
     run=run,
     paper="Arditi et al. 2024, Refusal in Language Models Is Mediated by a Single Direction (substring score)",
     example="evaluate open on harmful with refusal_rate, repeated_4grams",
-    headline=True,
 )

@@ -17,7 +17,9 @@ from typing import Annotated, Any
 import typer
 
 from steerdsl.cli.cores import share_cores
+from steerdsl.cli.progress import announce
 from steerdsl.lang.diagnostics import RecipeError
+from steerdsl.show.door import doors
 
 RUN_FAILED = 3
 INTERRUPTED = 130
@@ -51,11 +53,19 @@ def main() -> None:
     """Run the command line and leave the process with its exit code."""
     share_cores()
     _open_streams()
-    try:
-        application(sys.argv[1:])(prog_name="steerdsl")
-    except RecipeError as error:
-        from steerdsl.cli.printing import print_diagnostics
+    with doors():
+        _main(sys.argv[1:])
 
+
+def _main(arguments: Sequence[str]) -> None:
+    try:
+        announce(arguments)
+        application(arguments)(prog_name="steerdsl")
+    except RecipeError as error:
+        from steerdsl.cli.printing import print_diagnostics, print_failure
+
+        if "--json" in arguments:
+            print_failure(error.diagnostics, sys.stdout)
         print_diagnostics(error.diagnostics, sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:

@@ -33,6 +33,7 @@ def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Pro
 
     Raises RecipeError: what the model, its config or the data do not allow.
     """
+    progress("loading torch and transformers", 0, 0)
     from steerdsl.engine.safety import early_check
     from steerdsl.models.catalog import DEFAULT_MODEL, find, full_id, locate
     from steerdsl.models.facts import read_facts
@@ -60,6 +61,7 @@ def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Pro
         _require_cache()
         place = locate(model, revision=revision, base=base, within=within, offline=options.offline, progress=progress)
         digest = place.weights_sha256
+    progress("planning", 0, 0)
     facts = read_facts(model, revision=revision, base=base, within=within, offline=options.offline)
     if digest is not None:  # a cache that cannot be written has no note of it
         facts = replace(facts, located=replace(facts.located, weights_sha256=digest))

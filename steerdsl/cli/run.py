@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,8 @@ import typer
 from steerdsl.cli import options as o
 from steerdsl.cli.printing import print_diagnostics
 from steerdsl.cli.recipe import load_recipe
-from steerdsl.lang.diagnostics import RecipeError
+from steerdsl.lang.diagnostics import RecipeError, to_json
+from steerdsl.show.door import json_text
 
 if TYPE_CHECKING:
     from steerdsl.cli.prepare import Prepared
@@ -59,14 +61,16 @@ def run(
     from steerdsl.cli.progress import Progress
     from steerdsl.store.directory import RunDirectory
 
+    begun = time.time()
     with heard():
-        checked = load_recipe(file, text, chosen.sets, chosen.allow)
         with Progress(shown=not quiet) as progress:
+            progress(f"reading {file or 'the recipe'}", 0, 0)
+            checked = load_recipe(file, text, chosen.sets, chosen.allow)
             prepared = prepare(checked, chosen, fetch=True, progress=progress)
             hold(prepared.plan, file, locked)
             require_judge(prepared.plan)
             directory = RunDirectory.by_time(_stem(file)) if out is None else RunDirectory.create(out, force)
-            wanted = directory.path
+            wanted, directory.started = directory.path, begun
             outcome = execute(prepared, directory, progress)
         if out is not None and directory.path != wanted:
             where = f"and is left as it is; this run is in {directory.path}"
@@ -144,12 +148,13 @@ def _watch(outcome: Outcome, progress: Any, makers: Any, timings: list[dict[str,
         if seconds is None:
             makers.begin(step.number)
             outcome.stopped_at = f"step {step.number}, {step.verb} {step.name}".rstrip()
-            progress.title(f"[{step.number}/{len(current.plan.steps)}] {step.verb} {step.name}")
+            progress.title(f"[{step.number}/{len(current.plan.steps)}] {step.verb} {step.name}".rstrip())
             require_heard()
         else:
             before, gone = current.traffic(), current.traffic().since(before)
             about = {"step": step.number, "verb": step.verb, "name": step.name, "seconds": round(seconds, 3)}
             timings.append({**about, **gone})
+            progress.finished("in the store already" if step.done else "")
             outcome.stopped_at = ""
 
     return watch
@@ -186,13 +191,11 @@ def _attempt(outcome: Outcome, watch: Any, ear: Any) -> Exception | None:
 
 
 def _report(outcome: Outcome, directory: RunDirectory, as_json: bool, quiet: bool) -> None:
-    """Print what a run found, or how far it got."""
-    from steerdsl.show.visible import visible
-
+    """Print what a run found, or how far it got: a summary, of which the directory has the rest."""
     results = outcome.run.results
     told = {notice.title for notice in outcome.run.plan.notices}
     for warning in dict.fromkeys(w for w in results.warnings if w not in told):
-        sys.stderr.write(visible(f"warning: {warning}\n"))
+        sys.stderr.write(f"warning: {warning}\n")
     if outcome.error is not None:
         print_diagnostics(outcome.error.diagnostics, sys.stderr)
     if as_json:
@@ -202,18 +205,31 @@ def _report(outcome: Outcome, directory: RunDirectory, as_json: bool, quiet: boo
             "scores": results.scores,
             "checks": results.checks,
             "choices": {name: choice["chosen"] for name, choice in results.choices.items()},
+            "diagnostics": [to_json(d) for d in outcome.error.diagnostics] if outcome.error else [],
         }
-        sys.stdout.write(json.dumps(summary, ensure_ascii=False) + "\n")
-    elif not quiet:
-        from steerdsl.show.curves import curves
-        from steerdsl.show.tables import results as tables
-        from steerdsl.show.terminal import Terminal
+        sys.stdout.write(json_text(summary) + "\n")
+    elif quiet:
+        _print_failed(results.checks)
+    else:
+        _print_summary(directory.path)
+        if outcome.stopped_at:
+            why = f" ({outcome.why})" if outcome.why else ""
+            sys.stderr.write(f"stopped at {outcome.stopped_at}{why}; record in {directory.path}\n")
 
-        console = Terminal()
-        for table in curves(results.scores, results.choices):
-            console.print(table)
-        console.print(tables(results.scores, results.rows, results.checks))
-    if not quiet and not as_json:
-        why = f" ({outcome.why})" if outcome.why else ""
-        end = f"stopped at {outcome.stopped_at}{why}; " if outcome.stopped_at else ""
-        sys.stderr.write(f"{end}record in {directory.path}\n")
+
+def _print_failed(checks: Sequence[Mapping[str, Any]]) -> None:
+    """The claims that do not hold: what the exit code is for, also where nothing else is printed."""
+    from steerdsl.show.sentences import HOLDS, claims
+
+    for claim in claims(checks):
+        if claim.verdict != HOLDS:
+            sys.stderr.write(f"{claim.verdict}: {claim.text}: {claim.found}\n")
+
+
+def _print_summary(folder: Path) -> None:
+    from steerdsl.show.summary import summary
+    from steerdsl.show.terminal import Terminal
+    from steerdsl.store.finished import open_run
+
+    found = open_run(folder)
+    Terminal().print(summary(folder, found.record, found.scores, found.answers))

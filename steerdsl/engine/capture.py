@@ -56,6 +56,7 @@ def capture(
     readings = [entry.run(p, position.number) for p in prompts]
     moments: dict[str, Any] = {}
     done, order = 0, list[int]()
+    progress("reading activations", 0, len(prompts))
     for group in _groups(batches(prompts, batch_size, pad_id(session.opened.tokenizer)), session.on):
         jobs = [_job(batch, [readings[i] for i in batch.index]) for batch in group]
         merge(moments, session.summarise(jobs, reads, part, rows, touches))

@@ -48,6 +48,7 @@ def continuation_logprobs(
     size = max(1, min(batch_size, _TOKENS // longest))
     found: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)
     readings = read_endings(session, texts, starts, endings, touches, size)
+    progress("reading continuations", 0, len(ordered))
     for done, (key, (totals, greedy)) in enumerate(zip(ordered, readings, strict=True), 1):
         for place, total, given in zip(groups[key], totals.tolist(), greedy.tolist(), strict=True):
             found[place] = total, given

@@ -153,6 +153,7 @@ class SteeredModel(TemplateLM):  # type: ignore[misc]
         ids = [tuple(self.tok_encode(text)[-room:]) for text in texts]
         prompts = [Rendered(text, row, (0, len(row)), "") for text, row in zip(texts, ids, strict=True)]
         found, done = [""] * len(texts), 0
+        self.progress("answering the harness", 0, len(texts))
         for batch in batches(prompts, self.batch_size, pad_id(self.tokenizer)):
             made, failed = decode(self.session, inputs(batch), self.touches, config.max_new_tokens, config)
             if error := next((error for error in failed if error is not None), None):

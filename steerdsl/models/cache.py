@@ -8,16 +8,20 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
-# What is being done, and how many of how many bytes are done.
-Progress = Callable[[str, int, int], None]
+
+class Progress(Protocol):
+    """Told what is being done, how much of how much is done (a total of 0 is an unknown one), and in which
+    unit it is counted: "bytes", "tokens" or nothing."""
+
+    def __call__(self, text: str, done: int, total: int, unit: str = "", /) -> None: ...
 
 
-def no_progress(text: str, done: int, total: int) -> None:
+def no_progress(text: str, done: int, total: int, unit: str = "") -> None:
     """The progress callback of callers who show none."""
 
 

@@ -49,6 +49,8 @@ def _status(planning: Planning, key: str | None, weights: bool) -> tuple[bool, s
     if not weights:
         return False, "needs no model"
     if key is None:
+        if planning.facts.located.complete:
+            return False, "will run, unless the store has it: the weights are hashed when they are first read"
         return False, "will run: the model's weights are not on this machine yet"
     if planning.store is not None and planning.store.has(key):
         return True, "done: the store has it"
@@ -271,6 +273,8 @@ def _plot(p: Planning, s: r.Plot) -> Described:
     facts: Facts = [("file", s.path or "a PNG and an SVG in plots/ of the run directory")]
     if s.over:
         facts.append(("over", ", ".join(s.over) + (", polar" if s.polar else "")))
+    layers = [(name, value) for name, value in s.options.items() if isinstance(value, r.Layers)]
+    facts += [(name, places.layer_numbers(p, value)) for name, value in layers]
     return "plot", f"{s.what}{target}", facts, None, False
 
 

@@ -56,7 +56,7 @@ class Planning:
     @property
     def model_key(self) -> str | None:
         """Hash of what makes activations and ends answers: weights, config, dtype, tokenizer, template,
-        system prompt. None while the weights are not here."""
+        system prompt. None while the weights are not here, or not hashed yet."""
         located = self.facts.located
         if located.weights_sha256 is None:
             return None

@@ -13,6 +13,9 @@ from steerdsl.lang.recipe import (
     Extract,
     Figure,
     Generate,
+    LayerChoice,
+    LayerPoint,
+    Layers,
     Load,
     MetricCall,
     Plot,
@@ -25,6 +28,7 @@ from steerdsl.lang.recipe import (
 
 STEERED = TOPIC + "steer forgetful { ablate topic everywhere }\n"
 SCORED = STEERED + "scores = evaluate forgetful on econ, generic with bleu, rouge_l\n"
+CHOSEN = "best = select layers of topic by dispersion\n"
 GREEDY = {"max_tokens": 64, "temperature": 0.0, "seed": 0, "references": 4, "controls": "all", "draws": 5}
 HELD_OUT = tuple(DataRef(name, "held_out", None, "fitted on it") for name in ("econ", "generic"))
 TRAIN = tuple(DataRef(name, "train", None, "directions and layers see `train`") for name in ("econ", "generic"))
@@ -189,7 +193,12 @@ def test_a_param_may_be_called_as_a_control_is() -> None:
     ("text", "value"),
     [
         ("plot pca(topic)", Plot("pca", "topic")),
-        ('plot pca(topic, layer: 12) to "p/pca.svg"', Plot("pca", "topic", path="p/pca.svg", options={"layer": 12})),
+        (
+            'plot pca(topic, layer: 12) to "p/pca.svg"',
+            Plot("pca", "topic", path="p/pca.svg", options={"layer": Layers((LayerPoint(12.0),))}),
+        ),
+        ("plot pca(topic, layer: best)", Plot("pca", "topic", options={"layer": Layers((LayerChoice("best"),))})),
+        ("plot cosine(topic, topic)", Plot("cosine", "topic", others=("topic",))),
         ("plot norms(topic) with scale: log", Plot("norms", "topic", options={"scale": "log"})),
         ("plot scores.bleu", Plot("scores", "scores.bleu")),
         ('plot scores.bleu.econ to "b.png"', Plot("scores", "scores.bleu.econ", path="b.png")),
@@ -199,7 +208,7 @@ def test_a_param_may_be_called_as_a_control_is() -> None:
     ],
 )
 def test_pictures_and_files(text: str, value: Step) -> None:
-    assert last(SCORED + "turn = plane(topic, pc1)\n" + text) == value
+    assert last(SCORED + CHOSEN + "turn = plane(topic, pc1)\n" + text) == value
 
 
 def test_a_recipe_without_steers_scores_nothing() -> None:

@@ -42,14 +42,17 @@ def lines(folder: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (Path(folder) / "generations.jsonl").read_text().splitlines()]
 
 
-def test_every_score_stands_beside_its_controls(on_tiny: Any) -> None:
+def test_every_score_stands_beside_its_controls(on_tiny: Any, steerdsl: Any) -> None:
     code, out, err = on_tiny("run", "-e", SCORED, "--out", "r")
     assert code == 0, err
     figures = scores("r")["scores"]["distinct_1"]["a"]
     assert list(figures) == ["baseline", "less", "random", "prompted"]
     assert set(figures["less"]["against"]) == {"baseline", "random", "prompted"}
     assert all("against" not in figures[v] for v in ("baseline", "random", "prompted"))
-    assert "less − random" in out and "prompted" in out
+    words = " ".join(out.split())
+    assert "random directions: " in words and "prompting: " in words
+    shown = steerdsl("show", "r")[1]
+    assert "less − random" in shown and "prompted" in shown
     rows = lines("r")
     by_variant = {v: [r for r in rows if r["variant"] == v] for v in ("baseline", "prompted", "reference")}
     assert [r["prompt"] for r in by_variant["baseline"]] == [r["prompt"] for r in by_variant["prompted"]]
@@ -57,7 +60,7 @@ def test_every_score_stands_beside_its_controls(on_tiny: Any) -> None:
     pairs = zip(by_variant["baseline"], by_variant["prompted"], strict=True)
     assert all(one["rendered_sha256"] != two["rendered_sha256"] for one, two in pairs)
     assert {r["sample"] for r in by_variant["reference"]} == {0, 1, 2, 3}
-    assert "reference" not in out.split("a: means")[0].split("a: ", 1)[1]
+    assert "reference" not in shown.split("a: means")[0].split("a: ", 1)[1]
 
 
 def test_differences_are_those_of_the_values_kept(on_tiny: Any) -> None:

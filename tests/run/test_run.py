@@ -33,7 +33,7 @@ def lines(folder: str) -> list[dict[str, Any]]:
 def test_the_one_liner_runs_and_leaves_the_contract(on_tiny: Any) -> None:
     code, out, err = on_tiny("run", "-e", ONE_LINER, "--out", "r")
     assert code == 0, err
-    assert "baseline" in out and "rouge_l" in out
+    assert "baseline" in out and "bleu on econ from" in out and "report        r/report.html" in out
     found = record("r")
     assert found["schema"] == 1 and found["state"] == "complete" and found["reached"] == "the end"
     assert set(found["model"]) >= {"id", "path", "revision", "weights_sha256", "dtype"}

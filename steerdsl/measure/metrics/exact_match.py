@@ -110,6 +110,7 @@ def run(answers: Answers, form: str = "flexible") -> Figures:
 
 ENTRY = Entry(
     kind="metric",
+    headline=True,
     name="exact_match",
     summary="share of final answers that are right, 0 to 1; higher is better",
     run=run,

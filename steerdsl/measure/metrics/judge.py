@@ -23,6 +23,7 @@ def run(answers: Answers, *, criterion: str) -> Figures:
 ENTRIES = tuple(
     Entry(
         kind="metric",
+        headline=True,
         name=f"judge_{name}",
         summary=f"a judge's mark, 1 to 5, higher is better: {meaning}",
         run=partial(run, criterion=name),

@@ -43,6 +43,7 @@ def _rate(text: str, pattern: re.Pattern[str]) -> float:
 
 ENTRY = Entry(
     kind="metric",
+    headline=True,
     name="keyword_rate",
     summary="topic words per 100 words of the answer; higher is more about the topic",
     run=run,

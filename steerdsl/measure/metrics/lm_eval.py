@@ -61,6 +61,7 @@ def run(answers: Answers, **options: Any) -> Figures:
 
 ENTRY = Entry(
     kind="metric",
+    headline=True,
     name="lm_eval",
     summary="a task of lm-evaluation-harness by its own code; most figures are 0 to 1, higher is better",
     run=run,

@@ -37,6 +37,7 @@ def run(answers: Answers, form: str = "answer") -> Figures:
 
 ENTRY = Entry(
     kind="metric",
+    headline=True,
     name="multiple_choice",
     summary="share of rows whose right option has the likeliest letter, 0 to 1; higher is better",
     run=run,

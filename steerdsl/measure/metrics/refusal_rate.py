@@ -45,6 +45,7 @@ def _refused(answer: str) -> float:
 
 ENTRY = Entry(
     kind="metric",
+    headline=True,
     name="refusal_rate",
     summary="share of answers that refuse, 0 to 1, by twelve phrases; an empty answer counts as a refusal",
     run=run,

@@ -79,6 +79,7 @@ def _recall_entry(kind: str) -> Entry:
     name = f"{_name(kind)}_recall"
     return Entry(
         kind="metric",
+        headline=True,
         name=name,
         summary=f"share of a human summary found in the answer by {_KINDS[kind]}, 0 to 100; higher is better",
         run=partial(recall, kind=kind),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import records
+import whole_records as records
 from fuzz.harness import changed, command, places, without
 
 from steerdsl.cli.lock import print_differences

@@ -16,7 +16,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import records
+import whole_records as records
 from fuzz.harness import ODD, WRONG, changed, command, main, mutated, places, without
 
 from steerdsl.share.archive import zip_bytes

@@ -120,6 +120,7 @@ def test_the_registry_says_which_metrics_are_rates() -> None:
         [True, False],
         ["1", "2"],
         [("1", "2"), ("1", "2")],
+        [0, 1],
         {
             **{name: [np.array([-1.0, -2.0])] * 2 for name in ("text", "answer", "answer_base", "kl")},
             **{f"letters {form}": [np.array([-1.0, -2.0])] * 2 for form in ("answer", "instruction")},

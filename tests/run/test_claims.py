@@ -15,7 +15,7 @@ dataset a = econ with take: 30
 dataset b = generic with take: 30
 topic = extract diffmean from a vs b at mean_content
 steer more { add topic by 4 at layer 1 }
-s = evaluate more on a.all with kl, distinct_2, refusal_rate, max_tokens: 6, draws: 3
+s = evaluate more on a.all with kl, distinct_2, eos_share, max_tokens: 6, draws: 3
 """
 
 
@@ -29,8 +29,8 @@ def record(folder: str) -> dict[str, Any]:
     [
         ("s.kl.a > baseline with confidence: 95%", 0, "complete", "holds"),
         ("s.kl.a - baseline < 0 with confidence: 95%", 4, "check failed", "fails"),
-        ("s.refusal_rate.a < random with confidence: 95%", 5, "check not settled", "not settled"),
-        ("s.refusal_rate.a <= random", 0, "complete", "holds"),
+        ("s.eos_share.a < random with confidence: 95%", 5, "check not settled", "not settled"),
+        ("s.eos_share.a <= random", 0, "complete", "holds"),
     ],
 )
 def test_three_outcomes_have_three_exit_codes(on_tiny: Any, claim: str, code: int, state: str, outcome: str) -> None:
@@ -46,7 +46,7 @@ def test_three_outcomes_have_three_exit_codes(on_tiny: Any, claim: str, code: in
 
 
 def test_a_failed_claim_outweighs_one_that_is_not_settled(on_tiny: Any) -> None:
-    text = SCORED + "check s.refusal_rate.a < random with confidence: 95%\ncheck s.kl.a < 0\n"
+    text = SCORED + "check s.eos_share.a < random with confidence: 95%\ncheck s.kl.a < 0\n"
     code, out, _ = on_tiny("run", "-e", text, "--out", "r", "--json")
     assert code == 4 and [check["outcome"] for check in json.loads(out)["checks"]] == ["not settled", "fails"]
 
@@ -77,7 +77,7 @@ def test_draws_are_those_of_a_larger_number_of_them(on_tiny: Any) -> None:
 def test_the_plan_says_what_the_prompts_can_settle(on_tiny: Any) -> None:
     text = (
         SCORED
-        + "check s.refusal_rate.a < baseline with confidence: 95%\ncheck s.kl.a > random with confidence: 99%\n"
+        + "check s.eos_share.a < baseline with confidence: 95%\ncheck s.kl.a > random with confidence: 99%\n"
         + "check s.kl.a > 1\n"
     )
     code, out, err = on_tiny("plan", "-e", text)
@@ -85,7 +85,7 @@ def test_the_plan_says_what_the_prompts_can_settle(on_tiny: Any) -> None:
     said = " ".join(out.split())
     least = least_gap(30, 0.95)
     assert least is not None
-    assert f"30 prompts of a.all: differences of s.refusal_rate of {100 * round(least, 4):g}% and more" in said
+    assert f"30 prompts of a.all: differences of s.eos_share of {100 * round(least, 4):g}% and more" in said
     assert "known once s.kl has been made, whose spread decides it" in said
     assert "asks that the prompts settle it" in said and "5 is not settled by its prompts" in said
     assert on_tiny("run", "-e", text, "--out", "r")[0] != 3

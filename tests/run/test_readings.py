@@ -17,7 +17,9 @@ from transformers import AutoModelForCausalLM
 from steerdsl.measure import choices
 
 COLOURS = ["red", "green", "blue", "black"]
-FITTED = "dataset a = econ with take: 8\ndataset b = generic with take: 8\ntopic = extract diffmean from a vs b\n"
+FITTED = (
+    "dataset a = econ with take: 8\ndataset b = generic with take: 8, seed: 1\ntopic = extract diffmean from a vs b\n"
+)
 LESS = "steer less { ablate topic at layers 1 }\n"
 
 
@@ -168,7 +170,7 @@ def two_files(shared: int, variant: str) -> str:
     write("two.jsonl", [{"prompt": text} for text in [*again, *(f"Who is {i}?" for i in range(8 - shared))]])
     return (
         'dataset one = "one.jsonl" with held_out: 0%\ndataset two = "two.jsonl"\n'
-        "dataset b = generic with take: 8\ntopic = extract diffmean from one vs b\n"
+        "dataset b = generic with take: 8, seed: 1\ntopic = extract diffmean from one vs b\n"
         + LESS
         + "scores = evaluate less on two with bleu, max_tokens: 2, controls: none\n"
     )
@@ -196,7 +198,7 @@ def test_the_count_is_that_of_the_common_prompts_in_plan_and_record(on_tiny: Any
 def test_a_split_keeps_its_own_prompts_apart(on_tiny: Any) -> None:
     write("all.jsonl", [{"prompt": f"What is bread {i}?{end}"} for i in range(20) for end in ("", " ", "\n")])
     text = (
-        'dataset one = "all.jsonl"\ndataset b = generic with take: 8\ntopic = extract diffmean from one vs b\n'
+        'dataset one = "all.jsonl"\ndataset b = generic with take: 8, seed: 1\ntopic = extract diffmean from one vs b\n'
         + LESS
         + "scores = evaluate less on one with bleu, max_tokens: 2, controls: none\n"
     )

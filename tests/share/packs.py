@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import records
-from records import TEXT
+import whole_records as records
+from whole_records import TEXT
 
 RECIPE = "one.steer"
 SCORES = {

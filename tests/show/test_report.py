@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import records
-from records import answer, figures
+import whole_records as records
+from whole_records import answer, figures
 
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.show.report import write_report
@@ -199,11 +199,8 @@ def test_every_point_of_a_sweep_can_be_read_and_what_is_the_same_stands_once(fol
     rows = []
     for x in range(0, 360, 45):
         at = {"step": "swept", "point": {"angle": f"{x}deg"}}
-        rows += [
-            answer("baseline", "plain", **at),
-            answer("main", f"turned by {x}", **at),
-            answer("prompted", "asked", **at),
-        ]
+        steers = (("baseline", "plain"), ("main", f"turned by {x}"), ("prompted", "asked"))
+        rows += [answer(variant, text, **at) for variant, text in steers]
     write(folder, RECORD, SCORES, rows)
     text = read(folder).text.partition("swept on econ")[2].partition("Plan")[0]
     assert re.findall(r"main, angle (\d+)deg", text) == [str(x) for x in range(0, 360, 45)]

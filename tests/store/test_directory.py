@@ -7,7 +7,7 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
-from records import RECORD
+from whole_records import RECORD
 
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.store import directory

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.engine.answers import Sampling, generate
+from steerdsl.engine.answers import generate
 from steerdsl.engine.context import Run
 from steerdsl.formats import table
 from steerdsl.lang import recipe as r
@@ -19,6 +19,7 @@ from steerdsl.methods.types import Activations, Vector
 from steerdsl.models.prompts import require_room
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.plan import PlanStep
+from steerdsl.plan.requests import Sampling
 from steerdsl.plan.samples import Sample, samples, samples_key
 from steerdsl.plan.words import position
 from steerdsl.registry import find
@@ -175,7 +176,9 @@ def _answered(run: Run, found: Sequence[Sample]) -> list[Sample]:
         return list(found)
     sampling = Sampling(max_tokens=RESPONSE_TOKENS)
     texts: dict[int, str] = {}
-    for batch in generate(run.session, run.render(open_), (), sampling, run.plan.batch_size):
+    prompts = run.render(open_)
+    rows = run.plan.answer_rows(max(len(p.ids) for p in prompts) + RESPONSE_TOKENS)
+    for batch in generate(run.session, prompts, (), sampling, rows):
         texts |= {a.prompt: a.text for a in batch}
         run.progress("answering, to read the answers", len(texts), len(open_))
     answers = iter(texts[i] for i in range(len(open_)))

@@ -11,8 +11,8 @@ from typing import Any
 EACH = "*"  # stands for every name of an object
 _ABSENT = object()
 
-# A type, a range of whole numbers, an object by its names, a list of any length [form], or a list of just
-# these (form, form).
+# A type, a range of whole numbers, a set of ranges and texts, an object by its names, a list of any length
+# [form], or a list of just these (form, form).
 _STEP = {"verb": str, "name": str, "title": str, "settings": [(str, str)], "key": str | None}
 _MODEL = ("id", "revision", "weights_sha256", "dtype", "family", "tokenizer_sha256", "template_sha256")
 RECORD: Mapping[str, Any] = {
@@ -23,7 +23,13 @@ RECORD: Mapping[str, Any] = {
     "template": {EACH: str | None},
     "data": {EACH: {"ids": [str], "fields": {EACH: str}}},
     "run": {
-        **{"on": str, "dtype": str, "batch_size": range(1, 1 << 31), "seed": int | None, "set": [str]},
+        **{
+            "on": str,
+            "dtype": str,
+            "batch_size": frozenset(("auto", range(1, 1 << 31))),
+            "seed": int | None,
+            "set": [str],
+        },
         **{"model": str | None, "judge_model": str | None, "keep_unsafe": bool},
     },
     "packages": {EACH: str},
@@ -53,5 +59,12 @@ def _inner(value: Any, form: Any) -> list[tuple[str, Any, Any]] | None:
         return None if parts is None else [(f"[{i}]", *pair) for i, pair in parts]
     if isinstance(form, Mapping | list | tuple) or value is _ABSENT:
         return None
-    fits = type(value) is int and value in form if isinstance(form, range) else isinstance(value, form)
-    return [] if fits else None
+    return [] if _fits(value, form) else None
+
+
+def _fits(value: Any, form: Any) -> bool:
+    if isinstance(form, frozenset):
+        return any(_fits(value, one) for one in form)
+    if isinstance(form, range):
+        return type(value) is int and value in form
+    return value == form if isinstance(form, str) else isinstance(value, form)

@@ -85,7 +85,8 @@ def _record(path: Path, data: bytes, recipe: bytes) -> dict[str, Any]:
         found = json.loads(data)
         run = found["run"]
         texts = [run["dtype"], *run["set"], *(run[name] for name in ("model", "judge_model") if run[name] is not None)]
-        numbers = [run["batch_size"], *([] if run["seed"] is None else [run["seed"]])]
+        rows = [] if run["batch_size"] == "auto" else [run["batch_size"]]
+        numbers = [*rows, *([] if run["seed"] is None else [run["seed"]])]
         if not all(type(text) is str for text in texts) or not all(type(number) is int for number in numbers):
             raise ValueError("an option of its run is of another type")
         same = found["recipe"]["sha256"] == _sha256(recipe)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,27 +16,43 @@ from steerdsl.eject.parts.settings import BATCH_SIZE
 from steerdsl.eject.parts.steering import Edits, apply
 
 
-def settings(
-    model: Any,
-    tokenizer: Any,
-    max_tokens: int,
-    temperature: float = 0.0,  # if: sampled
-) -> GenerationConfig:
-    """How tokens are chosen: the likeliest, unless there is a temperature.
+def settings(model: Any, tokenizer: Any, max_tokens: int) -> GenerationConfig:
+    """How tokens are chosen: always the likeliest.
 
     What the model's own files add (top-k, a repetition penalty) is left out.
     """
     own = model.generation_config
     end = own.eos_token_id
-    warm: Any = {"temperature": temperature, "top_k": 0, "top_p": 1.0}  # if: sampled
     return GenerationConfig(
         max_new_tokens=max_tokens,
         bos_token_id=own.bos_token_id,
         eos_token_id=tokenizer.eos_token_id if end is None else end,
         pad_token_id=pad_id(tokenizer),
-        do_sample=temperature > 0,  # if: sampled
-        **(warm if temperature > 0 else {}),  # if: sampled
+        do_sample=False,
     )
+
+
+def uniforms(seed: int, ids: Sequence[int], copy: int, sample: int, count: int) -> list[float]:
+    """Numbers in [0, 1) that belong to one answer: to its seed, its prompt, which of several equal
+    prompts that is, and its number. So no answer depends on what shares its batch."""
+    told = ",".join(map(str, (seed, copy, sample, *ids)))
+    drawn = hashlib.shake_256(told.encode()).digest(8 * count)
+    return [(int.from_bytes(drawn[i : i + 8], "little") >> 11) * 2.0**-53 for i in range(0, len(drawn), 8)]
+
+
+def drawing(temperature: float, numbers: torch.Tensor, width: int) -> Callable[[Any, Any], Any]:
+    """Leave each row one token to choose: that at which the sum of the probabilities passes the row's
+    number for this token. Prompts have `width` tokens, padding included."""
+
+    def choose(input_ids: Any, scores: Any) -> Any:
+        rows = scores.double()
+        rows = (rows - rows.amax(-1, keepdim=True)) / temperature
+        heaped = rows.exp_().cumsum(-1)
+        at = numbers[:, input_ids.shape[1] - width, None].to(rows.device) * heaped[:, -1:]
+        chosen = (heaped <= at).sum(-1, keepdim=True).clamp(max=heaped.shape[-1] - 1)
+        return torch.full_like(scores, -float("inf")).scatter(-1, chosen, 0.0)
+
+    return choose
 
 
 def generate(
@@ -53,21 +70,31 @@ def generate(
     edits: what is done to each forward pass; none for the model's own answers.  # if: steered
     """
     prompts = read_prompts(tokenizer, rows)
-    config = settings(model, tokenizer, max_tokens)  # if: not sampled
-    config = settings(model, tokenizer, max_tokens, temperature)  # if: sampled
+    config = settings(model, tokenizer, max_tokens)
     end = config.eos_token_id
     ends = set(end) if isinstance(end, list) else {end}
     answers: list[tuple[int, dict[str, Any]]] = []
+    seen: Counter[tuple[int, ...]] = Counter()  # if: sampled
+    copies = []  # if: sampled
+    for prompt in prompts:  # if: sampled
+        copies.append(seen[tuple(prompt.ids)])  # if: sampled
+        seen[tuple(prompt.ids)] += 1  # if: sampled
     size = BATCH_SIZE  # if: not sampled
     size = max(1, BATCH_SIZE // n)  # if: sampled
     for number, (index, batch) in enumerate(batches(prompts, size, pad_id(tokenizer))):
-        torch.manual_seed(seed * 1_000_003 + number)  # if: sampled
+        places = [(i, 0) for i in index]  # if: not sampled
+        places = [(i, k) for i in index for k in range(n)]  # if: sampled
         for name in batch:  # if: sampled
             batch[name] = batch[name].repeat_interleave(n, dim=0)  # if: sampled
         real = batch["attention_mask"].bool()
-        with torch.no_grad(), model.generate(batch, generation_config=config) as tracer:  # if: not steered
+        given: dict[str, Any] = {"generation_config": config}
+        if temperature:  # if: sampled
+            own = [uniforms(seed, prompts[i].ids, copies[i], k, max_tokens) for i, k in places]  # if: sampled
+            numbers = torch.tensor(own, dtype=torch.float64)  # if: sampled
+            given["logits_processor"] = [drawing(temperature, numbers, real.shape[1])]  # if: sampled
+        with torch.no_grad(), model.generate(batch, **given) as tracer:  # if: not steered
             ids = tracer.result.save()  # if: not steered
-        with torch.no_grad(), model.generate(generation_config=config) as tracer:  # if: steered
+        with torch.no_grad(), model.generate(**given) as tracer:  # if: steered
             with tracer.invoke(batch):  # if: steered
                 ids = tracer.result.save()  # if: steered
             if edits:  # if: steered
@@ -77,8 +104,6 @@ def generate(
                     for step in tracer.iter[:max_tokens]:  # if: steered
                         apply(model, edits, step, real)  # if: steered
         print(f"  batch {number + 1}: {len(ids)} answers", flush=True)
-        places = [(i, 0) for i in index]  # if: not sampled
-        places = [(i, k) for i in index for k in range(n)]  # if: sampled
         new = ids[:, real.shape[1] :].tolist()
         for (i, k), row in zip(places, new, strict=True):
             stop = next((at for at, token in enumerate(row) if token in ends), None)

@@ -147,14 +147,23 @@ class Session:
                 take(state, torch.stack(kept)[..., part], keep_rows)
         return dict(state)
 
-    def generate(self, inputs: Mapping[str, Tensor], touches: Sequence[Touch], passes: int, config: Any) -> Tensor:
+    def generate(
+        self,
+        inputs: Mapping[str, Tensor],
+        touches: Sequence[Touch],
+        passes: int,
+        config: Any,
+        choose: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> Tensor:
         """Generate up to `passes` tokens for each row: int64 [B, S + generated], prompt included.
 
-        Samples are drawn from the seed that `torch.manual_seed` was last given, wherever the model is.
+        `choose` changes the scores of each token before one is taken. Where `config` samples by itself, it
+        draws from the seed that `torch.manual_seed` was last given, wherever the model is.
         """
         model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
         padded, rows, seed = _padding(mask), len(mask), torch.initial_seed()
-        with _quiet(), model.generate(generation_config=config, **self._where) as tracer:
+        chosen = {} if choose is None else {"logits_processor": [choose]}
+        with _quiet(), model.generate(generation_config=config, **chosen, **self._where) as tracer:
             torch.manual_seed(seed)
             with tracer.invoke(batch):
                 ids = tracer.result.save()

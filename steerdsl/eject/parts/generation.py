@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import GenerationConfig
 
 from steerdsl.eject.parts.batching import batches, pad_id
@@ -32,24 +33,31 @@ def settings(model: Any, tokenizer: Any, max_tokens: int) -> GenerationConfig:
     )
 
 
-def uniforms(seed: int, ids: Sequence[int], copy: int, sample: int, count: int) -> list[float]:
-    """Numbers in [0, 1) that belong to one answer: to its seed, its prompt, which of several equal
-    prompts that is, and its number. So no answer depends on what shares its batch."""
-    told = ",".join(map(str, (seed, copy, sample, *ids)))
-    drawn = hashlib.shake_256(told.encode()).digest(8 * count)
-    return [(int.from_bytes(drawn[i : i + 8], "little") >> 11) * 2.0**-53 for i in range(0, len(drawn), 8)]
+def uniforms(key: Sequence[int], count: int) -> list[float]:
+    """Numbers in [0, 1) that belong to one answer.
+
+    key: the seed, which of several equal prompts it answers, which of several answers it
+    is, and the prompt. So no answer depends on what shares its batch.
+    """
+    told = ",".join(map(str, key))
+    bits = hashlib.shake_256(told.encode()).digest(8 * count)
+    words = [bits[i : i + 8] for i in range(0, len(bits), 8)]
+    return [(int.from_bytes(word, "little") >> 11) * 2.0**-53 for word in words]
 
 
-def drawing(temperature: float, numbers: torch.Tensor, width: int) -> Callable[[Any, Any], Any]:
-    """Leave each row one token to choose: that at which the sum of the probabilities passes the row's
-    number for this token. Prompts have `width` tokens, padding included."""
+def draw(temperature: float, numbers: Tensor, width: int) -> Callable[..., Tensor]:
+    """Leave each row one token: where the sum of probabilities passes its number.
 
-    def choose(input_ids: Any, scores: Any) -> Any:
+    numbers: one for each row and token. width: that of the prompts, padding included.
+    """
+
+    def choose(input_ids: Tensor, scores: Tensor) -> Tensor:
         rows = scores.double()
         rows = (rows - rows.amax(-1, keepdim=True)) / temperature
         heaped = rows.exp_().cumsum(-1)
-        at = numbers[:, input_ids.shape[1] - width, None].to(rows.device) * heaped[:, -1:]
-        chosen = (heaped <= at).sum(-1, keepdim=True).clamp(max=heaped.shape[-1] - 1)
+        number = numbers[:, input_ids.shape[1] - width, None].to(rows.device)
+        chosen = (heaped <= number * heaped[:, -1:]).sum(-1, keepdim=True)
+        chosen = chosen.clamp(max=rows.shape[-1] - 1)
         return torch.full_like(scores, -float("inf")).scatter(-1, chosen, 0.0)
 
     return choose
@@ -89,9 +97,11 @@ def generate(
         real = batch["attention_mask"].bool()
         given: dict[str, Any] = {"generation_config": config}
         if temperature:  # if: sampled
-            own = [uniforms(seed, prompts[i].ids, copies[i], k, max_tokens) for i, k in places]  # if: sampled
-            numbers = torch.tensor(own, dtype=torch.float64)  # if: sampled
-            given["logits_processor"] = [drawing(temperature, numbers, real.shape[1])]  # if: sampled
+            keys = [(seed, copies[i], k, *prompts[i].ids) for i, k in places]  # if: sampled
+            drawn = [uniforms(key, max_tokens) for key in keys]  # if: sampled
+            numbers = torch.tensor(drawn, dtype=torch.float64)  # if: sampled
+            choose = draw(temperature, numbers, real.shape[1])  # if: sampled
+            given["logits_processor"] = [choose]  # if: sampled
         with torch.no_grad(), model.generate(batch, **given) as tracer:  # if: not steered
             ids = tracer.result.save()  # if: not steered
         with torch.no_grad(), model.generate(**given) as tracer:  # if: steered

@@ -2,9 +2,10 @@
 
 Runs one recipe both ways on the default model: 36 angles, 8 prompts, 32 tokens. The two take turns in
 one process and start from the same store, which has the vector and no answers; all that a run does is
-timed, and with shared batches the files that it keeps them in too. The figure is the median of the ratios of each turn; `cpu_ratio` is that of the
-processor's time, which a machine that is busy with other things changes less (with one thread: waiting
-threads count too). Says also how many answers and tokens differ between the two: none may in float32.
+timed, and with shared batches the files that it keeps them in too. The figure is the median of the ratios
+of each turn; `cpu_ratio` is that of the processor's time, which a machine that is busy with other things
+changes less (with one thread: waiting threads count too). Says also how many answers and tokens differ
+between the two: none may in float32.
 With `--sample 4` only 4 of the points are run one at a time, and their times are multiplied. Prints JSON.
 
     python benchmarks/sweep.py --dtype bfloat16 --dtype float32 --turns 3

@@ -47,7 +47,11 @@ ROOMS: Mapping[Kind, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Arg:
-    """One argument of an entry: its name, its type with unit, its default and what it means."""
+    """One argument of an entry: its name, its type with unit, its default and what it means.
+
+    `least` and `most` are the bounds of a number (a share as a fraction), both allowed; `below` is one that
+    it must not reach. `file`: a text that may name a file of the recipe; `listed`: a list of texts as well.
+    """
 
     name: str
     type: ArgType
@@ -55,6 +59,11 @@ class Arg:
     doc: str = ""
     choices: tuple[str, ...] = ()
     many: bool = False  # several may be named, separated by commas
+    least: float | None = None
+    most: float | None = None
+    below: float | None = None
+    file: bool = False
+    listed: bool = False
 
     @property
     def required(self) -> bool:
@@ -68,7 +77,8 @@ class Entry:
     `run` is the implementation; its signature belongs to the kind and is described in the
     `__init__` of the kind's folder. `needs` lists what the engine must supply beyond the class
     means ("rows": every sample's activation; "pairs": paired rows; "model": further forward
-    passes). `version` enters the content hash of a result: raise it when the numbers change.
+    passes). `version` enters the content hash of a result: raise it when the numbers change. `aliases`
+    are what other tools and papers call it: a recipe has one name for a thing, and messages know the others.
     """
 
     kind: Kind
@@ -81,6 +91,7 @@ class Entry:
     example: str = ""
     needs: frozenset[str] = frozenset()
     version: int = 1
+    aliases: tuple[str, ...] = ()
 
     def arg(self, name: str) -> Arg | None:
         """Return the argument called `name`, or None."""

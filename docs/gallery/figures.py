@@ -6,14 +6,18 @@
 In: NAME.json and the marks of the pages. Out: the pages. A mark stands before what is made from it:
 
     <!-- run NAME -->                  model, time and versions, the layers that were chosen, the claims
-    <!-- scores NAME EVALUATION,… METRIC,… -->     a table: variants down, metrics and data sets across
+    <!-- scores NAME EVALUATION,… METRIC,… -->     a table: variants down, metrics and data sets across;
+                                       under them the steer's differences from the others with their p
     <!-- sweep NAME EVALUATION,… METRIC POINT,… -->  a table: points down, evaluations and data sets across
+    <!-- variations NAME PATTERN,… -->  a table: figures of NAME.variations.json down, settings across (variations.py)
     <!-- picture NAME FILE -->         a picture, when it was kept
     <!-- end -->                       ends each of them
 
 and behind a number in the text: `0.5<!-- NAME EVALUATION.METRIC.DATASET.VARIANT -->`, with `@POINT` for a
-sweep or `.OTHER.FIGURE` for a comparison (`….steer.baseline.p_holm`),
-`0.5<!-- NAME choices.SELECT.FIGURE@LAYER -->`, or `0.5<!-- NAME planes.PLANE.FIGURE -->`. The number keeps its digits.
+sweep, `.low`, `.high` or `.n` for the interval and the prompts, or `.OTHER.FIGURE` for a comparison
+(`….steer.baseline.p_holm`); `8<!-- NAME EVALUATION.n.DATASET -->` for the prompts of a sweep;
+`0.5<!-- NAME choices.SELECT.FIGURE@LAYER -->`, `0.5<!-- NAME growth.VECTOR.FIGURE@LAYER -->` (without the layer where
+there is one figure for all), or `0.5<!-- NAME planes.PLANE.FIGURE -->`. The number keeps its digits.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +33,8 @@ from records import HERE, ROOT, read
 
 IMAGES = ROOT / "docs" / "images"
 MISSING = "*Not run yet.*"
-BLOCK = re.compile(r"(<!-- (run|scores|sweep|picture) ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)(<!-- ([\w.]+) (\w+(?:\.\w+){2,5})(?:@(\S+))? -->)")
+BLOCK = re.compile(r"(<!-- (run|scores|sweep|variations|picture) ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)(<!-- ([\w.]+) (\w+(?:\.\w+){2,5})(?:@([^>]+?))? -->)")
 LISTS = re.compile(r"\[[^\[\]{}]*\]")
 
 
@@ -90,7 +95,8 @@ def _scores(words: Sequence[str]) -> str:
         return MISSING
     tables = [record["scores"][e] for e in evaluations.split(",")]
     columns = [(m, data) for m in metrics.split(",") for data in tables[0][m]]
-    lines = [*_row(["", *(f"{m}, {d}" for m, d in columns)]), *_row(["---"] * (len(columns) + 1))]
+    head = ["", *(f"{m}, {d} (n = {_prompts(tables[0], d)})" for m, d in columns)]
+    lines = [*_row(head), *_row(["---"] * len(head))]
     seen: set[tuple[str, ...]] = set()
     for evaluation, table in zip(evaluations.split(","), tables, strict=True):
         for variant in table[columns[0][0]][columns[0][1]]:
@@ -100,14 +106,43 @@ def _scores(words: Sequence[str]) -> str:
             if (variant, *cells) not in seen:
                 seen.add((variant, *cells))
                 lines += _row([label, *cells])
-    return "\n".join(lines)
+    return "\n".join([*lines, *(line for table in tables for line in _differences(table, columns))])
+
+
+def _differences(table: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> list[str]:
+    """A row for each variant that the steer was compared with: difference, interval, p."""
+    metric, data = columns[0]
+    lines: list[str] = []
+    for variant, figures in table[metric][data].items():
+        for other in figures.get("against", ()):
+            cells = [table[m].get(d, {}).get(variant, {}).get("against", {}).get(other) for m, d in columns]
+            lines += _row([f"{variant} − {other}", *map(_difference, cells)])
+    return lines
+
+
+def _difference(found: Mapping[str, Any] | None) -> str:
+    if found is None or found["difference"] is None:
+        return ""
+    words = [_shown(found["difference"])]
+    if found["low"] is not None and found["low"] != found["high"]:
+        words.append(f"[{_shown(found['low'])}, {_shown(found['high'])}]")
+    return " ".join(words) + ("" if found["p_holm"] is None else f", {_p(found['p_holm'])}")
+
+
+def _p(p: float) -> str:
+    return "p < .001" if p < 0.001 else "p = 1" if p > 0.9995 else f"p = {p:.3f}".replace("0.", ".", 1)
+
+
+def _prompts(table: Mapping[str, Any], data: str) -> int:
+    count: int = max(found["n"] for by_data in table.values() if data in by_data for found in by_data[data].values())
+    return count
 
 
 def _cell(table: Mapping[str, Any], metric: str, data: str, variant: str) -> str:
     figures = table[metric].get(data, {}).get(variant)
     if figures is None or figures["mean"] is None:
         return ""
-    every = max(found["n"] for by_data in table.values() if data in by_data for found in by_data[data].values())
+    every = _prompts(table, data)
     few = f" ({figures['n']} of {every} prompts)" if figures["n"] < every else ""
     if figures["low"] is None or figures["low"] == figures["high"]:
         return _shown(figures["mean"]) + few
@@ -129,11 +164,64 @@ def _sweep(words: Sequence[str]) -> str:
         if variant != "baseline" or e == base
     ]
     wanted = points[0].split(",") if points else swept[base]["at"]
-    lines = [*_row(["", *(f"{v}, {d}" for _, d, v in columns)]), *_row(["---"] * (len(columns) + 1))]
+    head = ["", *(f"{v}, {d} (n = {s['n'][d]})" for s, d, v in columns)]
+    lines = [*_row(head), *_row(["---"] * len(head))]
     for point in wanted:
         at = swept[base]["at"].index(point)
         lines += _row([point, *(_shown(s["means"][metric][d][v][at]) for s, d, v in columns)])
     return "\n".join(lines)
+
+
+def _variations(words: Sequence[str]) -> str:
+    name, patterns = words
+    record = read(f"{name}.variations")
+    return MISSING if record is None else variations_table(record, patterns.split(","))
+
+
+def variations_table(record: Mapping[str, Any], only: Sequence[str] = ("*",)) -> str:
+    """Figures down, settings across, and at the end the range of each; then the claims.
+
+    A difference is called settled where its p is below .05: behind the range stands in how many settings it is,
+    with one sign.
+    """
+    base, *others = record["settings"]
+    heads = [_setting(base), *(_setting({k: v for k, v in s.items() if v != base[k]}) for s in others)]
+    lines = [*_row(["", *heads, "range"]), *_row(["---"] * (len(heads) + 2))]
+    for label, found in record["figures"].items():
+        if any(fnmatchcase(label, pattern) for pattern in only):
+            each = [{key: values[i] for key, values in found.items()} for i in range(len(heads))]
+            cells = [
+                _difference({**one, "difference": one["mean"]} if "p_holm" in one else _plain(one)) for one in each
+            ]
+            lines += _row([label, *cells, _range(found)])
+    for claim, holds in record["claims"].items():
+        words = ["" if h is None else "yes" if h else "no" for h in holds]
+        lines += _row([f"`{claim}`", *words, f"holds in {words.count('yes')} of {len(words)}"])
+    return "\n".join(lines)
+
+
+def _setting(setting: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in setting.items())
+
+
+def _plain(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {"difference": figures["mean"], "low": figures["low"], "high": figures["high"], "p_holm": None}
+
+
+def _range(found: Mapping[str, Sequence[float | None]]) -> str:
+    means = [x for x in found["mean"] if x is not None]
+    if not means:
+        return ""
+    said = f"{_shown(min(means))} to {_shown(max(means))}"
+    if "p_holm" not in found:
+        return f"{said}, n = {max(n for n in found['n'] if n is not None)}"
+    pairs = [(x, p) for x, p in zip(found["mean"], found["p_holm"], strict=True) if x is not None and p is not None]
+    if not pairs:
+        return said
+    settled = [x for x, p in pairs if p < 0.05]
+    same = max(sum(x > 0 for x in settled), sum(x < 0 for x in settled))
+    least, most = (_p(extreme(p for _, p in pairs)) for extreme in (min, max))
+    return f"{said}; {least} to {most.removeprefix('p = ')}; settled in {same} of {len(found['mean'])}"
 
 
 def _picture(words: Sequence[str]) -> str:
@@ -142,7 +230,7 @@ def _picture(words: Sequence[str]) -> str:
     return f"![{file.partition('.')[0]} of {name}](../images/{path.name})" if path.exists() else MISSING
 
 
-MADE = {"run": _run, "scores": _scores, "sweep": _sweep, "picture": _picture}
+MADE = {"run": _run, "scores": _scores, "sweep": _sweep, "variations": _variations, "picture": _picture}
 
 
 def _number(old: str, name: str, place: str, point: str | None) -> str:
@@ -154,10 +242,17 @@ def _number(old: str, name: str, place: str, point: str | None) -> str:
         case ["choices", select, figure], str():
             choice = record["choices"][select]
             value = choice["figures"][figure][choice["layers"].index(int(point))]
+        case ["growth", vector, figure], _:
+            value = record["growth"][vector][figure]
+            value = value if point is None else value[int(point)]
         case ["planes", plane, figure], None:
             value = record["planes"][plane][figure]
+        case [evaluation, "n", data], None:
+            value = record["scores"][evaluation]["n"][data]
         case [evaluation, metric, data, variant, other, figure], None:
             value = record["scores"][evaluation][metric][data][variant]["against"][other][figure]
+        case [evaluation, metric, data, variant, figure], None:
+            value = record["scores"][evaluation][metric][data][variant][figure]
         case [evaluation, metric, data, variant], str():
             score = record["scores"][evaluation]
             value = score["means"][metric][data][variant][score["at"].index(point)]

@@ -10,7 +10,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -22,13 +27,15 @@ KEPT = ("mean", "low", "high", "n")
 class Run:
     """One run of a recipe: `sets` are its `--set` options, `pictures` the plots that a page shows.
 
-    `needs` says what must be at hand before it can run, beside the default model.
+    `needs` says what must be at hand before it can run, beside the default model; `growth` names vectors
+    whose class means are followed over the layers.
     """
 
     recipe: str
     sets: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
     needs: str = ""
+    growth: tuple[str, ...] = ()
 
 
 RUNS: Mapping[str, Run] = {
@@ -41,7 +48,7 @@ RUNS: Mapping[str, Run] = {
     "slides_chemistry": Run("slides_chemistry", pictures=("loss.png",)),
     "slides_maths": Run("slides_maths"),
     "slides_summaries": Run("slides_summaries"),
-    "notes1_curves": Run("notes1_curves", pictures=("pre.png", "mid.png", "norms.png")),
+    "notes1_curves": Run("notes1_curves", pictures=("pre.png", "mid.png", "norms.png"), growth=("pre",)),
     "notes1_layers": Run("notes1_layers"),
     "notes1_template": Run("notes1_template", pictures=("curves.png",)),
     "notes1_template_none": Run("notes1_template", ("template=none",), pictures=("curves.png",)),
@@ -83,11 +90,12 @@ def small(name: str, folder: Path) -> dict[str, Any]:
     """What the gallery keeps of the run in `folder`: no texts, no value of a single prompt, no paths."""
     record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-    model = record["model"]
+    model, run = record["model"], RUNS[name.partition(".")[0]]
     return {
-        "recipe": RUNS[name.partition(".")[0]].recipe,
+        "recipe": run.recipe,
         "recipe_sha256": essence(record["recipe"]["text"]),
         "params": record["plan"]["params"],
+        "data": {key: value["sha256"] for key, value in record["data"].items()},
         "model": Path(model["id"]).name,
         "weights_sha256": model["weights_sha256"],
         "dtype": record["run"]["dtype"],
@@ -97,20 +105,52 @@ def small(name: str, folder: Path) -> dict[str, Any]:
         "state": record["state"],
         "choices": {key: _choice(value) for key, value in record["choices"].items()},
         "planes": {key: _plane(value) for key, value in record["planes"].items() if key.isidentifier()},
+        "growth": {vector: rounded(growth(_means(folder, vector))) for vector in run.growth},
         "judge": record["judge"],
-        "checks": [_rounded(check) for check in record["checks"]],
+        "checks": [rounded(check) for check in record["checks"]],
         "scores": {key: _swept(value) if "points" in value else _table(value) for key, value in scores.items()},
     }
 
 
 def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
     """The layers, best first, and every figure of every layer."""
-    found: dict[str, Any] = _rounded({key: choice[key] for key in ("chosen", "layers", "figures")})
+    found: dict[str, Any] = rounded({key: choice[key] for key in ("chosen", "layers", "figures")})
     return found
 
 
 def _plane(plane: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _rounded(plane[key]) for key in ("kind", "explained", "across") if key in plane}
+    return {key: rounded(plane[key]) for key in ("kind", "explained", "across") if key in plane}
+
+
+def growth(means: NDArray[Any]) -> dict[str, Any]:
+    """How a class mean [layers, d] moves away from the origin, layer by layer.
+
+    Its norm; the share of the norm's variance that a line explains, and that an exponential does, whose
+    logarithm is fitted by least squares; and the cosine of each layer's step with the next one. The fits
+    leave the first layer out, where every prompt that ends in the same token is at the same place.
+    """
+    norm, steps = np.linalg.norm(means, axis=1), np.diff(means, axis=0)
+    x, y = np.arange(len(norm))[1:], norm[1:]
+    slope, start = np.polyfit(x, np.log(y), 1)
+    length = np.linalg.norm(steps, axis=1)
+    return {
+        "norm": norm.tolist(),
+        "line": _explained(y, np.polyval(np.polyfit(x, y, 1), x)),
+        "exponential": _explained(y, np.exp(start + slope * x)),
+        "factor": float(np.exp(slope)),
+        "step": length.tolist(),
+        "step_cosine": ((steps[:-1] * steps[1:]).sum(1) / (length[:-1] * length[1:])).tolist(),
+    }
+
+
+def _explained(y: NDArray[Any], fitted: NDArray[Any]) -> float:
+    return float(1 - ((y - fitted) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+
+
+def _means(folder: Path, vector: str) -> NDArray[Any]:
+    from safetensors.numpy import load_file
+
+    return load_file(folder / "vectors" / f"{vector}.safetensors")["mean_positive"].astype(np.float64)
 
 
 def _table(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,20 +171,25 @@ def _figures(figures: Mapping[str, Any]) -> dict[str, Any]:
             other: {key: found[key] for key in ("difference", "low", "high", "p_holm")}
             for other, found in against.items()
         }
-    found: dict[str, Any] = _rounded(kept)
+    found: dict[str, Any] = rounded(kept)
     return found
 
 
 def _swept(score: Mapping[str, Any]) -> dict[str, Any]:
-    """The points once, and for each metric, data set and variant the list of their means."""
+    """The points once, the prompts of each data set, and the means of each metric, data set and variant."""
     points: Sequence[Mapping[str, Any]] = score["points"]
     first = points[0]["scores"]
+    counts: dict[str, int] = {}
+    for by_data in first.values():
+        for data, by_variant in by_data.items():
+            counts[data] = max(counts.get(data, 0), *(figures["n"] for figures in by_variant.values()))
     return {
         "at": [" ".join(map(str, point["at"].values())) for point in points],
+        "n": counts,
         "means": {
             metric: {
                 data: {
-                    variant: [_rounded(point["scores"][metric][data][variant]["mean"]) for point in points]
+                    variant: [rounded(point["scores"][metric][data][variant]["mean"]) for point in points]
                     for variant in by_variant
                 }
                 for data, by_variant in by_data.items()
@@ -154,7 +199,7 @@ def _swept(score: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Every number in it to `DIGITS` significant digits."""
     match value:
         case bool() | int():
@@ -162,8 +207,8 @@ def _rounded(value: Any) -> Any:
         case float():
             return float(f"{value:.{DIGITS}g}")
         case dict():
-            return {key: _rounded(item) for key, item in value.items()}
+            return {key: rounded(item) for key, item in value.items()}
         case list():
-            return [_rounded(item) for item in value]
+            return [rounded(item) for item in value]
         case _:
             return value

@@ -1,4 +1,4 @@
-"""`steerdsl check`: every mistake of one or more recipes, without a model.
+"""`steerdsl check`: every mistake of one or more recipes and of their data files, without a model.
 
 In: recipes. Out: their diagnostics on the standard output; exit code 1 when there is an error.
 """
@@ -27,24 +27,32 @@ def check(
 ) -> None:
     """Report every mistake of one or more recipes.
 
-    No model is read. Exit code 1 means that there is an error; warnings alone leave it at 0.
+    Data files are read, a model is not. Exit code 1 means that there is an error; warnings alone leave it at 0.
 
     \b
     Example:
       steerdsl check recipes/econ.steer
       steerdsl check -e 'extract diffmean from econ vs generic; ablate layers 6'
     """
+    from steerdsl.plan.inputs import faults
+
     found: list[Diagnostic] = []
+    unseen: list[str] = []
     sources = read_sources(files, text)
     folders = [str(folder.resolve()) for folder in allow]
     for source in sources:
-        _, report = check_source(source, read=reader(folder_of(source), allow), folders=folders)
+        recipe, report = check_source(source, read=reader(folder_of(source), allow), folders=folders)
         found += report.found
+        if recipe is not None:
+            found += faults(recipe, source, folder_of(source), tuple(allow))
+            unseen += [f"{name} of the hub" for name, spec in recipe.data.items() if spec.kind == "hub"]
     if json:
         print_json(found, sys.stdout)
     else:
         print_diagnostics(found, sys.stdout)
         print(("\n" if found else "") + _verdict(len(sources), found))
+        if unseen:
+            print(f"not looked at: {', '.join(unseen)}; `steerdsl plan` does")
     if any(d.severity == "error" for d in found):
         raise typer.Exit(1)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,11 +19,12 @@ if TYPE_CHECKING:
     from steerdsl.share.comparison import AnswerPair, Comparison, Part, ScorePair, VectorPair
 
 DIFFERENT = 1
+SHOWN = 1000  # differences of one kind that are printed
 
 
 def diff(
-    first: Annotated[Path, typer.Argument(metavar="RUN", help="a run directory", show_default=False)],
-    second: Annotated[Path, typer.Argument(metavar="RUN", help="another", show_default=False)],
+    first: o.RunDirectory,
+    second: o.RunDirectory,
     answers: Annotated[int, typer.Option(help="how many answers that differ are printed", min=0)] = 3,
     as_json: o.Json = False,
 ) -> None:
@@ -37,10 +37,11 @@ def diff(
     Example:
       steerdsl diff runs/econ-20260301-101500 runs/econ-20260302-090000
     """
+    from steerdsl.cli.packed import run_folder
     from steerdsl.share.comparison import compare_runs
     from steerdsl.store.finished import open_run
 
-    found = compare_runs(open_run(first), open_run(second))
+    found = compare_runs(open_run(run_folder(first)), open_run(run_folder(second)))
     if as_json:
         print(json.dumps(_json(found), indent=1, ensure_ascii=False))
     else:
@@ -89,14 +90,21 @@ def _settings(found: Comparison, names: tuple[str, str]) -> RenderableType:
     from steerdsl.cli.lock import shown
 
     table = _table("what went in", "", *names)
-    for d in found.settings:
+    for d in found.settings[:SHOWN]:
         table.add_row(*(Text(shown(value)) for value in (d.name, d.before, d.now)))
+    return _and_more(table, len(found.settings))
+
+
+def _and_more(table: Table, total: int) -> Table:
+    """A table of the first `SHOWN` of `total` differences, which says how many there are beyond them."""
+    if total > SHOWN:
+        table.caption = f"and {total - SHOWN} more; --json has them all"
     return table
 
 
 def _vectors(found: Sequence[VectorPair]) -> RenderableType:
     table = _table("vectors: cosines between the two runs", "", "smallest", "largest", "layers", "raw norms")
-    for v in found:
+    for v in found[:SHOWN]:
         if v.missing:
             table.add_row(v.name, f"{v.missing} run has none")
         elif not v.cosines:
@@ -106,14 +114,14 @@ def _vectors(found: Sequence[VectorPair]) -> RenderableType:
             ends = [f"{cosine:.6f} at layer {layer}" for layer, cosine in (low, high)]
             apart = "" if v.norms is None else f"up to {v.norms:.2g} apart"
             table.add_row(v.name, *ends, str(len({layer for layer, _ in v.cosines})), apart)
-    return table
+    return _and_more(table, len(found))
 
 
 def _scores(found: Sequence[ScorePair], names: tuple[str, str]) -> RenderableType:
     table = _table("scores", "evaluation", "at", "metric", "data", "variant", *names, "difference")
-    for s in found:
+    for s in found[:SHOWN]:
         table.add_row(*s.place, _number(s.before), _number(s.after), _number(s.difference, "+.4g"))
-    return table
+    return _and_more(table, len(found))
 
 
 def _number(value: float | None, form: str = ".4g") -> str:

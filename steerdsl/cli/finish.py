@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from steerdsl.engine.context import Run
@@ -61,7 +62,7 @@ def _draw(run: Run) -> None:
     computed is not lost for a picture."""
     from steerdsl.show.drawing import default_name, draw
 
-    taken: list[str] = []
+    taken = [Path(step.path).stem for step, _ in run.results.views if step.path]
     for step, view in run.results.views:
         name = default_name(step, taken)
         taken.append(name)
@@ -81,4 +82,4 @@ def _model(run: Run) -> dict[str, Any]:
     if run.opened:
         return asdict(run.session.opened.info)
     facts, device = run.plan.model, choose_device(run.plan.options.device)
-    return asdict(model_info(facts.located, facts.config, facts.arch, run.plan.dtype, str(device)))
+    return asdict(model_info(facts, run.plan.dtype, str(device)))

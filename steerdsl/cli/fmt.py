@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from steerdsl.cli.packed import is_pack
 from steerdsl.cli.printing import print_diagnostics
 from steerdsl.cli.reading import STDIN, Files, read_sources
 from steerdsl.lang.format import format_source
@@ -35,6 +36,8 @@ def fmt(
       steerdsl fmt recipes/econ.steer
       steerdsl fmt --check recipes/*.steer
     """
+    if not check and (pack := next(filter(is_pack, files or ()), None)):
+        raise typer.BadParameter(f"{pack} does not change: look at it with --check, or unpack it first")
     failed = False
     for source in read_sources(files):
         text, report = format_source(source)

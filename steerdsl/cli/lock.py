@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.cli import options as o
+from steerdsl.cli.packed import from_pack
 from steerdsl.cli.recipe import load_recipe
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.share.lock import lock_path, read_lock, write_lock
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from steerdsl.plan.plan import Plan, RunOptions
 
 DIFFERS = 4
+DTYPES = ("float32", "float16", "bfloat16")
 NAMED = 3  # pins that the warning names
+SHOWN = 200  # pins of one severity that a table has: a lock may be a stranger's
 
 
 @o.run_options(*o.COMMON, "judge_model")
@@ -46,6 +49,8 @@ def lock(
 
     if file in (None, "-") or not file:
         raise typer.BadParameter("name a file: a lock lies beside its recipe")
+    if upgrade and from_pack(Path(file)):
+        raise typer.BadParameter("a pack does not change: unpack it with `steerdsl unpack`, and lock its recipe")
     checked = load_recipe(file, None, chosen.sets, chosen.allow)
     with Progress(shown=True) as progress:
         made = pins_of(prepare(checked, chosen, fetch=True, progress=progress).plan)
@@ -68,7 +73,7 @@ def pins_of(plan: Plan) -> dict[str, Pin]:
     from steerdsl.store.record import described
 
     facts, device = plan.model, plan.options.device  # no pin: where a recipe runs is not what it says
-    model = asdict(model_info(facts.located, facts.config, facts.arch, plan.dtype, device))
+    model = asdict(model_info(facts, plan.dtype, device))
     return pins(described(without_store(plan), model))
 
 
@@ -99,7 +104,7 @@ def hold(plan: Plan, file: str | None, locked: bool) -> None:
 def _differs(path: Path, found: Sequence[Difference], help: str) -> Diagnostic:
     """`help` is the way out; where the dtype differs, which `auto` leaves to the machine, first its option."""
     dtype = [d.before for d in found if d.name == "model.dtype"]
-    if dtype:
+    if dtype and dtype[0] in DTYPES:
         help = f"add --dtype {dtype[0]} for the dtype of the lock; else {help}"
     return Diagnostic("R862", f"this differs from {path.name} in {_count(found)}", help=help)
 
@@ -121,10 +126,12 @@ def print_differences(found: Sequence[Difference], before: str, stream: Any) -> 
         if not rows:
             continue
         table = Table("pin", before, "here", title=meaning, title_justify="left", box=SIMPLE_HEAD)
-        for d in rows:
+        for d in rows[:SHOWN]:
             # Text, since a setting such as `topic[16]` would be read as markup.
             table.add_row(*(Text(shown(value)) for value in (d.name, d.before, d.now)))
         Terminal(file=stream).print(table)
+        if len(rows) > SHOWN:
+            stream.write(f"and {len(rows) - SHOWN} more pins\n")
 
 
 def shown(value: Any) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from steerdsl.cli.cores import share_cores
 from steerdsl.lang.diagnostics import RecipeError
 
 RUN_FAILED = 3
@@ -32,6 +33,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "diff": "Compare two runs.",
         "verify": "Run a record again and say what is equal.",
         "pack": "Put a recipe, its data and its run into one file.",
+        "unpack": "Write the files of a pack into a folder.",
         "push": "Publish a pack on the model hub.",
         "pull": "Fetch a pack from the model hub.",
         "parity": "Run a recipe here and on a server, and compare.",
@@ -46,6 +48,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
+    share_cores()
     try:
         application(sys.argv[1:])(prog_name="steerdsl")
     except RecipeError as error:

@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from steerdsl.cli.packed import unpacked
+
 if TYPE_CHECKING:
     from steerdsl.plan.plan import RunOptions
 
+LARGEST_SEED = 2**53 - 1  # as in a recipe
 Command = Callable[..., None]
 
-File = Annotated[str | None, typer.Argument(help="a recipe, or - for standard input", show_default=False)]
+File = Annotated[str | None, typer.Argument(help="a recipe, a pack, or - for standard input", show_default=False)]
 Text = Annotated[str | None, typer.Option("-e", help="the recipe itself, instead of a file", metavar="TEXT")]
 Sets = Annotated[list[str], typer.Option("--set", help="give a param another value", metavar="NAME=VALUE")]
 Offline = Annotated[bool, typer.Option("--offline", help="use no network")]
 Allow = Annotated[list[Path], typer.Option("--allow", help="a folder that the recipe may read, besides its own")]
+RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="a run directory, or a pack", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 COMMON = ("sets", "model", "device", "dtype", "batch_size", "seed", "offline", "allow")
@@ -31,7 +35,8 @@ COMMON = ("sets", "model", "device", "dtype", "batch_size", "seed", "offline", "
 def run_options(*names: str) -> Callable[[Command], Command]:
     """Give a command the parameters `names` of `_chosen` for its parameter `chosen`, which gets their value.
 
-    In the help they stand where `chosen` stands, in the order of `names`.
+    In the help they stand where `chosen` stands, in the order of `names`. A pack that is given as the
+    command's `file` is opened: the command gets its recipe, and the options that its run was made with.
     """
     shared = [_signature(_chosen).parameters[name] for name in names]
 
@@ -43,6 +48,8 @@ def run_options(*names: str) -> Callable[[Command], Command]:
         def called(**given: Any) -> None:
             _check_server(given)
             chosen = _chosen(**{name: given.pop(name) for name in names})
+            if "file" in given:
+                given["file"], chosen = unpacked(given["file"], chosen)
             command(chosen=chosen, **given)
 
         # What typer reads a command's parameters from.
@@ -83,7 +90,9 @@ def _chosen(
             help="the most rows of a batch; auto fits each one", parser=_rows, metavar="N", show_default="auto"
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="seed of every generation", show_default="the recipe's")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="seed of every generation", min=0, max=LARGEST_SEED, show_default="the recipe's")
+    ] = None,
     on: Annotated[str, typer.Option(help="where the model runs: local, simulate or ndif")] = "local",
     host: Annotated[
         str | None, typer.Option(help="the NDIF server", show_default="NDIF_HOST, else nnsight's", metavar="URL")

@@ -1,7 +1,7 @@
-"""Packs where a recipe may stand: `steerdsl run econ.steerpack`.
+"""Packs in place of a recipe or a run: `steerdsl run econ.steerpack`, `steerdsl show econ.steerpack`.
 
-In: what the command line names, and the options given. Out: the unpacked recipe, and the options of the
-pack's run for what was not given.
+In: what the command line names, and the options given. Out: the unpacked recipe with the options of the
+pack's run for what was not given, or the folder of its run.
 """
 
 from __future__ import annotations
@@ -32,21 +32,62 @@ def unpacked(file: str | None, options: RunOptions) -> tuple[str | None, RunOpti
     """
     if file is None or not is_pack(file):
         return file, options
-    recipe, record = open_pack(Path(file), options.model)
+    recipe, record = open_pack(Path(file))
+    require_model(file, record, options.model)
     return str(recipe), replace(as_recorded(record, options), keep_unsafe=options.keep_unsafe)
 
 
-def open_pack(file: Path, model: str | None) -> tuple[Path, Mapping[str, Any]]:
-    """A pack's recipe, unpacked, and its record. Raises RecipeError as `read_pack`, and R874 where the run
-    was made with a model in a folder and no `model` is given: a pack names no place on this machine."""
+def open_pack(file: Path) -> tuple[Path, Mapping[str, Any]]:
+    """A pack's recipe, unpacked, and its record. Raises RecipeError as `read_pack`."""
     from steerdsl.share.pack import read_pack, unpack
 
     pack = read_pack(file)
-    named = pack.record["run"]["model"]
-    if model is None and named is not None and (named.startswith((".", "~", "/")) or "\\" in named or ":" in named):
-        title = f"{file.name} was run with a model in a folder, `{named}`"
-        raise RecipeError([Diagnostic("R874", title, help="name the model with --model")], 2)
     return unpack(pack) / "recipe" / pack.recipe, pack.record
+
+
+def from_pack(recipe: Path) -> bool:
+    """Whether a recipe is one that was unpacked from a pack, so that what is written beside it is lost."""
+    from steerdsl.share.pack import unpacked_packs
+
+    return recipe.is_relative_to(unpacked_packs())
+
+
+def in_pack(run: Path) -> bool:
+    """Whether a run that the command line names is that of a pack."""
+    return is_pack(run.name) and not run.is_dir()
+
+
+def run_folder(run: Path) -> Path:
+    """The run directory that the command line names: a folder, or the run in a pack, unpacked.
+
+    Raises RecipeError R866-R870 for a pack that is refused.
+    """
+    return open_pack(run)[0].parents[1] / "run" if in_pack(run) else run
+
+
+def require_model(file: str, record: Mapping[str, Any], model: str | None) -> None:
+    """Raise RecipeError R874 where a pack's run was made with a model in a folder and no `model` is given:
+    a pack names no place on this machine."""
+    named = record["run"]["model"]
+    if model is None and named is not None and recorded_model(record, None) is None:
+        title = f"{Path(file).name} was run with a model in a folder, `{named}`"
+        raise RecipeError([Diagnostic("R874", title, help="name the model with --model")], 2)
+
+
+def recorded_model(record: Mapping[str, Any], path: str | None) -> str | None:
+    """The model that a run was made with, as `--model` would name it; None where that is a folder which this
+    machine does not know to have the record's weights. So a stranger's record opens no other model that is here:
+    at `path` the weights must have been hashed before, and in the working folder they are hashed now."""
+    from steerdsl.models.weights import known_hash, weights_hash
+
+    named, weights = str(record["run"]["model"]), record["model"]["weights_sha256"]
+    elsewhere = named.startswith((".", "~", "/")) or "\\" in named or ":" in named
+    here = not elsewhere and (Path(named) / "config.json").exists()
+    if not (elsewhere or here or record["model"]["source"] == "folder"):
+        return named
+    if weights is not None and path is not None and known_hash(Path(path)) == weights:
+        return path
+    return named if weights is not None and here and weights_hash(Path(named)) == weights else None
 
 
 def as_recorded(record: Mapping[str, Any], options: RunOptions) -> RunOptions:

@@ -37,6 +37,7 @@ def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Pro
     from steerdsl.models.catalog import DEFAULT_MODEL, find, full_id, locate
     from steerdsl.models.facts import read_facts
     from steerdsl.plan.inputs import input_files
+    from steerdsl.plan.notices import notices
     from steerdsl.plan.planner import make_plan
 
     if options.on not in PLACES:
@@ -62,8 +63,9 @@ def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Pro
     store = Store(cache_root() / "store", _damaged)
     plan = make_plan(checked.recipe, checked.source, checked.root, options, facts, store)
     plan = replace(plan, inputs=input_files(checked.recipe, checked.used, checked.root, options.allow))
-    for data in plan.data.values():
-        print_diagnostics(data.warnings, sys.stderr)
+    plan = replace(plan, notices=notices(plan))
+    for warnings in (plan.notices, *(data.warnings for data in plan.data.values())):
+        print_diagnostics(warnings, sys.stderr)
     return Prepared(plan, store)
 
 

@@ -14,6 +14,7 @@ from typing import TextIO
 from steerdsl.lang.diagnostics import Diagnostic, render, to_json
 from steerdsl.show.visible import visible
 
+MOST = 100  # diagnostics that are printed; --json has all
 RED, YELLOW, BLUE, CYAN, BOLD, PLAIN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[1;34m", "\x1b[1;36m", "\x1b[1m", "\x1b[0m"
 
 _CARETS = re.compile(r"^( *\|)( *)(\^+.*)$")
@@ -21,10 +22,12 @@ _GUTTER = re.compile(r"^ *(?:\d+ \||\||-->|:::)")
 
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic], stream: TextIO) -> None:
-    """Write the diagnostics, a blank line between two."""
+    """Write the diagnostics, a blank line between two; of very many the first ones, and how many more there are."""
     paint = in_colour(stream)
-    texts = (_painted(d) if paint else visible(render(d)) for d in diagnostics)
-    stream.write("\n".join(texts))
+    every = list(diagnostics)
+    texts = [_painted(d) if paint else visible(render(d)) for d in every[:MOST]]
+    more = f"\nand {len(every) - MOST} more\n" if len(every) > MOST else ""
+    stream.write("\n".join(texts) + more)
 
 
 def print_json(diagnostics: Sequence[Diagnostic], stream: TextIO) -> None:

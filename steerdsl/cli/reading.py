@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from errno import EACCES
+from errno import EACCES, EINVAL
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from steerdsl.cli.packed import is_pack, open_pack
+from steerdsl.forms.files import LARGEST, Misread, read_bytes
 from steerdsl.lang.source import Source
 
 STDIN, TEXT = "<stdin>", "-e"  # how diagnostics name what is no file
 
 Files = Annotated[
     list[str] | None,
-    typer.Argument(metavar="FILE", help="Recipes; - is the standard input.", show_default=False),
+    typer.Argument(metavar="FILE", help="Recipes or packs; - is the standard input.", show_default=False),
 ]
 
 
@@ -33,7 +35,9 @@ def read_sources(files: list[str] | None, text: str | None = None) -> list[Sourc
 
 
 def read_source(name: str) -> Source:
-    """Return one recipe by its path, or the standard input for `-`."""
+    """Return one recipe by its path, that in a pack, or the standard input for `-`."""
+    if is_pack(name):
+        name = str(open_pack(Path(name))[0])
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         return Source(STDIN if name == "-" else name, data.decode("utf-8"))
@@ -59,6 +63,13 @@ def reader(folder: Path, allowed: Sequence[Path] = ()) -> Callable[[str], Source
         real = file.resolve(strict=True)
         if not any(real.is_relative_to(root.resolve()) for root in (folder, *allowed)):
             raise PermissionError(EACCES, "a link leads out of the recipe's folder")
-        return Source(str(file), real.read_bytes().decode("utf-8"))
+        return Source(str(file), _bytes(real).decode("utf-8"))
 
     return read
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return read_bytes(file, LARGEST)
+    except Misread as error:
+        raise OSError(EINVAL, str(error)) from error

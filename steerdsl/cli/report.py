@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from steerdsl.cli import options as o
 
-def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run directory", show_default=False)],
-) -> None:
-    """Write `report.html` into a run directory again, from the files that lie there.
+
+def report(run: o.RunDirectory) -> None:
+    """Write `report.html` into a run directory again, from the files in it.
+
+    The report of a pack is written beside the unpacked files in the cache; its path is printed.
 
     \b
     Example:
       steerdsl report runs/econ-20260301-101500
     """
+    from steerdsl.cli.packed import run_folder
     from steerdsl.show.report import write_report
+
+    run = run_folder(run)
 
     try:
         path = write_report(run)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise typer.BadParameter(f"{error.filename or run} cannot be used: {reason}") from None
-    except ValueError as error:
-        raise typer.BadParameter(f"{run} is not a whole run directory: {error}") from None
     sys.stdout.write(f"{path}\n")

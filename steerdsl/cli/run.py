@@ -52,12 +52,10 @@ def run(
     """
     from steerdsl.cli.judging import require_judge
     from steerdsl.cli.lock import hold
-    from steerdsl.cli.packed import unpacked
     from steerdsl.cli.prepare import prepare
     from steerdsl.cli.progress import Progress
     from steerdsl.store.directory import RunDirectory
 
-    file, chosen = unpacked(file, chosen)
     checked = load_recipe(file, text, chosen.sets, chosen.allow)
     with Progress(shown=not quiet) as progress:
         prepared = prepare(checked, chosen, fetch=True, progress=progress)
@@ -146,7 +144,8 @@ def _report(outcome: Outcome, directory: RunDirectory, as_json: bool, quiet: boo
     from steerdsl.show.visible import visible
 
     results = outcome.run.results
-    for warning in dict.fromkeys(results.warnings):
+    told = {notice.title for notice in outcome.run.plan.notices}
+    for warning in dict.fromkeys(w for w in results.warnings if w not in told):
         sys.stderr.write(visible(f"warning: {warning}\n"))
     if outcome.error is not None:
         print_diagnostics(outcome.error.diagnostics, sys.stderr)

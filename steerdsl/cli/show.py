@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from steerdsl.cli import options as o
 
@@ -16,11 +14,12 @@ if TYPE_CHECKING:
 
     from steerdsl.store.finished import Finished
 
+SHOWN = 1000  # steps and choices that are printed; --json has them all
 TOOLS = ("steerdsl", "nnsight", "torch", "transformers")
 
 
 def show(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run directory", show_default=False)],
+    run: o.RunDirectory,
     as_json: o.Json = False,
 ) -> None:
     """Print a run: the recipe, the model, choices, answers, scores, claims and timings.
@@ -33,9 +32,10 @@ def show(
       steerdsl show runs/econ-20260301-101500
       steerdsl show runs/econ-20260301-101500 --json
     """
+    from steerdsl.cli.packed import run_folder
     from steerdsl.store.finished import open_run
 
-    found = open_run(run)
+    found = open_run(run_folder(run))
     if as_json:
         whole = {**found.record, "scores": found.scores, "generations": list(found.answers)}
         print(json.dumps(whole, indent=1, ensure_ascii=False))
@@ -60,7 +60,9 @@ def _before(found: Finished) -> Iterator[RenderableType]:
 
     record = found.record
     yield _facts(record)
-    yield from (Text(f"warning: {warning}", style="yellow") for warning in dict.fromkeys(record["warnings"]))
+    yield from (
+        Text(f"warning: {warning}", style="yellow") for warning in islice(dict.fromkeys(record["warnings"]), SHOWN)
+    )
     if record["choices"]:
         yield _choices(record["choices"])
 
@@ -99,7 +101,7 @@ def _choices(choices: Mapping[str, Any]) -> RenderableType:
     from rich.table import Table
 
     table = Table("choice", "of", "by", "layers", title="choices", title_justify="left", box=SIMPLE_HEAD)
-    for name, choice in choices.items():
+    for name, choice in islice(choices.items(), SHOWN):
         table.add_row(name, choice["vector"], choice["criterion"], ", ".join(map(str, choice["chosen"])))
     return table
 
@@ -111,6 +113,9 @@ def _timings(record: Mapping[str, Any]) -> RenderableType:
 
     table = Table("step", "", "", title="timings", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("seconds", justify="right")
-    for timing in record["timings"]:
+    timings = record["timings"]
+    for timing in timings[:SHOWN]:
         table.add_row(str(timing["step"]), timing["verb"], timing["name"], f"{timing['seconds']:.1f}")
+    if len(timings) > SHOWN:
+        table.add_row("", f"and {len(timings) - SHOWN} more", "", "")
     return table

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.cli import options as o
+from steerdsl.cli.reading import STDIN, TEXT
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.show.visible import visible
 
 if TYPE_CHECKING:
     from steerdsl.cli.prepare import Prepared
@@ -40,10 +42,8 @@ class Verdict:
 
 @o.run_options("model", "device", "host", "insecure", "judge_url", "offline", "allow")
 def verify(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run directory, or a pack", show_default=False)],
-    recipe: Annotated[
-        Path | None, typer.Option(help="the recipe, where it no longer lies as it did", metavar="FILE")
-    ] = None,
+    run: o.RunDirectory,
+    recipe: Annotated[Path | None, typer.Option(help="path to the recipe, if it has moved", metavar="FILE")] = None,
     *,
     chosen: RunOptions,
     allow_versions: Annotated[
@@ -56,18 +56,21 @@ def verify(
     """Run a record again, without the store, and compare everything that it says.
 
     Exit code 0 means that all is equal, or equal within tolerance; 4 that something differs, which is named.
-    Where the data, the model or a setting differs, nothing is run.
+    A file of the run that was changed is named at once. Where the data, the model or a setting differs,
+    nothing is run.
 
     \b
     Example:
       steerdsl verify runs/econ
       steerdsl verify econ.steerpack --allow-versions
     """
-    from steerdsl.cli.packed import is_pack, open_pack
+    from steerdsl.cli.packed import in_pack, open_pack, require_model
 
     folder = run
-    if is_pack(run.name) and not run.is_dir():
-        recipe, _ = open_pack(run, chosen.model)
+    if in_pack(run):
+        # A stranger's record may name any folder: the recipe is the one in the pack.
+        recipe, record = open_pack(run)
+        require_model(run.name, record, chosen.model)
         folder = recipe.parents[1] / "run"
     with tempfile.TemporaryDirectory(prefix="steerdsl-") as place:
         verdict = _verdict(folder, recipe, chosen, allow_versions, Path(place), keep, quiet)
@@ -99,6 +102,8 @@ def _verdict(
     if on != "ndif" and (options.host or options.insecure):
         raise typer.BadParameter(f"--host and --insecure go with a run on ndif, and this one was made on {on}")
     verdict = Verdict(record, list(compare_files(folder, record)))
+    for item in verdict.of("different"):
+        sys.stderr.write(visible(f"{folder / item.name} is not the file that was recorded\n"))
     with Progress(shown=not quiet) as progress:
         prepared = _prepared(folder, record, recipe, options, place / "store", progress)
         before, now = pins(record), pins_of(prepared.plan)
@@ -131,19 +136,50 @@ def _prepared(
     from steerdsl.lang.source import Source
     from steerdsl.store.results import Store
 
-    root = recipe.parent if recipe is not None else folder / record["recipe"]["folder"]
-    if record["inputs"] and not root.is_dir():
-        title = f"the recipe's folder is not where the record says: {root}"
-        raise RecipeError([Diagnostic("R864", title, help="name the recipe with --recipe")], 2)
-    path = record["model"]["path"]
-    given = options.model is None and record["run"]["model"] is not None and record["model"]["source"] == "folder"
-    if given and recipe is None and path and Path(path).is_dir():
-        # A folder given on the command line was relative to where that run was started.
-        options = replace(options, model=path)
+    root = recipe.parent if recipe is not None else _root(folder, record)
+    options = _with_model(folder, record, options)
     chosen = replace(as_recorded(record, options), on=record["run"]["on"])
     source = Source(record["recipe"]["name"], record["recipe"]["text"])
     checked = check_recipe(source, root, chosen.sets, chosen.allow)
     return replace(prepare(checked, chosen, fetch=True, progress=progress), store=Store(store))
+
+
+def _root(folder: Path, record: Mapping[str, Any]) -> Path:
+    """The folder that a recipe's paths start from: where the record says, if the recipe lies there, so that a
+    record of a stranger leads to no file here that is not beside that very recipe. A recipe that reads no file
+    needs none. Raises RecipeError R864."""
+    from steerdsl.store.results import file_sha256
+
+    name, root = record["recipe"]["name"], folder / str(record["recipe"].get("folder", "."))
+    file = root / Path(name).name
+    if name in (TEXT, STDIN):
+        there = root.is_dir() and root.resolve() == Path.cwd()
+    else:
+        there = file.is_file() and file_sha256(file) == record["recipe"]["sha256"]
+    if there:
+        return root
+    if not record["inputs"]:
+        return folder
+    title = f"the recipe's folder is not where the record says: {root}"
+    if root.is_dir():
+        title = f"the recipe is not where the record says, or was changed: {file}"
+    raise RecipeError(
+        [Diagnostic("R864", title, help="the run or the recipe has moved; name the recipe with --recipe")], 2
+    )
+
+
+def _with_model(folder: Path, record: Mapping[str, Any], options: RunOptions) -> RunOptions:
+    """The options with the model of the run. Raises RecipeError R874 for a folder that is not known here."""
+    from steerdsl.cli.packed import recorded_model
+
+    named = record["run"]["model"]
+    if options.model is not None or named is None:
+        return options
+    model = recorded_model(record, record["model"]["path"])
+    if model is None:
+        title = f"the run in {folder} was made with a model in a folder, `{named}`"
+        raise RecipeError([Diagnostic("R874", title, help="name the model with --model")], 2)
+    return replace(options, model=model)
 
 
 def _again(prepared: Prepared, path: Path, progress: Any) -> Path:

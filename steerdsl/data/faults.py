@@ -26,12 +26,14 @@ class Fault:
     severity: Severity = "error"
 
 
-def diagnostics(faults: Iterable[Fault], span: Span, source: Source | None) -> tuple[Diagnostic, ...]:
+def diagnostics(
+    faults: Iterable[Fault], span: Span, source: Source | None, label: str = "this data set"
+) -> tuple[Diagnostic, ...]:
     """One diagnostic for each code, in the order of first appearance; without a source, without a label."""
     groups: dict[str, list[Fault]] = {}
     for fault in faults:
         groups.setdefault(fault.code, []).append(fault)
-    labels = () if source is None else (Label(source, span, "this data set"),)
+    labels = () if source is None else (Label(source, span, label),)
     return tuple(
         Diagnostic(first.code, first.title, labels, _also(rest), first.help, first.severity)
         for first, *rest in groups.values()

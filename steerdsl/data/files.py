@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from steerdsl.data.faults import Fault
+from steerdsl.forms.files import Misread, read_bytes, require_regular
 from steerdsl.lang.diagnostics import nearest
 
 _LISTED = 5
+LARGEST = 256 << 20  # bytes
 
 
 def find(text: str, root: Path, allowed: tuple[Path, ...] = ()) -> Path | Fault:
@@ -23,24 +25,42 @@ def find(text: str, root: Path, allowed: tuple[Path, ...] = ()) -> Path | Fault:
     try:
         path = (root / text).resolve()
     except (OSError, ValueError, RuntimeError):  # a null character, a loop of links
-        return Fault("D501", f"{text!r} is not a path that can be followed")
+        return Fault("D501", f"{text!r} is not a path that can be followed", "check the path")
     if not any(path.is_relative_to(folder) for folder in folders):
         help = "move the file into the recipe's folder, or allow its folder on the command line"
         return Fault("D502", f"{text} lies outside the recipe's folder", help)
-    if path.is_dir():
-        return Fault("D501", f"{text} is a folder, not a file", _listing(path, text))
-    if not path.is_file():
-        return Fault("D501", f"there is no file {text}", _suggestion(path, text))
+    try:
+        if path.is_dir():
+            return Fault("D501", f"{text} is a folder, not a file", _listing(path, text))
+        if not path.exists():
+            return Fault("D501", f"there is no file {text}", _suggestion(path, text))
+        require_regular(path)
+    except Misread as error:
+        return Fault("D501", str(error), "save what it gives in a file, and name that")
+    except OSError as error:  # a name that is too long, a folder that is closed
+        return Fault(
+            "D501", f"{_short(text)} cannot be read: {(error.strerror or str(error)).lower()}", "check the path"
+        )
     return path
 
 
 def read(path: Path, text: str) -> bytes | Fault:
-    """The file's bytes; D501 when the system refuses."""
+    """The file's bytes; D501 when the system refuses, D530 when it has more than `LARGEST`."""
     try:
-        return path.read_bytes()
+        if require_regular(path).st_size > LARGEST:
+            title = f"{text} has {path.stat().st_size:,} bytes, and a data file has at most {LARGEST:,}"
+            return Fault("D530", title, "keep the rows that you use in a file of their own")
+        return read_bytes(path, LARGEST)
+    except Misread as error:
+        return Fault("D501", str(error), "save what it gives in a file, and name that")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         return Fault("D501", f"{text} cannot be read: {reason}", "check the file's permissions")
+
+
+def _short(text: str) -> str:
+    """A path as a message repeats it."""
+    return text if len(text) <= 80 else f"{text[:40]}…{text[-39:]}"
 
 
 def _suggestion(path: Path, text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from types import MappingProxyType
@@ -17,13 +18,15 @@ from typing import Any
 from steerdsl.data.faults import Fault
 from steerdsl.data.types import Record, Table
 
+MOST_ROWS, MOST_FIELDS = 1_000_000, 1000
 Read = tuple[list[Record], list[Fault]]
 
 
 def parse(raw: bytes, name: str) -> tuple[Table, list[Fault]]:
     """Read a file by its ending; a byte order mark is ignored, and so are blank lines.
 
-    Faults: D503 unknown ending, D504 not UTF-8, D505 no rows, D506 bad JSON, D507 a ragged csv.
+    Faults: D503 unknown ending, D504 not UTF-8, D505 no rows, D506 bad JSON, D507 a ragged csv,
+    D530 too many rows or fields.
     """
     reader = READERS.get(PurePath(name).suffix.lower())
     if reader is None:
@@ -34,6 +37,8 @@ def parse(raw: bytes, name: str) -> tuple[Table, list[Fault]]:
         line = raw.count(b"\n", 0, error.start) + 1
         help = "save the file as UTF-8"
         return Table(name, ()), [Fault("D504", f"line {line} of {name} is not UTF-8", help, line)]
+    if text.count("\n") >= MOST_ROWS:
+        return Table(name, ()), [_too_many(name, "lines", MOST_ROWS)]
     records, faults = reader(text, name)
     if not records and not faults:
         faults = [Fault("D505", f"{name} holds no rows", "a data set needs at least one row")]
@@ -49,6 +54,8 @@ def jsonl(text: str, name: str) -> Read:
         if not line.strip():
             continue
         found = _json_object(line)
+        if isinstance(found, dict) and len(found) > MOST_FIELDS:
+            return [], [_too_many(name, f"fields in line {number}", MOST_FIELDS)]
         if isinstance(found, str):
             title, help = f"line {number} of {name} {found}", 'write one object a line: {"prompt": "…"}'
             faults.append(Fault("D506", title, help, number))
@@ -67,6 +74,8 @@ def csv_table(text: str, name: str) -> Read:
     try:
         for cells in reader:
             line, start = start, reader.line_num + 1
+            if len(cells) > MOST_FIELDS:
+                return [], [_too_many(name, f"cells in line {line}", MOST_FIELDS)]
             if not header:
                 header = [cell.strip() for cell in cells]
                 faults += _repeated(header, name, line)
@@ -98,6 +107,8 @@ def _json_object(line: str) -> dict[str, Any] | str:
         return f"is not JSON: {error.msg.lower()} at column {error.colno}"
     except (ValueError, RecursionError):
         return "is not JSON that can be read: a number too long or brackets too deep"
+    if isinstance(found, dict) and any("\ud800" <= c <= "\udfff" for name in found for c in name):
+        return "has half a character in the name of a field (an escape such as \\ud83d alone)"
     return found if isinstance(found, dict) else f"is {kind_of(found)}, not an object"
 
 
@@ -108,13 +119,18 @@ def kind_of(value: Any) -> str:
 
 
 def _repeated(header: list[str], name: str, line: int) -> list[Fault]:
-    twice = sorted({cell for cell in header if header.count(cell) > 1})
+    twice = sorted(cell for cell, count in Counter(header).items() if count > 1)
     help = "give each column a name of its own"
     return [Fault("D507", f'{name} has several columns called "{cell}"', help, line) for cell in twice]
 
 
 def _cells(count: int) -> str:
     return "1 cell" if count == 1 else f"{count} cells"
+
+
+def _too_many(name: str, what: str, most: int) -> Fault:
+    title = f"{name} has more {what} than a data file may have: {most:,}"
+    return Fault("D530", title, "keep the rows and fields that you use in a file of their own")
 
 
 def _unknown(name: str) -> Fault:

@@ -7,6 +7,7 @@ nothing that runs: no `!function`, no class, no file or address of its own choos
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -15,6 +16,9 @@ from typing import Any
 
 from steerdsl.data import files, formats
 from steerdsl.data.faults import Fault, diagnostics
+from steerdsl.forms.files import Misread
+from steerdsl.forms.form import Either, Maybe, misfit
+from steerdsl.forms.text import DEEPEST, require_plain
 from steerdsl.lang.diagnostics import RecipeError, nearest
 from steerdsl.lang.nodes import NOWHERE
 from steerdsl.lang.source import Source, Span
@@ -53,6 +57,17 @@ PLAIN = frozenset(
         "metadata",
     ]
 )
+LARGEST = 64 << 10  # bytes of a task file
+# A bracket, or a line of many lists in each other.
+_BRACKETS = re.compile(r"[\[\]{}]|(?:[-?:][ \t]+){60}")
+_LISTED = Either(([dict], None))
+TASK: Mapping[str, Any] = {
+    "task": str,
+    **dict.fromkeys(("fewshot_config", "generation_kwargs", "metadata"), Maybe(Either((dict, None)))),
+    **dict.fromkeys(("metric_list", "filter_list"), Maybe(_LISTED)),
+    **dict.fromkeys(("num_fewshot", "repeats"), Maybe(int | None)),
+    **dict.fromkeys(("target_delimiter", "fewshot_delimiter", "description", "output_type"), Maybe(str | None)),
+}
 CODE = "a task file beside a recipe holds data and templates only"
 
 
@@ -107,18 +122,39 @@ class _Reader:
         self.sha256[path] = sha256(raw).hexdigest()
         return raw
 
+    def text(self) -> str:
+        """The task file's text; the reader of yaml takes seconds for a megabyte."""
+        raw = self.bytes(self.name)
+        if len(raw) > LARGEST:
+            raise Misread(f"{self.name} has {len(raw):,} bytes, and a task file has at most {LARGEST:,}")
+        text = raw.decode("utf-8-sig")
+        depth = 0
+        for mark in _BRACKETS.findall(text):
+            depth += 1 if mark in "[{" else -1 if mark in "]}" else DEEPEST
+            if depth > DEEPEST:  # its time grows with the square of it
+                raise Misread(f"{self.name} is nested more than {DEEPEST} deep")
+        return text
+
     def config(self) -> dict[str, Any]:
         """The task as plain data, with nothing in it that runs."""
         import yaml
 
         try:
-            config = yaml.safe_load(self.bytes(self.name).decode("utf-8-sig"))
+            config = yaml.safe_load(self.text())
+            require_plain(config, self.name)
         except yaml.constructor.ConstructorError as error:
             raise self.refused(f"asks for code{_line(error)}") from error
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        except Misread as error:
+            raise self.refused(
+                str(error).removeprefix(f"{self.name} "), "write it as lm-evaluation-harness says"
+            ) from error
+        # A tag such as !!int "abc" or a date in month 13 is a plain ValueError of the reader.
+        except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
             raise self.refused(f"is not yaml{_line(error)}", "look for a missing quote or a tab") from error
         if not isinstance(config, dict) or not isinstance(config.get("task"), str):
             raise self.refused("names no task", "write `task: NAME` in it")
+        if (wrong := misfit(config, TASK)) is not None:
+            raise self.refused(f"has a wrong form: {wrong}", "write it as lm-evaluation-harness says")
         for key in [*config, *(config.get("fewshot_config") or ())]:
             if key not in PLAIN:
                 close = nearest(str(key), PLAIN)

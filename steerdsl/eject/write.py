@@ -96,6 +96,8 @@ def _features(plan: Plan) -> set[str]:
         found.add("system")
     if plan.batch_size is None:
         found.add("fitted")
+    if plan.model.tokens is not None and plan.model.tokens.verbatim:
+        found.add("verbatim")
     for step in walk(plan.recipe.steps):
         match step:
             case r.Steer():
@@ -148,6 +150,9 @@ def _settings(plan: Plan) -> str:
         f"BATCH_SIZE = {rows}",
         *([] if plan.batch_size else ["# The most tokens that are read at once.", f"READ = {READ}"]),
         f"N_LAYERS = {plan.model.arch.n_layers}",
+        "# An answer ends at the first of these tokens; the other one fills rows up.",
+        f"END_IDS = {literals.literal(plan.model.stops.end)}",
+        f"PAD_ID = {plan.model.stops.pad}",
     ]
     if spec.template == "chat" and plan.model.template and reads_date(plan.model.template):
         lines.append("# What makes the chat template write the same date on every day.")

@@ -94,7 +94,8 @@ def _choosing(rows: Sequence[Row], width: int) -> Any:
 
 def generation_config(opened: Any, sampling: Sampling) -> Any:
     """transformers' settings for decoding that takes the likeliest token, which `sampling.chooser` may have
-    drawn: whatever a model's own file adds (top-k, a repetition penalty) is left out."""
+    drawn. A model's own file adds nothing to them (see `models.generation`), so that two models are sampled
+    alike."""
     from transformers import GenerationConfig
 
     own = opened.model.generation_config

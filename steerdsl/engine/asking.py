@@ -14,11 +14,13 @@ from typing import Any
 from steerdsl.engine.answers import Answer
 from steerdsl.engine.context import Run
 from steerdsl.engine.rows import Acting, acting, compile_rows
+from steerdsl.forms.kept import ANSWER
 from steerdsl.models.prompts import Rendered
 from steerdsl.plan.controls import Variant
 from steerdsl.plan.fusing import generation_key
 from steerdsl.plan.requests import Request
-from steerdsl.store.files import read_lines, write_lines
+from steerdsl.store.files import write_lines
+from steerdsl.store.finished import read_answers
 from steerdsl.store.results import Store, content_key
 from steerdsl.store.upkeep import prune, stored
 
@@ -54,7 +56,7 @@ def recalled(run: Run, request: Request) -> bool:
     """Whether these answers are withheld and were made before; then their lines are in the results."""
     if not withheld(run, request):
         return False
-    lines = run.store.load(_withheld_key(request_key(run, request)), lambda f: read_lines(f / "lines.jsonl"))
+    lines = run.store.load(_withheld_key(request_key(run, request)), _read_lines)
     if lines is None:
         return False
     run.results.rows += [{**line, "step": request.step, **_at(run)} for line in lines]
@@ -117,8 +119,12 @@ def keep(run: Run, key: str, made: Sequence[Answer], request: Request) -> list[A
 
 def read(folder: Path) -> list[Answer]:
     """The answers that `keep` wrote."""
-    rows = read_lines(folder / "answers.jsonl")
+    rows = read_answers(folder / "answers.jsonl", ANSWER, within=folder)
     return [Answer(p, s, tuple(ids), text, ended) for p, s, ids, text, ended in rows]
+
+
+def _read_lines(folder: Path) -> list[Any]:
+    return read_answers(folder / "lines.jsonl", within=folder)
 
 
 def show(run: Run, request: Request, batch: Sequence[Answer]) -> None:

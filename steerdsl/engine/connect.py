@@ -5,12 +5,13 @@ In: a plan whose model runs there. Out: a `Session` without weights, linked to t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from steerdsl.engine.remote import DEFAULT_HOST, USAGE, Link, failure
 from steerdsl.engine.safety import require_safe
+from steerdsl.forms.kept import HOSTS
+from steerdsl.forms.text import read_json
 from steerdsl.lang.diagnostics import Diagnostic
 from steerdsl.models.cache import Progress, cache_root
 from steerdsl.store.files import write_json
@@ -42,7 +43,7 @@ def _tell_of_trust(host: str, tell: Callable[[str], None]) -> None:
     """Say, the first time that a host other than NDIF's own is used, that it is trusted."""
     file = cache_root() / "trusted-hosts.json"
     try:
-        known = list(json.loads(file.read_text()))
+        known = list(read_json(file, HOSTS))
     except (OSError, ValueError):
         known = []
     if host == DEFAULT_HOST or host in known:

@@ -71,6 +71,8 @@ class Run:
     def __post_init__(self) -> None:
         from steerdsl.engine.sources import patch_rows, sample_differences
 
+        self.results.warnings += [notice.title for notice in self.plan.notices]
+
         self.values = Values(
             self.plan.model.arch.n_layers,
             samples=partial(sample_differences, self),
@@ -129,7 +131,8 @@ class Run:
     def renderer(self) -> Renderer:
         """Renders prompts with the recipe's system prompt and template."""
         spec = self.plan.recipe.model
-        return Renderer(self.plan.model.tokenizer, spec.system, spec.template)
+        rows = self.plan.model.config.get_text_config().vocab_size
+        return Renderer(self.plan.model.tokenizer, spec.system, spec.template, rows)
 
     def render(self, samples: Sequence[Sample]) -> list[Rendered]:
         """The prompts of some samples, with a pair's answer behind them."""

@@ -6,7 +6,6 @@ the store. All variants of an evaluation answer the same prompts with the same s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from steerdsl.engine.asking import answers, recalled, steer_of
 from steerdsl.engine.context import Run
 from steerdsl.engine.harness import documents
 from steerdsl.engine.supply import Scene, supply
+from steerdsl.forms.runs import TABLE
+from steerdsl.forms.text import read_json
 from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import REFERENCE, steered
 from steerdsl.measure.answers import Answers
@@ -57,7 +58,7 @@ def evaluate_step(run: Run, planned: PlanStep) -> None:
 
 def _read(folder: Path, steer: str) -> dict[str, Any]:
     """A table from the store, which knows a steer by what it does: here it has its name."""
-    table: dict[str, Any] = json.loads((folder / "scores.json").read_text())
+    table: dict[str, Any] = read_json(folder / "scores.json", TABLE, within=folder)
     for by_data in table.values():
         for data, by_variant in by_data.items():
             then = steered(by_variant)

@@ -18,6 +18,7 @@ from steerdsl.engine.asking import about, keep, missing, rendered, request_key, 
 from steerdsl.engine.context import Run
 from steerdsl.engine.rows import Acting, compile_rows
 from steerdsl.engine.wire import Touch
+from steerdsl.forms.kept import BATCHED_ANSWER
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.models.prompts import require_room
@@ -25,7 +26,8 @@ from steerdsl.plan.fusing import cut
 from steerdsl.plan.plan import PlanStep, Shared
 from steerdsl.plan.requests import Request
 from steerdsl.store.claims import discard
-from steerdsl.store.files import read_lines, write_lines
+from steerdsl.store.files import write_lines
+from steerdsl.store.finished import read_answers
 from steerdsl.store.results import content_key
 
 RUN_FAILED = 3
@@ -166,7 +168,9 @@ class Asks:
 
     def _load(self, key: str) -> list[Answer] | None:
         """The answers that `_make` kept in an earlier run, without their places."""
-        rows = self.run.store.load(key, lambda folder: read_lines(folder / "answers.jsonl"))
+        rows = self.run.store.load(
+            key, lambda folder: read_answers(folder / "answers.jsonl", BATCHED_ANSWER, within=folder)
+        )
         return None if rows is None else [Answer(0, 0, tuple(ids), text, ended) for ids, text, ended in rows]
 
     def _fitted(self, part: Part) -> list[Answer]:

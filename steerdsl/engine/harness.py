@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -20,6 +19,8 @@ from typing import Any
 from steerdsl.data.tasks import load_task
 from steerdsl.engine.asking import steer_of
 from steerdsl.engine.context import Run
+from steerdsl.forms.kept import DOCUMENTS
+from steerdsl.forms.text import read_json
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError, nearest
 from steerdsl.lang.recipe import MetricCall, is_task_file
 from steerdsl.measure.answers import Figures
@@ -60,7 +61,7 @@ def documents(run: Run, call: MetricCall, variant: Variant) -> Figures:
 
 
 def _read(folder: Path) -> Figures:
-    return Figures(**json.loads((folder / "documents.json").read_text()))
+    return Figures(**read_json(folder / "documents.json", DOCUMENTS, within=folder))
 
 
 def _evaluated(run: Run, call: MetricCall, variant: Variant) -> Figures:

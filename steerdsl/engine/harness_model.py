@@ -169,7 +169,7 @@ class SteeredModel(TemplateLM):  # type: ignore[misc]
         return found
 
     def _config(self, kwargs: Mapping[str, Any]) -> Any:
-        """The model's own settings of generation with those that the task gives, as the harness has it."""
+        """The settings that the task gives. What the model's own files say of generation is left out, here too."""
         given = {k: v for k, v in kwargs.items() if k not in ("max_gen_toks", "do_sample", "temperature")}
         if unknown := sorted(set(given) - _SAMPLING):
             asked = f"the task generates with `{unknown[0]}`, which a steered model cannot"

@@ -6,7 +6,6 @@ Replies are kept in the store by what was asked of which model, so the same pair
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from steerdsl.forms.kept import REPLY
+from steerdsl.forms.text import read_json
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.measure import judge
 from steerdsl.models.cache import Progress
@@ -26,6 +27,8 @@ ATTEMPTS = 4
 BUSY = (408, 409, 425, 429, 500, 502, 503, 504)
 BAD_REQUEST = (400, 415, 422)
 FAILED = 3
+LONGEST = 100_000  # characters of a reply that are kept; marks have some hundred
+MOST_TOKENS = 1 << 40
 Marks = Mapping[str, float]
 
 
@@ -114,14 +117,14 @@ class Judge:
             raise self._failed(f"answers {answer.status_code}: {_said(answer)}")
         try:
             found = answer.json()
-            text = found["choices"][0]["message"]["content"] or ""
-        except (ValueError, LookupError, TypeError) as error:
+            text = found["choices"][0]["message"]["content"]
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise self._failed("does not answer as an OpenAI-compatible endpoint does") from error
         self.cost.calls += 1
-        usage = found.get("usage") or {}
-        self.cost.prompt_tokens += int(usage.get("prompt_tokens") or 0)
-        self.cost.completion_tokens += int(usage.get("completion_tokens") or 0)
-        return str(text)
+        usage = found.get("usage")
+        self.cost.prompt_tokens += _tokens(usage, "prompt_tokens")
+        self.cost.completion_tokens += _tokens(usage, "completion_tokens")
+        return _writable(text)[:LONGEST] if isinstance(text, str) else ""
 
     def _post(self, body: Mapping[str, Any]) -> Any:
         """One request, tried again where it may pass: a host that is busy or does not answer in time."""
@@ -170,9 +173,20 @@ def _said(answer: Any) -> str:
     try:
         found = answer.json().get("error")
         text = found.get("message") if isinstance(found, dict) else found
-    except (ValueError, AttributeError):
-        text = answer.text
-    return " ".join(str(text or "no reason given").split())[:200]
+    except (ValueError, AttributeError, RecursionError):
+        text = answer.text[:LONGEST]
+    return _writable(" ".join(str(text or "no reason given").split())[:200])
+
+
+def _writable(text: str) -> str:
+    """A text that can be kept: JSON may hold half of a character, and UTF-8 may not."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _tokens(usage: Any, name: str) -> int:
+    """A count of tokens; 0 where an endpoint says something else."""
+    found = usage.get(name) if isinstance(usage, dict) else None
+    return found if type(found) is int and 0 <= found < MOST_TOKENS else 0
 
 
 def _by_criterion(marks: Sequence[Marks]) -> dict[str, list[float]]:
@@ -180,7 +194,7 @@ def _by_criterion(marks: Sequence[Marks]) -> dict[str, list[float]]:
 
 
 def _read(folder: Path) -> str:
-    return str(json.loads((folder / "reply.json").read_text(encoding="utf-8"))["reply"])
+    return str(read_json(folder / "reply.json", REPLY, within=folder)["reply"])
 
 
 def _writer(reply: str) -> Callable[[Path], None]:

@@ -62,14 +62,11 @@ def answer_opening(renderer: Renderer) -> str | None:
 def continuation(renderer: Renderer, prompt: Rendered, text: str) -> Ids:
     """The tokens of `text` right after a prompt. Both are tokenised together, since many tokenizers
     begin a text of its own with a mark of a new word; alone where the prompt's end would merge."""
-    tokenizer = renderer.tokenizer
-    bos = tokenizer.bos_token
-    has_bos = renderer.chat or (bool(bos) and prompt.text.startswith(bos))
-    whole = tuple(tokenizer(prompt.text + text, add_special_tokens=not has_bos, verbose=False)["input_ids"])
+    whole, _ = renderer.encode(prompt.text + text)
     n = len(prompt.ids)
     if whole[:n] == prompt.ids and len(whole) > n:
         return whole[n:]
-    return tuple(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    return tuple(renderer.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def _space(prompt: Rendered, opening: str | None) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steerdsl.forms.files import Misread, require_regular
+from steerdsl.forms.tensors import LARGEST
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import Directions, MethodError, Vector
 
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from steerdsl.models.sites import Architecture
-
-LARGEST = 1 << 30  # bytes; the largest published file of directions has a fortieth of it
 
 
 def damaged(file: str, title: str, reason: object) -> MethodError:
@@ -30,8 +30,8 @@ def damaged(file: str, title: str, reason: object) -> MethodError:
 def size(path: Path) -> None:
     """Refuse a file that is too large to hold directions alone."""
     try:
-        found = path.stat().st_size
-    except OSError as error:
+        found = require_regular(path).st_size
+    except (OSError, Misread) as error:
         raise damaged(path.name, "a file that can be read", error) from error
     if found > LARGEST:
         raise MethodError(

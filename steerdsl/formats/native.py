@@ -6,13 +6,17 @@ or the file. The layout is that of `store.vectors`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.formats import checks
 from steerdsl.formats.checks import damaged
+from steerdsl.forms.files import Misread
+from steerdsl.forms.form import misfit
+from steerdsl.forms.kept import VECTOR
+from steerdsl.forms.tensors import read_tensors
+from steerdsl.forms.text import parse_json
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import MethodError, Plane, Vector
 from steerdsl.store.vectors import FORMAT, load_vector, save_plane, save_vector
@@ -23,15 +27,6 @@ if TYPE_CHECKING:
     from steerdsl.models.sites import Architecture
 
 TITLE = "a vector of steerdsl"
-HEADER: Mapping[str, type] = {
-    "format": int,
-    "name": str,
-    "stream": str,
-    "per_layer": int,
-    "n_layers": int,
-    "meta": dict,
-    "figures": dict,
-}
 # Name of each tensor: its dimensions, and whether every file has it.
 TENSORS: Mapping[str, tuple[int, bool]] = {
     "directions": (2, True),
@@ -68,13 +63,10 @@ def read(path: Path, name: str, arch: Architecture, position: r.Position | None 
 
 
 def _opened(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="pt") as f:
-            header = json.loads((f.metadata() or {}).get("steerdsl", "{}"))
-            return header, {key: f.get_tensor(key) for key in f.keys()}  # noqa: SIM118  (the handle is no mapping)
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        metadata, tensors = read_tensors(path)
+        return parse_json(metadata.get("steerdsl", "{}"), name="its header", finite=False), tensors
+    except (OSError, Misread) as error:
         raise damaged(path.name, "a safetensors file", error) from error
 
 
@@ -83,16 +75,11 @@ def _check_header(file: str, header: Any) -> None:
         raise damaged(file, TITLE, "its header does not say so")
     if header.get("kind") == "plane":
         raise damaged(file, TITLE, "it is a plane")
-    for key, kind in HEADER.items():
-        if not isinstance(header.get(key), kind):
-            raise damaged(file, TITLE, f"its header gives no {key}")
-    unknown = sorted(set(header) - set(HEADER))
+    if (wrong := misfit(header, VECTOR)) is not None:
+        raise damaged(file, TITLE, f"in its header {wrong}")
+    unknown = sorted(set(header) - set(VECTOR))
     if unknown:
         raise _not_understood(file, f"its header says {unknown[0]}")
-    meta = header["meta"]
-    lists = [meta[key] for key in ("from_layers", "own_layers") if key in meta]
-    if not all(isinstance(x, list) and all(type(i) is int for i in x) for x in lists):
-        raise damaged(file, TITLE, "its header lists layers that are no numbers")
 
 
 def _check_tensors(file: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:

@@ -16,6 +16,7 @@ from lark.tree import Meta
 from steerdsl.lang import nodes
 from steerdsl.lang.diagnostics import Report
 from steerdsl.lang.source import Span
+from steerdsl.lang.wording import path_help, windows_path
 
 ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "t": "\t"}
 NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -47,6 +48,9 @@ class Builder(Transformer[Token, Any]):
 
     def STRING(self, token: Token) -> nodes.Text:
         span = token_span(token)
+        if "\\" in token and windows_path(token[1:-1]):
+            self.report.add("S145", "a path is written with `/`", span, help=path_help(token[1:-1]))
+            return nodes.Text(token[1:-1].rpartition("\\")[2], span=span)
 
         def unescape(match: re.Match[str]) -> str:
             letter = match[1]

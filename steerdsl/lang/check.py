@@ -16,7 +16,7 @@ from steerdsl.lang.lower.defaults import complete, warn_unused
 from steerdsl.lang.lower.settings import EDITION, unknown_overrides
 from steerdsl.lang.parse import parse
 from steerdsl.lang.recipe import ModelSpec, Recipe
-from steerdsl.lang.source import Source
+from steerdsl.lang.source import Source, Span
 
 NO_OVERRIDES: Mapping[str, str] = {}
 
@@ -39,6 +39,9 @@ def check_source(
     ctx = Context(source, shared)
     lower_block(ctx, file.statements)
     unknown_overrides(shared)
+    if not file.statements:
+        help = "write one, such as `extract diffmean from econ vs generic; ablate layers 6,16,22`"
+        ctx.error("S440", "this recipe has no statement", Span(0, 1), help=help)
     steps = complete(ctx) if not ctx.errors else ()
     if not ctx.errors:
         warn_unused(ctx, steps)

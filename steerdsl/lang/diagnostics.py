@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from steerdsl.lang.source import Source, Span
 
+LONGEST = 600  # characters of a title, a note or a help that are printed
+SHOWN = 200  # columns of a line that are printed: a file from elsewhere may have lines of any length
 Severity = Literal["error", "warning"]
 
 
@@ -49,25 +51,42 @@ class RecipeError(Exception):
 
 def render(diagnostic: Diagnostic) -> str:
     """Print one diagnostic as plain text, ending in a newline."""
-    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.title}"]
+    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {_short(diagnostic.title)}"]
     places = [(label, label.source.position(label.span.start)) for label in diagnostic.labels]
     gutter = max((len(str(line)) for _, (line, _) in places), default=1)
     pad = " " * gutter
     for i, (label, (line, column)) in enumerate(places):
-        text = label.source.line(line).replace("\t", " ")
-        width = max(1, min(label.span.end - label.span.start, len(text) - column + 1))
+        whole = label.source.line(line).replace("\t", " ")
+        width = max(1, min(label.span.end - label.span.start, len(whole) - column + 1))
+        text, shift = _window(whole, column - 1)
+        width = min(width, max(1, len(text) - (column - 1 - shift)))
         arrow = "-->" if i == 0 else ":::"
         lines += [
             f"{pad}{arrow} {label.source.name}:{line}:{column}",
             f"{pad} |",
             f"{line:>{gutter}} | {text}".rstrip(),
-            f"{pad} | {' ' * (column - 1)}{'^' * width} {label.text}".rstrip(),
+            f"{pad} | {' ' * (column - 1 - shift)}{'^' * width} {_short(label.text)}".rstrip(),
             f"{pad} |",
         ]
-    lines += [f"note: {note}" for note in diagnostic.notes]
+    lines += [f"note: {_short(note)}" for note in diagnostic.notes]
     if diagnostic.help:
-        lines.append(f"help: {diagnostic.help}")
+        lines.append(f"help: {_short(diagnostic.help)}")
     return "\n".join(lines) + "\n"
+
+
+def _short(text: str) -> str:
+    """A text as it is printed: what it quotes of a file may be of any length."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _window(line: str, at: int) -> tuple[str, int]:
+    """The part of a line that is shown round a place, and how many columns were left out before it."""
+    if len(line) <= SHOWN:
+        return line, 0
+    start = min(max(0, at - SHOWN // 4), len(line) - SHOWN)
+    part = line[start : start + SHOWN]
+    before, after = "…" if start else "", "…" if start + SHOWN < len(line) else ""
+    return before + part + after, start - len(before)
 
 
 def to_json(diagnostic: Diagnostic) -> dict[str, Any]:

@@ -7,16 +7,28 @@ so that no list of keywords is written down twice.
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from collections.abc import Mapping
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from lark import Lark, Token
+from lark import __version__ as lark_version
+from lark.grammar import Rule
+from lark.lexer import TerminalDef
+
+from steerdsl.forms.files import read_bytes
 
 STARTS = ("file", "statement", "unused")
+OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {"parser": "lalr", "lexer": "basic", "start": list(STARTS), "propagate_positions": True}
+)
+LARGEST = 4 << 20  # bytes of the compiled grammar; it has a fortieth of it
 
 
 def grammar_text() -> str:
@@ -29,31 +41,65 @@ def grammar_text() -> str:
     raise FileNotFoundError("grammars/steer.lark is missing from this installation of steerdsl")
 
 
-def _cache_file() -> str | bool:
-    """Where the compiled grammar is kept; False (no cache) where the folder cannot be made.
+@cache
+def parser() -> Lark:
+    """Return the LALR(1) parser of the language, compiled once and kept between processes."""
+    text = grammar_text()
+    key = sha256(f"{lark_version}/{sys.version}/{OPTIONS}/{text}".encode()).hexdigest()
+    file = _cache_file()
+    kept = None if file is None else _kept(file, key)
+    if kept is not None:
+        return kept
+    made = Lark(text, **OPTIONS)
+    if file is not None:
+        _keep(made, file, key)
+    return made
 
-    Lark stores the grammar's hash with it and compiles again when it is stale, torn or unreadable.
-    """
+
+def _cache_file() -> Path | None:
+    """Where the compiled grammar is kept; None where the folder cannot be made or somebody else can write there."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(root) / "steerdsl"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = folder.stat()
     except OSError:
-        return False
-    return str(folder / "grammar.bin")
+        return None
+    ours = not hasattr(os, "getuid") or (state.st_uid == os.getuid() and not state.st_mode & 0o022)
+    return folder / "grammar.json" if ours else None
 
 
-@cache
-def parser() -> Lark:
-    """Return the LALR(1) parser of the language, compiled once and cached between processes."""
-    return Lark(
-        grammar_text(),
-        parser="lalr",
-        lexer="basic",
-        start=list(STARTS),
-        propagate_positions=True,
-        cache=_cache_file(),
-    )
+def _kept(file: Path, key: str) -> Lark | None:
+    """The parser in a file; None where there is none, and where it is of another grammar, torn or changed.
+
+    The file has a line with the key and the hash of the rest, which is JSON: nothing in it can run.
+    """
+    try:
+        head, _, body = read_bytes(file, LARGEST).partition(b"\n")
+        if head.decode() != f"{key} {sha256(body).hexdigest()}":
+            return None
+        return Lark.__new__(Lark)._load(_with_numbers(json.loads(body)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _keep(made: Lark, file: Path, key: str) -> None:
+    """Write a parser to a file, whole or not at all."""
+    data, memo = made.memo_serialize([TerminalDef, Rule])
+    body = json.dumps({"data": data, "memo": memo}, separators=(",", ":")).encode()
+    partial = file.with_suffix(f".{os.getpid()}")
+    try:
+        partial.write_bytes(f"{key} {sha256(body).hexdigest()}\n".encode() + body)
+        partial.replace(file)
+    except OSError:
+        return  # a cache that cannot be written costs time only
+
+
+def _with_numbers(value: Any) -> Any:
+    """JSON with the numbers of states and rules, which it keeps as text where they are names."""
+    if isinstance(value, dict):
+        return {int(k) if k.isdecimal() else k: _with_numbers(v) for k, v in value.items()}
+    return [_with_numbers(v) for v in value] if isinstance(value, list) else value
 
 
 class Cursor:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lark import Token
 
+from steerdsl.lang import mistakes_foreign as foreign
 from steerdsl.lang import mistakes_lexical as lexical
 from steerdsl.lang import wording
 from steerdsl.lang.build import token_span
@@ -18,7 +19,7 @@ from steerdsl.lang.examples import EXAMPLES
 from steerdsl.lang.failure import Failure, Mistake, fail_at
 from steerdsl.lang.grammar import clause_words, heads, keywords, lex
 from steerdsl.lang.layout import CLOSING, OPENING, opens_statement
-from steerdsl.lang.wording import quote
+from steerdsl.lang.wording import quote, spelt
 
 SEPARATE = "put a new line or `;` between two statements"
 VERBS = frozenset({"EXTRACT", "LOAD", "ORTHOGONALIZE", "GENERATE", "EVALUATE", "SELECT"})
@@ -33,6 +34,17 @@ FOREIGN = {
     "set": 'a value to change from outside is a param: `param strength = 40% "what it means"`',
     "assert": "a claim is a check: `check scores.bleu.econ < 50% of baseline`",
     "def": "a steer is a named list of operations: `steer forgetful { … }`",
+    "subtract": "write `add topic by -10%` to subtract a direction, `ablate topic` to remove it",
+    "remove": "a direction is removed by `ablate topic`",
+    "erase": "a direction is removed by `ablate topic`",
+    "project": "a direction is projected out by `ablate topic`",
+    "inject": "a direction is added by `add topic by 10%`",
+    "intervene": "an intervention is an operation: `ablate topic everywhere`, `add topic by 10% at layers 12`",
+    "print": "`steerdsl plan` and `steerdsl show` print; a recipe has `plot` and `check`",
+    "return": "a recipe has no result to return: `check`, `plot` and `export` say what is wanted",
+    "prompt": 'prompts are a data set: `dataset mine = "mine.txt"`',
+    "data": 'data is declared by `dataset econ = "econ.jsonl"`',
+    "layer": "layers stand in a clause of an operation: `ablate topic at layers 12`",
 }
 
 
@@ -103,6 +115,10 @@ BEGINNING = "a statement begins with `name =` or with a word such as `model`, `d
 
 def block(f: Failure) -> Mistake | None:
     """Colons and missing braces after `steer` and `sweep`, and braces after anything else."""
+    if f.head == "STEER" and f.at == 2 and f.kind in clause_words():
+        given = spelt(f.tokens[1:])
+        help = f"`steer` names a list of operations; one that adds a direction is `add {given}`"
+        return Mistake("S108", "the block of `steer` stands in braces", f.span, help)
     if f.head not in ("STEER", "SWEEP"):
         title = f"`{f.tokens[0]}` has no block"
         return Mistake("S125", title, f.span, "only `steer` and `sweep` have one") if f.kind == "LBRACE" else None
@@ -166,13 +182,6 @@ def _glued(f: Failure, at: int, fitting: Mapping[str, str]) -> str | None:
     return None
 
 
-def at_what(f: Failure) -> Mistake | None:
-    if f.kind != "QUANTITY" or f.before is None or f.before.type != "AT":
-        return None
-    help = f"write `at layers {f.token}`; a position in the prompt has a name, such as `at last_token`"
-    return Mistake("S124", "`at` needs to know what the number counts", f.span, help)
-
-
 def comparison(f: Failure) -> Mistake | None:
     inside = f.head == "CHECK" or any(t.type == "WHEN" for t in f.tokens[: f.at])
     if not inside:
@@ -231,11 +240,15 @@ def _example(f: Failure) -> str:
 
 MISTAKES: tuple[Callable[[Failure], Mistake | None], ...] = (
     lexical.open_string,
+    foreign.foreign_comment,
     lexical.wrong_quotes,
+    foreign.hook_path,
     lexical.dotted_number,
     lexical.unit_apart,
+    foreign.range_of_layers,
     lexical.unquoted_path,
     lexical.unknown_character,
+    foreign.strength_as_option,
     option_with_equal,
     reserved_name,
     clause_alone,
@@ -244,11 +257,14 @@ MISTAKES: tuple[Callable[[Failure], Mistake | None], ...] = (
     block,
     axes,
     comma,
-    at_what,
+    foreign.layers_in_brackets,
     comparison,
     brackets,
+    foreign.where_in_words,
+    foreign.late_operand,
     two_statements,
     misspelt,
+    foreign.one_word,
     too_early,
     anything,
 )

@@ -5,15 +5,10 @@ In: a `Failure`. Out: a `Mistake`, or None where the rule does not recognise the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from lark import Token
-
 from steerdsl.lang.build import token_span
 from steerdsl.lang.failure import Failure, Mistake
-from steerdsl.lang.wording import quote
+from steerdsl.lang.wording import UNIT_SPELLINGS, path_help, quote, spelt, touch
 
-UNITS = ("deg", "degree", "degrees", "rad", "radian", "radians", "turn", "turns", "percent", "%", "°")
 LOOKALIKES = {"–": "-", "—": "-", "−": "-", "…": "..", "×": "*", "·": "*", "＝": "=", "，": ",", "：": ":", "；": ";"}
 
 
@@ -30,17 +25,8 @@ def wrong_quotes(f: Failure) -> Mistake | None:
     end = next((i for i, t in enumerate(rest) if t.type == "BAD" and t in ("'", "”", "“", "’", "`")), None)
     if end is None:
         return Mistake("S123", "a string stands in straight double quotes", f.span, 'write `"…"`')
-    help = "write " + quote(f'"{_spelt(rest[:end])}"')
+    help = "write " + quote(f'"{spelt(rest[:end])}"')
     return Mistake("S123", "a string stands in straight double quotes", f.span.to(token_span(rest[end])), help)
-
-
-def _spelt(tokens: Sequence[Token]) -> str:
-    """The tokens as one text, with a space wherever something stood between two of them."""
-    text = ""
-    for i, token in enumerate(tokens):
-        apart = i > 0 and not _touch(tokens[i - 1], token)
-        text += f" {token}" if apart else str(token)
-    return text
 
 
 def dotted_number(f: Failure) -> Mistake | None:
@@ -59,31 +45,26 @@ def dotted_number(f: Failure) -> Mistake | None:
 def unit_apart(f: Failure) -> Mistake | None:
     """`210 deg`, `40 %`."""
     number, unit = f.before, f.token
-    if number is None or unit is None or number.type != "QUANTITY" or unit.lower() not in UNITS:
+    if number is None or unit is None or number.type != "QUANTITY" or unit.lower() not in UNIT_SPELLINGS:
         return None
-    return Mistake(
-        "S109", "a unit touches its number", token_span(number).to(f.span), f"write `{number}{unit}`", "a space between"
-    )
+    span, help = token_span(number).to(f.span), f"write `{number}{UNIT_SPELLINGS[unit.lower()]}`"
+    return Mistake("S109", "a unit touches its number", span, help, "a space between")
 
 
 def unquoted_path(f: Failure) -> Mistake | None:
-    slash = f.kind == "BAD" and f.token in ("/", "\\", "~")
+    after = f.tokens[f.at + 1] if f.at + 1 < len(f.tokens) else None
+    drive = f.kind == "COLON" and f.before is not None and len(f.before) == 1 and after in ("/", "\\")
+    slash = drive or (f.kind == "BAD" and f.token in ("/", "\\", "~"))
     if not slash and (f.expected != {"STRING"} or f.kind not in ("NAME", "QUANTITY", "BAD")):
         return None
     first = last = f.at
-    while first > 0 and _touch(f.tokens[first - 1], f.tokens[first]):
+    while first > 0 and touch(f.tokens[first - 1], f.tokens[first]):
         first -= 1
-    while last + 1 < len(f.tokens) and _touch(f.tokens[last], f.tokens[last + 1]):
+    while last + 1 < len(f.tokens) and touch(f.tokens[last], f.tokens[last + 1]):
         last += 1
     text = "".join(f.tokens[first : last + 1])
-    if text.startswith("//"):
-        return Mistake("S113", "`//` does not begin a comment", f.span, "a comment begins with `#`")
     span = token_span(f.tokens[first]).to(token_span(f.tokens[last]))
-    return Mistake("S126", "paths and model ids stand in double quotes", span, "write " + quote(f'"{text}"'))
-
-
-def _touch(left: Token, right: Token) -> bool:
-    return token_span(left).end == token_span(right).start
+    return Mistake("S126", "paths and model ids stand in double quotes", span, path_help(text))
 
 
 def unknown_character(f: Failure) -> Mistake | None:

@@ -20,6 +20,7 @@ from steerdsl.lang.diagnostics import Report
 from steerdsl.lang.grammar import Cursor, lex
 from steerdsl.lang.layout import lay_out
 from steerdsl.lang.mistakes import SEPARATE, explain
+from steerdsl.lang.mistakes_foreign import other_language
 from steerdsl.lang.source import Source, Span
 
 MAX_DEPTH = 30  # brackets and braces open at once: the passes recurse over the tree
@@ -33,7 +34,7 @@ def parse(source: Source) -> tuple[nodes.File, Report]:
     """Return the tree of `source` and its syntax errors; broken statements are `Bad` nodes."""
     report = Report(source)
     tokens = lay_out(lex(source.text))
-    file = _whole(tokens, report) or _piecewise(tokens, report)
+    file = _whole(tokens, report) or _other(source, report) or _piecewise(tokens, report)
     report.found.sort(key=lambda d: d.labels[0].span)
     return replace(file, span=Span(0, len(source.text))), report
 
@@ -47,6 +48,17 @@ def _whole(tokens: Sequence[Token], report: Report) -> nodes.File | None:
     except UnexpectedToken:
         return None
     return file
+
+
+def _other(source: Source, report: Report) -> nodes.File | None:
+    """The one message for a file that is JSON, YAML or Python; None for one that may be a recipe."""
+    language = other_language(source.text)
+    if language is None:
+        return None
+    help = "a recipe begins like `topic = extract diffmean from econ vs generic`; `steerdsl explain` lists its words"
+    first = source.text.splitlines()[0]
+    report.add("S146", f"this is {language}, not a recipe", Span(0, max(1, len(first))), help=help)
+    return nodes.File((nodes.Bad(span=Span(0, len(source.text))),))
 
 
 def _feed(start: str, tokens: Sequence[Token]) -> Any:

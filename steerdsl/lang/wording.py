@@ -5,13 +5,25 @@ In: the set of terminals that a parser would take. Out: "a name", "a clause or a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 from lark import Token
 
 from steerdsl.lang.grammar import clause_words, heads, spellings
 
 LONGEST = 40
+# How people write units, and how the language does.
+UNIT_SPELLINGS = {
+    **dict.fromkeys(("deg", "degree", "degrees", "°"), "deg"),
+    **dict.fromkeys(("rad", "radian", "radians"), "rad"),
+    **dict.fromkeys(("turn", "turns", "revolution", "revolutions"), "turn"),
+    **dict.fromkeys(("%", "percent", "pct"), "%"),
+}
+# A drive's path, or names joined by backslashes that end like a file.
+WINDOWS = re.compile(
+    r"[A-Za-z]:\\.*|[\w.-]*(?:\\{1,2}[\w.-]+)+\.(?:jsonl?|[ct]sv|txt|md|parquet|gguf|safetensors|pt|np[yz]|steer|png|svg)"
+)
 VALUE = frozenset({"NAME", "QUANTITY", "STRING"})
 OPERATORS = frozenset({"PLUS", "MINUS", "TIMES", "DOTDOT", "COMMA", "LPAR", "LSQB", "OF", "STEP", "COLON"})
 END = frozenset({"$END", "_NL"})
@@ -21,6 +33,32 @@ KINDS = (("NAME", "a name"), ("QUANTITY", "a number"), ("STRING", "a quoted stri
 def quote(text: str) -> str:
     """Return the text between backquotes, cut where it is too long to read."""
     return f"`{text}`" if len(text) <= LONGEST else f"`{text[:LONGEST]}…`"
+
+
+def touch(left: Token, right: Token) -> bool:
+    """Whether nothing stands between two tokens."""
+    return (left.start_pos or 0) + len(left) == right.start_pos
+
+
+def spelt(tokens: Sequence[Token]) -> str:
+    """The tokens as one text, with a space wherever something stood between two of them."""
+    text = ""
+    for i, token in enumerate(tokens):
+        text += f" {token}" if i and not touch(tokens[i - 1], token) else str(token)
+    return text
+
+
+def windows_path(text: str) -> bool:
+    """Whether a text, as it is written in a recipe, is a path of Windows."""
+    return WINDOWS.fullmatch(text) is not None
+
+
+def path_help(text: str) -> str:
+    """How a path is written here: in quotes, with `/`; what is on another drive must be copied first."""
+    plain = text.replace("\\\\", "/").replace("\\", "/")
+    if re.match("[A-Za-z]:", plain):
+        return f'copy the file into the recipe\'s folder and write `"{plain.rpartition("/")[2]}"`'
+    return "write " + quote(f'"{plain}"')
 
 
 def found(token: Token | None) -> str:

@@ -62,7 +62,7 @@ def parse(reply: str) -> tuple[dict[str, float], dict[str, float]] | None:
         return None
     try:
         found, _ = json.JSONDecoder().raw_decode(reply[start:])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     marks = [_marks(found.get(letter)) for letter in LETTERS] if isinstance(found, dict) else [None]
     first, second = marks[0], marks[-1]

@@ -7,31 +7,43 @@ template and its hash, and the tokenizer where its files are at hand.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.models import hub
+from steerdsl.models.batching import pad_id
 from steerdsl.models.catalog import DEFAULT_MODEL, Located, did_you_mean, find, full_id, unreachable
 from steerdsl.models.config import read_config
-from steerdsl.models.quiet import quiet
+from steerdsl.models.generation import Stops, read_stops
 from steerdsl.models.sites import Architecture, architecture
+from steerdsl.models.tokenizer import Tokenizer, read
 
 _BUILTIN = Path(__file__).parent / "builtin" / "SmolLM2-135M-Instruct"
+_BUILTIN_STOPS = Stops(end=(2,), pad=2)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """A model as its config describes it; `tokenizer` is None until its files have been fetched."""
+    """A model as its config describes it; `tokens` is None until its tokenizer has been fetched."""
 
     located: Located
     config: Any
     arch: Architecture
     template: str | None
-    tokenizer: Any | None
-    tokenizer_sha256: str | None
+    tokens: Tokenizer | None
+    stops: Stops
+
+    @property
+    def tokenizer(self) -> Any | None:
+        """transformers' tokenizer."""
+        return None if self.tokens is None else self.tokens.object
+
+    @property
+    def tokenizer_sha256(self) -> str | None:
+        """Hash of what the tokenizer does."""
+        return None if self.tokens is None else self.tokens.sha256
 
     @property
     def template_sha256(self) -> str | None:
@@ -55,11 +67,22 @@ def read_facts(
     located = find(model, revision=revision, base=base, within=within)
     if located is None:
         located = _described(full_id(model), revision, offline)
+    return facts_of(located)
+
+
+def facts_of(located: Located) -> ModelFacts:
+    """What the files of a model's folder say. Raises RecipeError M605 and M606."""
     config = read_config(located.id, located.path)
-    tokenizer = read_tokenizer(located) if located.source != "builtin" else None
-    return ModelFacts(
-        located, config, architecture(config), read_template(located.path), tokenizer, tokenizer_hash(located.path)
-    )
+    arch = architecture(config)
+    if located.source == "builtin":
+        template = (located.path / "chat_template.jinja").read_text("utf-8")
+        return ModelFacts(located, config, arch, template, None, _BUILTIN_STOPS)
+    tokens = read(located)
+    rows = config.get_text_config().vocab_size
+    stops = read_stops(located.path, tokens.object, rows)
+    if pad_id(tokens.object) >= rows:  # a token without an embedding cannot fill a batch
+        tokens.object.pad_token = tokens.object.convert_ids_to_tokens(stops.pad)
+    return ModelFacts(located, config, arch, tokens.object.chat_template, tokens, stops)
 
 
 def _described(name: str, revision: str | None, offline: bool) -> Located:
@@ -77,49 +100,6 @@ def _described(name: str, revision: str | None, offline: bool) -> Located:
     return Located(name, folder, folder.name, None, "hub")
 
 
-def read_tokenizer(located: Located) -> Any:
-    """The model's tokenizer, padding on the left. Raises RecipeError M606 when it cannot be read."""
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(
-                located.path, local_files_only=True, trust_remote_code=False, padding_side="left"
-            )
-    except Exception as error:  # tokenizers raises plain Exception for a damaged file
-        title = f"the tokenizer of `{located.id}` cannot be read"
-        note = (f"the reason given: {first_line(error)}",)
-        raise RecipeError([Diagnostic("M606", title, (), note, "fetch or copy the model again")]) from error
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        title = f"the tokenizer of `{located.id}` has no fast form, which says where each token lies in the text"
-        raise RecipeError([Diagnostic("M606", title, help="save it with a tokenizer.json")])
-    return tokenizer
-
-
-def read_template(folder: Path) -> str | None:
-    """The chat template among a model's files, or None."""
-    if (file := folder / "chat_template.jinja").is_file():
-        return file.read_text("utf-8")
-    if not (file := folder / "tokenizer_config.json").is_file():
-        return None
-    template: Any = json.loads(file.read_text("utf-8")).get("chat_template")
-    if isinstance(template, list):  # several named ones
-        template = next((t["template"] for t in template if t["name"] == "default"), None)
-    return None if template is None else str(template)
-
-
 def template_hash(template: str | None) -> str | None:
     """SHA-256 of a chat template's text; None for None."""
     return None if template is None else hashlib.sha256(template.encode()).hexdigest()
-
-
-def tokenizer_hash(folder: Path) -> str | None:
-    """SHA-256 over the tokenizer's own file; None when there is none."""
-    names = ("tokenizer.json", "tokenizer.model", "vocab.json")
-    file = next((folder / name for name in names if (folder / name).is_file()), None)
-    return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def first_line(error: Exception) -> str:
-    """The start of an error's text, for a note."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -6,6 +6,7 @@ are taken, code in a repository never runs, and a hub that does not answer is gi
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ WEIGHTS = ("*.safetensors",)
 # Other exports of the same weights that some repositories keep beside the usual files.
 IGNORED = ("*/*", "consolidated*", "*.onnx")
 _TIMEOUT = 4.0
+_COMMIT = re.compile("[0-9a-f]{7,39}")  # cut short, as git shows it
 
 
 class Unreachable(Exception):
@@ -38,7 +40,20 @@ def snapshot(model_id: str, revision: str | None = None) -> Path | None:
         config = try_to_load_from_cache(model_id, "config.json", revision=revision)
     except HFValidationError:
         return None
-    return Path(config).parent if isinstance(config, str) else None
+    if isinstance(config, str):
+        return Path(config).parent
+    return _abbreviated(model_id, revision) if revision is not None else None
+
+
+def _abbreviated(model_id: str, revision: str) -> Path | None:
+    """The one cached snapshot whose commit begins with `revision`, as git and the hub take it."""
+    from huggingface_hub import constants
+
+    if not _COMMIT.fullmatch(revision):
+        return None
+    snapshots = Path(constants.HF_HUB_CACHE) / f"models--{model_id.replace('/', '--')}" / "snapshots"
+    found = [f for f in snapshots.glob(f"{revision}*") if (f / "config.json").is_file()]
+    return found[0] if len(found) == 1 else None
 
 
 def cached_ids() -> dict[str, Path]:

@@ -15,11 +15,12 @@ import torch
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.models.cache import size_text
 from steerdsl.models.catalog import Located
-from steerdsl.models.config import read_config
 from steerdsl.models.device import choose_device, choose_dtype
-from steerdsl.models.facts import first_line, read_template, read_tokenizer, template_hash, tokenizer_hash
+from steerdsl.models.facts import ModelFacts, facts_of
+from steerdsl.models.generation import neutral
+from steerdsl.models.loading import damaged, load
 from steerdsl.models.quiet import quiet
-from steerdsl.models.sites import Architecture, architecture
+from steerdsl.models.sites import Architecture
 from steerdsl.models.weights import contents, weights_hash
 
 # Room for activations and the cache of keys and values, beside the weights.
@@ -47,6 +48,8 @@ class ModelInfo:
     tokenizer_sha256: str | None
     template_sha256: str | None
     has_template: bool
+    verbatim_tokenizer: bool
+    stop_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,34 +66,31 @@ def open_model(located: Located, *, dtype: str | None = "auto", device: str = "a
     """Load the weights. A model that does not fit one GPU is spread over all by accelerate.
 
     Raises RecipeError: M605 (not a model of the table), M606 (files missing or damaged), M608 (no
-    such device), M609 (no such dtype), M613 (larger than the device's memory).
+    such device), M609 (no such dtype), M613 (larger than the device's memory), M617 (weights that the
+    config has no place for), M619 (quantised weights that cannot be opened here).
     """
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
-    config = read_config(located.id, located.path)
-    arch = architecture(config)
-    tokenizer = read_tokenizer(located)
+    facts = facts_of(located)
     options = placement(located, kind, place, spread=device in ("auto", "cuda"))
-    model = _load(located, config, kind, options)
+    model = load(located, facts.config, kind, neutral(facts.stops), options)
     if "device_map" not in options:
         model = model.to(place)
     devices = sorted({str(p.device) for p in model.parameters()})
     name = str(kind).removeprefix("torch.")
-    return Opened(model.eval(), tokenizer, arch, model_info(located, config, arch, name, "+".join(devices)))
+    return Opened(model.eval(), facts.tokenizer, facts.arch, model_info(facts, name, "+".join(devices)))
 
 
 def open_remote(located: Located, dtype: str) -> Opened:
     """The model without weights, as a server that has them is told about it: its modules and settings.
     Raises RecipeError M605 (not a model of the table)."""
-    from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers import AutoModelForCausalLM
 
-    config = read_config(located.id, located.path)
+    facts = facts_of(located)
     with quiet(), torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    if (located.path / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(located.path)
-    arch = architecture(config)
-    return Opened(model.eval(), read_tokenizer(located), arch, model_info(located, config, arch, dtype, "ndif"))
+        model = AutoModelForCausalLM.from_config(facts.config)
+    model.generation_config = neutral(facts.stops)
+    return Opened(model.eval(), facts.tokenizer, facts.arch, model_info(facts, dtype, "ndif"))
 
 
 def placement(located: Located, dtype: torch.dtype, device: torch.device, spread: bool) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def placement(located: Located, dtype: torch.dtype, device: torch.device, spread
     try:
         needed = int(contents(located.path).parameters * dtype.itemsize * _HEADROOM)
     except ValueError as error:
-        raise RecipeError([_damaged(located, str(error))], exit_code=3) from error
+        raise RecipeError([damaged(located, str(error))], exit_code=3) from error
     free = torch.cuda.mem_get_info(device)[0]
     if needed <= free:
         return {}
@@ -112,44 +112,9 @@ def placement(located: Located, dtype: torch.dtype, device: torch.device, spread
     raise RecipeError([Diagnostic("M613", title, help=way_out)], exit_code=3)
 
 
-def _load(located: Located, config: Any, dtype: torch.dtype, options: dict[str, Any]) -> Any:
-    """transformers' model. Missing weights, which it would fill at random, are an error here."""
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-
-    try:
-        with quiet():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                located.path,
-                config=config,
-                dtype=dtype,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
-                **options,
-            )
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
-        raise RecipeError([_damaged(located, first_line(error))], exit_code=3) from error
-    model, report = loaded
-    if missing := sorted(report["missing_keys"]):
-        reason = f"the files lack {missing[0]}" + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
-        raise RecipeError([_damaged(located, reason)], exit_code=3)
-    return model
-
-
-def _damaged(located: Located, reason: str) -> Diagnostic:
-    title = f"the weights of `{located.id}` cannot be loaded"
-    way_out = "copy the model folder again"
-    if located.source != "folder":  # the hub's cache keeps the files themselves two folders above a snapshot
-        kept = located.path.parents[1] if located.source == "hub" else located.path
-        way_out = f"delete {kept} and fetch the model again"
-    return Diagnostic("M606", title, notes=(f"the reason given: {reason}",), help=way_out)
-
-
-def model_info(located: Located, config: Any, arch: Architecture, dtype: str, device: str) -> ModelInfo:
+def model_info(facts: ModelFacts, dtype: str, device: str) -> ModelInfo:
     """What the record says of a model whose weights are here, opened or not."""
-    template = read_template(located.path)
+    located, arch = facts.located, facts.arch
     return ModelInfo(
         id=located.id,
         path=str(located.path),
@@ -163,9 +128,11 @@ def model_info(located: Located, config: Any, arch: Architecture, dtype: str, de
         d_model=arch.d_model,
         n_heads=arch.n_heads,
         d_head=arch.d_head,
-        vocab=config.get_text_config().vocab_size,
+        vocab=facts.config.get_text_config().vocab_size,
         max_positions=arch.max_positions,
-        tokenizer_sha256=tokenizer_hash(located.path),
-        template_sha256=template_hash(template),
-        has_template=template is not None,
+        tokenizer_sha256=facts.tokenizer_sha256,
+        template_sha256=facts.template_sha256,
+        has_template=facts.template is not None,
+        verbatim_tokenizer=facts.tokens is not None and facts.tokens.verbatim,
+        stop_ids=facts.stops.end,
     )

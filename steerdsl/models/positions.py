@@ -15,6 +15,8 @@ from steerdsl.registry import Arg, Entry
 if TYPE_CHECKING:
     from steerdsl.models.prompts import Rendered
 
+MOST = 1_000_000  # tokens: more than any prompt has
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -79,13 +81,14 @@ ENTRIES = (
         "the last token of the rendered prompt, the template's own included",
         _last_token,
         example="extract diffmean from econ vs generic at last_token",
+        aliases=("last", "final", "final_token", "eos", "end"),
     ),
     Entry(
         "position",
         "token",
         "one token, counted from 0, or from the end: -1 is the last",
         _token,
-        args=(Arg("number", "int", doc="which token"),),
+        args=(Arg("number", "int", doc="which token", least=-MOST, most=MOST),),
         paper="Rimsky et al. 2024 read token -2, the answer's letter",
         example="extract diffmean from econ vs generic at token -2",
     ),
@@ -94,7 +97,7 @@ ENTRIES = (
         "suffix",
         "each of the last tokens, by default those that the template puts behind every prompt",
         _suffix,
-        args=(Arg("number", "int", default=None, doc="how many tokens"),),
+        args=(Arg("number", "int", default=None, doc="how many tokens", least=1, most=MOST),),
         paper="Arditi et al. 2024, section 2.3: post-instruction tokens",
         example="extract diffmean from econ vs generic at suffix 5",
     ),
@@ -104,6 +107,7 @@ ENTRIES = (
         "the mean over all tokens of the rendered prompt",
         _mean_prompt,
         example="extract diffmean from econ vs generic at mean_prompt",
+        aliases=("mean", "average", "avg", "mean_pool", "mean_all"),
     ),
     Entry(
         "position",
@@ -111,6 +115,7 @@ ENTRIES = (
         "the mean over the user's own tokens, the template's left out",
         _mean_content,
         example="extract diffmean from econ vs generic at mean_content",
+        aliases=("content", "mean_question", "mean_user", "question"),
     ),
     Entry(
         "position",
@@ -119,6 +124,7 @@ ENTRIES = (
         _mean_response,
         paper="Chen et al. 2025, Persona Vectors",
         example="extract diffmean from polite vs rude at mean_response",
+        aliases=("response", "mean_answer", "answer", "response_avg"),
     ),
     Entry(
         "position",

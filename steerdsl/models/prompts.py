@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from steerdsl.forms.bounds import bounded
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
 # Stands for the user's words while a template is taken apart; no text of a person contains it.
@@ -21,6 +22,7 @@ _MARK = "\ue000words\ue001"
 DATE = date(2024, 7, 26)
 _CLOCK = "strftime_now"  # transformers gives it to every template
 _DIRECTIVES = "aAbBcdeFHIjmMpSuUVwWxXyYDT"
+_SECONDS, _MEMORY = 5.0, 128 << 20  # that a template may take for one prompt
 # Short requests without anything in common, for finding a template's tail.
 PROBES = ("Name a colour.", "How do ships float?", "write 3 lines about rain", "Why!", "¿Qué hora es")
 
@@ -47,13 +49,16 @@ class Renderer:
 
     `template` is "chat" (the model's chat template where it has one, else raw text), "none" (raw
     text) or "newline" (raw text and a newline, a weak stand-in for a template).
-    Raises RecipeError M610 where the system prompt or the template cannot be used.
+    `rows`: how many tokens the model knows. Raises RecipeError M610 where the system prompt or the
+    template cannot be used.
     """
 
-    def __init__(self, tokenizer: Any, system: str | None = None, template: str = "chat") -> None:
-        self.tokenizer, self.system = tokenizer, system
+    def __init__(
+        self, tokenizer: Any, system: str | None = None, template: str = "chat", rows: int | None = None
+    ) -> None:
+        self.tokenizer, self.system, self.rows = tokenizer, system, rows
         self.chat = template == "chat" and bool(tokenizer.chat_template)
-        self._tail = 0
+        self._tail, self._appended = 0, appended(tokenizer)
         if self.chat:
             self._before, self._after = self._frame()
         elif system is not None:
@@ -67,22 +72,36 @@ class Renderer:
         """One prompt, ready to be continued; with `answer`, already continued by it.
 
         Rendered text gets no special tokens beyond the template's; raw text gets the tokenizer's own,
-        so that there is exactly one beginning-of-sequence token where the tokenizer has one.
+        so that there is exactly one beginning-of-sequence token where the tokenizer has one. Raises
+        RecipeError M623 for a token that the model does not know.
         """
         text = self._apply(prompt) if self.chat else prompt + self._after
         if not (text.startswith(self._before) and text.endswith(self._after)):
             raise RecipeError([_odd_template()])
-        bos = self.tokenizer.bos_token
-        has_bos = self.chat or (bool(bos) and text.startswith(bos))
-        encoded = self.tokenizer(text, add_special_tokens=not has_bos, return_offsets_mapping=True, verbose=False)
-        ids = tuple(encoded["input_ids"])
-        content = _span(encoded["offset_mapping"], len(self._before), len(text) - len(self._after))
+        ids, offsets = self.encode(text)
+        content = _span(offsets, len(self._before), len(text) - len(self._after))
         response = None
         if answer is not None:
             added = tuple(self.tokenizer(answer, add_special_tokens=False, verbose=False)["input_ids"])
             response = (len(ids), len(ids) + len(added))
             text, ids = text + answer, ids + added
+        if self.rows is not None and max(ids, default=0) >= self.rows:
+            raise RecipeError([_unknown_token(self.tokenizer.convert_ids_to_tokens(max(ids)), self.rows)])
         return Rendered(text, ids, content, hashlib.sha256(text.encode()).hexdigest(), response, self._tail)
+
+    def encode(self, text: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+        """The tokens of a rendered text, and the characters of each."""
+        bos = self.tokenizer.bos_token
+        has_bos = self.chat or (bool(bos) and text.startswith(bos))
+        found = self.tokenizer(text, add_special_tokens=not has_bos, return_offsets_mapping=True, verbose=False)
+        # Not the end token that some tokenizers put behind a text: the text is to be continued.
+        end = None if has_bos else -self._appended or None
+        return tuple(found["input_ids"][:end]), found["offset_mapping"][:end]
+
+    @property
+    def frame(self) -> tuple[str, str]:
+        """The text that stands before and after the user's words."""
+        return self._before, self._after
 
     def suffix_length(self, probes: Sequence[str]) -> int:
         """Length of the longest token suffix that the renderings of all `probes` share."""
@@ -106,6 +125,8 @@ class Renderer:
             raise RecipeError(
                 [Diagnostic("M610", title, help="leave `system` out, or write it in the prompts")]
             ) from error
+        except Exception as error:  # a template is a program: what it trips is not foreseeable
+            raise RecipeError([_odd_template(f"{type(error).__name__}: {error}")]) from error
         if len(after) != 1:
             raise RecipeError([_odd_template()])
         if self.system is not None and self.system.strip() not in before + after[0]:
@@ -116,7 +137,8 @@ class Renderer:
     def _apply(self, prompt: str) -> str:
         messages = [] if self.system is None else [{"role": "system", "content": self.system}]
         messages.append({"role": "user", "content": prompt})
-        return chat_text(self.tokenizer, messages, add_generation_prompt=True)
+        with bounded(_SECONDS, _MEMORY):
+            return chat_text(self.tokenizer, messages, add_generation_prompt=True)
 
 
 def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], **ends: bool) -> str:
@@ -126,6 +148,32 @@ def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], **ends: boo
     return str(
         tokenizer.apply_chat_template(messages, chat_template=calendar(template) + template, tokenize=False, **ends)
     )
+
+
+def appended(tokenizer: Any) -> int:
+    """How many special tokens the tokenizer puts behind a raw text."""
+    mask = tokenizer("a", return_special_tokens_mask=True, verbose=False)["special_tokens_mask"]
+    return int([*reversed(mask), 0].index(0))
+
+
+def turn_end(tokenizer: Any) -> int | None:
+    """The special token with which the chat template ends an assistant's turn: the first one behind the
+    turn's words. None without a template, or where the end is plain text."""
+    from jinja2 import TemplateError
+
+    if not tokenizer.chat_template:
+        return None
+    turns = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": _MARK}]
+    # A template may leave the end of the last turn to the model: then the next turn shows it.
+    for talk in (turns, [*turns, {"role": "user", "content": "Go on."}]):
+        try:
+            _, mark, after = chat_text(tokenizer, talk, add_generation_prompt=False).rpartition(_MARK)
+        except (TemplateError, ValueError, TypeError):  # a template without such turns
+            continue
+        ids = tokenizer(after if mark else "", add_special_tokens=False, verbose=False)["input_ids"]
+        if special := [token for token in ids if token in tokenizer.added_tokens_decoder]:
+            return int(special[0])
+    return None
 
 
 def reads_date(template: str | None) -> bool:
@@ -175,6 +223,11 @@ def _span(offsets: Sequence[tuple[int, int]], start: int, stop: int) -> tuple[in
         first = sum(b <= start for _, b in offsets)
         return first, first
     return touching[0], touching[-1] + 1
+
+
+def _unknown_token(token: str, rows: int) -> Diagnostic:
+    title = f"a prompt holds the token `{token}`, which the model has no embedding for: it knows {rows} tokens"
+    return Diagnostic("M623", title, help="take it out of the data or the template, or take the model's own tokenizer")
 
 
 def _odd_template(reason: str = "it does not show the user's words once and unchanged") -> Diagnostic:

@@ -26,7 +26,21 @@ _SUMMARIES = {
     "mlp_norm_out": "the output of the norm that feeds the MLP",
     "head": "one attention head's output, before the projection that mixes the heads",
 }
-_HEAD = (Arg("layer", "int", doc="the block, from 0"), Arg("head", "int", doc="the head in it, from 0"))
+_ALIASES = {
+    "resid_pre": ("hook_resid_pre", "block_input", "layer_input"),
+    "resid_mid": ("hook_resid_mid",),
+    "resid_post": (
+        *("residual", "resid", "residual_stream", "resid_stream", "hidden", "hidden_state", "hidden_states"),
+        *("block", "block_output", "layer_output", "hook_resid_post"),
+    ),
+    "attn_out": ("attn", "attention", "self_attn", "attention_output", "hook_attn_out"),
+    "mlp_out": ("mlp", "ffn", "feed_forward", "mlp_output", "hook_mlp_out"),
+    "head": ("heads", "attention_head", "hook_z"),
+}
+_HEAD = (
+    Arg("layer", "int", doc="the block, from 0", least=0),
+    Arg("head", "int", doc="the head in it, from 0", least=0),
+)
 
 ENTRIES = tuple(
     Entry(
@@ -35,6 +49,7 @@ ENTRIES = tuple(
         summary,
         partial(_read, stream=name),
         args=_HEAD if name == "head" else (),
+        aliases=_ALIASES.get(name, ()),
         example=f"ablate topic on {'head(12, 3)' if name == 'head' else name}",
     )
     for name, summary in _SUMMARIES.items()

@@ -7,13 +7,15 @@ the files and remembered by their sizes and times), `contents` (from the headers
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
 
+from steerdsl.forms.files import read_bytes
+from steerdsl.forms.kept import LARGEST_NOTE, SHA256
+from steerdsl.forms.models import INDEX, read_header
+from steerdsl.forms.text import read_json
 from steerdsl.models.cache import Progress, cache_root, no_progress
 
 _CHUNK = 1 << 22
@@ -31,14 +33,31 @@ class Contents:
 
 
 def weights_files(folder: Path) -> tuple[Path, ...]:
-    """The safetensors files of a model folder in name order; empty when any of them is missing."""
-    index = folder / "model.safetensors.index.json"
+    """The safetensors files of a model folder that transformers loads, in name order; empty when any of
+    them is missing, or when the index of parts names a file outside the folder."""
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     try:
-        names = set(json.loads(index.read_text("utf-8"))["weight_map"].values()) if index.exists() else None
-    except (ValueError, KeyError, AttributeError):
+        # With both, transformers takes the one file and never looks at the index.
+        parts = not whole.exists() and index.exists()
+        names = set(read_json(index, INDEX)["weight_map"].values()) if parts else {whole.name}
+    except (OSError, ValueError):
         return ()
-    files = tuple(folder / name for name in sorted(names or {"model.safetensors"}))
-    return files if all(f.exists() for f in files) else ()
+    if not names or not all(isinstance(name, str) and _inside(name) for name in names):
+        return ()
+    files = tuple(folder / name for name in sorted(names))
+    return files if all(f.is_file() for f in files) else ()
+
+
+def _inside(name: str) -> bool:
+    """Whether a name in an index is that of a file in the same folder or below. The links of the hub's
+    cache lead out of it, and are what they are: part of the folder."""
+    path = PurePath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in name
+
+
+def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of the weights files, by name."""
+    return {name: tuple(t["shape"]) for file in weights_files(folder) for name, t in read_header(file).items()}
 
 
 def contents(folder: Path) -> Contents:
@@ -46,21 +65,11 @@ def contents(folder: Path) -> Contents:
     counts: dict[str, int] = {}
     files = weights_files(folder)
     for file in files:
-        for tensor in _header(file).values():
+        for tensor in read_header(file).values():
             counts[tensor["dtype"]] = counts.get(tensor["dtype"], 0) + prod(tensor["shape"])
     dtypes = sorted(counts, key=lambda kind: -counts[kind])
     size = sum(f.stat().st_size for f in files)
     return Contents(sum(counts.values()), size, tuple(_NAMES.get(d, d) for d in dtypes))
-
-
-def _header(file: Path) -> dict[str, dict[str, Any]]:
-    """Names, dtypes and shapes of a file's tensors: JSON behind eight bytes that give its length."""
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if length > file.stat().st_size:
-            raise ValueError(f"{file.name} is cut short")
-        header = json.loads(stream.read(length))
-    return {name: tensor for name, tensor in header.items() if name != "__metadata__"}
 
 
 def weights_hash(folder: Path, progress: Progress = no_progress) -> str | None:
@@ -86,7 +95,11 @@ def known_hash(folder: Path) -> str | None:
     """The hash that `weights_hash` computed earlier for these very files, without reading them."""
     files = weights_files(folder)
     note = _note(files)
-    return note.read_text("ascii") if files and note.exists() else None
+    try:
+        found = read_bytes(note, LARGEST_NOTE).decode("ascii") if files else ""
+    except (OSError, ValueError):
+        return None
+    return found if SHA256.fullmatch(found) else None
 
 
 def _note(files: tuple[Path, ...]) -> Path:

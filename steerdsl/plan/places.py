@@ -5,13 +5,14 @@ In: recipe values and what the planning knows. Out: lines for the plan; errors g
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from steerdsl.data import files
 from steerdsl.data.faults import Fault
+from steerdsl.forms.runs import CHOICE
+from steerdsl.forms.text import read_json
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Span
@@ -157,7 +158,7 @@ def recall_choice(p: Planning, name: str, key: str | None) -> None:
 
 def read_choice(folder: Path) -> dict[str, Any]:
     """What a selection left in the store."""
-    found: dict[str, Any] = json.loads((folder / "choice.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = read_json(folder / "choice.json", CHOICE, within=folder)
     return found
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steerdsl.lang.diagnostics import Diagnostic
 from steerdsl.lang.reads import answered
 from steerdsl.lang.recipe import Evaluate, Recipe, Step
 from steerdsl.lang.source import Source
@@ -94,7 +95,7 @@ class Plan:
 
     `batch_size` is the most rows of a batch, None where each batch fits itself. `model_key` hashes what makes
     activations; None while the weights are not here. `inputs` are the SHA-256 of every file that the recipe
-    reads, by the file's path from the recipe's folder.
+    reads, by the file's path from the recipe's folder. `notices` are warnings about the model's files.
     """
 
     recipe: Recipe
@@ -108,6 +109,18 @@ class Plan:
     steps: tuple[PlanStep, ...]
     model_key: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[Diagnostic, ...] = ()
+
+    @property
+    def chat(self) -> bool:
+        """Whether prompts are rendered by a chat template: where the recipe wants it and the model has one."""
+        return self.mode == "chat"
+
+    @property
+    def mode(self) -> str:
+        """How prompts are rendered: `chat`, `none` (also where there is no chat template) or `newline`."""
+        asked = self.recipe.model.template
+        return "none" if asked == "chat" and self.model.template is None else asked
 
     @property
     def rows(self) -> int | str:

@@ -16,6 +16,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Source, Span
 from steerdsl.models.prompts import DATE, reads_date
+from steerdsl.plan.inputs import faults
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.plan import Plan, PlanStep, RunOptions, Shared
 from steerdsl.plan.samples import Sample, samples, samples_key
@@ -59,10 +60,11 @@ class Planning:
         spec = self.recipe.model
         return step_key(
             "model",
-            1,
+            2,
             {},
             weights=located.weights_sha256,
-            config=[_text_hash(located.path / name) for name in ("config.json", "generation_config.json")],
+            config=_text_hash(located.path / "config.json"),
+            stops=self.facts.stops.end,
             dtype=self.dtype,
             tokenizer=self.facts.tokenizer_sha256,
             chat_template=self.facts.template_sha256,
@@ -97,9 +99,14 @@ def make_plan(
     """
     from steerdsl.models.device import choose_device, choose_dtype
 
-    recipe = _with_words(_overridden(recipe, options), source, root, options)
-    dtype = str(choose_dtype(recipe.model.dtype, choose_device(options.device))).removeprefix("torch.")
-    data = _load_all(recipe, source, root, options)
+    dtype = str(choose_dtype(options.dtype or recipe.model.dtype, choose_device(options.device))).removeprefix("torch.")
+    written = recipe
+    try:
+        recipe = _with_words(_overridden(recipe, options), source, root, options)
+        data = _load_all(recipe, source, root, options)
+    except RecipeError as error:  # of the first file; all of them are told at once
+        found = [d for d in faults(written, source, root, options.allow) if d.severity == "error"]
+        raise RecipeError(found or error.diagnostics, error.exit_code) from error
     batch_size = options.batch_size
     planning = Planning(
         recipe, source, root, options.allow, facts, dtype, batch_size, data, store, judge=options.judge_model

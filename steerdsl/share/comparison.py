@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steerdsl.forms.files import Misread
+from steerdsl.forms.tensors import read_tensors
 from steerdsl.share.pins import Difference, differences, pins
 from steerdsl.store.finished import Finished
 
@@ -115,14 +117,17 @@ def _vectors(before: Path, after: Path) -> Iterator[VectorPair]:
 
 def _tensors(path: Path) -> dict[str, ndarray] | None:
     """A vector's tensors; None where there is no such file or it is damaged."""
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="np") as f:
-            tensors = {key: f.get_tensor(key) for key in f.keys()}  # noqa: SIM118  (the handle is no mapping)
-    except (OSError, SafetensorError):
+        _, found = read_tensors(path, path.parents[1])
+    except (OSError, Misread):
         return None
-    return tensors if {"directions", "layers", "raw_norms"} <= tensors.keys() else None
+    tensors = {key: (t.float() if t.is_floating_point() and t.itemsize < 4 else t).numpy() for key, t in found.items()}
+    if not {"directions", "layers", "raw_norms"} <= tensors.keys():
+        return None
+    rows, layers, norms = (tensors[key] for key in ("directions", "layers", "raw_norms"))
+    whole = rows.ndim == 2 and layers.shape == norms.shape == rows.shape[:1]
+    numbers = rows.dtype.kind == norms.dtype.kind == "f" and layers.dtype.kind in "iu"
+    return tensors if whole and numbers else None
 
 
 def _pair(name: str, a: Mapping[str, ndarray], b: Mapping[str, ndarray]) -> VectorPair:

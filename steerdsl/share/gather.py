@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steerdsl.forms.files import is_inside
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.share.members import unsafe_name, wrong_kind
 from steerdsl.share.pack import LARGEST
@@ -32,8 +33,10 @@ def gather(recipe: Path, lock: str, plan: Plan, run: Path, record: Mapping[str, 
             raise _refusal(f"{name} lies outside the recipe's folder", "copy it into the folder, and name it there")
         members[f"recipe/{name}"] = _as_hashed(plan.root, name, plan.inputs[name])
     for name, digest in record["files"].items():
+        if problem := unsafe_name(name):
+            raise _refusal(f"{name}: {problem}", "run the recipe again")
         members[f"run/{name}"] = _as_hashed(run, name, digest)
-    if (run / "report.html").is_file():
+    if is_inside(run / "report.html", run):
         members["run/report.html"] = (run / "report.html").read_bytes()
     members["run/record.json"] = _without_places(record)
     for name, data in members.items():
@@ -48,7 +51,7 @@ def gather(recipe: Path, lock: str, plan: Plan, run: Path, record: Mapping[str, 
 
 def _as_hashed(folder: Path, name: str, digest: str) -> bytes:
     """A file's bytes, if they are those that were hashed."""
-    data = (folder / name).read_bytes() if (folder / name).is_file() else b""
+    data = (folder / name).read_bytes() if is_inside(folder / name, folder) else b""
     if hashlib.sha256(data).hexdigest() != digest:
         raise _refusal(f"{folder / name} was changed or removed since it was recorded", "run the recipe again")
     return data

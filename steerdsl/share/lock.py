@@ -10,12 +10,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from steerdsl.forms.files import Misread
+from steerdsl.forms.kept import LARGEST_LOCK, LOCK
+from steerdsl.forms.text import read_json
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.share.pins import FORMER, Pin
 from steerdsl.store.files import write_text
 
 SCHEMA = 1
-LARGEST = 1 << 24  # bytes; a recipe of a thousand steps has some hundred kilobytes
 
 
 def lock_path(recipe: Path) -> Path:
@@ -43,20 +45,14 @@ def write_lock(pins: Mapping[str, Pin], path: Path) -> None:
 def read_lock(path: Path) -> dict[str, Pin] | None:
     """The pins of a lock, None where there is none. Raises RecipeError R861 for a damaged one."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError("it is too large")
-        found = json.loads(path.read_text("utf-8"))
-        if not isinstance(found, dict) or not isinstance(found.get("pins"), dict):
-            raise ValueError("it has no pins")
-        if found.get("schema") != SCHEMA:
-            raise ValueError(f"its schema is {found.get('schema')!r}, and this version writes {SCHEMA}")
-        if odd := [name for name, value in found["pins"].items() if isinstance(value, list | dict)]:
-            raise ValueError(f"`{odd[0]}` is no single value")
+        found = read_json(path, LOCK, most=LARGEST_LOCK)
+        if found["schema"] != SCHEMA:
+            raise Misread(f"its schema is {found['schema']}, and this version writes {SCHEMA}")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         title = f"{path.name} cannot be read as a lock"
-        reason = str(error) or type(error).__name__
+        reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
         way_out = "write it anew with `steerdsl lock --upgrade`"
         raise RecipeError([Diagnostic("R861", title, notes=(f"the reason given: {reason}",), help=way_out)]) from error
     return {name: value for name, value in found["pins"].items() if name not in FORMER}

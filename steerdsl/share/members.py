@@ -5,11 +5,13 @@ In: a member's name and bytes. Out: what is wrong with them, in a few words, or 
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
+
+from steerdsl.forms.files import Misread
+from steerdsl.forms.text import parse_json
 
 LONGEST = 200  # characters of a name
 FOLDERS = ("recipe", "run")
@@ -68,9 +70,10 @@ def _safetensors(data: bytes) -> bool:
     if len(data) < _HEADER or length > len(data) - _HEADER:
         return False
     try:
-        return isinstance(json.loads(data[_HEADER : _HEADER + length]), dict)
-    except (ValueError, RecursionError):
+        parse_json(data[_HEADER : _HEADER + length], dict)
+    except Misread:
         return False
+    return True
 
 
 def _begins(magic: bytes) -> Callable[[bytes], bool]:

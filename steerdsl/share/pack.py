@@ -12,12 +12,15 @@ import io
 import json
 import stat
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from struct import error as StructError
 from typing import Any
 
+from steerdsl.forms import kept, runs
+from steerdsl.forms.files import Misread, read_bytes, require_regular
+from steerdsl.forms.text import parse_json, parse_lines
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.models.cache import cache_root
 from steerdsl.share.archive import zip_bytes
@@ -58,12 +61,7 @@ def pack_bytes(recipe: str, members: Mapping[str, bytes]) -> bytes:
 def read_pack(path: Path) -> Pack:
     """Check all of a pack. Raises RecipeError: R866 (no pack), R867 (a name), R868 (size or
     compression), R869 (something is not what the manifest says; exit code 4), R870 (a kind of file)."""
-    if not path.is_file():
-        raise _refusal(path, "R866", "there is no such file", "check the path")
-    size = path.stat().st_size
-    if size > LARGEST:
-        raise _refusal(path, "R868", f"it has {size} bytes, and a pack has at most {LARGEST}")
-    data = path.read_bytes()
+    data = _bytes(path)
     found = _members(path, data)
     manifest = _manifest(path, found.pop(MANIFEST))
     _compare(path, manifest["members"], found)
@@ -76,26 +74,38 @@ def read_pack(path: Path) -> Pack:
         raise _refusal(path, "R866", f"`{missing[0]}` is missing")
     if pack_bytes(recipe, found) != data:
         raise _refusal(path, "R866", "its bytes are not those that a pack of these files has")
-    return Pack(path.name, recipe, _record(path, found[RECORD[0]], found[f"recipe/{recipe}"]), found, _sha256(data))
+    record = _record(path, found[RECORD[0]], found[f"recipe/{recipe}"])
+    _read_as(path, RECORD[1], found[RECORD[1]], parse_lines, runs.ANSWER)
+    _read_as(path, RECORD[2], found[RECORD[2]], parse_json, runs.SCORES)
+    return Pack(path.name, recipe, record, found, _sha256(data))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        size = require_regular(path).st_size
+        if size > LARGEST:
+            raise _refusal(path, "R868", f"it has {size} bytes, and a pack has at most {LARGEST}")
+        return read_bytes(path, LARGEST)
+    except FileNotFoundError as error:
+        raise _refusal(path, "R866", "there is no such file", "check the path") from error
+    except (OSError, ValueError) as error:
+        reason = (error.strerror or "it cannot be read").lower() if isinstance(error, OSError) else str(error)
+        raise _refusal(path, "R866", reason, "check the path") from error
 
 
 def _record(path: Path, data: bytes, recipe: bytes) -> dict[str, Any]:
-    """The record of the run, its form checked as far as options are taken from it."""
-    try:
-        found = json.loads(data)
-        run = found["run"]
-        texts = [run["dtype"], *run["set"], *(run[name] for name in ("model", "judge_model") if run[name] is not None)]
-        rows = [] if run["batch_size"] == "auto" else [run["batch_size"]]
-        numbers = [*rows, *([] if run["seed"] is None else [run["seed"]])]
-        if not all(type(text) is str for text in texts) or not all(type(number) is int for number in numbers):
-            raise ValueError("an option of its run is of another type")
-        same = found["recipe"]["sha256"] == _sha256(recipe)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).lower()
-        raise _refusal(path, "R866", f"its record cannot be read: {reason}") from error
-    if not same:
+    """The record of the run."""
+    found: dict[str, Any] = _read_as(path, RECORD[0], data, parse_json, runs.RECORD)
+    if found["recipe"]["sha256"] != _sha256(recipe):
         raise _refusal(path, "R869", "its record is that of another recipe", exit_code=DIFFERS)
-    return dict(found)
+    return found
+
+
+def _read_as(path: Path, name: str, data: bytes, parse: Callable[..., Any], form: Any) -> Any:
+    try:
+        return parse(data, form, f"`{name}`")
+    except Misread as error:
+        raise _refusal(path, "R866", str(error)) from error
 
 
 def _members(path: Path, data: bytes) -> dict[str, bytes]:
@@ -160,25 +170,10 @@ def _check_pairs(path: Path, names: Sequence[str]) -> None:
 
 def _manifest(path: Path, data: bytes) -> dict[str, Any]:
     """The manifest, its form checked."""
-    try:
-        found = json.loads(data.decode("utf-8"), object_pairs_hook=_once)
-        if not isinstance(found, dict) or found.get("format") != "steerpack":
-            raise ValueError("it is not that of a pack")
-        if found.get("version") != VERSION:
-            raise ValueError(f"its version is {found.get('version')!r}, and this program reads {VERSION}")
-        if not isinstance(found.get("recipe"), str) or "/" in found["recipe"]:
-            raise ValueError("it names no recipe")
-        if not isinstance(found.get("members"), dict):
-            raise ValueError("it lists no members")
-    except (ValueError, RecursionError) as error:
-        raise _refusal(path, "R866", f"its manifest cannot be read: {str(error).lower()}") from error
+    found: dict[str, Any] = _read_as(path, MANIFEST, data, parse_json, kept.MANIFEST)
+    if found["version"] != VERSION:
+        raise _refusal(path, "R866", f"its version is {found['version']}, and this program reads {VERSION}")
     return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({key for key, _ in pairs}) != len(pairs):
-        raise ValueError("a key is there twice")
-    return dict(pairs)
 
 
 def _compare(path: Path, listed: Mapping[str, Any], found: Mapping[str, bytes]) -> None:
@@ -192,16 +187,26 @@ def _compare(path: Path, listed: Mapping[str, Any], found: Mapping[str, bytes]) 
             raise _refusal(path, "R869", f"`{name}` is not what the manifest says", exit_code=DIFFERS)
 
 
+def unpacked_packs() -> Path:
+    """The folder of the cache in which packs are opened."""
+    return cache_root() / "packs"
+
+
 def unpack(pack: Pack) -> Path:
     """The folder with a pack's files, in the cache. A file that is missing there, or was changed, is replaced
     whole, and nothing is removed: another process may be running the recipe."""
-    home = cache_root() / "packs" / pack.sha256[:32]
+    home = unpacked_packs() / pack.sha256[:32]
+    write_members(pack, home)
+    return home
+
+
+def write_members(pack: Pack, folder: Path) -> None:
+    """Write a pack's files into a folder, each whole, but for those that are there already."""
     for name, data in pack.members.items():
-        path = home / name
+        path = folder / name
         if not path.is_file() or path.read_bytes() != data:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, data)
-    return home
 
 
 def _sha256(data: bytes) -> str:

@@ -49,6 +49,8 @@ def pins(described: Mapping[str, Any]) -> dict[str, Pin]:
 def _pins(described: Mapping[str, Any]) -> Iterator[tuple[str, Pin]]:
     yield "recipe.sha256", described["recipe"]["sha256"]
     yield from (("model." + name, described["model"][name]) for name in _MODEL)
+    if "stop_ids" in described["model"]:
+        yield "model.stop_ids", str(described["model"]["stop_ids"]).strip("[]()").rstrip(",")
     yield from (("run." + name, described["run"].get(name)) for name in _RUN)
     for room in ("template", "packages", "inputs"):
         yield from ((f"{room}.{name}", value) for name, value in described[room].items())

@@ -5,7 +5,6 @@ In: run directories and their records. Out: `Item`s: what is equal, what is with
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from steerdsl.forms.files import Misread
+from steerdsl.forms.runs import exports
+from steerdsl.forms.tensors import read_tensors
+from steerdsl.forms.text import parse_json
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
-from steerdsl.share.form import misfit
 from steerdsl.share.pins import Difference, Pin
-from steerdsl.store.files import read_lines
 from steerdsl.store.finished import open_run
 from steerdsl.store.record import hashes
 
@@ -61,24 +62,18 @@ class Item:
 
 def read_record(folder: Path) -> Mapping[str, Any]:
     """The record of a run that came to its end. Raises RecipeError as `open_run`, and R863 for a run that
-    was stopped or failed; R881 for a record that does not have its form."""
+    was stopped or failed."""
     record = open_run(folder).record
     if record["state"] not in FINISHED or "files" not in record:
         title = f"the run in {folder} is not whole: {record['state']} at {record['reached']}"
         raise RecipeError([Diagnostic("R863", title, help="run it again, to its end")], 2)
-    place = misfit(record)
-    if place is not None:
-        title, reason = f"the run in {folder} is damaged", f"the reason: record.json has no right `{place}`"
-        raise RecipeError([Diagnostic("R881", title, notes=(reason,), help="run the recipe again")], 2)
     return record
 
 
 def compare_files(folder: Path, record: Mapping[str, Any]) -> Iterator[Item]:
     """The bytes of a run directory against the hashes in its record. Exports are not looked at."""
     recorded: Mapping[str, str] = record["files"]
-    steps = [s["settings"] for s in record["plan"]["steps"] if s["verb"] == "export"]
-    exports = [text for settings in steps for label, text in settings if label == "file"]
-    found = hashes(folder, exports)
+    found = hashes(folder, exports(record))
     for name in sorted(recorded.keys() | found.keys()):
         same = recorded.get(name) == found.get(name)
         yield Item("files", name, "equal" if same else "different", recorded.get(name), found.get(name))
@@ -118,13 +113,12 @@ def compare_rows(record: Mapping[str, Any], data: Mapping[str, Data]) -> Iterato
 def compare_results(before: Path, now: Path, dtype: str) -> Iterator[Item]:
     """What came out of two runs: the end, choices, planes, claims, vectors, answers and scores."""
     tolerance = TOLERANCE.get(dtype, NONE)
-    old, new = (json.loads((folder / "record.json").read_text("utf-8")) for folder in (before, now))
+    old, new = (open_run(folder) for folder in (before, now))
     for section in ("state", "choices", "planes", "checks"):
-        yield from walk(section, "", old[section], new[section], tolerance.figures)
+        yield from walk(section, "", old.record.get(section), new.record.get(section), tolerance.figures)
     yield from compare_vectors(before / "vectors", now / "vectors", tolerance)
-    yield from compare_answers(*(read_lines(folder / "generations.jsonl") for folder in (before, now)))
-    old, new = (json.loads((folder / "scores.json").read_text("utf-8")) for folder in (before, now))
-    yield from walk("scores", "", old, new, tolerance.figures)
+    yield from compare_answers(old.answers, new.answers)
+    yield from walk("scores", "", old.scores, new.scores, tolerance.figures)
 
 
 def walk(section: str, name: str, before: Any, now: Any, tolerance: float) -> Iterator[Item]:
@@ -181,13 +175,10 @@ def compare_vectors(before: Path, now: Path, tolerance: Tolerance) -> Iterator[I
 
 def _vector(path: Path) -> tuple[Any, dict[str, Any]] | None:
     """Header and tensors of a vector's file; None where it cannot be read."""
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="pt") as f:
-            header = json.loads((f.metadata() or {}).get("steerdsl", "{}"))
-            return header, {key: f.get_tensor(key) for key in f.keys()}  # noqa: SIM118  (the handle is no mapping)
-    except (OSError, SafetensorError, ValueError, RecursionError):
+        metadata, tensors = read_tensors(path, path.parents[1])
+        return parse_json(metadata.get("steerdsl", "{}"), finite=False), tensors
+    except (OSError, Misread):
         return None
 
 

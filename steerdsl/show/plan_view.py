@@ -38,13 +38,24 @@ def _model(plan: Plan) -> list[tuple[str, str]]:
         ("dtype", f"{plan.dtype} (edits in float32, statistics in float64)"),
         ("device", _device(plan)),
     ]
-    if spec.template == "chat" and template:
+    if plan.chat and template:
         day = f", its date {DATE:%d %B %Y}" if reads_date(plan.model.template) else ""
         rows.append(("prompts", f"chat template, sha256 {template[:16]}…{day}"))
         rows.append(("system", repr(spec.system) if spec.system else "the template's own, if it has one"))
     else:
-        rows.append(("prompts", "raw text" + (" and a newline" if spec.template == "newline" else "")))
+        why = ": the model has no chat template" if spec.template == "chat" else ""
+        rows.append(("prompts", "raw text" + (" and a newline" if spec.template == "newline" else "") + why))
+    rows.append(("stops", f"answers end at {_ends(plan)}; the model's files set nothing else of generation"))
     return rows
+
+
+def _ends(plan: Plan) -> str:
+    """The tokens that end an answer, with their ids."""
+    ids, tokenizer = plan.model.stops.end, plan.model.tokenizer
+    if not ids:
+        return "no token"
+    names = [f"token {i}" if tokenizer is None else f"{tokenizer.convert_ids_to_tokens(i)} ({i})" for i in ids]
+    return " or ".join(names)
 
 
 def _device(plan: Plan) -> str:

@@ -107,7 +107,7 @@ def sweep_table(name: str, points: Sequence[Mapping[str, Any]]) -> Table:
                 yield cell(scores[metric][data].get(RANDOM)) if pick is _steered else ""
 
     axes = len(points[0]["at"])
-    out.add_row(BASELINE, *[""] * (axes - 1), *cells(points[0]["scores"], lambda by: by[BASELINE]))
+    out.add_row(BASELINE, *[""] * (axes - 1), *cells(points[0]["scores"], lambda by: by.get(BASELINE)))
     out.add_section()
     for point in points:
         out.add_row(*point["at"].values(), *cells(point["scores"], _steered))
@@ -164,5 +164,7 @@ def claims(checks: Sequence[Mapping[str, Any]]) -> Table:
         at = ", ".join(f"{k} {v}" for k, v in check["at"].items())
         claim = check["claim"] + (f"  ({at})" if at else "")
         verdict = Text("holds", style="green") if check["holds"] else Text("fails", style="bold red")
-        out.add_row(verdict, claim, f"{check['left']:.4g}", f"{check['right']:.4g}")
+        out.add_row(
+            verdict, claim, *("–" if side is None else f"{side:.4g}" for side in (check["left"], check["right"]))
+        )
     return out

@@ -17,8 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from steerdsl.forms.runs import MARK, exports
+from steerdsl.forms.text import read_json
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.store.claims import claim, place, release
+
+WRITTEN = ("scores.json", "generations.jsonl", "vectors", "plots")  # what old records do not list
+LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # what systems leave in folders that people look into
 
 
 @dataclass(slots=True)
@@ -77,8 +82,24 @@ class RunDirectory:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is a run directory."""
-    return (folder / "record.json").is_file()
+    """Whether a folder is a run directory with nothing in it that the run did not write."""
+    return _stranger(folder) is None
+
+
+def _stranger(folder: Path) -> str | None:
+    """What is in a folder that no run wrote, by its path there; `record.json` itself where it is no record of a
+    run, None where all is a run's."""
+    try:
+        record = read_json(folder / "record.json", MARK, within=folder)
+    except (OSError, ValueError):
+        return "record.json"
+    written = ("record.json", "report.html", *record.get("files", WRITTEN), *exports(record))
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        ours = any(name == own or name.startswith(f"{own.rstrip('/')}/") for own in written)
+        if not ours and path.name not in LITTER and not (path.is_dir() and not path.is_symlink()):
+            return name
+    return None
 
 
 def _in_the_way(path: Path, force: bool) -> Diagnostic | None:
@@ -103,7 +124,9 @@ def _never(path: Path) -> str | None:
         if _foreign(path) and not path.is_dir():
             return "it is a file"
         if _foreign(path) and any(path.iterdir()):
-            return "it is a folder with other things"
+            name = _stranger(path)
+            known = (path / "record.json").exists() and name not in (None, "record.json")
+            return f"it holds {name}, which no run wrote" if known else "it is a folder with other things"
     return None
 
 

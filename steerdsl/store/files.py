@@ -39,8 +39,3 @@ def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
 def write_lines(path: Path, rows: Iterable[Any]) -> None:
     """JSON lines."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
-
-
-def read_lines(path: Path) -> list[Any]:
-    """The values of a file of JSON lines. Only a line feed ends one: an answer may hold other separators."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]

@@ -5,24 +5,18 @@ In: a folder. Out: its record, scores and answers, or a diagnostic for a folder 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from steerdsl.forms.form import Maybe
+from steerdsl.forms.runs import ANSWER, LARGEST_ANSWERS, RECORD, SCHEMA, SCORES
+from steerdsl.forms.text import read_json, read_lines, require
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
-from steerdsl.store.files import read_lines
-from steerdsl.store.record import SCHEMA
 
 USAGE = 2
-# What a record must have to be read; docs/run-directory.md says what each is.
-KEYS = frozenset(
-    (
-        *("state", "reached", "recipe", "inputs", "plan", "model", "template", "data", "run", "choices", "checks"),
-        *("warnings", "timings", "started", "seconds", "packages", "machine"),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,48 +29,49 @@ class Finished:
     answers: Sequence[Mapping[str, Any]]
 
 
-def open_run(folder: Path) -> Finished:
-    """Read a run directory.
+def open_run(folder: Path, *, whole: bool = True) -> Finished:
+    """Read a run directory, every value of the form that docs/run-directory.md says. Links in it that lead
+    out of it are not followed. Without `whole`, a run may lack scores and answers.
 
-    Raises RecipeError with exit code 2: R880 (there is none), R881 (a file is missing or damaged), R882
-    (written by another version of steerdsl).
+    Raises RecipeError with exit code 2: R880 (there is none), R881 (a file is missing, damaged or of another
+    form), R882 (written by another version of steerdsl).
     """
     path = folder / "record.json"
-    if not path.is_file():
+    if not path.exists():
         raise RecipeError([_absent(folder)], USAGE)
     try:
-        record = _mapping(path)
-        if record.get("schema") != SCHEMA or not record.keys() >= KEYS:
-            raise RecipeError([_foreign(folder, record.get("schema"))], USAGE)
-        scores, answers = _mapping(folder / "scores.json"), _lines(folder / "generations.jsonl")
-    except (OSError, ValueError, RecursionError) as error:
-        reason = f"{Path(error.filename).name} is missing" if isinstance(error, FileNotFoundError) else str(error)
-        title = f"the run in {folder} is damaged"
-        way_out = "run the recipe again: what the store has is not computed twice"
-        raise RecipeError([Diagnostic("R881", title, notes=(f"the reason: {reason}",), help=way_out)], USAGE) from error
+        record = read_json(path, {"schema": object}, within=folder)
+        lacking = [name for name, form in RECORD.items() if name not in record and not isinstance(form, Maybe)]
+        if record["schema"] != SCHEMA or lacking:
+            raise RecipeError([_foreign(folder, record["schema"])], USAGE)
+        require(record, RECORD, path.name)
+        scores = _read(folder / "scores.json", read_json, SCORES, whole) or {}
+        answers = _read(folder / "generations.jsonl", read_answers, ANSWER, whole) or []
+    except (OSError, ValueError) as error:
+        raise RecipeError([_damaged(folder, error)], USAGE) from error
     return Finished(folder, record, scores, answers)
 
 
-def _mapping(path: Path) -> dict[str, Any]:
-    """The object of a JSON file. Raises ValueError that names the file."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path.name} is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path.name} holds no object")
-    return found
+def read_answers(path: Path, form: Any = ANSWER, *, within: Path | None = None) -> list[Any]:
+    """The lines of generations.jsonl. Raises OSError and `Misread`."""
+    return read_lines(path, form, most=LARGEST_ANSWERS, within=within)
 
 
-def _lines(path: Path) -> list[Any]:
-    """The objects of a file of JSON lines. Raises ValueError that names the file."""
-    try:
-        found = read_lines(path)
-    except ValueError as error:
-        raise ValueError(f"{path.name} is not JSON lines: {error}") from error
-    if not all(isinstance(line, dict) for line in found):
-        raise ValueError(f"{path.name} has a line that is no answer")
-    return found
+def _read(path: Path, read: Callable[..., Any], form: Any, whole: bool) -> Any:
+    """What a file of the folder says; None for one that is missing and need not be there."""
+    if not whole and not os.path.lexists(path):
+        return None
+    return read(path, form, within=path.parent)
+
+
+def _damaged(folder: Path, error: Exception) -> Diagnostic:
+    reason = str(error)
+    if isinstance(error, OSError):
+        name = Path(error.filename or folder).name
+        missing = isinstance(error, FileNotFoundError)
+        reason = f"{name} is missing" if missing else f"{name} cannot be read: {(error.strerror or reason).lower()}"
+    way_out = "run the recipe again: what the store has is not computed twice"
+    return Diagnostic("R881", f"the run in {folder} is damaged", notes=(f"the reason: {reason}",), help=way_out)
 
 
 def _absent(folder: Path) -> Diagnostic:
@@ -94,8 +89,9 @@ def _absent(folder: Path) -> Diagnostic:
 
 def _foreign(folder: Path, schema: Any) -> Diagnostic:
     title = f"the record in {folder} was written by another version of steerdsl"
+    found = schema if isinstance(schema, int) else "no number"
     note = (
-        f"its schema is {schema}, this version reads {SCHEMA}"
+        f"its schema is {found}, this version reads {SCHEMA}"
         if schema != SCHEMA
         else "it lacks what this version reads"
     )

@@ -16,6 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from steerdsl.forms.files import is_inside
+from steerdsl.forms.runs import SCHEMA
 from steerdsl.lang.recipe import Export
 from steerdsl.store import makers
 from steerdsl.store.files import write_json, write_lines
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from steerdsl.plan.plan import Plan, RunOptions
     from steerdsl.store.directory import RunDirectory
 
-SCHEMA = 1
 PACKAGES = (
     "steerdsl",
     "nnsight",
@@ -94,7 +95,7 @@ def described(plan: Plan, model: Mapping[str, Any]) -> dict[str, Any]:
         "inputs": dict(plan.inputs),
         "plan": plan.to_json(),
         "model": dict(model),
-        "template": {"system": spec.system, "mode": spec.template},
+        "template": {"system": spec.system, "mode": plan.mode},
         "data": {
             name: {
                 "source": data.spec.source,
@@ -134,8 +135,8 @@ def relative(place: Path, start: Path) -> str:
 
 def hashes(folder: Path, except_: Sequence[str] = ()) -> dict[str, str]:
     """SHA-256 of each file of a run directory by its path there: not of exports, which the recipe makes
-    again, nor of the record and the report, which are written from it."""
-    names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    again, nor of the record and the report, which are written from it, nor of what links lead to elsewhere."""
+    names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if is_inside(path, folder)}
     left_out = ("record.json", "report.html", *except_)
     return {
         name: file_sha256(path)

@@ -21,6 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from steerdsl.forms.files import Misread, require_inside, require_regular
+from steerdsl.forms.kept import LARGEST_NOTE, RESULT
+from steerdsl.forms.text import read_json
 from steerdsl.models.cache import unwritable
 from steerdsl.store.claims import discard, fresh_folder, place
 from steerdsl.store.makers import MADE_WITH, Makers
@@ -38,7 +41,8 @@ def content_key(parts: Mapping[str, Any]) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes."""
+    """The SHA-256 of a regular file's bytes."""
+    require_regular(path)
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
@@ -54,18 +58,12 @@ class Damage:
 def read_meta(folder: Path) -> dict[str, Any]:
     """What a result says of itself: its key, its kind, its files with their sizes and hashes.
 
-    Raises ValueError for a text that is no such thing, OSError when it cannot be read.
+    Raises `Misread` for a text that is no such thing, OSError when it cannot be read.
     """
-    meta: Any = json.loads((folder / META).read_text(encoding="utf-8"))
-    files = meta.get("files") if isinstance(meta, dict) and meta.get("key") == folder.name else None
-    if not isinstance(files, dict) or not all(_described(name, facts) for name, facts in files.items()):
-        raise ValueError("no description of a result")
-    return dict(meta)
-
-
-def _described(name: str, facts: Any) -> bool:
-    plain = name == Path(name).name and name != META
-    return plain and isinstance(facts, dict) and {"bytes", "sha256"} <= facts.keys()
+    meta: dict[str, Any] = read_json(folder / META, RESULT, most=LARGEST_NOTE, within=folder)
+    if meta["key"] != folder.name or not all(name == Path(name).name and name != META for name in meta["files"]):
+        raise Misread(f"{META} describes another result")
+    return meta
 
 
 def find_damage(folder: Path) -> Damage | None:
@@ -77,12 +75,13 @@ def find_damage(folder: Path) -> Damage | None:
     for name, facts in files.items():
         path = folder / name
         try:
-            size = path.stat().st_size
+            require_inside(path, folder)
+            size = require_regular(path).st_size
             if size != facts["bytes"]:
                 return Damage(path, f"has {size} of {facts['bytes']} bytes")
             if file_sha256(path) != facts["sha256"]:
                 return Damage(path, "does not match its hash")
-        except OSError:
+        except (OSError, ValueError):
             return Damage(path, "cannot be read")
     return None
 
@@ -137,6 +136,12 @@ class Store:
                 if self.makers is not None:
                     self.makers.take(read_meta(folder))
                 return value
+            except Misread:
+                # Its hashes match, and still it does not say what a result says.
+                if self.has(key):
+                    self.damaged(folder)
+                    discard(folder)
+                    return None
             except Exception:
                 # A result that is there still may have been removed and made again: that is tried again.
                 if attempt + 1 == ATTEMPTS and self.has(key):

@@ -12,6 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from steerdsl.forms.files import Misread
+from steerdsl.forms.kept import VECTOR
+from steerdsl.forms.tensors import read_tensors
+from steerdsl.forms.text import parse_json
 from steerdsl.methods.types import Activations, Directions, Plane, Vector
 
 FORMAT = 1
@@ -49,18 +53,13 @@ def save_vector(vector: Vector, path: Path) -> None:
 
 
 def load_vector(path: Path, name: str | None = None) -> Vector:
-    """Read a vector written by `save_vector`. Raises ValueError for a file that is none."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as f:
-            header: Mapping[str, Any] = json.loads((f.metadata() or {}).get("steerdsl", "{}"))
-            tensors = {key: f.get_tensor(key) for key in f.keys()}  # noqa: SIM118  (the handle is no mapping)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise ValueError(f"{path.name} is not a safetensors file: {error}") from error
-    if header.get("format") != FORMAT or not {"directions", "raw_norms", "layers"} <= set(tensors):
-        raise ValueError(f"{path.name} is not a vector of steerdsl")
-    k = int(header["per_layer"])
+    """Read a vector written by `save_vector`. Raises OSError, and `Misread` for a file that is none."""
+    metadata, found = read_tensors(path)
+    tensors: Mapping[str, Any] = found
+    header: Mapping[str, Any] = parse_json(metadata.get("steerdsl", "{}"), VECTOR, path.name, finite=False)
+    if header["format"] != FORMAT or not {"directions", "raw_norms", "layers"} <= set(tensors):
+        raise Misread(f"{path.name} is not a vector of steerdsl")
+    k = header["per_layer"]
     unit = tensors["directions"].unflatten(0, (-1, k))
     reader = tensors.get("reader")
     return Vector(

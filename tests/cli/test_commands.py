@@ -90,6 +90,40 @@ def test_check_follows_use_inside_the_folder_only(
     assert "a link leads out of the recipe's folder" in capsys.readouterr().out
 
 
+FILES = """\
+dataset a = "a.jsonl"
+dataset b = "b.csv"
+dataset h = "org/name"
+v = extract diffmean from a vs b
+w = load "w.gguf"
+steer s {
+    ablate v
+    add w by 2 at layers 12
+}
+scores = evaluate s on econ, h with keyword_rate("topic.words.txt"), lm_eval("task.yaml")
+"""
+
+
+def test_check_looks_at_every_file_that_a_recipe_reads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "files.steer"
+    file.write_text(FILES)
+    assert steerdsl(monkeypatch, "check", str(file)) == 1
+    out = capsys.readouterr().out
+    names = ("a.jsonl", "b.csv", "w.gguf", "topic.words.txt", "task.yaml")
+    assert [f"there is no file {name}" in out for name in names] == [True] * len(names)
+    assert out.endswith("1 recipe checked: 5 errors\nnot looked at: h of the hub; `steerdsl plan` does\n")
+    assert steerdsl(monkeypatch, "plan", str(file)) == 1
+    assert capsys.readouterr().err.count("error[D501]") == 5
+    for name in names:
+        (tmp_path / name).write_text('{"prompt": "What?"}\n' if name == "a.jsonl" else "prompt\nWhat?\n")
+    assert steerdsl(monkeypatch, "check", str(file)) == 0
+    (tmp_path / "a.jsonl").write_text('{"prompt": 3}\n')
+    assert steerdsl(monkeypatch, "check", str(file)) == 1
+    assert "error[D509]: line 1 of a.jsonl" in capsys.readouterr().out
+
+
 # ---- fmt ----
 
 

@@ -207,7 +207,9 @@ def test_missing_file(tmp_path: Path) -> None:
     assert message(tmp_path, "data") == (
         "error[D501]: data is a folder, not a file\nhelp: the folder data holds econ.jsonl, generic.jsonl\n"
     )
-    assert message(tmp_path, "a\0b") == "error[D501]: 'a\\x00b' is not a path that can be followed\n"
+    assert (
+        message(tmp_path, "a\0b") == "error[D501]: 'a\\x00b' is not a path that can be followed\nhelp: check the path\n"
+    )
 
 
 def test_unknown_built_in(tmp_path: Path) -> None:
@@ -220,11 +222,11 @@ def test_unknown_built_in(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, most: int) -> bytes:
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / "a.txt").write_text("x")
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("steerdsl.data.files.read_bytes", refuse)
     assert message(tmp_path, "a.txt") == (
         "error[D501]: a.txt cannot be read: permission denied\nhelp: check the file's permissions\n"
     )

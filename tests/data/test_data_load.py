@@ -100,7 +100,7 @@ def test_take_is_a_seeded_sample_in_file_order(tmp_path: Path) -> None:
 
 def test_built_in_sets_are_read_from_anywhere(tmp_path: Path) -> None:
     data = load(DataSpec("topic", "builtin", "econ"), root=tmp_path)
-    assert len(data.rows) == 75
+    assert len(data.rows) == 200
     assert data.path is not None and data.sha256 == sha256(data.path.read_bytes()).hexdigest()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from blocks import ROOT, prose
 
@@ -75,6 +77,28 @@ def test_a_run_was_made_of_the_recipe_as_it_is(name: str) -> None:
         assert figures.image(name, picture).stat().st_size <= 80_000
 
 
+@pytest.mark.parametrize("name", KEPT)
+def test_a_run_was_made_on_the_data_as_it_is(name: str) -> None:
+    """Of the records that say what they were made on."""
+    record = records.read(name)
+    assert record is not None
+    folders = (ROOT / "recipes" / "data", ROOT / "steerdsl" / "data" / "builtin")
+    now = {hashlib.sha256(path.read_bytes()).hexdigest() for folder in folders for path in folder.glob("*.jsonl")}
+    assert set(record.get("data", {}).values()) <= now, f"python docs/gallery/run.py {name}"
+
+
+def test_growth_tells_a_line_from_an_exponential() -> None:
+    line = records.growth(np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0]]))
+    assert line["norm"] == [0, 1, 2, 3, 4] and line["step_cosine"] == [1, 1, 1]
+    assert line["line"] == pytest.approx(1) and line["exponential"] < 0.99
+    # Each mean at right angles to the last one: no step agrees with the next, and each norm is twice the one before.
+    doubled = records.growth(np.diag([1.0, 2.0, 4.0, 8.0]))
+    assert doubled["exponential"] == pytest.approx(1) and doubled["factor"] == pytest.approx(2)
+    assert doubled["line"] == pytest.approx(1 - (1 / 9 + 4 / 9 + 1 / 9) / (56 / 3))
+    assert doubled["step"] == pytest.approx([5**0.5, 20**0.5, 80**0.5])
+    assert doubled["step_cosine"] == pytest.approx([-4 / 10, -16 / 40])
+
+
 @every_page
 def test_the_figures_of_a_page_are_those_of_the_records(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
@@ -86,6 +110,7 @@ def test_every_decimal_of_what_we_found_follows_a_record(page: Path) -> None:
     """Figures of the source stand in its own section, and settings in code."""
     found = page.read_text(encoding="utf-8").partition("## What we found")[2].partition("\n## ")[0]
     prose = re.sub(r"`[^`]*`", "", figures.BLOCK.sub("", found))
+    prose = re.sub(r"<!--.*?-->", "<!---->", prose)  # the point of a sweep is named in its mark
     assert re.findall(r"(?<![\w.-])\d*\.\d+(?!\d*<!--)(?!\w)", prose) == []
 
 
@@ -106,20 +131,37 @@ def test_a_record_is_small_and_has_no_texts(path: Path) -> None:
 
 def test_a_number_follows_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one of the text keeps its digits, a table is made anew, and what has no mark stays."""
-    score = {"mean": 1.2345, "low": 1.0, "high": 2.0, "n": 3}
+    against = {"baseline": {"difference": 1.2345, "low": 1.0, "high": 2.0, "p_holm": 0.0421}}
+    score = {"mean": 1.2345, "low": 1.0, "high": 2.0, "n": 3, "against": against}
+    baseline = {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 3}
     record = {
+        "growth": {"pre": {"line": 0.789, "norm": [1.5, 2.5]}},
         "scores": {
-            "s": {"kl": {"econ": {"cold": score}}},
-            "w": {"at": ["0deg"], "means": {"kl": {"econ": {"c": [7.0]}}}},
-        }
+            "s": {"kl": {"econ": {"baseline": baseline, "cold": score}}},
+            "w": {"at": ["0deg", "10 2"], "n": {"econ": 9}, "means": {"kl": {"econ": {"c": [7.0, 8.0]}}}},
+        },
     }
     monkeypatch.setattr(figures, "read", lambda name: record if name == "made" else None)
     text = "It is 9.99<!-- made s.kl.econ.cold --> and 3<!-- made w.kl.econ.c@0deg -->, not 5.\n"
     assert (
         figures.filled(text) == "It is 1.23<!-- made s.kl.econ.cold --> and 7<!-- made w.kl.econ.c@0deg -->, not 5.\n"
     )
+    for place, said in {
+        "s.kl.econ.cold.low": "1.0",
+        "s.kl.econ.cold.n": "3.0",
+        "s.kl.econ.cold.baseline.p_holm": "0.0",
+        "w.kl.econ.c@10 2": "8.0",
+        "w.n.econ": "9.0",
+        "growth.pre.line": "0.8",
+        "growth.pre.norm@1": "2.5",
+    }.items():
+        assert figures.filled(f"9.9<!-- made {place} -->") == f"{said}<!-- made {place} -->"
     table = "<!-- scores made s kl -->\nold\n<!-- end -->"
-    assert "| cold | 1.23 [1, 2] |" in figures.filled(table)
+    made = figures.filled(table).splitlines()
+    assert made[1] == "|  | kl, econ (n = 3) |"
+    assert made[3:6] == ["| baseline | 0 |", "| cold | 1.23 [1, 2] |", "| cold − baseline | 1.23 [1, 2], p = .042 |"]
+    sweep = figures.filled("<!-- sweep made w kl -->\nold\n<!-- end -->").splitlines()
+    assert sweep[1] == "|  | c, econ (n = 9) |" and sweep[4] == "| 10 2 | 8 |"
     assert figures.MISSING in figures.filled(table.replace("made", "unknown"))
 
 
@@ -131,6 +173,7 @@ def test_a_record_keeps_means_and_differences_and_no_prompt(tmp_path: Path) -> N
     record = {
         "model": {"id": "/models/made", "weights_sha256": "0", "path": "/models/made"},
         "recipe": {"text": "# words\nedition 1\n"},
+        "data": {"econ": {"sha256": "ab", "ids": ["1", "2"]}},
         "plan": {"params": {}},
         "run": {"dtype": "float32", "device": "cpu"},
         "packages": {},
@@ -146,7 +189,9 @@ def test_a_record_keeps_means_and_differences_and_no_prompt(tmp_path: Path) -> N
     kept = records.small("econ.tiny", tmp_path)
     figures = kept["scores"]["s"]["kl"]["econ"]["cold"]
     assert figures["mean"] == 1.235 and figures["against"]["baseline"]["difference"] == 0.1235
-    assert kept["scores"]["w"] == {"at": ["0deg", "90deg"], "means": {"kl": {"econ": {"cold": [1.235, 1.235]}}}}
+    means = {"kl": {"econ": {"cold": [1.235, 1.235]}}}
+    assert kept["scores"]["w"] == {"at": ["0deg", "90deg"], "n": {"econ": 2}, "means": means}
+    assert kept["data"] == {"econ": "ab"}
     assert kept["planes"] == {"turn": {"kind": "pc1", "explained": 0.3333, "across": 1.0}}
     assert "values" not in json.dumps(kept) and "/" not in kept["model"] and kept["seconds"] == 2
     assert kept["recipe_sha256"] == records.essence("edition 1\n# other words\n")

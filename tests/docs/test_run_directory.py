@@ -19,7 +19,7 @@ Key: TypeAlias = tuple[str, ...]
 
 RECIPE = """
 param strength = 40%
-dataset some = econ with take: 8
+dataset some = econ with take: 8, seed: 1
 dataset other = "other.txt" with held_out: 0%
 
 topic = extract diffmean from some vs other at mean_content

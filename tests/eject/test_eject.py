@@ -18,7 +18,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
-from tiny import tiny_folder, tiny_tokenizer
+from tiny import CHAT_TEMPLATE, tiny_folder, tiny_tokenizer
 
 from steerdsl.cli import main as cli
 from steerdsl.eject import literals, source
@@ -106,6 +106,37 @@ ROWS = [
     {"q": "Can fish swim in the sea?", "yes": " Of course they can.", "no": " By no means, \tno."},
 ]
 
+ODD = (
+    SMALL
+    + """
+v = extract diffmean from e vs g at last_token
+steer s { add v[1] by 3 at layer 1 }
+out = generate from e.held_out with steer: s, max_tokens: 12
+warm = generate from g.held_out with steer: s, max_tokens: 6, temperature: 1.2, n: 2, seed: 3
+"""
+)
+
+
+def odd_folder(path: Path, template: str | None) -> None:
+    """A model whose files say much that neither a run nor a program may believe: settings of generation, a loop of
+    another kind, a class that cuts texts otherwise than tokenizer.json, an end token behind every text."""
+    tiny_folder(path, "llama_untied", template)
+    for file, settings in {
+        "generation_config.json": {"repetition_penalty": 1.8, "num_beams": 2, "min_p": 0.5, "eos_token_id": [2, 70]},
+        "config.json": {"is_encoder_decoder": True, "output_attentions": True, "no_repeat_ngram_size": 1},
+        "tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer"},
+    }.items():
+        said = json.loads((path / file).read_text())
+        (path / file).write_text(json.dumps({**said, **settings}))
+    raw = json.loads((path / "tokenizer.json").read_text())
+    digits = {"type": "Digits", "individual_digits": True}
+    spaces = {"type": "Split", "pattern": {"String": "e"}, "behavior": "Isolated", "invert": False}
+    raw["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [digits, spaces, raw["pre_tokenizer"]]}
+    raw["post_processor"]["single"].append({"SpecialToken": {"id": "</s>", "type_id": 0}})
+    raw["post_processor"]["special_tokens"]["</s>"] = {"id": "</s>", "ids": [2], "tokens": ["</s>"]}
+    (path / "tokenizer.json").write_text(json.dumps(raw))
+
+
 # Name of the case: tiny model, its dtype, batch size, recipe.
 CASES = {
     "oneliner_llama": ("llama", "float32", "16", SHALLOW),
@@ -115,6 +146,8 @@ CASES = {
     "streams_opt": ("opt", "float32", "5", STREAMS),
     "swept_llama": ("llama", "float32", "5", SWEPT),
     "pairs_gpt2": ("gpt2", "float32", "5", PAIRS),
+    "odd_raw": ("odd", "float32", "5", ODD),
+    "odd_chat": ("odd_chat", "float32", "5", ODD),
 }
 FAMILIES = ("gemma2", "gpt_neox_sequential", "qwen3", "llama")  # of the streams' recipe, with the slow tests
 
@@ -162,6 +195,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         patch.setenv("STEERDSL_CACHE", str(folder / "cache"))
         for case in ("llama", "gpt2", "opt"):
             tiny_folder(folder / case, case)
+        odd_folder(folder / "odd", None)
+        odd_folder(folder / "odd_chat", CHAT_TEMPLATE)
         yield World(folder)
 
 
@@ -245,6 +280,13 @@ def test_a_program_gives_the_runs_own_answers_and_vectors(
     world: World, started: Mapping[str, subprocess.Popen[str]], name: str
 ) -> None:
     require_equal(world, started[name], name, *CASES[name])
+
+
+def test_what_a_models_files_say_of_generation_is_not_in_the_program(programs: Mapping[str, Path]) -> None:
+    raw, chat = programs["odd_raw"].read_text("utf-8"), programs["odd_chat"].read_text("utf-8")
+    assert "END_IDS = (2, 70)\n" in raw and "END_IDS = (2, 4, 70)\n" in chat
+    assert all("= PreTrainedTokenizerFast.from_pretrained(" in text for text in (raw, chat))
+    assert "AutoTokenizer.from_pretrained(" in programs["pairs_gpt2"].read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["oneliner_llama", "oneliner_gpt2", "clauses_llama", "clauses_gpt2", "streams_opt"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -40,8 +41,8 @@ class Steered:
         self.sources = [self._source(op) if op.name == "patch" else {} for op in ops]
         self.handles: list[Any] = []
 
-    def generate(self, prompts: Sequence[Sequence[int]], n: int, eos: int) -> list[list[int]]:
-        """Greedy tokens of each prompt, up to its end token; all prompts in one batch."""
+    def generate(self, prompts: Sequence[Sequence[int]], n: int, ends: Sequence[int]) -> list[list[int]]:
+        """Greedy tokens of each prompt, up to the first of its end tokens; all prompts in one batch."""
         ids, mask = left_padded(prompts)
         with self._installed(mask), torch.no_grad():
             out = self.model.generate(
@@ -49,12 +50,12 @@ class Steered:
                 attention_mask=mask.long(),
                 max_new_tokens=n,
                 do_sample=False,
-                eos_token_id=eos,
+                eos_token_id=list(ends),
                 pad_token_id=0,
             )
         rows = out[:, ids.shape[1] :].tolist()
         assert self.t == len(rows[0]) - 1, "one pass for each generated token"
-        return [row[: row.index(eos)] if eos in row else row for row in rows]
+        return [list(takewhile(lambda token: token not in ends, row)) for row in rows]
 
     def read(self, ids: Tensor, mask: Tensor, where: Sequence[tuple[str, int]] = ()) -> tuple[list[Tensor], Tensor]:
         """The prompt's pass alone: activations [B, S, d] after every edit, and the logits."""

@@ -128,6 +128,38 @@ def test_a_judge_that_refuses_is_asked_once_more_and_counted(endpoint: Any, tmp_
     assert server.asked[1]["messages"][-1]["content"].startswith("Reply with the JSON object alone")
 
 
+ODD: list[Any] = [
+    *('{"A":' + "[" * 100_000, '{"A": [[1]]}', '{"A": {"accuracy": "x"}}', "{" * 5000, "\ud800", '{"A": NaN}'),
+    *('{"A": {"accuracy": ' + "9" * 5000 + "}}", "x" * 1_000_000, None, 5, [], {}, [{"type": "text", "text": "x"}]),
+]
+
+
+@pytest.mark.parametrize("content", ODD, ids=lambda content: repr(content)[:20])
+def test_an_odd_reply_has_no_marks_and_breaks_nothing_off(endpoint: Any, tmp_path: Path, content: Any) -> None:
+    made = judge(endpoint(lambda body: said(content)).url, tmp_path)
+    first, _ = made.compare(["q"], ["a"], ["b"])
+    assert math.isnan(first["accuracy"][0]) and cost_json(made)["refused"] == 2
+    again = judge("http://127.0.0.1:9", tmp_path)  # nobody is there: everything was kept
+    assert math.isnan(again.compare(["q"], ["a"], ["b"])[0]["accuracy"][0])
+
+
+USAGES: list[Any] = ["x", 5, None, [], *({"prompt_tokens": n} for n in ("x", 10**30, -1, True, 2.5))]
+
+
+@pytest.mark.parametrize("usage", USAGES, ids=repr)
+def test_odd_counts_of_tokens_are_none(endpoint: Any, tmp_path: Path, usage: Any) -> None:
+    made = judge(endpoint(lambda body: (200, {**said(marks(4, 2))[1], "usage": usage})).url, tmp_path)
+    assert made.compare(["q"], ["a"], ["b"])[0]["clarity"] == [3.0]
+    assert cost_json(made)["prompt_tokens"] == 0
+
+
+@pytest.mark.parametrize("body", [[], 5, None, {}, {"choices": []}, {"choices": 5}, {"choices": [{"message": 5}]}])
+def test_a_body_of_another_form_is_one_message(endpoint: Any, tmp_path: Path, body: Any) -> None:
+    with pytest.raises(RecipeError) as caught:
+        judge(endpoint(lambda asked: (200, body)).url, tmp_path).compare(["q"], ["a"], ["b"])
+    assert [d.code for d in caught.value.diagnostics] == ["R896"]
+
+
 def test_an_order_without_marks_leaves_the_other(endpoint: Any, tmp_path: Path) -> None:
     def half(body: dict[str, Any]) -> tuple[int, Any]:
         return said(marks(4, 2)) if "Answer A:\n<<<\nfirst" in body["messages"][1]["content"] else said("no")

@@ -36,8 +36,8 @@ from llama_cpp.server.__main__ import main
 main()
 """
 RECIPE = """
-dataset a = econ with take: 12
-dataset b = generic with take: 12
+dataset a = econ with take: 12, seed: 1
+dataset b = generic with take: 12, seed: 1
 topic = extract diffmean from a vs b at mean_content
 steer less { ablate topic }
 scores = evaluate less on a with judge_accuracy, judge_subject_specificity, judge_language_complexity,

@@ -215,9 +215,8 @@ class World:
 
     def hooks_tokens(self, line: str, n: int) -> list[list[int]]:
         """What the model answers under hooks, all prompts in one batch."""
-        eos = self.model.generation_config.eos_token_id
         hooked = self.steered(line) if line else Steered(self.model, self.family)
-        return hooked.generate(self.ids, n, eos)
+        return hooked.generate(self.ids, n, self.opened.info.stop_ids)
 
     def unsteered(self, n: int) -> list[list[int]]:
         if n not in self.memo:

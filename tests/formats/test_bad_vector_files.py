@@ -246,7 +246,7 @@ CASES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "no_layers": (
         "bad.safetensors",
         native(per_layer=0),
-        "R842: bad.safetensors: layers are not 0 whole numbers a layer",
+        "R840: bad.safetensors is not a vector of steerdsl: in its header `per_layer` is not a whole number from 1 to",
     ),
     "a_layer_twice": (
         "bad.safetensors",
@@ -271,7 +271,7 @@ CASES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "layers_that_are_no_numbers": (
         "bad.safetensors",
         native(meta={"own_layers": "012"}),
-        "R840: bad.safetensors is not a vector of steerdsl: its header lists layers that are no numbers",
+        "R840: bad.safetensors is not a vector of steerdsl: in its header `meta.own_layers` is text, not a list",
     ),
     "a_header_with_more": (
         "bad.safetensors",

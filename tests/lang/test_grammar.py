@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from steerdsl.lang.examples import EXAMPLES
 from steerdsl.lang.parse import parse
 from steerdsl.lang.source import Source
 
+ROOT = Path(__file__).parents[2]
 STRICT = {"parser": "lalr", "lexer": "basic", "strict": True, "start": list(grammar.STARTS)}
 
 
@@ -68,16 +71,61 @@ def test_the_cache_gives_the_same_parser(tmp_path: Path, monkeypatch: pytest.Mon
     fresh = grammar.parser.__wrapped__()
     assert list((tmp_path / "steerdsl").iterdir())
     cached = grammar.parser.__wrapped__()
+    assert cached is not fresh and [t.name for t in cached.terminals] == [t.name for t in fresh.terminals]
+    for path in sorted((ROOT / "recipes").glob("*.steer")):
+        # The parser alone wants the layout's newlines; here only that both take the same tokens.
+        text = path.read_text(encoding="utf-8")
+        lexed = [list(p.parse_interactive(text, start="file").lexer_thread.lex(None)) for p in (fresh, cached)]
+        assert lexed[0] == lexed[1]
     text = "ablate topic at layers 6"
     assert cached.parse(text, start="file") == fresh.parse(text, start="file")
 
 
-def test_a_torn_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+BOMB = b"\x80\x04\x8c\x02os\x94\x8c\x06mkdir\x94\x93\x8c\x05owned\x85R."  # a pickle that makes a folder
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data[:200],
+        lambda data: b"",
+        lambda data: BOMB,
+        lambda data: data.replace(b"statement", b"sentiment", 1),
+        lambda data: data.partition(b"\n")[0] + b"\n" + b"[" * 100_000,
+        lambda data: data.partition(b" ")[0] + b" " + sha256(b"{}").hexdigest().encode() + b"\n{}",
+    ],
+)
+def test_a_cache_that_is_not_ours_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[bytes], bytes]
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     grammar.parser.__wrapped__()
     [file] = (tmp_path / "steerdsl").iterdir()
-    file.write_bytes(file.read_bytes()[:200])
+    whole = file.read_bytes()
+    file.write_bytes(change(whole))
     assert grammar.parser.__wrapped__().parse("edition 1", start="file").data == "file"
+    assert file.read_bytes()[:64] == whole[:64] and file.read_bytes() != change(whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["steerdsl"]
+
+
+def test_nothing_is_read_from_a_folder_that_others_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "steerdsl").mkdir()
+    (tmp_path / "steerdsl").chmod(0o777)
+    assert grammar.parser.__wrapped__().parse("edition 1", start="file").data == "file"
+    assert not list((tmp_path / "steerdsl").iterdir())
+
+
+def test_no_pickle_is_ours() -> None:
+    """Nothing here writes or reads a pickle: torch files of others go through `formats/unpickle.py`, and what a
+    server sends through nnsight."""
+    users = {
+        path.relative_to(ROOT / "steerdsl").as_posix()
+        for path in (ROOT / "steerdsl").rglob("*.py")
+        if re.search(r"^\s*(import|from) (pickle|cloudpickle|dill|marshal|shelve)\b", path.read_text("utf-8"), re.M)
+    }
+    assert users == {"engine/tracing/session.py"}
 
 
 def test_no_cache_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -74,3 +76,25 @@ def test_random_first_numbers_are_pinned() -> None:
     """Philox streams must not change under us: a recipe's control is its seed."""
     got = find("extract", "random").run(layers=[0], width=3, seed=0).unit[0, 0]
     np.testing.assert_allclose(got.numpy(), [0.07172304, -0.79883128, 0.59726411], atol=1e-7)
+
+
+@pytest.mark.parametrize("layer", ["²", "٣", "9" * 5000, "-1", "", "1.5", "1e3"])
+def test_a_layer_that_is_no_number(tmp_path, layer: str) -> None:
+    path = str(tmp_path / "sae.safetensors")
+    save_file({"W_dec": torch.ones(4, 3)}, path, {"layer": layer})
+    with pytest.raises(MethodError, match="does not say which layer"):
+        find("extract", "sae").run(file=path, feature=0, width=3)
+
+
+@pytest.mark.parametrize("largest", [torch.ones(4, 2), torch.ones(2), torch.tensor(1.0), torch.ones(4, 1)])
+def test_a_max_act_of_another_shape(tmp_path, largest: torch.Tensor) -> None:
+    path = str(tmp_path / "sae.safetensors")
+    save_file({"W_dec": torch.ones(4, 3), "max_act": largest}, path, {"layer": "1"})
+    with pytest.raises(MethodError, match=r"max_act .* has not one number for each feature"):
+        find("extract", "sae").run(file=path, feature=3, width=3)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path) -> None:
+    os.mkfifo(tmp_path / "sae.safetensors")
+    with pytest.raises(MethodError, match="is a pipe, not a file"):
+        find("extract", "sae").run(file=str(tmp_path / "sae.safetensors"), feature=3, width=3)

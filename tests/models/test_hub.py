@@ -86,7 +86,10 @@ def test_a_model_is_fetched_once_and_found_offline(ask: Ask) -> None:
     again = json.loads(ask("locate", "acme/tiny", offline=True))
     assert again == [*first[:5], 0]
     assert json.loads(ask("locate", "acme/tiny", address="http://127.0.0.1:9"))[:5] == first[:5]
-    assert json.loads(ask("locate", "acme/tiny", COMMIT, offline=True))[:5] == first[:5]
+    for commit in (COMMIT, COMMIT[:7], COMMIT[:12], COMMIT[:39]):
+        assert json.loads(ask("locate", "acme/tiny", commit, offline=True))[:5] == first[:5]
+    for other in (COMMIT[:6], "abcdef0", f"{COMMIT[:8]}*", f"../{COMMIT[:7]}"):
+        assert "`acme/tiny` is not on this machine" in ask("locate", "acme/tiny", other, offline=True)
 
 
 def test_a_plan_fetches_no_weights_and_a_run_completes_them(ask: Ask) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import CHAT_TEMPLATE, tiny, tiny_folder
+from tiny import CHAT_TEMPLATE, EOS, tiny, tiny_folder
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from steerdsl.lang.diagnostics import RecipeError, render
@@ -20,6 +20,7 @@ from steerdsl.models.catalog import locate
 from steerdsl.models.facts import read_facts
 from steerdsl.models.opened import open_model
 from steerdsl.models.sites import STREAMS
+from steerdsl.models.tokenizer import identity
 
 IDS = torch.tensor([[1, 50, 60, 70]])
 
@@ -46,7 +47,8 @@ def test_a_local_folder_opens_as_it_was_saved(folder: Path) -> None:
     assert (info.dtype, info.device, info.family, info.n_layers) == ("float32", "cpu", "llama", 3)
     assert (info.d_model, info.n_heads, info.d_head, info.vocab, info.max_positions) == (32, 4, 8, 320, 256)
     assert info.has_template and info.template_sha256 == hashlib.sha256(CHAT_TEMPLATE.encode()).hexdigest()
-    assert info.tokenizer_sha256 == hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
+    assert info.tokenizer_sha256 == identity(loaded.tokenizer) and not info.verbatim_tokenizer
+    assert info.stop_ids == (EOS, 4)  # and with which the template ends a turn
     assert info.weights_sha256 == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert loaded.tokenizer.padding_side == "left"
 
@@ -190,7 +192,9 @@ def test_a_damaged_config_or_tokenizer(folder: Path) -> None:
     assert text.startswith(f"error[M606]: the tokenizer of `{folder}` cannot be read\nnote: the reason given: ")
     (folder / "config.json").write_text("{")
     assert refusal(lambda: open_model(located), 1) == (
-        f"error[M606]: the config.json of `{folder}` cannot be read\nhelp: fetch or copy the model again\n"
+        f"error[M606]: the files that describe `{folder}` cannot be read\n"
+        "note: the reason given: config.json is not JSON: expecting property name enclosed in double quotes "
+        "at line 1, column 2\nhelp: fetch or copy the model again\n"
     )
 
 

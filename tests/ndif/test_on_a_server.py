@@ -20,8 +20,8 @@ from steerdsl.engine.tracing.ndif import Ndif
 pytestmark = pytest.mark.ndif
 
 EVERYTHING = """
-dataset a = econ with take: 10
-dataset b = generic with take: 10
+dataset a = econ with take: 10, seed: 1
+dataset b = generic with take: 10, seed: 1
 topic = extract diffmean from a vs b at last_token
 spread = extract probe from a vs b at mean_content on resid_mid
 best = select layers of topic by dispersion keep top 3

@@ -14,8 +14,8 @@ from tiny import tiny_folder
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
-dataset a = econ with take: 6
-dataset b = generic with take: 6
+dataset a = econ with take: 6, seed: 1
+dataset b = generic with take: 6, seed: 1
 topic = extract diffmean from a vs b
 steer less { ablate topic at layers 1 }
 evaluate less on a with bleu, max_tokens: 3

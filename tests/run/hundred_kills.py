@@ -28,8 +28,8 @@ from typing import Any, TypeAlias
 # Threads do not survive a fork, and one is enough.
 os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 RECIPE = """
-dataset a = econ with take: 8
-dataset b = generic with take: 8
+dataset a = econ with take: 8, seed: 1
+dataset b = generic with take: 8, seed: 1
 
 topic = extract diffmean from a vs b at mean_content
 best = select layers of topic by fisher keep top 2

@@ -18,8 +18,8 @@ from steerdsl.measure import stats
 from steerdsl.measure.answers import Figures
 
 FITTED = """
-dataset a = econ with take: 20
-dataset b = generic with take: 20
+dataset a = econ with take: 20, seed: 1
+dataset b = generic with take: 20, seed: 1
 topic = extract diffmean from a vs b at mean_content
 """
 SCORED = FITTED + "steer less { ablate topic }\nscores = evaluate less on a with bleu, distinct_1, max_tokens: 5\n"

@@ -16,8 +16,8 @@ from steerdsl.engine.parity import Footprint, Trail, compare
 from steerdsl.methods.types import Directions, Plane, Vector
 
 RECIPE = """
-dataset a = econ with take: 6
-dataset b = generic with take: 6
+dataset a = econ with take: 6, seed: 1
+dataset b = generic with take: 6, seed: 1
 topic = extract diffmean from a vs b at last_token
 best = select layers of topic by dispersion keep top 1
 steer s { ablate topic[best] everywhere }

@@ -18,8 +18,8 @@ from steerdsl.store.claims import claim, release
 
 ROOT = Path(__file__).parents[2]
 SMALL = """
-dataset a = econ with take: 8
-dataset b = generic with take: 8
+dataset a = econ with take: 8, seed: 1
+dataset b = generic with take: 8, seed: 1
 topic = extract diffmean from a vs b at mean_content
 steer less { ablate topic at layers 1..2 }
 out = generate from a with steer: less, max_tokens: 4

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 ONE_LINER = "extract diffmean from econ vs generic at last_token; ablate layers 0,2; rotate plane(pc1) by 210deg"
 SMALL = """
-dataset a = econ with take: 8
-dataset b = generic with take: 8
+dataset a = econ with take: 8, seed: 1
+dataset b = generic with take: 8, seed: 1
 topic = extract diffmean from a vs b at mean_content
 steer less { ablate topic at layers 1..2 }
 scores = evaluate less on a, b with bleu, rouge_l, max_tokens: 6
@@ -121,8 +121,8 @@ def test_a_failed_check_ends_with_4_and_says_by_how_much(on_tiny: Any) -> None:
 def test_sweeps_steers_and_later_choices_work_together(on_tiny: Any) -> None:
     text = """
     param strength = 1.5 "how much is added"
-    dataset a = econ with take: 8
-    dataset b = generic with take: 8
+    dataset a = econ with take: 8, seed: 1
+    dataset b = generic with take: 8, seed: 1
     topic = extract diffmean from a vs b at mean_content
     best = select layers of topic by max_norm keep top 2
     turn = plane(topic[best], random)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -19,6 +20,7 @@ from safetensors.torch import save_file
 from tiny import tiny_folder
 
 from steerdsl.cli.main import main
+from steerdsl.models.weights import weights_hash
 from steerdsl.share.pack import pack_bytes, read_pack
 from steerdsl.store import record as records
 
@@ -85,6 +87,7 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(made, tmp_path / "here", ignore=shutil.ignore_patterns("cache"))
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("STEERDSL_CACHE", str(tmp_path / "cache"))
+    weights_hash(made / "model")  # as this machine has it noted that has made the run
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setenv("STEERDSL_TRACEBACK", "1")
     return tmp_path / "here"
@@ -294,6 +297,7 @@ def tamper_score() -> None:
 def test_a_changed_result_is_named(here: Path, tamper: Callable[[], None], file: str, named: str) -> None:
     tamper()
     row = json.loads(Path("run/generations.jsonl").read_text().splitlines()[4])["row"]
+    assert call("verify", "run", "-q")[2] == f"run/{file} is not the file that was recorded\n"
     assert different() == (4, [f"files: {file}", named.format(row=row)])
 
 
@@ -314,13 +318,88 @@ def test_a_moved_run_finds_its_recipe_by_name(here: Path) -> None:
     code, _, err = call("verify", "far/away/run")
     assert code == 2
     assert err == (
-        "error[R864]: the recipe's folder is not where the record says: far/away/run/../recipe\n"
-        "help: name the recipe with --recipe\n"
+        "error[R864]: the recipe's files are not where the record says: "
+        "there is no far/away/run/../recipe/data/e.jsonl\n"
+        "help: the run or the recipe has moved; name the recipe with --recipe\n"
     )
     rows = Path("recipe/data/e.jsonl")
     rows.write_text(rows.read_text().replace("GDP", "GNP"))
     code, out, _ = call("verify", "far/away/run", "--recipe", "recipe/one.steer", "-q")
     assert code == 4 and "row 2 of data e" in out
+
+
+SECRET = "Why does nobody know this?"
+
+
+def secret_beside(here: Path) -> None:
+    """A folder that a stranger's record may try to read."""
+    (here / "private").mkdir()
+    (here / "private" / "data").mkdir()
+    (here / "private" / "data" / "e.jsonl").write_text(json.dumps({"prompt": SECRET}) + "\n")
+    (here / "private" / "words.steer").write_text("param strength = 2\n")
+
+
+@pytest.mark.parametrize("inputs", [True, False])
+@pytest.mark.parametrize("name", ["one.steer", "../one.steer", "-e", "<stdin>", "/etc/passwd"])
+def test_a_strangers_record_leads_to_no_file_here(here: Path, inputs: bool, name: str) -> None:
+    secret_beside(here)
+    record = json.loads(Path("run/record.json").read_text())
+    for folder in ("../private", str(here / "private"), "../recipe/../private"):
+        record["recipe"] |= {"folder": folder, "name": name}
+        if not inputs:
+            record["inputs"] = {}
+        Path("run/record.json").write_text(json.dumps(record))
+        code, out, err = call("verify", "run", "-q")
+        assert code in (1, 2) and "error[" in err and SECRET not in out + err
+
+
+def test_a_strangers_record_opens_no_other_model(here: Path) -> None:
+    tiny_folder(here / "other", "llama", num_hidden_layers=2)
+    record = json.loads(Path("run/record.json").read_text())
+    for model, path, source in (
+        ("other", None, "folder"),
+        ("other", None, "hub"),
+        ("./other", None, "hub"),
+        (str(here / "other"), str(here / "other"), "folder"),
+        ("acme/none", str(here / "other"), "folder"),
+    ):
+        record["run"]["model"] = model
+        record["model"] |= {"path": path, "source": source}
+        Path("run/record.json").write_text(json.dumps(record))
+        code, _, err = call("verify", "run", "-q")
+        assert code == 2 and err.startswith("error[R874]: the run in run was made with a model in a folder"), err
+
+
+def test_links_of_a_strangers_run_lead_nowhere(here: Path) -> None:
+    """Neither report, show, diff, verify nor pack reads what a link in a run directory points to elsewhere."""
+    secret = here / "secret"
+    secret.write_text(SECRET)
+    shutil.copytree("run", "theirs")
+    (here / "theirs" / "plots" / "leak.svg").symlink_to(secret)
+    (here / "theirs" / "leak.png").symlink_to(secret)
+    assert call("report", "theirs")[0] == 0
+    page = Path("theirs/report.html").read_text()
+    assert SECRET not in page and "leak" not in page
+    assert not {"plots/leak.svg", "leak.png"} & records.hashes(Path("theirs")).keys()
+    for name in ("record.json", "scores.json", "generations.jsonl"):
+        kept = (here / "theirs" / name).read_bytes()
+        (here / "theirs" / name).unlink()
+        (here / name).write_bytes(kept)
+        (here / "theirs" / name).symlink_to(here / name)
+        for words in (("show", "theirs"), ("diff", "run", "theirs"), ("report", "theirs"), ("verify", "theirs", "-q")):
+            code, _, err = call(*words)
+            assert code == 2 and f"{name} leads out of its folder" in err
+        (here / "theirs" / name).unlink()
+        (here / "theirs" / name).write_bytes(kept)
+    (here / "theirs" / "vectors" / "topic.safetensors").unlink()
+    (here / "theirs" / "vectors" / "topic.safetensors").symlink_to(here / "run" / "vectors" / "topic.safetensors")
+    assert "the second run has none" in call("diff", "run", "theirs")[1]
+    record = json.loads(Path("theirs/record.json").read_text())
+    for name in ("../secret", str(secret), "plots/leak.svg"):
+        record["files"] = {name: hashlib.sha256(SECRET.encode()).hexdigest()}
+        Path("theirs/record.json").write_text(json.dumps(record))
+        code, _, err = call("pack", "recipe/one.steer", "--run", "theirs", "-q", "--out", "x.steerpack")
+        assert code == 1 and "error[R865]" in err and not Path("x.steerpack").exists()
 
 
 def test_only_whole_runs_are_run_again(here: Path) -> None:
@@ -337,15 +416,15 @@ def test_only_whole_runs_are_run_again(here: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "value", "named"),
     [
-        (("plan", "steps"), [{"verb": "export"}], "plan.steps[0].name"),
+        (("plan", "steps"), [{"number": 1, "verb": "export"}], "plan.steps[0].name"),
         (
             ("plan", "steps"),
-            [{"verb": "export", "name": "", "title": "", "settings": [["a"]]}],
+            [{"number": 1, "verb": "export", "name": "", "title": "", "settings": [["a"]]}],
             "plan.steps[0].settings[0]",
         ),
         (("run", "batch_size"), -1, "run.batch_size"),
         (("run", "set"), {}, "run.set"),
-        (("data", "e"), {"ids": [3]}, "data.e.ids[0]"),
+        (("data", "e"), {"ids": [3]}, "data.e.source"),
         (("recipe", "folder"), None, "recipe.folder"),
         (("files",), {"scores.json": 5}, "files.scores.json"),
         (("inputs",), [], "inputs"),
@@ -358,19 +437,18 @@ def test_a_record_without_its_form_is_refused(here: Path, place: tuple[str, ...]
         inner = inner[name]
     inner[place[-1]] = value
     Path("run/record.json").write_text(json.dumps(found))
-    message = (
-        "error[R881]: the run in run is damaged\n"
-        f"note: the reason: record.json has no right `{named}`\n"
-        "help: run the recipe again\n"
+    code, out, err = call("verify", "run", "-q")
+    assert (code, out) == (2, "") and err.count("\n") == 3
+    assert err.startswith(
+        f"error[R881]: the run in run is damaged\nnote: the reason: record.json has a wrong form: `{named}` "
     )
-    assert call("verify", "run", "-q") == (2, "", message)
 
 
 def test_a_malformed_record_in_a_right_pack_is_refused(here: Path) -> None:
     assert call("pack", "recipe/one.steer", "--run", "run", "-q")[0] == 0
     pack = read_pack(Path("one.steerpack"))
     steps = [{**step, "settings": []} for step in pack.record["plan"]["steps"]]
-    for plan, said in (({**pack.record["plan"], "steps": steps}, (4, "")), ({"params": {}}, (2, "`plan.steps`"))):
+    for plan, said in (({**pack.record["plan"], "steps": steps}, (4, "")), ({"params": {}}, (1, "`plan.steps`"))):
         record = json.dumps({**pack.record, "plan": plan}).encode()
         Path("bad.steerpack").write_bytes(pack_bytes(pack.recipe, {**pack.members, "run/record.json": record}))
         code, _, err = call("verify", "bad.steerpack", "-q", "--model", "model")
@@ -402,6 +480,89 @@ def test_a_pack_needs_only_itself_and_the_model(here: Path, tmp_path: Path) -> N
     assert Path("run/generations.jsonl").read_bytes() == (tmp_path / "kept" / "generations.jsonl").read_bytes()
     code, out, _ = call("verify", "one.steerpack", "-q")
     assert code == 0, out
+
+
+@pytest.fixture
+def packed(here: Path) -> Path:
+    """The pack of the recipe and its run, the only thing left beside the model and the run."""
+    assert call("pack", "recipe/one.steer", "--run", "run", "-q")[0] == 0
+    shutil.rmtree("recipe")
+    return Path("one.steerpack")
+
+
+@pytest.mark.parametrize("words", [("show",), ("show", "--json"), ("diff", "run")])
+def test_a_pack_is_read_where_a_run_is(packed: Path, words: tuple[str, ...]) -> None:
+    command, *more = words
+    there, here = call(command, str(packed), *more), call(command, "run", *more)
+    assert there[0] == here[0] == 0 and not there[2]
+    if command == "show":
+        found, own = there[1], here[1]
+        if "--json" in more:  # it names no folder of the machine on which it was packed
+            parts = [json.loads(text) for text in (found, own)]
+            for part in parts:
+                part["model"]["path"] = part["recipe"]["folder"] = None
+            found, own = parts
+        assert found == own
+
+
+def test_the_report_of_a_pack_is_written_and_named(packed: Path) -> None:
+    code, out, err = call("report", str(packed))
+    assert (code, err) == (0, "")
+    assert Path(out.strip()).read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("check", "one.steerpack"), "1 recipe checked: no mistakes\n"),
+        (("plan", "one.steerpack", "--model", "model"), "\n6 steps: "),
+        (("lock", "one.steerpack", "--model", "model"), "one.steer.lock: up to date\n"),
+        (("fmt", "--check", "one.steerpack"), ""),
+    ],
+)
+def test_a_pack_is_read_where_a_recipe_is(packed: Path, words: tuple[str, ...], said: str) -> None:
+    before = packed.read_bytes()
+    code, out, err = call(*words)
+    assert code == 0, err
+    assert said in out
+    assert packed.read_bytes() == before
+
+
+def test_a_recipe_in_a_pack_that_cannot_be_ejected_is_told_as_any_other(packed: Path) -> None:
+    code, _, err = call("eject", str(packed), "--model", "model")
+    assert code == 1 and "error[P721]" in err and "recipe/one.steer:10:8" in err
+
+
+@pytest.mark.parametrize("words", [("fmt",), ("lock", "--upgrade", "--model", "model")])
+def test_a_pack_is_never_changed(packed: Path, words: tuple[str, ...]) -> None:
+    command, *more = words
+    code, _, err = call(command, str(packed), *more)
+    assert code == 2 and "a pack does not change" in err.replace("one.steerpack does not", "a pack does not")
+
+
+def test_a_pack_is_unpacked_into_a_folder_that_runs_and_verifies(packed: Path) -> None:
+    code, out, err = call("unpack", str(packed))
+    assert (code, err) == (0, "") and out == "one: 11 files; the recipe is one/recipe/one.steer\n"
+    assert call("verify", "one/run", "-q", "--model", "model")[0] == 0
+    assert call("lock", "one/recipe/one.steer", *MODEL)[1] == "one/recipe/one.steer.lock: up to date\n"
+    for _ in range(2):  # what is there stays
+        code, _, err = call("unpack", str(packed))
+        assert code == 2 and err.startswith("error[R801]: one exists already\n")
+    assert sorted(path.name for path in Path().iterdir() if path.name.startswith(".")) == []
+
+
+@pytest.mark.parametrize("target", ["model/config.json/x", "a" * 300])
+def test_a_folder_that_cannot_be_made_is_named(packed: Path, target: str) -> None:
+    code, _, err = call("unpack", str(packed), "--out", target)
+    assert code == 3 and err.startswith(f"error[R802]: {target} cannot be made: ")
+
+
+def test_nothing_of_a_refused_pack_is_unpacked(packed: Path) -> None:
+    packed.write_bytes(packed.read_bytes().replace(b"Why do banks lend?", b"Why do banks fail?"))
+    for command in ("unpack", "show", "report", "check", "plan", "eject", "lock", "fmt --check"):
+        code, out, err = call(*command.split(), str(packed))
+        assert (code, out) == (4, "") and err.startswith("error[R869]: one.steerpack is refused: ")
+    assert not Path("one").exists()
 
 
 def test_a_pack_is_made_of_a_run_of_the_recipe_as_it_is(here: Path) -> None:

@@ -15,8 +15,8 @@ from steerdsl.share.comparison import marked
 
 RECIPE = """
 param strength = 40%
-dataset a = econ with take: 8
-dataset b = generic with take: 8
+dataset a = econ with take: 8, seed: 1
+dataset b = generic with take: 8, seed: 1
 topic = extract diffmean from a vs b at mean_content
 best = select layers of topic by max_norm keep top 2
 steer more { add topic by strength at layers best }
@@ -174,10 +174,14 @@ def test_what_is_no_run(one: Any) -> None:
     ("name", "text", "reason"),
     [
         ("record.json", "{", "record.json is not JSON: "),
-        ("record.json", "[]", "record.json holds no object"),
+        ("record.json", "[]", "record.json has a wrong form: it is a list, not an object"),
         ("scores.json", None, "scores.json is missing"),
-        ("generations.jsonl", '{"step":', "generations.jsonl is not JSON lines: "),
-        ("generations.jsonl", "3\n", "generations.jsonl has a line that is no answer"),
+        ("generations.jsonl", '{"step":', "line 1 of generations.jsonl is not JSON: "),
+        (
+            "generations.jsonl",
+            "3\n",
+            "line 1 of generations.jsonl has a wrong form: it is a whole number",
+        ),
     ],
 )
 def test_damaged_runs(one: Any, name: str, text: str | None, reason: str) -> None:

@@ -10,23 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import records
+from records import TEXT
+
 RECIPE = "one.steer"
-TEXT = "# What one direction does.\nedition 1\n\nablate at layers 1\n"
 SCORES = {
     "scores": {"bleu": {"econ": {"baseline": {"mean": 100.0, "low": 90.5, "high": 100.0, "n": 8, "values": [100.0]}}}}
 }
 RECORD: dict[str, Any] = {
-    "schema": 1,
-    "model": {"id": "acme/tiny", "source": "hub", "revision": "abc", "weights_sha256": "0" * 64},
-    "run": {
-        **{"dtype": "float32", "batch_size": 16, "device": "cpu", "seed": None},
-        **{"model": None, "judge_model": None, "set": []},
-    },
-    "recipe": {"sha256": hashlib.sha256(TEXT.encode()).hexdigest()},
-    "plan": {"params": {"strength": "40%"}},
-    "data": {"econ": {"rows": 8, "source": "econ"}},
-    "checks": [{"claim": "scores.bleu.econ < 50", "holds": False}],
-    "warnings": ["topic: weak at layer 1"],
+    **records.RECORD,
+    "checks": [{**records.RECORD["checks"][0], "claim": "scores.bleu.econ < 50"}],
 }
 
 

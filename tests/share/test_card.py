@@ -92,7 +92,7 @@ def test_the_card_says_what_how_figures_and_limits(tmp_path: Path) -> None:
 
 def test_a_recipe_cannot_leave_its_fence(tmp_path: Path) -> None:
     text = b"# ``` <script> | [x](y)\n# ````\nablate at layers 1\n"
-    record = {**RECORD, "recipe": {"sha256": hashlib.sha256(text).hexdigest()}}
+    record = {**RECORD, "recipe": {**RECORD["recipe"], "sha256": hashlib.sha256(text).hexdigest()}}
     changed = {f"recipe/{RECIPE}": text, "run/record.json": json.dumps(record).encode()}
     pack = read_pack(written(tmp_path, pack_bytes(RECIPE, members(**changed))))
     made = card(pack, "ada/one")
@@ -101,7 +101,7 @@ def test_a_recipe_cannot_leave_its_fence(tmp_path: Path) -> None:
 
 
 def test_points_of_a_sweep_have_a_table_each(tmp_path: Path) -> None:
-    figures = b'{"bleu": {"e": {"main": {"mean": 1, "low": null, "high": null, "n": 1}}}}'
+    figures = b'{"bleu": {"e": {"main": {"mean": 1, "low": null, "high": null, "n": 1, "values": [1]}}}}'
     points = b'{"s": {"points": [{"at": {"angle": "90deg"}, "scores": %b}]}}' % figures
     pack = read_pack(written(tmp_path, pack_bytes(RECIPE, {**members(), "run/scores.json": points})))
     assert "### s at angle 90deg\n\n| metric | data | main | n |\n|---|---|---|---|\n| bleu | e | 1 | 1 |" in card(

@@ -23,6 +23,7 @@ from steerdsl.share.archive import zip_bytes
 from steerdsl.share.members import unsafe_name
 from steerdsl.share.pack import pack_bytes, read_pack, unpack
 
+WRONG = "error[R866]: x.steerpack is refused: `run/record.json` has a wrong form:"
 PICKLE = pickle.dumps({"direction": [1.0]})
 
 
@@ -266,14 +267,19 @@ def test_a_zip_by_another_program_is_no_pack(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (b"{", "its manifest cannot be read: expecting"),
-        (b"\xff\xfe", "its manifest cannot be read: 'utf-8' codec"),
-        (b"[" * 100_000, "its manifest cannot be read:"),
-        (b'{"a": 1, "a": 2}', "its manifest cannot be read: a key is there twice"),
-        (b"[]", "its manifest cannot be read: it is not that of a pack"),
-        (manifest(members(), version=2), "its manifest cannot be read: its version is 2, and this program reads 1"),
-        (manifest(members(), recipe="../../x.steer"), "its manifest cannot be read: it names no recipe"),
-        (manifest(members(), members=[]), "its manifest cannot be read: it lists no members"),
+        (b"{", "`manifest.json` is not JSON: expecting"),
+        (b"\xff\xfe", "`manifest.json` is not UTF-8 at byte 0"),
+        (b"[" * 100_000, "`manifest.json` is nested too deeply"),
+        (b"[]", "`manifest.json` has a wrong form: it is a list, not an object"),
+        (b"{}", "`manifest.json` has a wrong form: `format` is missing"),
+        (b'{"format": "zip"}', "`manifest.json` has a wrong form: `format` is not steerpack"),
+        (b'{"format": "\\ud800"}', "`manifest.json` has half of a character"),
+        (manifest(members(), version=2), "its version is 2, and this program reads 1"),
+        (
+            manifest(members(), recipe="../../x.steer"),
+            "`manifest.json` has a wrong form: `recipe` is not the name",
+        ),
+        (manifest(members(), members=[]), "`manifest.json` has a wrong form: `members` is a list, not an object"),
         (manifest(members(), recipe="two.steer"), "`recipe/two.steer` is missing"),
     ],
 )
@@ -314,18 +320,18 @@ def test_members_that_are_not_the_manifests(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({}, "error[R866]: x.steerpack is refused: its record cannot be read: it lacks 'run'"),
-        ([1], "error[R866]: x.steerpack is refused: its record cannot be read: list indices"),
+        ({}, f"{WRONG} `schema` is missing"),
+        ([1], f"{WRONG} it is a list, not an object"),
         (
             {**RECORD, "run": {**RECORD["run"], "set": [1]}},
-            "error[R866]: x.steerpack is refused: its record cannot be read: an option of its run is of another type",
+            f"{WRONG} `run.set[0]` is a whole number, not text",
         ),
         (
             {**RECORD, "run": {**RECORD["run"], "batch_size": "many"}},
-            "error[R866]: x.steerpack is refused: its record cannot be read: an option of its run is of another type",
+            f"{WRONG} `run.batch_size` is text, not a whole number from 1 to 2147483647",
         ),
         (
-            {**RECORD, "recipe": {"sha256": "0" * 64}},
+            {**RECORD, "recipe": {**RECORD["recipe"], "sha256": "0" * 64}},
             "error[R869]: x.steerpack is refused: its record is that of another recipe",
         ),
     ],

@@ -95,10 +95,13 @@ def test_where_a_recipe_runs_is_no_pin_of_an_old_lock(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("<<<<<<< ours\n", "Expecting value: line 1 column 1 (char 0)"),
-        ('{"pins": ["model", "data"]}', "it has no pins"),
+        ("<<<<<<< ours\n", "one.steer.lock is not JSON: expecting value at line 1, column 1"),
+        ('{"pins": ["model", "data"]}', "one.steer.lock has a wrong form: `schema` is missing"),
         ('{"pins": {}, "schema": 9}', "its schema is 9, and this version writes 1"),
-        ('{"pins": {"a": [1]}, "schema": 1}', "`a` is no single value"),
+        (
+            '{"pins": {"a": [1]}, "schema": 1}',
+            "one.steer.lock has a wrong form: `pins.a` is a list, not a single value",
+        ),
     ],
 )
 def test_a_damaged_lock(tmp_path: Path, text: str, reason: str) -> None:

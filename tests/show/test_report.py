@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import records
+from records import answer, figures
 
+from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.show.report import write_report
 from steerdsl.show.report.answers import marked
 from steerdsl.show.report.figures import curve
@@ -50,54 +53,36 @@ class Page(HTMLParser):
         return "".join(data for _, data in self.texts)
 
 
-def figures(mean: float, **more: Any) -> dict[str, Any]:
-    return {"mean": mean, "low": mean - 1, "high": mean + 1, "n": 3, "values": [mean] * 3, **more}
-
-
-def line(variant: str, text: str | None, row: int = 0, **more: Any) -> dict[str, Any]:
-    own = {"step": "scores", "variant": variant, "dataset": "econ", "split": "held_out", "row": row, "sample": 0}
-    return {**own, "prompt": f"prompt {row}", "token_ids": [1], "text": text, "ended": True, **more}
-
-
 RECORD: dict[str, Any] = {
-    "schema": 1,
-    "state": "check failed",
-    "reached": "the end",
-    "error": None,
-    "started": "2026-03-01T10:15:00+00:00",
-    "seconds": 12.5,
-    "recipe": {"name": "econ.steer", "text": "# " + NASTY, "sha256": "ab" * 32},
+    **records.RECORD,
+    "recipe": {"name": "econ.steer", "text": "# " + NASTY, "sha256": "ab" * 32, "folder": ".."},
+    "inputs": {},
     "plan": {
         "params": {"strength": "2.5"},
         "batch_size": 16,
         "steps": [
-            {"number": 1, "verb": "extract", "name": "topic", "title": NASTY, "settings": [["at", "last_token"]]},
-            {"number": 2, "verb": "evaluate", "name": "scores", "title": "evaluate less", "settings": []},
+            {**one, **more}
+            for one, more in zip(
+                records.RECORD["plan"]["steps"],
+                ({"title": NASTY, "settings": [["at", "last_token"]]}, {"title": "evaluate less"}),
+                strict=True,
+            )
         ],
     },
-    "model": {"id": "HuggingFaceTB/SmolLM2-135M-Instruct", "n_layers": 30, "d_model": 576, "dtype": "bfloat16"},
-    "data": {"econ": {"source": "econ", "sha256": "cd" * 32, "rows": 3}},
-    "run": {"dtype": "bfloat16", "batch_size": 16, "seed": 7, "model": None, "set": ["strength=2 5"]},
+    "model": {**records.RECORD["model"], "id": "HuggingFaceTB/SmolLM2-135M-Instruct", "dtype": "bfloat16"},
+    "data": {"econ": {**records.RECORD["data"]["econ"], "rows": 3}},
+    "run": {**records.RECORD["run"], "dtype": "bfloat16", "seed": 7, "set": ["strength=2 5"]},
     "choices": {
         "best": {
-            "vector": "topic",
-            "criterion": "fisher",
-            "chosen": [9],
-            "layers": [8, 9, 10],
-            "order": [9, 8],
-            "score": [-1.0, -2.0, None],
-            "figures": {"fisher": [1.0, 2.0, None]},
-            "notes": [NASTY],
+            **records.RECORD["choices"]["best"],
+            **{"chosen": [9], "layers": [8, 9, 10], "order": [9, 8], "notes": [NASTY]},
+            **{"score": [-1.0, -2.0, None], "figures": {"fisher": [1.0, 2.0, None]}},
         }
     },
-    "planes": {"turn": {"kind": "pc1", "explained": 0.5, "flipped": True}},
     "checks": [
         {"claim": "check a < b", "holds": False, "left": 3.0, "right": 2.0, "by": 1.0, "at": {"angle": "90deg"}}
     ],
     "warnings": [NASTY],
-    "timings": [{"step": 1, "verb": "extract", "name": "topic", "seconds": 2.5}],
-    "packages": {"torch": "2.13"},
-    "machine": {"system": "Linux"},
 }
 AGAINST = {"baseline": {"difference": -7.0, "low": -9.0, "high": -5.0, "p": 0.01, "p_holm": 0.02}}
 SCORES: dict[str, Any] = {
@@ -118,7 +103,7 @@ def folder(tmp_path: Path) -> Path:
     """A run directory with everything in it, whose name has quotes too."""
     made = tmp_path / 'it\'s "mine" <b>'
     (made / "plots").mkdir(parents=True)
-    write(made, RECORD, SCORES, [line("baseline", NASTY), line("less", "an answer")])
+    write(made, RECORD, SCORES, [answer("baseline", NASTY), answer("less", "an answer")])
     return made
 
 
@@ -165,8 +150,18 @@ def test_scores_stand_with_intervals_controls_and_differences(folder: Path) -> N
 
 
 def test_an_older_run_without_controls_is_shown(folder: Path) -> None:
-    scores = {"scores": {"bleu": {"econ": {"baseline": figures(40), "less": {**figures(0), "mean": None, "n": 0}}}}}
-    write(folder, {key: RECORD[key] for key in ("plan", "recipe", "state")}, scores, [])
+    scores = {
+        "scores": {
+            "bleu": {
+                "econ": {
+                    "baseline": figures(40),
+                    "less": {**figures(0), "mean": None, "low": None, "high": None, "n": 0},
+                }
+            }
+        }
+    }
+    older = {key: value for key, value in RECORD.items() if key not in ("planes", "judge", "reused_from", "files")}
+    write(folder, older, scores, [])
     text = read(folder).text
     assert "bleu40 [39, 41]–" in text and "difference from" not in text
 
@@ -182,10 +177,13 @@ def test_a_run_that_failed_early_is_shown_as_far_as_it_got(folder: Path) -> None
 
 
 def test_answers_are_bounded_and_withheld_ones_say_so(folder: Path) -> None:
-    rows = [line(variant, f"text {i}", i) for i in range(20) for variant in ("baseline", "less")]
-    rows += [line("main", "turned", 0, step="swept", point={"angle": f"{x}deg"}) for x in range(0, 360, 10)]
-    rows += [line("less", None, 0, step="unsafe", withheld=True), line("less", " ", 1, step="unsafe")]
-    rows += [line("baseline", "a second sample", 0, sample=1), line("reference", "a reference")]
+    rows = [answer(variant, f"text {i}", i) for i in range(20) for variant in ("baseline", "less")]
+    rows += [answer("main", "turned", 0, step="swept", point={"angle": f"{x}deg"}) for x in range(0, 360, 10)]
+    rows += [
+        answer("less", None, 0, step="unsafe", withheld=True, text_sha256="78" * 32),
+        answer("less", " ", 1, step="unsafe"),
+    ]
+    rows += [answer("baseline", "a second sample", 0, sample=1), answer("reference", "a reference")]
     write(folder, RECORD, SCORES, rows)
     text = read(folder).text
     assert "scores on econ: 20 prompts" in text and "8 further prompts are in generations.jsonl" in text
@@ -241,10 +239,10 @@ def test_the_command_is_the_one_that_was_typed() -> None:
 
 
 def test_no_record_is_an_error_and_writes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(RecipeError, match="it has no record"):
         write_report(tmp_path)
     (tmp_path / "record.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"record\.json is not the record of a run"):
+    with pytest.raises(RecipeError, match="is damaged"):
         write_report(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
 
@@ -275,4 +273,4 @@ def test_the_command_names_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, str(tmp_path)) == 2
-    assert f"{tmp_path / 'record.json'} cannot be used: no such file or directory" in capsys.readouterr().err
+    assert f"error[R880]: {tmp_path} is no run directory: it has no record.json\n" in capsys.readouterr().err

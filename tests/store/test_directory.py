@@ -7,6 +7,7 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
+from records import RECORD
 
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.store import directory
@@ -20,13 +21,13 @@ ROUNDS = 25
 def ended(path: str, text: str, force: bool = False) -> RunDirectory:
     """A run directory as a run leaves it, before it gets its name."""
     made = RunDirectory.create(Path(path), force)
-    (made.fresh / "record.json").write_text(json.dumps(text))
+    (made.fresh / "record.json").write_text(json.dumps({**RECORD, "reached": text}))
     return made
 
 
 def left(folder: Path = Path()) -> dict[str, str]:
     """What is there: each run's name and its text."""
-    return {p.name: json.loads((p / "record.json").read_text()) for p in sorted(folder.iterdir())}
+    return {p.name: json.loads((p / "record.json").read_text())["reached"] for p in sorted(folder.iterdir())}
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +67,43 @@ def test_nothing_but_a_run_is_replaced(force: bool) -> None:
     assert left(Path("runs")) == {"one": "one"}
 
 
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"schema": 1}', '"a record"', "[" * 100_000, '{"artist": "x", "plan": {}}']
+)
+def test_a_folder_with_any_other_record_is_not_replaced(text: str) -> None:
+    Path("music").mkdir()
+    Path("music/record.json").write_text(text)
+    assert "R803: music cannot become the run directory: it is a folder with other things" in refusal("music", True)
+    assert Path("music/record.json").read_text() == text
+
+
+@pytest.mark.parametrize("name", ["notes.md", "vectors/mine.safetensors", "plots/sub/x.png", "record.json.bak"])
+def test_a_run_with_something_that_no_run_wrote_is_not_replaced(name: str) -> None:
+    ended("r", "old").finish()
+    Path("r", name).parent.mkdir(parents=True, exist_ok=True)
+    Path("r", name).write_text("mine")
+    assert f"R803: r cannot become the run directory: it holds {name}, which no run wrote" in refusal("r", True)
+    Path("r", name).unlink()
+    Path("r/.DS_Store").write_text("left by the system")
+    ended("r", "new", force=True).finish()
+    assert left() == {"r": "new"}
+
+
+def test_what_a_run_wrote_is_replaced_with_it() -> None:
+    steps = [
+        {"verb": "export", "settings": [["file", "out/x.peft"]], "name": "", "title": "", "key": None, "number": 1}
+    ]
+    made = ended("r", "old")
+    record = {**RECORD, "files": {"vectors/v.safetensors": "0"}, "plan": {"params": {}, "steps": steps}}
+    (made.fresh / "record.json").write_text(json.dumps(record))
+    for name in ("vectors/v.safetensors", "out/x.peft/a.json", "report.html"):
+        (made.fresh / name).parent.mkdir(parents=True, exist_ok=True)
+        (made.fresh / name).write_text("written")
+    made.finish()
+    ended("r", "new", force=True).finish()
+    assert left() == {"r": "new"} and not Path("r/out").exists()
+
+
 def test_an_empty_folder_and_a_link_to_a_run_are_replaced() -> None:
     Path("empty").mkdir()
     ended("empty", "a").finish()
@@ -74,7 +112,7 @@ def test_an_empty_folder_and_a_link_to_a_run_are_replaced() -> None:
     Path("link").symlink_to("elsewhere/run")
     ended("link", "c", force=True).finish()
     assert Path("link").is_symlink() and left(Path("elsewhere")) == {"run": "c"}
-    assert json.loads(Path("empty/record.json").read_text()) == "a"
+    assert json.loads(Path("empty/record.json").read_text())["reached"] == "a"
 
 
 def test_what_has_appeared_meanwhile_is_not_replaced() -> None:
@@ -100,7 +138,7 @@ def test_names_by_the_time_are_all_different(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(directory.time, "strftime", lambda form: "20260301-101500")
     runs = [RunDirectory.by_time("econ") for _ in range(3)]
     for run in runs:
-        (run.fresh / "record.json").write_text("0")
+        (run.fresh / "record.json").write_text(json.dumps(RECORD))
         run.finish()
     runs.append(RunDirectory.by_time("econ"))
     name = "econ-20260301-101500"

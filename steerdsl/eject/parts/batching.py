@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from steerdsl.eject.parts.prompts import Prompt
-
-
-def pad_id(tokenizer: Any) -> int:
-    """The token that fills a batch up; its place is masked, so any would do."""
-    known = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
-    return next(token for token in known if token is not None)
+from steerdsl.eject.parts.settings import PAD_ID
 
 
 def batches(
     prompts: list[Prompt],
     size: int,
-    pad: int,
 ) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
     """Batches of at most `size` prompts, and which prompts they are.
 
@@ -32,7 +25,7 @@ def batches(
     for start in range(0, len(order), size):
         index = order[start : start + size]
         width = len(prompts[index[0]].ids)
-        ids = torch.full((len(index), width), pad)
+        ids = torch.full((len(index), width), PAD_ID)
         mask = torch.zeros_like(ids)
         for row, i in enumerate(index):
             first = width - len(prompts[i].ids)

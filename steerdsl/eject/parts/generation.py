@@ -11,24 +11,18 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
-from steerdsl.eject.parts.batching import batches, pad_id
+from steerdsl.eject.parts.batching import batches
 from steerdsl.eject.parts.prompts import read_prompts
-from steerdsl.eject.parts.settings import BATCH_SIZE
+from steerdsl.eject.parts.settings import BATCH_SIZE, END_IDS, PAD_ID
 from steerdsl.eject.parts.steering import Edits, apply
 
 
-def settings(model: Any, tokenizer: Any, max_tokens: int) -> GenerationConfig:
-    """How tokens are chosen: always the likeliest.
-
-    What the model's own files add (top-k, a repetition penalty) is left out.
-    """
-    own = model.generation_config
-    end = own.eos_token_id
+def settings(max_tokens: int) -> GenerationConfig:
+    """How tokens are chosen: always the likeliest."""
     return GenerationConfig(
         max_new_tokens=max_tokens,
-        bos_token_id=own.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id if end is None else end,
-        pad_token_id=pad_id(tokenizer),
+        eos_token_id=list(END_IDS) or None,
+        pad_token_id=PAD_ID,
         do_sample=False,
     )
 
@@ -78,9 +72,7 @@ def generate(
     edits: what is done to each forward pass; none for the model's own answers.  # if: steered
     """
     prompts = read_prompts(tokenizer, rows)
-    config = settings(model, tokenizer, max_tokens)
-    end = config.eos_token_id
-    ends = set(end) if isinstance(end, list) else {end}
+    config = settings(max_tokens)
     answers: list[tuple[int, dict[str, Any]]] = []
     seen: Counter[tuple[int, ...]] = Counter()  # if: sampled
     copies = []  # if: sampled
@@ -89,7 +81,7 @@ def generate(
         seen[tuple(prompt.ids)] += 1  # if: sampled
     size = BATCH_SIZE  # if: not sampled
     size = max(1, BATCH_SIZE // n)  # if: sampled
-    for number, (index, batch) in enumerate(batches(prompts, size, pad_id(tokenizer))):
+    for number, (index, batch) in enumerate(batches(prompts, size)):
         places = [(i, 0) for i in index]  # if: not sampled
         places = [(i, k) for i in index for k in range(n)]  # if: sampled
         for name in batch:  # if: sampled
@@ -116,7 +108,7 @@ def generate(
         print(f"  batch {number + 1}: {len(ids)} answers", flush=True)
         new = ids[:, real.shape[1] :].tolist()
         for (i, k), row in zip(places, new, strict=True):
-            stop = next((at for at, token in enumerate(row) if token in ends), None)
+            stop = next((at for at, token in enumerate(row) if token in END_IDS), None)
             answer = {
                 "row": prompts[i].row,
                 "sample": k,

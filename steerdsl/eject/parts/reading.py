@@ -10,7 +10,7 @@ import nnsight
 import torch
 from torch import Tensor
 
-from steerdsl.eject.parts.batching import batches, pad_id
+from steerdsl.eject.parts.batching import batches
 from steerdsl.eject.parts.prompts import Prompt, read_prompts
 from steerdsl.eject.parts.settings import BATCH_SIZE, READ
 
@@ -71,7 +71,7 @@ def capture(
     statistics = Statistics()
     size = BATCH_SIZE  # if: not fitted
     size = max(1, READ // max(len(prompt.ids) for prompt in prompts))  # if: fitted
-    for index, batch in batches(prompts, size, pad_id(tokenizer)):
+    for index, batch in batches(prompts, size):
         width = batch["input_ids"].shape[1]
         picked = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
         for row, i in enumerate(index):

@@ -10,5 +10,7 @@ DTYPE = torch.float32
 BATCH_SIZE = 64
 READ = 2048
 N_LAYERS = 30
+END_IDS = (2,)
+PAD_ID = 2
 CALENDAR = ""
 SYSTEM = ""

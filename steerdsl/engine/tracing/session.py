@@ -9,6 +9,7 @@ functions crosses: a block names no object of this package, and its functions tr
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ import steerdsl
 from steerdsl.engine.moments import take
 from steerdsl.engine.tracing.ndif import Ndif, greet
 from steerdsl.engine.wire import Touch, gather, place, read, visit, walk
+from steerdsl.models.generation import spelled_out
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,10 +42,16 @@ cloudpickle.register_pickle_by_value(steerdsl)
 @contextmanager
 def _quiet() -> Iterator[None]:
     # A row that ends early leaves the loop over passes waiting for one that never comes; nnsight
-    # warns for each. That end is the normal one here.
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.filterwarnings("ignore", message=".*was never reached.*")
-        yield
+    # warns for each. That end is the normal one here. transformers logs that its settings are given twice.
+    log = logging.getLogger("transformers.generation")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.filterwarnings("ignore", message=".*was never reached.*")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def _padding(mask: Tensor) -> Tensor | None:
@@ -163,7 +171,9 @@ class Session:
         model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
         padded, rows, seed = _padding(mask), len(mask), torch.initial_seed()
         chosen = {} if choose is None else {"logits_processor": [choose]}
-        with _quiet(), model.generate(generation_config=config, **chosen, **self._where) as tracer:
+        # By name too: what an object leaves open is filled from the model's own files, here or on a server.
+        settings = spelled_out(config) | chosen
+        with _quiet(), model.generate(**settings, **self._where) as tracer:
             torch.manual_seed(seed)
             with tracer.invoke(batch):
                 ids = tracer.result.save()

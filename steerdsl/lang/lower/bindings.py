@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from steerdsl.lang import nodes
-from steerdsl.lang.lower import planes, vectors
+from steerdsl.lang.lower import planes, values, vectors
 from steerdsl.lang.lower.clauses import sort_clauses
 from steerdsl.lang.lower.context import Context, Symbol, SymbolKind
 from steerdsl.lang.lower.extraction import info_of, lower_extract
@@ -62,6 +62,12 @@ def _step(ctx: Context, node: nodes.Action, name: str) -> tuple[Step | None, Any
 
 def _bind_value(ctx: Context, node: nodes.Binding, value: nodes.Value) -> None:
     """`turn = plane(…)`, `sum = warm - 0.5 * formal`, or another name for a vector or plane."""
+    if isinstance(value.expr, nodes.Quantity | nodes.Text | nodes.List):
+        name, written = node.name.text, ctx.source.text[value.expr.span.start : value.expr.span.end]
+        help = f"write `param {name} = {written}`"
+        ctx.error("S309", "a vector or a plane is wanted here", value.expr, values.sort_of(value.expr), help=help)
+        define(ctx, node.name, "unknown")
+        return
     is_plane = _is_plane(ctx, value.expr)
     clauses = sort_clauses(ctx, "plane" if is_plane else "vector", value.clauses)
     bound: VectorExpr | PlaneExpr | PlaneRef | None

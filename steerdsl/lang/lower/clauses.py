@@ -98,6 +98,8 @@ def sort_clauses(ctx: Context, statement: str, clauses: Sequence[Clause]) -> Cla
         elif label not in labels:
             owner = DEFINITIONS.get(statement, f"`{statement}`")
             help = f"{owner} takes {listed(labels)}" if labels else f"{owner} takes no clauses"
+            if label == "to" and isinstance(before, nodes.Layers):
+                help = "a range of layers is written with two dots: `at layers 10..20`"
             ctx.error("S401", f"`{label}` does not belong to {owner}", clause, help=help)
         elif isinstance(clause, nodes.When):
             taken.conditions.append((clause, None))

@@ -101,6 +101,7 @@ class Shared:
     model: tuple[ModelSpec, Label] | None = None
     edition: tuple[int, Label] | None = None
     sweeps: int = 0
+    outputs: dict[str, Label] = field(default_factory=dict)  # what is written, and the folders that this needs
 
 
 @dataclass(slots=True)

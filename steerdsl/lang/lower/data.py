@@ -35,9 +35,9 @@ ARGS = (
     Arg("negative", "text", None, "of pairs: the field without it"),
     Arg("answer", "text", None, "the field that holds the right answer"),
     Arg("choices", "text", None, "the field that holds the choices of an answer"),
-    Arg("take", "int", None, "how many rows to use, chosen by the seed"),
-    Arg("seed", "int", None, "of the split and of `take`"),
-    Arg("held_out", "share", None, "the share of rows that nothing is fitted on"),
+    Arg("take", "int", None, "how many rows to use, chosen by the seed", least=1),
+    Arg("seed", "int", None, "of the split and of `take`", least=0),
+    Arg("held_out", "share", None, "the share of rows that nothing is fitted on", least=0, below=1),
     Arg("unsafe", "flag", None, "harmful prompts: answers to them are scored, and neither printed nor kept"),
     Arg("subset", "text", None, "of a hub data set: the configuration"),
     Arg("split", "text", None, "of a hub data set: the published split"),
@@ -68,6 +68,9 @@ def _source(ctx: Context, node: nodes.Dataset) -> DataSpec | None:
     name, source = node.name.text, node.source
     if isinstance(source, Name):
         value = constant(ctx, source)
+        if not isinstance(value, Text) and "." + source.parts[-1] in (*FILES, *OTHER_FILES):
+            ctx.error("S126", "paths and model ids stand in double quotes", source, help=f'write `"{source.text}"`')
+            return None
         if not isinstance(value, Text):
             spec = known(ctx, source)
             return replace(spec, name=name, span=node.span) if spec else None

@@ -11,7 +11,7 @@ from steerdsl.lang import nodes
 from steerdsl.lang.lower import data, values
 from steerdsl.lang.lower.clauses import Clauses, sort_clauses
 from steerdsl.lang.lower.context import Context
-from steerdsl.lang.lower.options import LEAST, options, with_items
+from steerdsl.lang.lower.options import options, with_items
 from steerdsl.lang.lower.streams import stream
 from steerdsl.lang.lower.vectors import VectorInfo
 from steerdsl.lang.lower.words import entry, entry_of
@@ -24,6 +24,8 @@ Sides = tuple[DataRef | None, DataRef | None]
 def lower_extract(ctx: Context, node: nodes.Action, name: str, implied: bool = False) -> Extract | None:
     clauses = sort_clauses(ctx, "extract", node.clauses)
     method = _method(ctx, node)
+    if method is None and isinstance(node.subject, nodes.Call):
+        return None
     sides = _sides(ctx, node, clauses.one("from", nodes.From), method)
     place = clauses.one("at", nodes.At)
     position = Position("last_token") if place is None else at_position(ctx, place)
@@ -52,7 +54,9 @@ def _spelled(ref: DataRef) -> str:
 
 def _method(ctx: Context, node: nodes.Action) -> Entry | None:
     if isinstance(node.subject, nodes.Call):
-        ctx.error("S314", "a method takes no brackets", node.subject, help=f"write `{node.subject.name} … with k: 3`")
+        sides = [arg.text for arg in node.subject.args if isinstance(arg, nodes.Name)]
+        way_out = f"from {' vs '.join(sides)}" if len(sides) == 2 else "… with k: 3"
+        ctx.error("S314", "a method takes no brackets", node.subject, help=f"write `{node.subject.name} {way_out}`")
         return None
     return entry_of(ctx, "extract", node.subject) if node.subject else None
 
@@ -128,7 +132,8 @@ def at_position(ctx: Context, clause: nodes.At) -> Position | None:
         return None
     if clause.number is None:
         return Position(clause.position)
-    number = values.whole(ctx, clause.number, f"`{clause.position}`", LEAST.get(clause.position))
+    bounds = found.args[0]
+    number = values.whole(ctx, clause.number, f"`{clause.position}`", bounds.least, bounds.most)
     return None if number is None else Position(clause.position, number)
 
 

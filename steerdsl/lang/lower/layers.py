@@ -11,7 +11,7 @@ from steerdsl.lang import nodes
 from steerdsl.lang.lower import values
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.names import find
-from steerdsl.lang.nodes import Item, Name, Node
+from steerdsl.lang.nodes import Item, Name, Node, Quantity
 from steerdsl.lang.recipe import LayerChoice, LayerPoint, LayerRange, Layers
 
 
@@ -43,6 +43,9 @@ def point(ctx: Context, expr: nodes.Expr) -> LayerPoint | None:
     """One layer: a number from 0, a share of the depth, or `last`."""
     if isinstance(expr, Name) and expr.text == "last":
         return LayerPoint(1.0, share=True)
+    if meant := _python(expr):
+        ctx.error("S310", "this is not a layer", expr, values.sort_of(expr), help=f"write `{meant}`")
+        return None
     value = values.quantity(ctx, expr, "a layer", "a number or a share of the depth", "16")
     if value is None:
         return None
@@ -52,6 +55,8 @@ def point(ctx: Context, expr: nodes.Expr) -> LayerPoint | None:
         help = "0% is the first layer and 100% the last"
     elif value.unit:
         help = "write a number, as in `16`, or a share of the depth, as in `50%`"
+    elif isinstance(expr, nodes.Binary) and expr.op == "-" and value.value < 0:
+        help = f"a range is written with two dots: `{values.printed(expr.left)}..{values.printed(expr.right)}`"
     elif value.value < 0:
         help = "layers count from 0; `last` is the last one"
     elif value.value != int(value.value):
@@ -61,6 +66,19 @@ def point(ctx: Context, expr: nodes.Expr) -> LayerPoint | None:
         return LayerPoint(float(int(value.value)))
     ctx.error("S310", f"`{values.printed(value)}` is not a layer", expr, help=help)
     return None
+
+
+def _python(expr: nodes.Expr) -> str | None:
+    """How a list or a range of Python is written here."""
+    if isinstance(expr, nodes.List):
+        return ",".join(map(values.printed, expr.items))
+    if not isinstance(expr, nodes.Call) or expr.name != "range":
+        return None
+    numbers = [int(a.value) for a in expr.args if isinstance(a, Quantity) and not a.unit]
+    if len(numbers) != len(expr.args) or not 1 <= len(numbers) <= 3:
+        return "8..22 step 2"
+    start, stop, step = (0, *numbers, 1) if len(numbers) == 1 else (*numbers, 1)[:3]
+    return f"{start}..{stop - 1}" + (f" step {step}" if step != 1 else "")
 
 
 def _range(ctx: Context, item: nodes.Range) -> LayerRange | None:

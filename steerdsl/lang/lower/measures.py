@@ -23,18 +23,26 @@ from steerdsl.lang.recipe import DataRef, Evaluate, Generate, MetricCall
 from steerdsl.lang.source import Span
 from steerdsl.registry import Arg
 
-LENGTH = Arg("max_tokens", "int", 64, "the longest answer, in tokens")
-TEMPERATURE = Arg("temperature", "number", 0.0, "0 takes the likeliest token each time")
-SEED = Arg("seed", "int", 0, "of the sampling")
-ANSWERS = (LENGTH, TEMPERATURE, Arg("n", "int", 1, "answers for each prompt"), SEED)
+LENGTH = Arg("max_tokens", "int", 64, "the longest answer, in tokens", least=1, most=1_000_000)
+TEMPERATURE = Arg("temperature", "number", 0.0, "0 takes the likeliest token each time", least=0, most=100)
+SEED = Arg("seed", "int", 0, "of the sampling", least=0)
+ANSWERS = (LENGTH, TEMPERATURE, Arg("n", "int", 1, "answers for each prompt", least=1, most=1000), SEED)
 SCORING = (
     LENGTH,
     TEMPERATURE,
     SEED,
-    Arg("references", "int", 4, "unsteered answers a prompt, sampled, that BLEU, ROUGE and chrF compare with"),
+    Arg(
+        "references",
+        "int",
+        4,
+        "unsteered answers a prompt, sampled, that BLEU, ROUGE and chrF compare with",
+        least=1,
+        most=100,
+    ),
     Arg("controls", "word", "all", "what is scored beside the steer", ("all", "random", "prompting", "none")),
     Arg("instruction", "text", None, "what the prompting control says before each prompt"),
 )
+COLDEST = 0.001
 STEER = Arg("steer", "word", None, "the steer to act with; none gives the model's own answers")
 DEFAULT_METRICS = ("bleu", "rouge_1", "rouge_l")
 
@@ -49,9 +57,10 @@ def lower_generate(ctx: Context, node: nodes.Action, name: str) -> Generate | No
     ref = _prompts(ctx, node, clause)
     given = with_items(clauses.one("with", nodes.With))
     chosen = options(ctx, given, (STEER, *ANSWERS), "generate", node.verb_span)
-    named_steer = next((i.value for i in given if isinstance(i, nodes.Option) and i.key == "steer"), None)
+    named_steer = _given(given, "steer")
     if "steer" in chosen and named_steer is not None:
         chosen["steer"] = _steer(ctx, named_steer)
+    _warm_enough(ctx, given, chosen)
     _warn_same(ctx, chosen, node)
     if ref is None or ctx.errors > errors:
         return None
@@ -80,6 +89,18 @@ def _steer(ctx: Context, expr: nodes.Expr) -> str | None:
     return None
 
 
+def _given(items: Sequence[nodes.Option | nodes.Expr], key: str) -> nodes.Expr | None:
+    return next((item.value for item in items if isinstance(item, nodes.Option) and item.key == key), None)
+
+
+def _warm_enough(ctx: Context, items: Sequence[nodes.Option | nodes.Expr], chosen: Mapping[str, Any]) -> None:
+    """Refuse temperatures by which logits cannot be divided in float32."""
+    temperature = _given(items, "temperature")
+    if temperature is not None and 0 < chosen.get("temperature", 0) < COLDEST:
+        help = "write `0`, which takes the likeliest token each time"
+        ctx.error("S305", f"`temperature` must be 0 or at least {COLDEST:g}", temperature, help=help)
+
+
 def _warn_same(ctx: Context, chosen: Mapping[str, Any], node: nodes.Action) -> None:
     if chosen.get("n", 1) > 1 and chosen.get("temperature") == 0:
         help = "write `temperature: 0.7`, or leave out `n`"
@@ -97,6 +118,7 @@ def lower_evaluate(ctx: Context, node: nodes.Action, name: str) -> Evaluate | No
     alone = on is None and bool(metrics) and all(metric.task is not None for metric in metrics)
     refs = () if alone else _scored(ctx, node, on)
     chosen = options(ctx, given, SCORING, "evaluate", node.verb_span)
+    _warm_enough(ctx, given, chosen)
     if steer is None or ctx.errors > errors:
         return None
     _warn_unread(ctx, given, metrics, chosen)
@@ -112,7 +134,7 @@ def _warn_unread(
         unread = dict.fromkeys(("max_tokens", "temperature", "seed"), "no metric reads answers")
     if not needs(metrics, "references"):
         unread["references"] = "no metric compares with references"
-    if chosen["controls"] in ("none", "random"):
+    if chosen.get("controls") in ("none", "random"):
         unread["instruction"] = f"`controls: {chosen['controls']}` asks for no prompting"
     for item in given:
         if isinstance(item, nodes.Option) and item.key in unread:

@@ -19,25 +19,6 @@ from steerdsl.lang.recipe import is_task_file
 from steerdsl.lang.source import Span
 from steerdsl.registry import Arg
 
-# The smallest sensible numbers, by what they are called, wherever they stand.
-LEAST = {
-    "max_tokens": 1,
-    "n": 1,
-    "references": 1,
-    "take": 1,
-    "k": 1,
-    "seed": 0,
-    "limit": 1,
-    "temperature": 0,
-    "layer": 0,
-    "feature": 0,
-    "suffix": 1,
-}
-
-BELOW = {"held_out": 1.0}  # shares that start at 0% and end before this
-LISTS = frozenset({"words"})  # options that take several texts as well
-FILES = frozenset({"words", "file", "task"})  # options that may name a file
-
 
 def options(
     ctx: Context,
@@ -110,11 +91,11 @@ def typed(ctx: Context, expr: nodes.Expr, arg: Arg) -> Any:
     what = f"`{arg.name}`"
     match arg.type:
         case "int":
-            return values.whole(ctx, expr, what, LEAST.get(arg.name))
+            return values.whole(ctx, expr, what, arg.least, arg.most)
         case "number":
-            return values.number(ctx, expr, what, LEAST.get(arg.name))
+            return values.number(ctx, expr, what, arg.least, arg.most)
         case "share":
-            return values.share(ctx, expr, what, BELOW.get(arg.name))
+            return values.share(ctx, expr, what, arg)
         case "angle":
             return values.angle(ctx, expr, what)
         case "strength":
@@ -137,12 +118,12 @@ def typed(ctx: Context, expr: nodes.Expr, arg: Arg) -> Any:
 
 def _text(ctx: Context, expr: nodes.Expr, arg: Arg) -> str | tuple[str, ...] | None:
     """A text, or the words of a list; what names a file stays inside the recipe's folder."""
-    if isinstance(expr, nodes.List) and arg.name in LISTS:
+    if isinstance(expr, nodes.List) and arg.listed:
         words = [values.text(ctx, item, f"a word of `{arg.name}`") for item in expr.items]
         found = tuple(word for word in words if word is not None)
         return found if len(found) == len(words) else None
     text = values.text(ctx, expr, f"`{arg.name}`")
-    named = arg.name in FILES and text is not None and bool(ending(text))
+    named = arg.file and text is not None and bool(ending(text))
     if text is None or not named or (arg.name == "task" and not is_task_file(text)):
         return text
     return inside(ctx, nodes.Text(text, span=expr.span))

@@ -1,11 +1,11 @@
 """`plot`, `export` and `load`: what leaves a recipe and what comes into it as a file.
 
-In: the statements. Out: `Plot`, `Export` and `Load` steps with paths inside the recipe's folder.
+In: the statements. Out: `Plot`, `Export` and `Load` steps with their paths.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from steerdsl import registry
@@ -17,13 +17,15 @@ from steerdsl.lang.lower.context import Context, Symbol, SymbolKind
 from steerdsl.lang.lower.extraction import at_position
 from steerdsl.lang.lower.names import find
 from steerdsl.lang.lower.options import options, split_options, with_items
-from steerdsl.lang.lower.paths import ending, inside
+from steerdsl.lang.lower.paths import ending, inside, output
 from steerdsl.lang.lower.phrases import either, listed
 from steerdsl.lang.lower.values import DEGREES
 from steerdsl.lang.lower.words import entry
 from steerdsl.lang.nodes import Name, Text
 from steerdsl.lang.recipe import Export, Load, Plot
 from steerdsl.registry import Entry
+
+Place = Callable[[Context, Text], str | None]
 
 PICTURES = (".png", ".svg")
 # What `export` and `load` take; `formats.table` has a row for each ending. A steer with another ending,
@@ -45,7 +47,7 @@ def lower_plot(ctx: Context, node: nodes.Plot) -> None:
     over = _over(ctx, clauses, symbol) if symbol else ()
     if symbol and "polar" in clauses:
         _check_polar(ctx, clauses, symbol, over)
-    path = _path(ctx, clauses.amount("to"), "a picture", PICTURES) if "to" in clauses else None
+    path = _path(ctx, clauses.amount("to"), "a picture", PICTURES, output) if "to" in clauses else None
     if symbol is not None and ctx.errors == errors:
         target, *others = targets
         polar = "polar" in clauses
@@ -108,12 +110,18 @@ def _check_polar(ctx: Context, clauses: Clauses, symbol: Symbol, over: tuple[str
         ctx.error("S423", "a polar plot goes around one angle", clauses.found["polar"], help=help)
 
 
-def _path(ctx: Context, expr: nodes.Expr | None, what: str, endings: tuple[str, ...]) -> str | None:
-    """A path with one of these endings; None after a message."""
+def _path(
+    ctx: Context,
+    expr: nodes.Expr | None,
+    what: str,
+    endings: tuple[str, ...],
+    place: Place,
+) -> str | None:
+    """A path with one of these endings, where `place` allows it; None after a message."""
     text = values.text(ctx, expr, "`to`") if expr is not None else None
     if text is None or expr is None:
         return None
-    path = inside(ctx, Text(text, span=expr.span))
+    path = place(ctx, Text(text, span=expr.span))
     if path and ending(path) not in endings:
         ctx.error("S315", f"{what} is a {either(endings)} file", expr, help=f'write `"{_stem(path)}{endings[0]}"`')
         return None
@@ -131,14 +139,14 @@ def lower_export(ctx: Context, node: nodes.Export) -> None:
         return
     symbol = find(ctx, node.what, "vector", "plane", "steer", swept=True)
     if symbol is None:
-        inside(ctx, node.path)
+        output(ctx, node.path)
         return
     if symbol.kind == "unknown":
-        path = inside(ctx, node.path)
+        path = output(ctx, node.path)
     elif symbol.kind == "steer":
         path = _steer_path(ctx, node.path)
     else:
-        path = _path(ctx, node.path, f"a {symbol.kind}", EXPORTED[symbol.kind])
+        path = _path(ctx, node.path, f"a {symbol.kind}", EXPORTED[symbol.kind], output)
     kind: Literal["vector", "plane", "steer"] | None = _kind(symbol)
     if path and kind:
         ctx.steps.append(Export(symbol.name, kind, path, span=node.span))
@@ -146,7 +154,7 @@ def lower_export(ctx: Context, node: nodes.Export) -> None:
 
 def _steer_path(ctx: Context, written: Text) -> str | None:
     """A file or folder for a steer; an ending that only vectors have is a mistake."""
-    path = inside(ctx, written)
+    path = output(ctx, written)
     if path and ending(path) in set(EXPORTED["vector"]) - set(EXPORTED["steer"]):
         help = f'name a folder, as in `"{_stem(path)}/"`, or a {either(EXPORTED["steer"])} path'
         ctx.error("S315", f"a steer is no {ending(path)} file", written, help=help)
@@ -165,5 +173,5 @@ def _kind(symbol: Symbol) -> Literal["vector", "plane", "steer"] | None:
 def lower_load(ctx: Context, node: nodes.Action, name: str) -> Load | None:
     place = sort_clauses(ctx, "load", node.clauses).one("at", nodes.At)
     position = at_position(ctx, place) if place else None
-    path = _path(ctx, node.subject, "a vector", LOADED)
+    path = _path(ctx, node.subject, "a vector", LOADED, inside)
     return Load(name, path, position, span=node.span) if path and (position or not place) else None

@@ -33,7 +33,8 @@ def _numbered(ctx: Context, found: Entry, call: nodes.Call) -> Stream | None:
     if options or len(numbers) != len(found.args):
         ctx.error("S314", f"`{found.name}` takes {count(len(found.args))}", call, help=f"write `{_form(found)}`")
         return None
-    wholes = [values.whole(ctx, n, f"`{arg.name}`", 0) for n, arg in zip(numbers, found.args, strict=True)]
+    given = zip(numbers, found.args, strict=True)
+    wholes = [values.whole(ctx, number, f"`{arg.name}`", arg.least, arg.most) for number, arg in given]
     checked = tuple(n for n in wholes if n is not None)
     return Stream(found.name, checked) if len(checked) == len(wholes) else None
 

@@ -38,7 +38,7 @@ def lower_sweep(ctx: Context, node: nodes.Sweep, lower_block: LowerBlock) -> Non
     good = ctx.errors == errors
     ctx.scope.used -= axes.keys()
     points: list[Point] = []
-    for place in _places(axes) if good else [dict.fromkeys(axes)]:
+    for place in _places(axes) if good and count else [dict.fromkeys(axes)]:
         scope, point = _point(ctx, node, place, lower_block, quiet=bool(points))
         points.append(point)
         if ctx.errors > errors:

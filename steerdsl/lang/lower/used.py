@@ -19,6 +19,8 @@ from steerdsl.lang.parse import parse
 from steerdsl.lang.recipe import Spanned
 from steerdsl.lang.source import Source, Span
 
+DEEPEST = 50  # files: each is lowered inside the one that uses it
+
 
 def lower_use(ctx: Context, node: nodes.Use, lower_block: LowerBlock) -> None:
     if not isinstance(node.what, Text):
@@ -31,6 +33,10 @@ def lower_use(ctx: Context, node: nodes.Use, lower_block: LowerBlock) -> None:
         circle = " → ".join((*shared.reading[shared.reading.index(path) :], path))
         help = "move what both files need into a third one"
         ctx.error("S217", f"`{path}` uses itself", node.what, circle, help=help)
+        return
+    if len(shared.reading) > DEEPEST:
+        help = "let the recipe itself `use` the files, one after another"
+        ctx.error("S320", f"files use each other more than {DEEPEST} deep", node.what, help=help)
         return
     source = _read(ctx, node.what, path)
     if source is None:

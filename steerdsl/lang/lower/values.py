@@ -16,19 +16,12 @@ from steerdsl.lang.lower.names import defined, find
 from steerdsl.lang.lower.phrases import either, listed
 from steerdsl.lang.nodes import Expr, Name, Quantity, Text
 from steerdsl.lang.recipe import Strength
+from steerdsl.lang.wording import UNIT_SPELLINGS
+from steerdsl.registry import Arg
 
 DEGREES = {"deg": 1.0, "rad": 180.0 / math.pi, "turn": 360.0}
 UNITS = ("%", *DEGREES)
-OTHER_SPELLINGS = {
-    "°": "deg",
-    "degree": "deg",
-    "degrees": "deg",
-    "radian": "rad",
-    "radians": "rad",
-    "turns": "turn",
-    "pct": "%",
-    "percent": "%",
-}
+LARGEST_INT = 2**53 - 1  # the largest that a recipe's numbers, which are floats, tell from the next
 
 
 def sort_of(expr: Expr) -> str:
@@ -54,6 +47,15 @@ def sort_of(expr: Expr) -> str:
             return "a calculation"
 
 
+def _other_unit(number: Quantity) -> str:
+    """What a number with an unknown unit was probably meant to be."""
+    if number.unit.lower() in ("pi", "π"):
+        return f"write `{number.value * 180:.12g}deg`"
+    alike = [unit for unit in UNITS if unit[0] == number.unit[0]]
+    close = UNIT_SPELLINGS.get(number.unit.lower()) or nearest(number.unit, alike)
+    return f"did you mean `{printed(Quantity(number.value, close))}`?" if close else f"the units are {listed(UNITS)}"
+
+
 def printed(expr: Expr) -> str:
     """A quantity, text or word as it would be typed."""
     match expr:
@@ -72,11 +74,7 @@ def constant(ctx: Context, expr: Expr) -> Expr | None:
     back as it is, None is a mistake already reported. Spans stay those of the place of use."""
     match expr:
         case Quantity(unit=unit) if unit and unit not in UNITS:
-            close = OTHER_SPELLINGS.get(unit.lower()) or nearest(unit, [u for u in UNITS if u[0] == unit[0]])
-            help = (
-                f"did you mean `{printed(Quantity(expr.value, close))}`?" if close else f"the units are {listed(UNITS)}"
-            )
-            ctx.error("S301", f"`{unit}` is not a unit", expr, help=help)
+            ctx.error("S301", f"`{unit}` is not a unit", expr, help=_other_unit(expr))
             return None
         case Name(parts=(first,)):
             symbol = ctx.scope.symbols.get(first)
@@ -110,36 +108,35 @@ def _arithmetic(ctx: Context, expr: nodes.Binary) -> Expr | None:
     if not isinstance(left, Quantity) or not isinstance(right, Quantity):
         return expr if left is not None and right is not None else None
     if expr.op == "*" and "" in (left.unit, right.unit):
-        return Quantity(left.value * right.value, left.unit or right.unit, span=expr.span)
+        return _finite(ctx, expr, left.value * right.value, left.unit or right.unit)
     if expr.op != "*" and left.unit == right.unit:
         value = left.value + right.value if expr.op == "+" else left.value - right.value
-        return Quantity(value, left.unit, span=expr.span)
+        return _finite(ctx, expr, value, left.unit)
     title = f"{sort_of(left)} and {sort_of(right)} cannot be {'multiplied' if expr.op == '*' else 'added'}"
     ctx.error("S313", title, expr, help="give both the same unit, or multiply by a plain number")
+    return None
+
+
+def _finite(ctx: Context, expr: nodes.Binary, value: float, unit: str) -> Quantity | None:
+    """The result of a calculation, None after a message where it is too large to be a number."""
+    if math.isfinite(value):
+        return Quantity(value, unit, span=expr.span)
+    ctx.error("S305", "the result of this calculation is too large", expr, help="write smaller numbers")
     return None
 
 
 def quantity(ctx: Context, expr: Expr, what: str, want: str, sample: str) -> Quantity | None:
     """A number with its unit; `want` is what the place wants, in words ("a whole number")."""
     value = constant(ctx, expr)
-    if value is None or (isinstance(value, Quantity) and _finite(ctx, expr, value, what)):
-        return value
-    if isinstance(value, Quantity):
+    if value is None:
         return None
+    if isinstance(value, Quantity):  # one that is typed too large has been reported by the parser
+        return value if math.isfinite(value.value) else None
     if isinstance(value, Name) and value.parts[0] not in ctx.scope.symbols:
         find(ctx, value, "param", "axis")
         return None
     mismatch(ctx, expr, value, what, want, f"write a value such as `{sample}`")
     return None
-
-
-def _finite(ctx: Context, expr: Expr, value: Quantity, what: str) -> bool:
-    """Whether a number is one. A number that is typed too large has been reported by the parser."""
-    if math.isfinite(value.value):
-        return True
-    if isinstance(expr, nodes.Binary):
-        ctx.error("S305", f"{what} is too large", expr, help="write a smaller number")
-    return False
 
 
 def mismatch(ctx: Context, expr: Expr, value: Expr, what: str, want: str, help: str) -> None:
@@ -152,7 +149,7 @@ def label(expr: Expr, value: Expr) -> str:
     return f"`{expr.text}` is {printed(value)}" if isinstance(expr, Name) and expr != value else sort_of(value)
 
 
-def number(ctx: Context, expr: Expr, what: str, least: float | None = None) -> float | None:
+def number(ctx: Context, expr: Expr, what: str, least: float | None = None, most: float | None = None) -> float | None:
     value = quantity(ctx, expr, what, "a plain number", "1.5")
     if value is None:
         return None
@@ -160,10 +157,10 @@ def number(ctx: Context, expr: Expr, what: str, least: float | None = None) -> f
         plain = value.value / 100 if value.unit == "%" else value.value
         mismatch(ctx, expr, value, what, "a plain number", help=f"write `{plain:.12g}`")
         return None
-    return value.value if _enough(ctx, expr, value, what, least) else None
+    return value.value if _between(ctx, expr, value, what, least, most) else None
 
 
-def whole(ctx: Context, expr: Expr, what: str, least: int | None = None) -> int | None:
+def whole(ctx: Context, expr: Expr, what: str, least: float | None = None, most: float | None = None) -> int | None:
     value = quantity(ctx, expr, what, "a whole number", "3")
     if value is None:
         return None
@@ -174,19 +171,28 @@ def whole(ctx: Context, expr: Expr, what: str, least: int | None = None) -> int 
         help = f"write `{round(value.value)}`"
         ctx.error("S306", f"{what} wants a whole number", expr, printed(value), help=help)
         return None
-    return int(value.value) if _enough(ctx, expr, value, what, least) else None
+    lowest = -LARGEST_INT if least is None else least
+    within = _between(ctx, expr, value, what, lowest, LARGEST_INT if most is None else most)
+    return int(value.value) if within else None
 
 
-def _enough(ctx: Context, expr: Expr, value: Quantity, what: str, least: float | None) -> bool:
-    if least is None or value.value >= least:
+def _between(
+    ctx: Context, expr: Expr, value: Quantity, what: str, least: float | None, most: float | None, unit: str = ""
+) -> bool:
+    """Whether a number keeps its bounds, which are given in its unit."""
+    if least is not None and value.value < least:
+        bound, other = f"at least {least:.12g}{unit}", "more"
+    elif most is not None and value.value > most:
+        bound, other = f"at most {most:.16g}{unit}", "less"
+    else:
         return True
-    help = f"write `{least:.12g}` or more"
-    ctx.error("S305", f"{what} must be at least {least:.12g}", expr, printed(value), help=help)
+    help = f"write `{bound.split()[-1]}` or {other}"
+    ctx.error("S305", f"{what} must be {bound}", expr, printed(value), help=help)
     return False
 
 
-def share(ctx: Context, expr: Expr, what: str, below: float | None = None) -> float | None:
-    """A percentage as a fraction; with `below`, at least 0% and less than that fraction."""
+def share(ctx: Context, expr: Expr, what: str, arg: Arg | None = None) -> float | None:
+    """A percentage as a fraction, within the bounds of `arg`."""
     value = quantity(ctx, expr, what, "a share", "50%")
     if value is None:
         return None
@@ -198,12 +204,14 @@ def share(ctx: Context, expr: Expr, what: str, below: float | None = None) -> fl
     if value.unit != "%":
         mismatch(ctx, expr, value, what, "a share", help="write it in percent, as in `50%`")
         return None
-    part = value.value / 100
-    if below is not None and not 0 <= part < below:
-        title = f"{what} must be at least 0% and below {below:.0%}"
+    if arg is None:
+        return value.value / 100
+    if arg.below is not None and not (arg.least or 0) * 100 <= value.value < arg.below * 100:
+        title = f"{what} must be at least {arg.least or 0:.0%} and below {arg.below:.0%}"
         ctx.error("S305", title, expr, printed(value), help="write a share such as `20%`")
         return None
-    return part
+    least, most = (None if bound is None else bound * 100 for bound in (arg.least, arg.most))
+    return value.value / 100 if _between(ctx, expr, value, what, least, most, "%") else None
 
 
 def _unitless(ctx: Context, expr: Expr, help: str) -> tuple[tuple[Label, ...], str]:

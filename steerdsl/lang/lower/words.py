@@ -33,10 +33,17 @@ def entry(ctx: Context, kind: Kind, word: str, at: Span) -> Entry | None:
     if word in known:
         return known[word]
     code, noun = CODES[kind]
-    close = nearest(word, known)
+    close = _meant(known, word)
     help = f"did you mean `{close}`?" if close else f"write {either(known)}"
     ctx.error(code, f"there is no {noun} `{word}`", at, help=help)
     return None
+
+
+def _meant(known: Mapping[str, Entry], word: str) -> str | None:
+    """The entry that `word` was probably meant to be: one that others call so, else the nearest."""
+    plain = word.lower().replace("-", "_")
+    called = (name for name, entry in known.items() if plain in entry.aliases)
+    return next(called, None) or nearest(word, known)
 
 
 def entry_of(ctx: Context, kind: Kind, expr: nodes.Expr) -> Entry | None:

@@ -29,4 +29,5 @@ ENTRY = Entry(
     paper="Papineni et al. 2002, BLEU; Post 2018, A Call for Clarity in Reporting BLEU Scores",
     example="evaluate forgetful on econ.held_out with bleu",
     needs=frozenset({"references"}),
+    aliases=("sacrebleu",),
 )

@@ -27,4 +27,5 @@ ENTRY = Entry(
     paper="Popović 2015, chrF: character n-gram F-score for automatic MT evaluation",
     example="evaluate forgetful on econ.held_out with chrf",
     needs=frozenset({"references"}),
+    aliases=("chrf_plus_plus",),
 )

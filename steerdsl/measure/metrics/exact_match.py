@@ -108,4 +108,5 @@ ENTRY = Entry(
     example="evaluate forgetful on gsm8k with exact_match(form: strict)",
     needs=frozenset({"golds"}),
     version=2,
+    aliases=("em", "accuracy", "acc"),
 )

@@ -44,8 +44,15 @@ ENTRY = Entry(
     summary="topic words per 100 words of the answer; higher is more about the topic",
     run=run,
     args=(
-        Arg("words", "text", doc='a built-in list ("econ"), a file with one word or phrase a line, or a list of words'),
+        Arg(
+            "words",
+            "text",
+            doc='a built-in list ("econ"), a file with one word or phrase a line, or a list of words',
+            file=True,
+            listed=True,
+        ),
     ),
     formula="100 · topic words / words",
     example='evaluate forgetful on econ.held_out with keyword_rate("econ")',
+    aliases=("keywords", "word_rate", "topic_rate", "keyword"),
 )

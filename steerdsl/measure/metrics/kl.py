@@ -25,4 +25,5 @@ ENTRY = Entry(
     paper="Arditi et al. 2024, Refusal in Language Models Is Mediated by a Single Direction (KL filter)",
     example="evaluate forgetful on generic.held_out with kl",
     needs=frozenset({"logprobs", "kl"}),
+    aliases=("kl_divergence", "kld", "kl_div"),
 )

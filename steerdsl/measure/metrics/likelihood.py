@@ -57,6 +57,7 @@ ENTRIES = (
         formula="-(1/T)·Σₜ log p(xₜ | x₍<ₜ₎)",
         example="evaluate forgetful on generic.held_out with cross_entropy",
         needs=frozenset({"logprobs", "text"}),
+        aliases=("nll", "loss", "ce", "ce_loss"),
     ),
     Entry(
         kind="metric",
@@ -66,6 +67,7 @@ ENTRIES = (
         formula="exp(cross-entropy)",
         example="evaluate forgetful on generic.held_out with perplexity",
         needs=frozenset({"logprobs", "text"}),
+        aliases=("ppl",),
     ),
     Entry(
         kind="metric",

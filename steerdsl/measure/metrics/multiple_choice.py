@@ -91,4 +91,5 @@ ENTRY = Entry(
     paper="Hendrycks et al. 2021, Measuring Massive Multitask Language Understanding (MMLU)",
     example="evaluate forgetful on mmlu with multiple_choice",
     needs=frozenset({"golds", "choices", "logprobs", "letters"}),
+    aliases=("mcq", "mc", "mc1"),
 )

@@ -44,4 +44,5 @@ ENTRY = Entry(
     run=run,
     paper="Arditi et al. 2024, Refusal in Language Models Is Mediated by a Single Direction (substring score)",
     example="evaluate open on harmful with refusal_rate, repeated_4grams",
+    aliases=("asr", "attack_success_rate", "refusal", "refusals"),
 )

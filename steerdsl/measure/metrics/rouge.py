@@ -57,6 +57,7 @@ def _overlap_entry(kind: str) -> Entry:
         paper=_PAPER,
         example=f"evaluate forgetful on econ.held_out with {name}",
         needs=frozenset({"references"}),
+        aliases=("rouge", "rougel") if kind == "rougeL" else (name.replace("_", ""),),
     )
 
 

@@ -42,4 +42,8 @@ ENTRY = Entry(
     formula="v = mean(P) - mean(N)",
     paper="Rimsky et al. 2024, section 3; Arditi et al. 2024, section 2.3",
     example="topic = extract diffmean from econ vs generic at last_token",
+    aliases=(
+        *("caa", "actadd", "act_add", "mean_diff", "meandiff", "mean_difference", "mass_mean", "massmean"),
+        *("difference_of_means", "difference_in_means", "dim", "md", "contrastive", "refusal_direction"),
+    ),
 )

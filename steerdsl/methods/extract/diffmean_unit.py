@@ -47,4 +47,5 @@ ENTRY = Entry(
     paper="Vu and Nguyen 2025, Angular Steering",
     example="topic = extract diffmean_unit from econ vs generic at last_token",
     needs=frozenset({"rows"}),
+    aliases=("angular", "angular_steering", "normalized_diffmean", "unit_diffmean"),
 )

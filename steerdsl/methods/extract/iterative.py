@@ -70,11 +70,12 @@ ENTRY = Entry(
     summary="difference of means again and again, with what was found so far ablated everywhere",
     run=run,
     args=(
-        Arg("k", "int", 3, "how many directions at most"),
-        Arg("stop", "number", 0.1, "a layer ends when its difference is below this share of its first"),
+        Arg("k", "int", 3, "how many directions at most", least=1),
+        Arg("stop", "number", 0.1, "a layer ends when its difference is below this share of its first", least=0),
     ),
     formula="r_j = mean(P) - mean(N) with r_1 … r_(j-1) ablated everywhere; Q = orthonormal (r_1 … r_k)",
     paper="notes on refusal ablation and activation-space geometry; cf. Ravfogel et al. 2020, section 4",
     example="topic = extract iterative from econ vs generic at last_token with k: 2",
     needs=frozenset({"recapture"}),
+    aliases=("iterate", "inlp", "repeated"),
 )

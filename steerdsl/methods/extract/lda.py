@@ -75,4 +75,5 @@ ENTRY = Entry(
     paper="Fisher 1936; Ledoit and Wolf 2004, section 3",
     example="topic = extract lda from econ vs generic at last_token",
     needs=frozenset({"rows"}),
+    aliases=("fisher", "fisher_lda", "whitened", "whitened_diffmean", "linear_discriminant"),
 )

@@ -32,4 +32,5 @@ ENTRY = Entry(
     paper="Lee et al. 2025, section 3 (there called pca_center)",
     example="topic = extract pca from econ vs generic at last_token",
     needs=frozenset({"rows"}),
+    aliases=("svd", "principal_component", "pc1"),
 )

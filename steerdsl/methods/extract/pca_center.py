@@ -35,4 +35,5 @@ ENTRY = Entry(
     paper="vgel/repeng (pca_center)",
     example="honest = extract pca_center from statements at last_token",
     needs=frozenset({"pairs"}),
+    aliases=("repeng",),
 )

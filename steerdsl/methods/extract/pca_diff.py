@@ -31,4 +31,5 @@ ENTRY = Entry(
     paper="Zou et al. 2023, section 3.1",
     example="honest = extract pca_diff from statements at last_token",
     needs=frozenset({"pairs"}),
+    aliases=("repe", "lat", "reading_vector", "representation_reading", "pca_pairs"),
 )

@@ -41,9 +41,10 @@ ENTRY = Entry(
     name="probe",
     summary="the weights of a logistic regression between the classes",
     run=run,
-    args=(Arg("C", "number", 1.0, "inverse strength of the ridge penalty, as in scikit-learn"),),
+    args=(Arg("C", "number", 1.0, "inverse strength of the ridge penalty, as in scikit-learn", least=1e-9, most=1e9),),
     formula="w/σ, w = argmin ½‖w‖² + C Σ log(1 + exp(-y(w·z + b))), z = (h - μ)/σ",
     paper="Alain and Bengio 2016; Wu et al. 2025 (AxBench)",
     example="topic = extract probe from econ vs generic at last_token",
     needs=frozenset({"rows"}),
+    aliases=("logistic", "logistic_regression", "logreg", "linear_probe", "lr", "classifier"),
 )

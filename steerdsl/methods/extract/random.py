@@ -43,9 +43,10 @@ ENTRY = Entry(
     summary="seeded random directions: the control for every other",
     run=run,
     args=(
-        Arg("seed", "int", 0, "another seed gives other directions"),
+        Arg("seed", "int", 0, "another seed gives other directions", least=0),
         Arg("like", "vector", None, "a vector whose raw norms it takes, layer by layer; 1 otherwise"),
     ),
     formula="unit(g), g ~ N(0, I)",
     example="noise = extract random with seed: 1",
+    aliases=("rand", "noise", "gaussian"),
 )

@@ -5,13 +5,20 @@ In: the file's decoder rows. Out: one direction, at the layer that the autoencod
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steerdsl.forms.files import Misread
+from steerdsl.forms.tensors import open_tensors
 from steerdsl.methods.types import Directions, MethodError
 from steerdsl.registry import Arg, Entry
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_LAYER = re.compile(r"[0-9]{1,6}")
 
 
 def run(*, file: str, feature: int, width: int, layer: int | None = None, tensor: str = "W_dec") -> Directions:
@@ -23,16 +30,14 @@ def run(*, file: str, feature: int, width: int, layer: int | None = None, tensor
     Raises MethodError when the file cannot be read, is of another width, lacks the feature, or
     does not say its layer.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(file, framework="pt") as opened:
+        with open_tensors(Path(file), most=None) as opened:
             row = _decoder_row(opened, file, tensor, feature, width)
             where = _layer(opened.metadata() or {}, file, layer)
             figures: dict[str, Any] = {"layers": [where]}
             if "max_act" in opened.keys():  # noqa: SIM118  (the handle is no mapping)
-                figures["max_act"] = float(opened.get_slice("max_act")[feature])
-    except (OSError, SafetensorError) as error:
+                figures["max_act"] = _largest(opened.get_slice("max_act"), file, feature)
+    except (OSError, Misread) as error:
         raise MethodError(f"{file} cannot be read as safetensors: {error}", "name a .safetensors file") from error
     norm = row.norm()
     if norm == 0:
@@ -60,9 +65,17 @@ def _decoder_row(opened: Any, file: str, tensor: str, feature: int, width: int) 
 
 def _layer(metadata: dict[str, str], file: str, layer: int | None) -> int:
     found = metadata.get("layer") if layer is None else layer
-    if found is None or not str(found).isdigit():
+    if found is None or not _LAYER.fullmatch(str(found)):
         raise MethodError(f"{file} does not say which layer it belongs to", "write `layer: 12`")
     return int(found)
+
+
+def _largest(part: Any, file: str, feature: int) -> float:
+    """The feature's largest activation, where the file has one for each."""
+    shape = part.get_shape()
+    if len(shape) != 1 or feature >= shape[0]:
+        raise MethodError(f"max_act in {file} has not one number for each feature", "leave max_act out of the file")
+    return float(part[feature : feature + 1].double())
 
 
 ENTRY = Entry(
@@ -71,12 +84,13 @@ ENTRY = Entry(
     summary="a decoder row of a sparse autoencoder, read from a safetensors file",
     run=run,
     args=(
-        Arg("file", "text", doc="the safetensors file"),
-        Arg("feature", "int", doc="the feature's number"),
-        Arg("layer", "int", None, "the layer it was trained on; by default `layer` of the file's metadata"),
+        Arg("file", "text", doc="the safetensors file", file=True),
+        Arg("feature", "int", doc="the feature's number", least=0),
+        Arg("layer", "int", None, "the layer it was trained on; by default `layer` of the file's metadata", least=0),
         Arg("tensor", "text", "W_dec", "the decoder's name in the file"),
     ),
     formula="r̂ = unit(W_dec[feature])",
     paper="Bricken et al. 2023; Templeton et al. 2024",
     example='bridge = extract sae with file: "sae.safetensors", feature: 31',
+    aliases=("sae_feature", "autoencoder", "feature"),
 )

@@ -33,9 +33,10 @@ ENTRY = Entry(
     name="top_k",
     summary="the k main directions in which positive samples differ from the negative mean",
     run=run,
-    args=(Arg("k", "int", 3, "how many directions"),),
+    args=(Arg("k", "int", 3, "how many directions", least=1),),
     formula="the first k right singular vectors of h⁺ - mean(N)",
     paper="Eckart and Young 1936 (the best approximation of rank k)",
     example="topic = extract top_k from econ vs generic with k: 3",
     needs=frozenset({"rows"}),
+    aliases=("topk", "subspace", "svd_k"),
 )

@@ -25,7 +25,7 @@ ENTRY = Entry(
     name="random",
     summary="a direction and a seeded random second axis: the control for every other plane",
     run=run,
-    args=(Arg("seed", "int", 0, "another seed gives another axis"),),
+    args=(Arg("seed", "int", 0, "another seed gives another axis", least=0),),
     formula="b1 = v̂; b2 = unit(g - (g·b1)b1), g ~ N(0, I)",
     paper="the control that a rotation sweep must beat",
     example="turn = plane(topic, random, seed: 1)",

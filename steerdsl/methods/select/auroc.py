@@ -45,4 +45,5 @@ ENTRY = Entry(
     paper="Hanley and McNeil 1982",
     example="best = select layers of topic by auroc",
     needs=frozenset({"rows"}),
+    aliases=("auc", "roc_auc", "roc"),
 )

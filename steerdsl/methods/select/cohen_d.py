@@ -32,4 +32,5 @@ ENTRY = Entry(
     paper="Cohen 1988, section 2.2",
     example="best = select layers of topic by cohen_d",
     needs=frozenset({"rows"}),
+    aliases=("cohen", "cohens_d", "effect_size"),
 )

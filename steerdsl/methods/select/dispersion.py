@@ -61,8 +61,9 @@ ENTRY = Entry(
     name="dispersion",
     summary="where each class is tight for its size and the two lie apart (default)",
     run=run,
-    args=(Arg("deepest", "share", 0.2, "the share of the model's last layers that is left out"),),
+    args=(Arg("deepest", "share", 0.2, "the share of the model's last layers that is left out", least=0, below=1),),
     formula="(3·rank m̃ + 2·rank x̃ + rank cos(μP, μN))/6; m̃, x̃ = max over classes of mean, max Var/(‖μ‖²/d)",
     paper="after the notes on refusal ablation and activation-space geometry, with our own rescaling and filter",
     example="best = select layers of topic by dispersion keep top 3",
+    aliases=("variance", "mean_variance"),
 )

@@ -31,4 +31,5 @@ ENTRY = Entry(
     paper="Fisher 1936",
     example="best = select layers of topic by fisher",
     needs=frozenset({"rows"}),
+    aliases=("fdr", "fisher_ratio", "separability"),
 )

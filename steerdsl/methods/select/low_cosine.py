@@ -30,4 +30,5 @@ ENTRY = Entry(
     formula="argmin_l cos(μP, μN)",
     paper="notes on refusal ablation and activation-space geometry",
     example="best = select layers of topic by low_cosine keep top 6",
+    aliases=("cosine", "cosine_similarity", "min_cosine"),
 )

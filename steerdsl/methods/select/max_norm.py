@@ -27,4 +27,5 @@ ENTRY = Entry(
     formula="argmax_l ‖r_l‖",
     paper="Vu and Nguyen 2025, Angular Steering",
     example="best = select layers of topic by max_norm",
+    aliases=("norm",),
 )

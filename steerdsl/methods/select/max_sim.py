@@ -29,4 +29,5 @@ ENTRY = Entry(
     formula="argmax_l mean_m cos(r_l, r_m)",
     paper="Vu and Nguyen 2025, Angular Steering",
     example="best = select layers of topic by max_sim",
+    aliases=("similarity", "max_cosine"),
 )

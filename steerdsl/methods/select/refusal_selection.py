@@ -92,12 +92,13 @@ ENTRY = Entry(
     run=run,
     args=(
         Arg("tokens", "text", "I", "how refusals begin, separated by commas"),
-        Arg("max_kl", "number", 0.1, "largest KL on the answered prompts, in nats"),
+        Arg("max_kl", "number", 0.1, "largest KL on the answered prompts, in nats", least=0),
         Arg("min_induce", "number", 0.0, "least refusal score of the answered prompts with the vector added"),
-        Arg("deepest", "share", 0.2, "the share of the model's last layers that is left out"),
+        Arg("deepest", "share", 0.2, "the share of the model's last layers that is left out", least=0, below=1),
     ),
     formula="argmin bypass with kl <= .1, induce >= 0, l < int(.8 L); score = log p_R - log(1 - p_R)",
     paper="Arditi et al. 2024, section 2.3 and appendix C",
     example="best = select layers of refusal by refusal_selection",
     needs=frozenset({"model"}),
+    aliases=("arditi", "refusal", "bypass"),
 )

@@ -117,7 +117,7 @@ ENTRY = Entry(
     run=run,
     args=(
         Arg("vector", "vector", doc="a vector extracted from data"),
-        Arg("layer", "int", None, "one layer; else six of them, evenly spaced"),
+        Arg("layer", "int", None, "one layer; else six of them, evenly spaced", least=0),
     ),
     formula="PC1, PC2 of [P; N] - mean",
     example="plot pca(topic, layer: 12)",

@@ -21,8 +21,8 @@ REPORT = "report.html"
 def write_report(folder: Path) -> Path:
     """Write `report.html` into a run directory from its files; returns its path.
 
-    Parts that a run did not reach are left out. Raises OSError or ValueError when there is no
-    readable record.json.
+    Parts that a run did not reach are left out. Raises RecipeError as `open_run`, OSError where the page cannot
+    be written.
     """
     from steerdsl.store.files import write_text
 

@@ -5,13 +5,12 @@ In: the folder. Out: its record, scores and answers as they were written.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steerdsl.store.files import read_lines
+from steerdsl.store.finished import open_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +24,6 @@ class RunFiles:
 
 
 def read_run(folder: Path) -> RunFiles:
-    """Read a run directory. Raises OSError without a record.json, ValueError when it is none."""
-    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-    if not isinstance(record, dict) or "plan" not in record:
-        raise ValueError("record.json is not the record of a run")
-    scores, answers = folder / "scores.json", folder / "generations.jsonl"
-    return RunFiles(
-        folder,
-        record,
-        json.loads(scores.read_text(encoding="utf-8")) if scores.exists() else {},
-        read_lines(answers) if answers.exists() else [],
-    )
+    """Read a run directory, which may lack scores and answers. Raises RecipeError as `open_run`."""
+    run = open_run(folder, whole=False)
+    return RunFiles(folder, run.record, run.scores, run.answers)

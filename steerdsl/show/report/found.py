@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from steerdsl.forms.files import is_inside
 from steerdsl.show.report.figures import curve, number
 from steerdsl.show.report.files import RunFiles
 from steerdsl.show.report.html import Html, joined, section, table, tag
@@ -79,6 +80,6 @@ def _pictures(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for kind in KINDS:
         for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() == kind and path.is_file() and not path.name.startswith("."):
+            if path.suffix.lower() == kind and is_inside(path, folder) and not path.name.startswith("."):
                 found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
     return dict(sorted(found.items()))

@@ -1,0 +1,46 @@
+"""The forms of what is shared or kept beside runs: locks, the manifests of packs, results of the store, notes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from steerdsl.forms.form import EACH, Either, Maybe, Such
+from steerdsl.forms.runs import SCALAR
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+LARGEST_LOCK = 16 << 20  # bytes; a recipe of a thousand steps has some hundred kilobytes
+LARGEST_NOTE = 1 << 20
+
+LOCK: Mapping[str, Any] = {"schema": int, "pins": {EACH: SCALAR}}
+
+MANIFEST: Mapping[str, Any] = {
+    "format": Such(str, lambda text: text == "steerpack", "steerpack"),
+    "version": int,
+    "recipe": Such(str, lambda name: name not in ("", ".", "..") and "/" not in name, "the name of a file"),
+    "members": {EACH: {"bytes": int, "sha256": SHA256}},
+}
+
+# What a result of the store says of itself.
+RESULT: Mapping[str, Any] = {
+    "key": str,
+    "kind": Maybe(str),
+    "files": {EACH: {"bytes": int, "sha256": SHA256}},
+    "made_with": Maybe([{EACH: str}]),
+}
+HOSTS = [str]  # servers that the user was told of
+DOCUMENTS: Mapping[str, Any] = {  # a harness task's figures
+    "values": [float],
+    "mean": re.compile("arithmetic|rate|geometric"),
+    "weights": Either(([float], None)),
+}
+REPLY = {"reply": str}  # a judge's
+ANSWER = (range(1 << 31), range(1 << 31), [int], str, bool)  # prompt, sample, tokens, text, whether it ended
+BATCHED_ANSWER = ([int], str, bool)  # the same in a batch, whose key knows the places
+
+# What the header of a vector's file has under "steerdsl".
+VECTOR: Mapping[str, Any] = {
+    **{"format": int, "name": str, "stream": str, "per_layer": range(1, 1 << 20), "n_layers": range(1, 1 << 20)},
+    **{"meta": {"from_layers": Maybe([int]), "own_layers": Maybe([int])}, "figures": dict},
+}

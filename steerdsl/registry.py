@@ -75,7 +75,9 @@ class Entry:
     """A word of the language that names something to compute.
 
     `run` is the implementation; its signature belongs to the kind and is described in the
-    `__init__` of the kind's folder. `needs` lists what the engine must supply beyond the class
+    `__init__` of the kind's folder. `summary` of a metric says its unit and which way is which, as in
+    "higher is better"; `headline` that a summary of a run leads with it, since it says what the answers
+    are and not how far they have moved. `needs` lists what the engine must supply beyond the class
     means ("rows": every sample's activation; "pairs": paired rows; "model": further forward
     passes). `version` enters the content hash of a result: raise it when the numbers change. `aliases`
     are what other tools and papers call it: a recipe has one name for a thing, and messages know the others.
@@ -86,12 +88,14 @@ class Entry:
     summary: str
     run: Callable[..., Any]
     args: tuple[Arg, ...] = ()
+    headline: bool = False
     formula: str = ""
     paper: str = ""
     example: str = ""
     needs: frozenset[str] = frozenset()
     version: int = 1
     aliases: tuple[str, ...] = ()
+    rate: bool = False  # of a metric: each prompt's value is 0 or 1, so that the number of prompts decides much
 
     def arg(self, name: str) -> Arg | None:
         """Return the argument called `name`, or None."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.cli import options as o
+from steerdsl.show.door import json_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
     from rich.text import Text
 
     from steerdsl.share.comparison import AnswerPair, Comparison, Part, ScorePair, VectorPair
+    from steerdsl.show.sheet import Sheet
 
 DIFFERENT = 1
 SHOWN = 1000  # differences of one kind that are printed
@@ -43,11 +43,11 @@ def diff(
 
     found = compare_runs(open_run(run_folder(first)), open_run(run_folder(second)))
     if as_json:
-        print(json.dumps(_json(found), indent=1, ensure_ascii=False))
+        print(json_text(_json(found), indent=1))
     else:
         from steerdsl.show.terminal import Terminal
 
-        console = Terminal(highlight=False)
+        console = Terminal()
         for part in _parts(found, (str(first), str(second)), answers):
             console.print(part)
     raise typer.Exit(0 if found.equal else DIFFERENT)
@@ -84,48 +84,45 @@ def _parts(found: Comparison, names: tuple[str, str], shown: int) -> Iterator[Re
     yield from _answers(found, names, shown)
 
 
-def _settings(found: Comparison, names: tuple[str, str]) -> RenderableType:
-    from rich.text import Text
-
+def _settings(found: Comparison, names: tuple[str, str]) -> Sheet:
     from steerdsl.cli.lock import shown
 
-    table = _table("what went in", "", *names)
-    for d in found.settings[:SHOWN]:
-        table.add_row(*(Text(shown(value)) for value in (d.name, d.before, d.now)))
-    return _and_more(table, len(found.settings))
+    rows = [tuple(map(shown, (d.name, d.before, d.now))) for d in found.settings]
+    return _table("what went in", ("", *names), _first(rows), prose=(1, 2))
 
 
-def _and_more(table: Table, total: int) -> Table:
-    """A table of the first `SHOWN` of `total` differences, which says how many there are beyond them."""
-    if total > SHOWN:
-        table.caption = f"and {total - SHOWN} more; --json has them all"
-    return table
+def _first(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The first `SHOWN` of many rows, and a last one that says how many more there are."""
+    more = (
+        [(f"and {len(rows) - SHOWN} more; --json has them all", *[""] * (len(rows[0]) - 1))]
+        if len(rows) > SHOWN
+        else []
+    )
+    return [*rows[:SHOWN], *more]
 
 
-def _vectors(found: Sequence[VectorPair]) -> RenderableType:
-    table = _table("vectors: cosines between the two runs", "", "smallest", "largest", "layers", "raw norms")
-    for v in found[:SHOWN]:
+def _vectors(found: Sequence[VectorPair]) -> Sheet:
+    rows: list[tuple[str, ...]] = []
+    for v in found:
         if v.missing:
-            table.add_row(v.name, f"{v.missing} run has none")
+            rows.append((v.name, f"{v.missing} run has none", "", "", ""))
         elif not v.cosines:
-            table.add_row(v.name, "no layer in common")
+            rows.append((v.name, "no layer in common", "", "", ""))
         else:
             low, high = (end(v.cosines, key=lambda item: item[1]) for end in (min, max))
             ends = [f"{cosine:.6f} at layer {layer}" for layer, cosine in (low, high)]
             apart = "" if v.norms is None else f"up to {v.norms:.2g} apart"
-            table.add_row(v.name, *ends, str(len({layer for layer, _ in v.cosines})), apart)
-    return _and_more(table, len(found))
+            rows.append((v.name, *ends, str(len({layer for layer, _ in v.cosines})), apart))
+    return _table(
+        "vectors: cosines between the two runs", ("", "smallest", "largest", "layers", "raw norms"), _first(rows)
+    )
 
 
-def _scores(found: Sequence[ScorePair], names: tuple[str, str]) -> RenderableType:
-    table = _table("scores", "evaluation", "at", "metric", "data", "variant", *names, "difference")
-    for s in found[:SHOWN]:
-        table.add_row(*s.place, _number(s.before), _number(s.after), _number(s.difference, "+.4g"))
-    return _and_more(table, len(found))
+def _scores(found: Sequence[ScorePair], names: tuple[str, str]) -> Sheet:
+    from steerdsl.show.numbers import apart, signed
 
-
-def _number(value: float | None, form: str = ".4g") -> str:
-    return "–" if value is None else format(value, form)
+    rows = [(", ".join(x for x in s.place if x), *apart(s.before, s.after), signed(s.difference)) for s in found]
+    return _table("scores", ("", *names, "difference"), _first(rows), left=(0,))
 
 
 def _answers(found: Comparison, names: tuple[str, str], shown: int) -> Iterator[RenderableType]:
@@ -138,11 +135,12 @@ def _answers(found: Comparison, names: tuple[str, str], shown: int) -> Iterator[
     yield f"answers: {found.equal_answers} of {total} equal" if total else "answers: none in common"
     yield from (f"answers: {n} only in {name}" for n, name in zip(found.alone, names, strict=True) if n)
     for pair in found.answers[:shown]:
-        table = _table(_place(pair), *names)
-        left, right = marked(pair.before, pair.after)
-        table.add_row(_marked(left, "[-", "-]", "red"), _marked(right, "{+", "+}", "green"))
         yield Text(pair.prompt, style="bold")
-        yield table
+        yield Text(_place(pair), style="italic")
+        sides = zip(names, marked(pair.before, pair.after), (("[-", "-]", "red"), ("{+", "+}", "green")), strict=True)
+        for name, parts, looks in sides:
+            yield Text.assemble((f"{name}: ", "bold"), _marked(parts, *looks))
+        yield ""
     if len(found.answers) > shown:
         yield f"{len(found.answers) - shown} more differ; --answers N prints more, --json all"
 
@@ -161,12 +159,7 @@ def _marked(parts: Sequence[Part], before: str, after: str, colour: str) -> Text
     return out
 
 
-def _table(title: str, *columns: str) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], **options: Any) -> Sheet:
+    from steerdsl.show.sheet import Sheet
 
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(Text(column), overflow="fold")
-    return table
+    return Sheet(head, rows, title, **{"left": range(len(head)), **options})

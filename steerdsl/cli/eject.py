@@ -11,6 +11,7 @@ import typer
 from steerdsl.cli import options as o
 from steerdsl.cli.recipe import load_recipe
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.show.door import write_file
 
 if TYPE_CHECKING:
     from steerdsl.plan.plan import RunOptions
@@ -35,13 +36,15 @@ def eject(
       python econ.py --out runs/mine
     """
     from steerdsl.cli.prepare import prepare
+    from steerdsl.cli.progress import Progress
     from steerdsl.eject.write import program
     from steerdsl.store.files import write_text
 
-    checked = load_recipe(file, text, chosen.sets, chosen.allow)
-    made = prepare(checked, chosen, fetch=False)
+    with Progress(shown=True) as progress:
+        checked = load_recipe(file, text, chosen.sets, chosen.allow)
+        made = prepare(checked, chosen, fetch=False, progress=progress)
     if out is None:
-        sys.stdout.write(program(made.plan))
+        write_file(program(made.plan), sys.stdout)
         return
     if out.exists() and not force:
         help = "name another file with --out, or add --force"

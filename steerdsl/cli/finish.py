@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from steerdsl.engine.context import Run
-from steerdsl.engine.judge import cost_json
-from steerdsl.lang.diagnostics import RecipeError
+from steerdsl.engine.judge import cost_json, unmarked
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.methods.types import MethodError
 from steerdsl.plan.planner import without_store
 from steerdsl.show.report import write_report
@@ -24,43 +28,96 @@ def finish(
     state: State,
     stopped_at: str,
     timings: Sequence[dict[str, Any]],
-    error: RecipeError | None,
+    error: str | None,
 ) -> None:
     """Write what there is, whole or partial, and rename the directory. The report, which is made from
-    what was written, comes last: nothing is lost for it."""
-    folder = directory.fresh
-    (folder / "vectors").mkdir(exist_ok=True)
-    (folder / "plots").mkdir(exist_ok=True)
-    for name, vector in run.values.vectors.items():
-        save_vector(vector, folder / "vectors" / f"{name}.safetensors")
-    _draw(run)
+    what was written, comes last: nothing is lost for it. A file that cannot be written is a warning.
+
+    Raises RecipeError R815 when the record itself cannot be written; the answers so far then stay where
+    they were written as they were made.
+    """
+    directory.make_room()
+    _vectors(run, directory.fresh / "vectors")
+    _draw(run, directory.fresh / "plots")
     planes = {**run.values.made, **run.values.planes}
     run.results.planes = {name: {"explained": p.explained, **p.meta} for name, p in planes.items()}
     if "judge" in run.__dict__:
         run.results.judge = cost_json(run.judge)
+        run.results.warnings += unmarked(run.judge)
     makers = run.store.makers
     if makers is not None and (warning := makers.warning()):
         run.results.warnings.append(warning)
-    write_record(
-        directory,
-        without_store(run.plan),
-        state=state,
-        model=_model(run),
-        results=run.results,
-        timings=timings,
-        reached=stopped_at or "the end",
-        reused=() if makers is None else makers.reused,
-        partial=[line for lines in run.partial.values() for line in lines],
-        error=None if error is None else str(error),
-    )
-    directory.finish()
-    write_report(directory.path)
+
+    def write(answers: bool) -> None:
+        write_record(
+            directory,
+            without_store(run.plan),
+            state=state,
+            model=_model(run),
+            results=run.results,
+            timings=timings,
+            reached=stopped_at or "the end",
+            reused=() if makers is None else makers.reused,
+            partial=[line for lines in run.partial.values() for line in lines],
+            error=error,
+            answers=answers,
+        )
+
+    try:
+        _with_less(run, directory, write)
+        directory.finish()
+    except OSError as refused:
+        left = f"there is no record: what the run has made so far is in the store and in {directory.fresh}"
+        raise RecipeError([unwritten(refused, left)], 3) from refused
+    try:
+        write_report(directory.path)
+    except OSError as refused:
+        run.results.warnings.append(f"report.html could not be written: {_reason(refused)}")
 
 
-def _draw(run: Run) -> None:
+def unwritten(error: OSError, note: str) -> Diagnostic:
+    """The message for a run directory that cannot be written."""
+    title = f"the run directory cannot be written: {_reason(error)}"
+    return Diagnostic("R815", title, (), (note,), "free some space, or name another folder with --out, and run again")
+
+
+def _with_less(run: Run, directory: RunDirectory, write: Callable[[bool], None]) -> None:
+    """Write the record; on a full disk once more without vectors and pictures, which the store and the
+    recipe give again, and with the answers as they were written while they were made."""
+    try:
+        write(True)
+    except OSError as error:
+        for name in ("vectors", "plots"):
+            shutil.rmtree(directory.fresh / name, ignore_errors=True)
+        run.results.warnings.append(f"vectors and plots were left out of the run directory: {_reason(error)}")
+        (directory.fresh / "generations.jsonl").touch()
+        write(False)
+
+
+def _vectors(run: Run, folder: Path) -> None:
+    """Save the vectors. One that cannot be saved is a warning, and none is left half written."""
+    with suppress(OSError):
+        folder.mkdir(exist_ok=True)
+    for name, vector in run.values.vectors.items():
+        path = folder / f"{name}.safetensors"
+        try:
+            save_vector(vector, path)
+        except (OSError, SafetensorError) as error:
+            path.unlink(missing_ok=True)
+            run.results.warnings.append(f"vector {name} was not saved: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+def _draw(run: Run, folder: Path) -> None:
     """Draw the plots whose steps were reached. One that cannot be drawn is a warning: what was
     computed is not lost for a picture."""
     from steerdsl.show.drawing import default_name, draw
+
+    with suppress(OSError):
+        folder.mkdir(exist_ok=True)
 
     taken = [Path(step.path).stem for step, _ in run.results.views if step.path]
     for step, view in run.results.views:
@@ -71,6 +128,10 @@ def _draw(run: Run) -> None:
             draw(step.what, view, step.options, *(run.out / path for path in names))
         except MethodError as error:
             run.results.warnings.append(f"plot {step.what}: {error.problem}; {error.way_out}")
+        except (OSError, MemoryError) as error:
+            for path in names:
+                (run.out / path).unlink(missing_ok=True)
+            run.results.warnings.append(f"plot {step.what} was not drawn: {_reason(error)}")
 
 
 def _model(run: Run) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from steerdsl.cli.printing import print_diagnostics
 from steerdsl.cli.reading import STDIN, Files, read_sources
 from steerdsl.lang.format import format_source
 from steerdsl.lang.source import Source
+from steerdsl.show.door import write_file
 
 
 def fmt(
@@ -47,7 +48,7 @@ def fmt(
         elif check:
             failed |= _show_difference(source, text)
         elif source.name == STDIN:
-            sys.stdout.write(text)
+            write_file(text, sys.stdout)
         elif text != source.text:
             replace_file(Path(source.name), text)
             print(f"{source.name}: formatted")

@@ -16,7 +16,6 @@ from steerdsl.cli.recipe import load_recipe
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.share.lock import lock_path, read_lock, write_lock
 from steerdsl.share.pins import SEVERITIES, Difference, Pin, differences, pins
-from steerdsl.show.visible import visible
 
 if TYPE_CHECKING:
     from steerdsl.plan.plan import Plan, RunOptions
@@ -98,7 +97,7 @@ def hold(plan: Plan, file: str | None, locked: bool) -> None:
         print_differences(found, "the lock", sys.stderr)
         raise RecipeError([_differs(path, found, "undo what changed, or run `steerdsl lock --upgrade`")], DIFFERS)
     names = ", ".join(d.name for d in found[:NAMED]) + (", …" if len(found) > NAMED else "")
-    sys.stderr.write(visible(f"warning: this run differs from {path.name} in {_count(found)}: {names}\n"))
+    sys.stderr.write(f"warning: this run differs from {path.name} in {_count(found)}: {names}\n")
 
 
 def _differs(path: Path, found: Sequence[Difference], help: str) -> Diagnostic:
@@ -115,21 +114,13 @@ def _count(found: Sequence[Difference]) -> str:
 
 def print_differences(found: Sequence[Difference], before: str, stream: Any) -> None:
     """Print a table for each severity: the pin, its value `before`, its value here."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
+    from steerdsl.show.sheet import Sheet
     from steerdsl.show.terminal import Terminal
 
     for severity, meaning in SEVERITIES.items():
-        rows = [d for d in found if d.severity == severity]
-        if not rows:
-            continue
-        table = Table("pin", before, "here", title=meaning, title_justify="left", box=SIMPLE_HEAD)
-        for d in rows[:SHOWN]:
-            # Text, since a setting such as `topic[16]` would be read as markup.
-            table.add_row(*(Text(shown(value)) for value in (d.name, d.before, d.now)))
-        Terminal(file=stream).print(table)
+        rows = [tuple(map(shown, (d.name, d.before, d.now))) for d in found if d.severity == severity]
+        if rows:
+            Terminal(file=stream).print(Sheet(("pin", before, "here"), rows[:SHOWN], meaning, prose=(1, 2)))
         if len(rows) > SHOWN:
             stream.write(f"and {len(rows) - SHOWN} more pins\n")
 

@@ -6,6 +6,7 @@ In: the arguments. Out: exit code 0 ok, 1 invalid recipe, 2 usage, 3 run failed,
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,9 @@ from typing import Annotated, Any
 import typer
 
 from steerdsl.cli.cores import share_cores
+from steerdsl.cli.progress import announce
 from steerdsl.lang.diagnostics import RecipeError
+from steerdsl.show.door import doors
 
 RUN_FAILED = 3
 INTERRUPTED = 130
@@ -49,21 +52,47 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
     share_cores()
-    try:
-        application(sys.argv[1:])(prog_name="steerdsl")
-    except RecipeError as error:
-        from steerdsl.cli.printing import print_diagnostics
+    _open_streams()
+    with doors():
+        _main(sys.argv[1:])
 
+
+def _main(arguments: Sequence[str]) -> None:
+    try:
+        announce(arguments)
+        application(arguments)(prog_name="steerdsl")
+    except RecipeError as error:
+        from steerdsl.cli.printing import print_diagnostics, print_failure
+
+        if "--json" in arguments:
+            print_failure(error.diagnostics, sys.stdout)
         print_diagnostics(error.diagnostics, sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
+        from steerdsl.cli.ending import machine
+        from steerdsl.cli.printing import print_diagnostics
+
+        if refused := machine(error):
+            print_diagnostics(refused.diagnostics, sys.stderr)
+            sys.exit(refused.exit_code)
         if os.environ.get("STEERDSL_TRACEBACK") == "1":
             raise
         print(f"error: this is a bug in steerdsl: {type(error).__name__}: {error}", file=sys.stderr)
         print("help: report it with what STEERDSL_TRACEBACK=1 prints", file=sys.stderr)
         sys.exit(RUN_FAILED)
+
+
+def _open_streams() -> None:
+    """Give a process that was started with closed outputs some that lead nowhere, and let text that a
+    terminal's encoding lacks be printed as escapes."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (for the whole process)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def application(arguments: Sequence[str]) -> typer.Typer:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from steerdsl.cli import options as o
+from steerdsl.show.door import json_text
 
 
 def models(
@@ -64,21 +65,19 @@ def _row(located: Any) -> dict[str, Any]:
 
 def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        import json
-
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print(json_text(rows, indent=2))
         return
     if not rows:
         print("no model is cached yet; `steerdsl models fetch` gets the default one")
         return
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     from steerdsl.models.cache import size_text
+    from steerdsl.show.sheet import Sheet
     from steerdsl.show.terminal import Terminal
 
-    table = Table("model", "family", "parameters", "size", "dtype", "source", box=SIMPLE_HEAD)
+    head = ("model", "family", "parameters", "size", "dtype", "source")
+    lines = []
     for row in rows:
         millions = f"{row['parameters'] / 1e6:,.1f} M"
-        table.add_row(row["id"], row["family"], millions, size_text(row["bytes"]), row["dtype"], row["source"])
-    Terminal().print(table)
+        size = size_text(row["bytes"])
+        lines.append((row["id"], str(row["family"]), millions, size, row["dtype"], row["source"]))
+    Terminal().print(Sheet(head, lines, left=(0, 1, 4, 5)))

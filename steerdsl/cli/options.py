@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.cli.packed import unpacked
+from steerdsl.models.places import require_device, require_dtype
 
 if TYPE_CHECKING:
     from steerdsl.plan.plan import RunOptions
@@ -47,6 +48,8 @@ def run_options(*names: str) -> Callable[[Command], Command]:
         @wraps(command)
         def called(**given: Any) -> None:
             _check_server(given)
+            require_device(str(given.get("device", "auto")))
+            require_dtype(given.get("dtype"))
             chosen = _chosen(**{name: given.pop(name) for name in names})
             if "file" in given:
                 given["file"], chosen = unpacked(given["file"], chosen)

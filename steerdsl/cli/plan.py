@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
 from steerdsl.cli import options as o
 from steerdsl.cli.recipe import load_recipe
+from steerdsl.show.door import json_text
 
 if TYPE_CHECKING:
     from steerdsl.plan.plan import RunOptions
@@ -28,12 +28,14 @@ def plan(
       steerdsl plan recipes/econ.steer --set strength=2
     """
     from steerdsl.cli.prepare import prepare
+    from steerdsl.cli.progress import Progress
     from steerdsl.show.plan_view import plan_view
     from steerdsl.show.terminal import Terminal
 
-    checked = load_recipe(file, text, chosen.sets, chosen.allow)
-    made = prepare(checked, chosen, fetch=False)
+    with Progress(shown=True) as progress:
+        checked = load_recipe(file, text, chosen.sets, chosen.allow)
+        made = prepare(checked, chosen, fetch=False, progress=progress)
     if as_json:
-        sys.stdout.write(json.dumps(made.plan.to_json(), indent=1, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(made.plan.to_json(), indent=1) + "\n")
     else:
         Terminal().print(plan_view(made.plan))

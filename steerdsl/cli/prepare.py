@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from steerdsl.cli.printing import print_diagnostics
 from steerdsl.cli.recipe import Checked
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
-from steerdsl.models.cache import Progress, cache_root, no_progress
+from steerdsl.models.cache import Progress, cache_root, no_progress, unwritable
 from steerdsl.plan.plan import Plan, RunOptions
 from steerdsl.store.results import Store
 
@@ -33,6 +33,7 @@ def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Pro
 
     Raises RecipeError: what the model, its config or the data do not allow.
     """
+    progress("loading torch and transformers", 0, 0)
     from steerdsl.engine.safety import early_check
     from steerdsl.models.catalog import DEFAULT_MODEL, find, full_id, locate
     from steerdsl.models.facts import read_facts
@@ -55,18 +56,33 @@ def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Pro
         here = find(model, revision=revision, base=base, within=within)
         # The default model's tokenizer comes with its weights.
         fetch = fetch and (here.complete if here else full_id(model) == DEFAULT_MODEL)
+    digest = None
     if fetch:
-        locate(model, revision=revision, base=base, within=within, offline=options.offline, progress=progress)
+        _require_cache()
+        place = locate(model, revision=revision, base=base, within=within, offline=options.offline, progress=progress)
+        digest = place.weights_sha256
+    progress("planning", 0, 0)
     facts = read_facts(model, revision=revision, base=base, within=within, offline=options.offline)
+    if digest is not None:  # a cache that cannot be written has no note of it
+        facts = replace(facts, located=replace(facts.located, weights_sha256=digest))
     if remote and not facts.located.complete:
         facts = replace(facts, located=replace(facts.located, weights_sha256=_elsewhere(facts.located)))
     store = Store(cache_root() / "store", _damaged)
     plan = make_plan(checked.recipe, checked.source, checked.root, options, facts, store)
     plan = replace(plan, inputs=input_files(checked.recipe, checked.used, checked.root, options.allow))
     plan = replace(plan, notices=notices(plan))
-    for warnings in (plan.notices, *(data.warnings for data in plan.data.values())):
+    for warnings in (plan.notices, plan.warnings, *(data.warnings for data in plan.data.values())):
         print_diagnostics(warnings, sys.stderr)
     return Prepared(plan, store)
+
+
+def _require_cache() -> None:
+    """Raise RecipeError M616 before anything is computed whose result could not be kept."""
+    store = cache_root() / "store"
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(error, always=True) or error from error
 
 
 def _elsewhere(located: Located) -> str:

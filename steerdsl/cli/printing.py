@@ -1,7 +1,7 @@
 """Diagnostics on a terminal.
 
 In: diagnostics and a stream. Out: their text on that stream, in colour where it is a terminal, or JSON.
-What a diagnostic quotes of a file is made visible, so that it does not steer the terminal.
+`render` has made visible what a diagnostic quotes of a file, so that it does not steer the terminal.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from steerdsl.lang.diagnostics import Diagnostic, render, to_json
-from steerdsl.show.visible import visible
+from steerdsl.show.door import behind, json_text
 
 MOST = 100  # diagnostics that are printed; --json has all
 RED, YELLOW, BLUE, CYAN, BOLD, PLAIN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[1;34m", "\x1b[1;36m", "\x1b[1m", "\x1b[0m"
@@ -25,17 +25,19 @@ def print_diagnostics(diagnostics: Iterable[Diagnostic], stream: TextIO) -> None
     """Write the diagnostics, a blank line between two; of very many the first ones, and how many more there are."""
     paint = in_colour(stream)
     every = list(diagnostics)
-    texts = [_painted(d) if paint else visible(render(d)) for d in every[:MOST]]
+    texts = [_painted(d) if paint else render(d) for d in every[:MOST]]
     more = f"\nand {len(every) - MOST} more\n" if len(every) > MOST else ""
-    stream.write("\n".join(texts) + more)
+    behind(stream).write("\n".join(texts) + more)
 
 
 def print_json(diagnostics: Sequence[Diagnostic], stream: TextIO) -> None:
     """Write an array with an object for each diagnostic."""
-    import json
+    stream.write(json_text([to_json(d) for d in diagnostics], indent=2) + "\n")
 
-    json.dump([to_json(d) for d in diagnostics], stream, indent=2, ensure_ascii=False)
-    stream.write("\n")
+
+def print_failure(diagnostics: Sequence[Diagnostic], stream: TextIO) -> None:
+    """Write, for a command that prints JSON, an object that says what was wrong."""
+    stream.write(json_text({"state": "failed", "diagnostics": [to_json(d) for d in diagnostics]}, indent=1) + "\n")
 
 
 def in_colour(stream: TextIO) -> bool:
@@ -46,7 +48,7 @@ def in_colour(stream: TextIO) -> bool:
 def _painted(diagnostic: Diagnostic) -> str:
     """The text of `render`, coloured line by line."""
     tone = RED if diagnostic.severity == "error" else YELLOW
-    head, *lines = visible(render(diagnostic)).splitlines()
+    head, *lines = render(diagnostic).splitlines()
     kind, colon, title = head.partition(":")
     painted = [f"{tone}{kind}{PLAIN}{BOLD}{colon}{title}{PLAIN}"]
     for line in lines:

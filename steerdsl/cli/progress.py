@@ -1,53 +1,176 @@
-"""Progress on the terminal: one line for what is being done, on standard error."""
+"""Progress on standard error: what is being done, how far it is, how fast it goes, and how long it will take.
+
+In: calls from whatever takes long, with counts. Out: on a terminal one line that is written over until its
+step is finished, which leaves a line with its time; in a file or a pipe those lines alone, and a sign of life
+now and then. Nothing heavy is imported: the first line stands there before the tensor libraries are loaded.
+"""
 
 from __future__ import annotations
 
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
+
+from steerdsl.lang.visible import in_line
+from steerdsl.models.cache import size_text
+from steerdsl.show.door import Door
+from steerdsl.show.numbers import duration
+
+EVERY = 0.2  # seconds between two pictures of the line
+LIFE = 30.0  # seconds between two signs of life where there is no terminal
+STEADY = 1.0  # seconds after which a rate is told
+OVER = "\r\x1b[K"  # to the start of the line, and clear it
+
+
+# Commands that load the tensor libraries, which takes seconds.
+LONG = frozenset({"run", "plan", "verify", "parity", "lock", "eject", "pack"})
+
+
+def announce(arguments: Sequence[str]) -> None:
+    """Say at once what a command that takes long is about to do, before any of it is loaded."""
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    if command not in LONG or {"-q", "--quiet", "-h", "--help"} & set(arguments) or not sys.stderr.isatty():
+        return
+    file = next((word for word in arguments if Path(word).suffix in (".steer", ".steerpack")), "")
+    line = in_line(f"{command} {file}".strip())
+    stream = _plain(sys.stderr)
+    stream.write(f"{line} …")
+    stream.flush()
+
+    def clear() -> None:
+        for door in _doors():
+            door.before = None
+        stream.write(OVER)
+
+    for door in _doors():
+        door.before = clear
 
 
 class Progress:
-    """Called with (text, done, total) by whatever takes long; `title` names the step it belongs to.
-    Nothing is printed unless `shown` and standard error is a terminal; then a line a step is."""
+    """Called with (text, done, total, unit) by whatever takes long; `title` names the step it belongs to. A
+    total of 0 is an unknown one; `unit` is "bytes", "tokens" or nothing."""
 
     def __init__(self, shown: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as Bars
-
-        from steerdsl.show.terminal import Terminal
-
-        self.console = Terminal(stderr=True)
-        self.shown = shown
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        live = shown and self.console.is_terminal
-        self.bars = Bars(*columns, console=self.console, transient=True, disable=not live)
-        self.heading = ""
-        self.task: object | None = None
-        self.text = ""
+        self.shown, self.live = shown, shown and sys.stderr.isatty()
+        self.heading, self.text, self.unit = "", "", ""
+        self.done = self.total = self.start = 0
+        self.begun = self.step_begun = self.told = time.monotonic()
+        self.drawn = False
+        self.lock = threading.RLock()
+        self.over = threading.Event()
+        self.watcher = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
-        self.bars.start()
+        if self.shown:
+            self.drawn = any(stream.before is not None for stream in _doors())  # `announce` has begun it
+            for stream in _doors():
+                stream.before = self._clear
+            self.watcher.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.bars.stop()
+        self.over.set()
+        if self.watcher.ident is not None:
+            self.watcher.join()
+        self._clear()
+        for stream in _doors():
+            stream.before = None
 
     def title(self, text: str) -> None:
         """Begin a step."""
-        self.heading = text
-        if self.shown and not self.console.is_terminal:
-            self.console.print(text, markup=False, highlight=False)
+        with self.lock:
+            self.heading, self.text = text, ""
+            self.done = self.total = 0
+            self.begun = self.step_begun = time.monotonic()
+        self._draw()
+
+    def finished(self, note: str = "") -> None:
+        """The step has come to its end: its line stays, with its time."""
+        took = note or duration(time.monotonic() - self.step_begun)
+        if self.shown:
+            self.say(f"{self.heading}: {took}")
+        self.title("")
 
     def say(self, text: str) -> None:
         """Print what the user must know once."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        with self.lock:
+            self._clear()
+            sys.stderr.write(f"{in_line(text)}\n")
 
-    def __call__(self, text: str, done: int, total: int) -> None:
-        shown = f"{self.heading} {text}".strip()
-        if shown != self.text:
-            if self.task is not None:
-                self.bars.remove_task(self.task)  # type: ignore[arg-type]
-            self.task, self.text = self.bars.add_task(shown, total=None), shown
-        self.bars.update(self.task, completed=done, total=total or None)  # type: ignore[arg-type]
+    def __call__(self, text: str, done: int, total: int, unit: str = "") -> None:
+        with self.lock:
+            if text != self.text or done < self.done:
+                self.begun, self.start = time.monotonic(), done
+            self.text, self.done, self.total, self.unit = text, done, total, unit
+        if not self.drawn:
+            self._draw()
+
+    def line(self, now: float, width: int) -> str:
+        """The line at one moment, of at most `width` columns: its words give way to its figures."""
+        words = in_line(": ".join(part for part in (self.heading, self.text) if part))
+        figures = "  ".join(self._figures(now - self.begun))
+        room = max(width - len(figures) - 2, 8)
+        return f"{words if len(words) <= room else words[: room - 1] + '…'}  {figures}"
+
+    def _figures(self, spent: float) -> list[str]:
+        """Percent, amount, rate, time left. What is complete, though nothing else has begun, is not told as a
+        share of itself: the time that goes by is."""
+        if self.total <= 0 or self.done >= self.total:
+            return [duration(spent)] if spent >= STEADY else []
+        found = [f"{100 * self.done // self.total}%"]
+        if self.unit == "bytes":
+            found.append(f"{size_text(self.done)} of {size_text(self.total)}")
+        elif not self.unit:
+            found.append(f"{self.done} of {self.total}")
+        gained = self.done - self.start
+        if gained > 0 and spent >= STEADY:
+            rate = gained / spent
+            if self.unit:
+                found.append(f"{size_text(rate)}/s" if self.unit == "bytes" else f"{rate:.0f} {self.unit}/s")
+            found.append(f"{duration(round((self.total - self.done) / rate))} left")
+        return found
+
+    def _watch(self) -> None:
+        while not self.over.wait(EVERY):
+            self._draw()
+
+    def _draw(self) -> None:
+        with self.lock:
+            now = time.monotonic()
+            if not self.shown or not (self.heading or self.text) or self.over.is_set():
+                return
+            if self.live:
+                stream = _plain(sys.stderr)
+                stream.write(OVER + self.line(now, shutil.get_terminal_size().columns - 1))
+                stream.flush()
+                self.drawn = True
+            elif now - self.told >= LIFE:
+                self.told = now
+                sys.stderr.write(self.line(now, 1000) + "\n")
+                sys.stderr.flush()
+
+    def _clear(self) -> None:
+        """Take the line away, for something else to be printed."""
+        with self.lock:
+            self.told = time.monotonic()
+            if self.drawn:
+                self.drawn = False
+                stream = _plain(sys.stderr)
+                stream.write(OVER)
+                stream.flush()
+
+
+def _plain(stream: TextIO) -> TextIO:
+    """The stream without the call that takes the line away."""
+    return stream.stream if isinstance(stream, Door) else stream
+
+
+def _doors() -> list[Door]:
+    return [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, Door)]

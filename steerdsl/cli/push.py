@@ -29,7 +29,6 @@ def push(
     from steerdsl.share import hub
     from steerdsl.share.card import card
     from steerdsl.share.pack import read_pack
-    from steerdsl.show.visible import visible
 
     text = card(read_pack(file), repo, licence)
-    print(visible(text) if dry_run else hub.push(file, text, repo, private=private, message=message))
+    print(text if dry_run else hub.push(file, text, repo, private=private, message=message))

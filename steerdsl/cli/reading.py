@@ -38,6 +38,8 @@ def read_source(name: str) -> Source:
     """Return one recipe by its path, that in a pack, or the standard input for `-`."""
     if is_pack(name):
         name = str(open_pack(Path(name))[0])
+    if name == "-" and sys.stdin is None:
+        raise typer.BadParameter("the standard input is closed: name a file, or give the text after -e")
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         return Source(STDIN if name == "-" else name, data.decode("utf-8"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.cli import options as o
+from steerdsl.show.door import json_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,24 +38,29 @@ def show(
     found = open_run(run_folder(run))
     if as_json:
         whole = {**found.record, "scores": found.scores, "generations": list(found.answers)}
-        print(json.dumps(whole, indent=1, ensure_ascii=False))
+        print(json_text(whole, indent=1))
         return
     from rich.text import Text
 
+    from steerdsl.show.curves import curves
+    from steerdsl.show.summary import summary
     from steerdsl.show.tables import results
     from steerdsl.show.terminal import Terminal
 
     console = Terminal()
-    # As it was written: a line that is broken anew is no recipe.
+    # As it was written: a line that is broken again is not a recipe.
     console.print(Text(found.record["recipe"]["text"].strip() + "\n", style="dim"), soft_wrap=True)
     for part in _before(found):
         console.print(part)
+    console.print(summary(run, found.record, found.scores, found.answers))
+    for table in curves(found.scores, found.record["choices"]):
+        console.print(table)
     console.print(results(found.scores, found.answers, found.record["checks"]))
     console.print(_timings(found.record))
 
 
 def _before(found: Finished) -> Iterator[RenderableType]:
-    """How the run ended, what it ran on, and the layers that were chosen."""
+    """How the run ended, what it ran on, and its warnings."""
     from rich.text import Text
 
     record = found.record
@@ -63,8 +68,6 @@ def _before(found: Finished) -> Iterator[RenderableType]:
     yield from (
         Text(f"warning: {warning}", style="yellow") for warning in islice(dict.fromkeys(record["warnings"]), SHOWN)
     )
-    if record["choices"]:
-        yield _choices(record["choices"])
 
 
 def _batches(rows: Any) -> str:
@@ -73,8 +76,7 @@ def _batches(rows: Any) -> str:
 
 def _facts(record: Mapping[str, Any]) -> RenderableType:
     """A line for each thing that a reader asks first."""
-    from rich.table import Table
-    from rich.text import Text
+    from steerdsl.show.sheet import Sheet
 
     model, run = record["model"], record["run"]
     state = record["state"] if record["state"] == "complete" else f"{record['state']}, reached {record['reached']}"
@@ -88,34 +90,16 @@ def _facts(record: Mapping[str, Any]) -> RenderableType:
         "run": f"{record['started']}, {record['seconds']:.1f} s",
         "with": ", ".join(f"{name} {record['packages'].get(name, '–')}" for name in TOOLS),
     }
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, text in facts.items():
-        if text:
-            table.add_row(Text(name, style="bold"), Text(text))
-    return table
-
-
-def _choices(choices: Mapping[str, Any]) -> RenderableType:
-    """The layers that each selection kept, best first."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table("choice", "of", "by", "layers", title="choices", title_justify="left", box=SIMPLE_HEAD)
-    for name, choice in islice(choices.items(), SHOWN):
-        table.add_row(name, choice["vector"], choice["criterion"], ", ".join(map(str, choice["chosen"])))
-    return table
+    rows = [(name, text) for name, text in facts.items() if text]
+    return Sheet(("", ""), rows, prose=(1,), bold=(0,))
 
 
 def _timings(record: Mapping[str, Any]) -> RenderableType:
     """What each step took."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from steerdsl.show.sheet import Sheet
 
-    table = Table("step", "", "", title="timings", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("seconds", justify="right")
     timings = record["timings"]
-    for timing in timings[:SHOWN]:
-        table.add_row(str(timing["step"]), timing["verb"], timing["name"], f"{timing['seconds']:.1f}")
+    rows = [(str(t["step"]), t["verb"], t["name"], f"{t['seconds']:.1f}") for t in timings[:SHOWN]]
     if len(timings) > SHOWN:
-        table.add_row("", f"and {len(timings) - SHOWN} more", "", "")
-    return table
+        rows.append(("", f"and {len(timings) - SHOWN} more", "", ""))
+    return Sheet(("step", "", "", "seconds"), rows, "timings", left=(0, 1, 2))

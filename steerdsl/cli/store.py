@@ -6,7 +6,6 @@ finds damage and leaves it.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ import typer
 from steerdsl.cli import options as o
 from steerdsl.models.cache import cache_root, size_text
 from steerdsl.plan.words import count
+from steerdsl.show.door import json_text
 
 if TYPE_CHECKING:
     from steerdsl.store.upkeep import Stored
@@ -114,7 +114,7 @@ def _list(root: Path, kinds: Sequence[str], as_json: bool) -> None:
 
     found = [s for s in stored(root) if not kinds or s.kind in kinds]
     if as_json:
-        print(json.dumps([_row(s) for s in found], indent=2, ensure_ascii=False))
+        print(json_text([_row(s) for s in found], indent=2))
         return
     if not found:
         print("the store is empty" if not kinds else "the store has nothing of this kind")
@@ -127,15 +127,14 @@ def _list(root: Path, kinds: Sequence[str], as_json: bool) -> None:
 
 def _table(found: Sequence[Stored]) -> Any:
     """A line for each result."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from steerdsl.show.sheet import Sheet
 
     now = time.time()
-    table = Table("kind", "of", "made", "used", "size", "key", box=SIMPLE_HEAD)
+    rows = []
     for s in found:
         of = ", ".join(str(value) for value in s.about.values())
-        table.add_row(s.kind, of, _ago(now - s.made), _ago(now - s.used), size_text(s.bytes), s.key[:12])
-    return table
+        rows.append((s.kind, of, _ago(now - s.made), _ago(now - s.used), size_text(s.bytes), s.key[:12]))
+    return Sheet(("kind", "of", "made", "used", "size", "key"), rows, prose=(1,), left=(0, 5))
 
 
 def _row(s: Stored) -> dict[str, Any]:
@@ -155,7 +154,7 @@ def _size(root: Path, as_json: bool) -> None:
     total, results = sum(map(sum, kinds.values())), sum(map(len, kinds.values()))
     if as_json:
         each = {kind: {"results": len(sizes), "bytes": sum(sizes)} for kind, sizes in sorted(kinds.items())}
-        print(json.dumps({"path": str(root), "results": results, "bytes": total, "kinds": each}, indent=2))
+        print(json_text({"path": str(root), "results": results, "bytes": total, "kinds": each}, indent=2))
         return
     for kind, sizes in sorted(kinds.items(), key=lambda item: -sum(item[1])):
         print(f"{size_text(sum(sizes)):>10}  {kind} ({len(sizes)})")
@@ -176,7 +175,7 @@ def _prune(
     kept = sum(s.bytes for s in found) - freed
     if as_json:
         rows = [_row(s) for s in chosen]
-        print(json.dumps({"dry_run": dry, "pruned": rows, "bytes": freed, "kept_bytes": kept}, indent=2))
+        print(json_text({"dry_run": dry, "pruned": rows, "bytes": freed, "kept_bytes": kept}, indent=2))
         return
     if dry and chosen:
         from steerdsl.show.terminal import Terminal
@@ -192,22 +191,24 @@ def _verify(root: Path, repair: bool, as_json: bool) -> None:
 
     damaged = list(damages(root))
     left = tidy(root)
-    if repair:
-        for s, _ in damaged:
-            discard(s.folder)
-    whole = len(stored(root)) - (0 if repair else len(damaged))
+    gone = {s.key for s, _ in damaged if repair and discard(s.folder)}
+    kept = len(damaged) - len(gone)
+    whole = len(stored(root)) - kept
     if as_json:
-        rows = [{**_row(s), "file": d.path.name, "damage": d.what} for s, d in damaged]
-        print(json.dumps({"whole": whole, "damaged": rows, "repaired": repair, "leftovers": len(left)}, indent=2))
+        rows = [{**_row(s), "file": d.path.name, "damage": d.what, "removed": s.key in gone} for s, d in damaged]
+        print(json_text({"whole": whole, "damaged": rows, "repaired": repair, "leftovers": len(left)}, indent=2))
     else:
         for s, d in damaged:
-            print(f"damaged{', removed' if repair else ''}: {s.kind} {s.key[:12]}: {d.path.name} {d.what}")
+            done = ", removed" if s.key in gone else ", and cannot be removed" if repair else ""
+            print(f"damaged{done}: {s.kind} {s.key[:12]}: {d.path.name} {d.what}")
         if left:
             print(f"removed {count(len(left), 'folder')} of stopped runs")
         print(f"{count(whole, 'whole result')}, {len(damaged)} damaged")
-        if damaged and not repair:
+        if kept and not repair:
             print("`steerdsl store verify --repair` removes what is damaged; a run makes it again")
-    if damaged and not repair:
+        elif kept:
+            print(f"the store in {root} cannot be changed: make it writable, or remove these results by hand")
+    if kept:
         raise typer.Exit(DAMAGED)
 
 

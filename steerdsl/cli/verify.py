@@ -15,7 +15,7 @@ import typer
 from steerdsl.cli import options as o
 from steerdsl.cli.reading import STDIN, TEXT
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
-from steerdsl.show.visible import visible
+from steerdsl.show.door import json_text
 
 if TYPE_CHECKING:
     from steerdsl.cli.prepare import Prepared
@@ -75,7 +75,7 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="steerdsl-") as place:
         verdict = _verdict(folder, recipe, chosen, allow_versions, Path(place), keep, quiet)
     if as_json:
-        sys.stdout.write(json.dumps(_json(verdict), indent=1, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(_json(verdict), indent=1) + "\n")
     else:
         _print(verdict)
     raise typer.Exit(DIFFERS if verdict.of("different") else 0)
@@ -103,7 +103,7 @@ def _verdict(
         raise typer.BadParameter(f"--host and --insecure go with a run on ndif, and this one was made on {on}")
     verdict = Verdict(record, list(compare_files(folder, record)))
     for item in verdict.of("different"):
-        sys.stderr.write(visible(f"{folder / item.name} is not the file that was recorded\n"))
+        sys.stderr.write(f"{folder / item.name} is not the file that was recorded\n")
     with Progress(shown=not quiet) as progress:
         prepared = _prepared(folder, record, recipe, options, place / "store", progress)
         before, now = pins(record), pins_of(prepared.plan)
@@ -209,32 +209,26 @@ def _json(verdict: Verdict) -> dict[str, Any]:
 
 
 def _print(verdict: Verdict) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
+    from steerdsl.show.sheet import Sheet
     from steerdsl.show.terminal import Terminal
 
     console = Terminal()
-    counts = Table("", "equal", "tolerated", "different", box=SIMPLE_HEAD)
+    statuses = ("equal", "tolerated", "different")
+    counts = []
     for section in dict.fromkeys(item.section for item in verdict.items):
-        found = [item.status for item in verdict.items if item.section == section]
-        counts.add_row(section, *(str(found.count(status)) for status in ("equal", "tolerated", "different")))
-    console.print(counts)
-    for status in ("tolerated", "different"):
+        found: list[str] = [item.status for item in verdict.items if item.section == section]
+        counts.append((section, *(str(found.count(status)) for status in statuses)))
+    console.print(Sheet(("", *statuses), counts))
+    for status in statuses[1:]:
         for section in dict.fromkeys(item.section for item in verdict.of(status)):
             items = [item for item in verdict.of(status) if item.section == section]
-            table = Table(
-                "field", "recorded", "here", title=f"{section}: {status}", title_justify="left", box=SIMPLE_HEAD
-            )
-            for item in items[:SHOWN]:
-                table.add_row(*(Text(_cell(value)) for value in (item.name, item.before, item.now)))
-            console.print(table)
+            rows = [tuple(map(_cell, (item.name, item.before, item.now))) for item in items[:SHOWN]]
+            console.print(Sheet(("field", "recorded", "here"), rows, f"{section}: {status}", prose=(1, 2)))
             if len(items) > SHOWN:
                 console.print(f"and {len(items) - SHOWN} more; --json has them all")
     if verdict.again:
         console.print(_sides(verdict))
-    console.print(_sentence(verdict), soft_wrap=True, markup=False, highlight=False)
+    console.print(_sentence(verdict), soft_wrap=True)
 
 
 def _cell(value: Any) -> str:
@@ -246,18 +240,15 @@ def _cell(value: Any) -> str:
 
 def _sides(verdict: Verdict) -> Any:
     """Versions and hardware of both sides, where they were run."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
     from steerdsl.cli.lock import shown
+    from steerdsl.show.sheet import Sheet
 
-    table = Table("", "recorded", "here", box=SIMPLE_HEAD)
+    rows = []
     sides: Sequence[Mapping[str, Any]] = (verdict.before, verdict.now)
     for room, names in (("machine", None), ("run", ("device", "dtype", "batch_size")), ("packages", None)):
         for name in names or verdict.before[room]:
-            table.add_row(*(Text(shown(x)) for x in (name, *(side[room].get(name) for side in sides))))
-    return table
+            rows.append(tuple(map(shown, (name, *(side[room].get(name) for side in sides)))))
+    return Sheet(("", "recorded", "here"), rows, prose=(1, 2))
 
 
 def _sentence(verdict: Verdict) -> str:

@@ -46,7 +46,7 @@ def load(
     if errors:
         raise RecipeError(errors, exit_code=RUN_FAILED if any(e.code == "D516" for e in errors) else INVALID)
     kept = tuple(rows) if spec.take is None else split.sample(rows, spec.take, spec.seed)
-    return Data(replace(spec, fields=fields), kept, digest, path, found)
+    return Data(replace(spec, fields=fields), kept, digest, path, found, () if spec.take is None else tuple(rows))
 
 
 def _read(

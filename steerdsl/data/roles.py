@@ -47,7 +47,8 @@ def assign(table: Table, named: Mapping[str, str]) -> tuple[Mapping[str, str], l
             else:
                 values[role] = value
         if len(values) == len(fields):
-            rows.append(Row(index, **{"prompt": "", **values}))
+            number = not isinstance(record.fields.get(fields.get("answer", ""), ""), str)
+            rows.append(Row(index, **{"prompt": "", **values}, answer_is_number=number))
     return fields, rows, faults or _repeats(table, rows)
 
 
@@ -111,7 +112,7 @@ def _repeats(table: Table, rows: list[Row]) -> list[Fault]:
     faults = []
     for row in rows:
         line = table.records[row.index].line
-        first = seen.setdefault((row.text, row.answer, row.choices), line)
+        first = seen.setdefault((row.tidy, row.answer, row.choices), line)
         if first != line:
             title = f"{table.at(line)} repeats {table.unit} {first}"
             faults.append(Fault("D513", title, "a repeated row counts twice in every mean", line, "warning"))

@@ -1,7 +1,8 @@
 """Which rows a step sees: a split and a sample that depend on each row's own text alone.
 
 In: rows, the seed and share of the data set. Out: rows of one side, in file order. Since a row's
-place is a hash of its text, adding rows to a file moves no other row.
+place is a hash of its text, adding rows to a file moves no other row; and since the text is taken without
+needless white space, "What is bread?" and "What is bread? " are on one side.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def fraction(seed: int, text: str, salt: str = "") -> float:
 
 def is_held_out(row: Row, seed: int, share: float) -> bool:
     """Whether a row belongs to the held-out `share` (0 to 1) of its data set."""
-    return fraction(seed, row.text) < share
+    return fraction(seed, row.tidy) < share
 
 
 def sample(rows: Sequence[Row], take: int, seed: int) -> tuple[Row, ...]:
@@ -62,7 +63,7 @@ def _nothing_left(data: Data, split: Split) -> Fault:
 
 def _working_seed(rows: Sequence[Row], spec: DataSpec) -> int | None:
     """The smallest seed that leaves rows on both sides; None when there is none (one row)."""
-    if len({row.text for row in rows}) < 2:
+    if len({row.tidy for row in rows}) < 2:
         return None
     for seed in range(_SEEDS_TRIED):
         if len({is_held_out(row, seed, spec.held_out) for row in rows}) == 2:

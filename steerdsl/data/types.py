@@ -5,6 +5,7 @@ In: `loading` makes these. Out: read by the plan, the engine and the metrics.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,7 +21,8 @@ class Row:
     """One row, its fields by role. `index` counts the rows of the file from 0, before `take`.
 
     A pair has `positive` and `negative`; its `prompt` is "" when the file has no question that the
-    two sides answer. `answer` is the gold answer, `choices` the options of a multiple choice.
+    two sides answer. `answer` is the gold answer, `answer_is_number` whether the file has a JSON number there
+    and no text; `choices` are the options of a multiple choice.
     """
 
     index: int
@@ -29,12 +31,21 @@ class Row:
     negative: str | None = None
     answer: str | None = None
     choices: tuple[str, ...] = ()
+    answer_is_number: bool = False
 
     @property
     def text(self) -> str:
-        """What the row says to a model: what the split and `id` are computed from. Gold answers are
+        """What the row says to a model: what the split (`tidy`) and `id` are computed from. Gold answers are
         left out, so that rows with one prompt never stand on both sides of a split."""
         return "\n".join(part for part in (self.prompt, self.positive, self.negative) if part)
+
+    @property
+    def tidy(self) -> str:
+        """`text` as the split sees it: without white space at the ends of the text and of its lines, and with
+        one space for several. A text that has none of these is its own tidy form."""
+        text = re.sub(r"\r\n?", "\n", self.text)
+        text = re.sub(r"[^\S\n]+$", "", text, flags=re.MULTILINE)
+        return re.sub(r"(?<=\S)[^\S\n]+", " ", text).strip()
 
     @property
     def id(self) -> str:
@@ -46,13 +57,20 @@ class Row:
 class Data:
     """A data set that was read. `spec.fields` says for each role which field of the file was used,
     the ones that nobody named included; `sha256` is that of the file (of the rows, for a data set
-    from the hub); `path` is None for the hub; `rows` are those that `take` leaves, in file order."""
+    from the hub); `path` is None for the hub; `rows` are those that `take` leaves, in file order, and
+    `every` all of them, where `take` left some out."""
 
     spec: DataSpec
     rows: tuple[Row, ...]
     sha256: str
     path: Path | None
     warnings: tuple[Diagnostic, ...] = ()
+    every: tuple[Row, ...] = ()
+
+    @property
+    def whole(self) -> tuple[Row, ...]:
+        """Every row of the file."""
+        return self.every or self.rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from steerdsl.eject import source
 from steerdsl.eject.program import Program
 from steerdsl.lang import recipe as r
 from steerdsl.models.prompts import PROBES, Renderer
-from steerdsl.plan.samples import samples
+from steerdsl.plan.samples import class_samples
 
 MEANS = frozenset({"mean_prompt", "mean_content", "mean_response"})
 
@@ -41,7 +41,7 @@ def position(p: Program, s: r.Extract) -> str:
 
 def _answered(p: Program, s: r.Extract) -> bool:
     refs = [ref for ref in (s.positive, s.negative) if ref is not None]
-    return all(x.response is not None for ref in refs for x in samples(p.plan.data, ref, p.plan.source))
+    return all(x.response is not None for ref in refs for x in class_samples(p.plan.data, s, ref, p.plan.source))
 
 
 def _tail(p: Program, s: r.Extract) -> int | None:

@@ -17,7 +17,7 @@ from steerdsl.lang.variants import BASELINE
 from steerdsl.plan import words
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.requests import evaluation_settings
-from steerdsl.plan.samples import samples
+from steerdsl.plan.samples import ANSWERED, samples
 
 
 def steps(p: Program, planned: Sequence[PlanStep]) -> Iterator[str]:
@@ -32,11 +32,12 @@ def steps(p: Program, planned: Sequence[PlanStep]) -> Iterator[str]:
             yield from ("", *literals.comment(title, p.indent), *lines)
 
 
-def data(p: Program, ref: r.DataRef) -> str:
-    """The constant that holds the rows of a data set that a step sees."""
-    parts = [part for part in (ref.name, ref.split, ref.side) if part]
+def data(p: Program, ref: r.DataRef, step: r.Extract | None = None) -> str:
+    """The constant that holds the rows of a data set that a step sees; `step` is an extraction that does."""
+    answers = step is not None and step.position.name == ANSWERED
+    parts = [part for part in (ref.name, ref.split, ref.side, "answered" if answers and not ref.side else "") if part]
     name = p.variable(" ".join(["data", *parts]), "_".join(parts).upper())
-    rows = samples(p.plan.data, ref, p.plan.source)
+    rows = samples(p.plan.data, ref, p.plan.source, answers=answers)
     if any(sample.response is not None for sample in rows):
         p.features.add("answers")
     p.data.setdefault(name, (ref, rows))
@@ -73,7 +74,7 @@ def _classes(p: Program, s: r.Extract, layers: str) -> Iterator[str]:
     settings = [f"layers={layers}", f"stream={_stream(p, s.stream)}", f"position={position}", f"pick={pick}"]
     for side, ref in (("positive", s.positive), ("negative", s.negative)):
         assert ref is not None
-        items = ["model", "tokenizer", data(p, ref), *settings]
+        items = ["model", "tokenizer", data(p, ref, s), *settings]
         target = _statistics(p, s.name, side)
         yield from literals.call(f"{target} = {p.use('capture')}(", items, indent=p.indent)
 

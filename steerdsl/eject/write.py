@@ -79,7 +79,7 @@ def program(plan: Plan) -> str:
         p.make("Where the streams are", "blocks", sites.blocks(plan.model.arch), imports[0])
         p.make("Steering", "apply", sites.apply(plan.model.arch, p.streams), *imports)
         p.use("change")
-    head = "\n\n\n".join([_settings(plan), _data(p)])
+    head = "\n\n\n".join([_settings(plan, "answers" in p.features), _data(p)])
     tail = "\n\n\n".join([heading("The recipe"), "\n".join([start, *body, END])])
     return p.text(f"{DOCSTRING}\n\n{_about(p)}", head, tail)
 
@@ -87,9 +87,9 @@ def program(plan: Plan) -> str:
 def _features(plan: Plan) -> set[str]:
     """What is known before the steps are written."""
     spec = plan.recipe.model
-    if plan.model.tokenizer is not None:
-        Renderer(plan.model.tokenizer, spec.system, spec.template)  # refuses what `run` would refuse
     found = {"newline"} if spec.template == "newline" else set()
+    if _opening(plan) is not None:
+        found.add("opening")
     if spec.template == "chat" and plan.model.template is not None:
         found |= {"chat", "dated"} if reads_date(plan.model.template) else {"chat"}
     if spec.system is not None:
@@ -133,7 +133,13 @@ def _about(p: Program) -> str:
     return "\n".join(lines)
 
 
-def _settings(plan: Plan) -> str:
+def _opening(plan: Plan) -> str | None:
+    """What the template puts before an answer, where it shows that. Refuses what `run` would refuse."""
+    spec, tokenizer = plan.recipe.model, plan.model.tokenizer
+    return None if tokenizer is None else Renderer(tokenizer, spec.system, spec.template).opening
+
+
+def _settings(plan: Plan, answers: bool) -> str:
     """The constants that the definitions read."""
     located, spec = plan.model.located, plan.recipe.model
     folder = located.source == "folder"
@@ -157,6 +163,10 @@ def _settings(plan: Plan) -> str:
     if spec.template == "chat" and plan.model.template and reads_date(plan.model.template):
         lines.append("# What makes the chat template write the same date on every day.")
         lines.append(f"CALENDAR = {literals.text(calendar(plan.model.template))}")
+    opening = _opening(plan)
+    if answers and opening is not None:
+        lines.append("# What the chat template writes between its prompt and an answer.")
+        lines.append(f"OPENING = {literals.text(opening)}")
     if spec.system is not None:
         lines.append(f"SYSTEM = {literals.text(spec.system)}")
     return "\n".join(lines)

@@ -6,14 +6,16 @@ In: rows, each with its prompt and its sampling, and the touches of the batch. O
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.capture import inputs
+from steerdsl.engine.finite import SOUND, broken_rows, end_tokens
 from steerdsl.engine.sampling import chooser, uniforms
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.wire import Touch
+from steerdsl.methods.finite import NotFinite
 from steerdsl.models.batching import batches, joined, pad_id
 from steerdsl.models.prompts import Rendered
 from steerdsl.plan.requests import Sampling
@@ -37,13 +39,15 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer. `prompt` is the place of its prompt in the list given, `sample` its number among
-    the prompt's n; `ended` says that the model ended it before `max_tokens`."""
+    the prompt's n; `ended` says that the model ended it before `max_tokens`. `broken` says why there is
+    none: the logits of one of its tokens were not finite. Such an answer is never kept nor scored."""
 
     prompt: int
     sample: int
     token_ids: tuple[int, ...]
     text: str
     ended: bool
+    broken: NotFinite | None = None
 
 
 def rows_of(prompts: Sequence[Rendered], sampling: Sampling) -> list[list[Row]]:
@@ -57,23 +61,55 @@ def rows_of(prompts: Sequence[Rendered], sampling: Sampling) -> list[list[Row]]:
 
 
 def answer(session: Session, rows: Sequence[Row], touches: Sequence[Touch]) -> list[Answer]:
-    """The answer of each row of a batch. Rows have one limit of tokens; `touches` know which rows are whose."""
+    """The answer of each row of a batch. Rows have one limit of tokens; `touches` know which rows are whose.
+    A row whose logits are not finite gives a `broken` answer, and its neighbours keep theirs."""
     tokenizer, passes = session.opened.tokenizer, rows[0].sampling.max_tokens
     batch = joined([row.prompt.ids for row in rows], pad_id(tokenizer))
     config = generation_config(session.opened, rows[0].sampling)
-    ids = session.generate(inputs(batch), touches, passes, config, _choosing(rows, batch.input_ids.shape[1]))
-    new = ids[:, batch.input_ids.shape[1] :].tolist()
-    return [_answer(tokenizer, config, row, tokens) for row, tokens in zip(rows, new, strict=True)]
+    choose = _choosing(rows, batch.input_ids.shape[1])
+    new, failed = decode(session, inputs(batch), touches, passes, config, choose)
+    made = zip(rows, new, failed, strict=True)
+    return [replace(_answer(tokenizer, config, row, tokens), broken=error) for row, tokens, error in made]
 
 
 def generate(
     session: Session, prompts: Sequence[Rendered], touches: Sequence[Touch], sampling: Sampling, size: int
 ) -> Iterator[list[Answer]]:
     """Yield the answers of each batch of prompts, alone with one steer; a batch has at most `size` rows, or
-    the n rows of one prompt."""
+    the n rows of one prompt.
+
+    Raises NotFinite R812 for the first batch with logits that are not finite.
+    """
     rows = rows_of(prompts, sampling)
     for batch in batches(prompts, max(1, size // sampling.n), pad_id(session.opened.tokenizer)):
-        yield answer(session, [row for i in batch.index for row in rows[i]], touches)
+        made = answer(session, [row for i in batch.index for row in rows[i]], touches)
+        require_sound(made)
+        yield made
+
+
+def require_sound(made: Sequence[Answer]) -> None:
+    """Raise the NotFinite of the first answer that is broken."""
+    if error := next((answer.broken for answer in made if answer.broken is not None), None):
+        raise error
+
+
+def decode(
+    session: Session,
+    given: Mapping[str, Tensor],
+    touches: Sequence[Touch],
+    passes: int,
+    config: Any,
+    choose: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> tuple[list[list[int]], list[NotFinite | None]]:
+    """The new tokens of each row, and the error of each row whose logits were not finite when one of its
+    tokens was chosen; what a row gives after its end does not matter."""
+    ids, first = session.generate(given, touches, passes, config, choose)
+    width = given["input_ids"].shape[1]
+    new: list[list[int]] = ids[:, width:].tolist()
+    ends = end_tokens(config)
+    lengths = [next((i for i, token in enumerate(row) if token in ends), len(row)) for row in new]
+    steps = [step if SOUND < step <= length else None for step, length in zip(first.tolist(), lengths, strict=True)]
+    return new, broken_rows(session, given, ids, touches, steps)
 
 
 def _choosing(rows: Sequence[Row], width: int) -> Any:
@@ -109,7 +145,7 @@ def generation_config(opened: Any, sampling: Sampling) -> Any:
 
 
 def _answer(tokenizer: Any, config: Any, asked: Row, row: list[int]) -> Answer:
-    ends = {config.eos_token_id} if isinstance(config.eos_token_id, int) else set(config.eos_token_id or ())
+    ends = end_tokens(config)
     stop = next((i for i, token in enumerate(row) if token in ends), None)
     kept = row if stop is None else row[:stop]
     text = tokenizer.decode(kept, skip_special_tokens=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from steerdsl.engine.answers import Answer
+from steerdsl.engine.answers import Answer, require_sound
 from steerdsl.engine.context import Run
 from steerdsl.engine.rows import Acting, acting, compile_rows
 from steerdsl.forms.kept import ANSWER
@@ -34,6 +34,8 @@ def answers(run: Run, request: Request) -> list[Answer]:
     (`--keep-unsafe`): their lines say what they hash to and nothing else.
     """
     key = request_key(run, request)
+    if key in run.broken:
+        raise run.broken[key]
     done = run.store.load(key, read)
     if done is None:  # removed since they were made
         done = run.asks.again(key)
@@ -107,14 +109,15 @@ def about(hidden: bool, kind: str, variant: str) -> dict[str, Any]:
 
 
 def keep(run: Run, key: str, made: Sequence[Answer], request: Request) -> list[Answer]:
-    """Put answers into the store, in the order of the prompts."""
+    """Put answers into the store, in the order of the prompts. Raises NotFinite where one is broken."""
+    require_sound(made)
     ordered = sorted(made, key=lambda a: (a.prompt, a.sample))
 
     def write(fresh: Path) -> None:
         rows = [[a.prompt, a.sample, list(a.token_ids), a.text, a.ended] for a in ordered]
         write_lines(fresh / "answers.jsonl", rows)
 
-    return run.store.save(key, about(withheld(run, request), "answers", request.variant.name), write, read)
+    return run.store.save(key, about(withheld(run, request), "answers", request.variant.title), write, read)
 
 
 def read(folder: Path) -> list[Answer]:
@@ -157,6 +160,7 @@ def _lines(run: Run, request: Request, made: Sequence[Answer]) -> list[dict[str,
         line: dict[str, Any] = {
             "step": request.step,
             "variant": request.variant.name,
+            **({} if request.variant.draw is None else {"draw": request.variant.draw}),
             "dataset": request.ref.name,
             "split": request.ref.split,
             "row": sample.row.index,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from steerdsl.engine.finite import require_activations
 from steerdsl.engine.moments import merge, result
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.wire import Touch
@@ -44,7 +45,8 @@ def capture(
 
     A batch has at most `batch_size` prompts, or as many as are read at once. With `rows`, every sample's
     activation is kept too, in the order of the prompts. With `touches`, activations are read after those
-    edits. Raises RecipeError M614 for a position a prompt lacks.
+    edits. Raises RecipeError M614 for a position a prompt lacks, NotFinite R811 for activations that are
+    nan or infinite.
     """
     import torch
 
@@ -56,6 +58,7 @@ def capture(
     readings = [entry.run(p, position.number) for p in prompts]
     moments: dict[str, Any] = {}
     done, order = 0, list[int]()
+    progress("reading activations", 0, len(prompts))
     size = batch_size or text_rows(max(len(p.ids) for p in prompts))
     for group in _groups(batches(prompts, size, pad_id(session.opened.tokenizer)), session.on):
         jobs = [_job(batch, [readings[i] for i in batch.index]) for batch in group]
@@ -65,7 +68,10 @@ def capture(
             order += [i for i in batch.index for _ in range(1 if one_each else len(readings[i].indexes))]
             done += len(batch.index)
         progress("reading activations", done, len(prompts))
-    return result(moments, torch.tensor(order))
+    found = result(moments, torch.tensor(order))
+    norms = torch.cat(moments["norms"], dim=1)
+    require_activations(found, norms, f"{stream.name}, {position.name}", layers, session)
+    return found
 
 
 def _groups(found: Iterable[Batch], on: str) -> Iterator[list[Batch]]:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.program import places
-from steerdsl.formats.steady import wavering
+from steerdsl.formats.steady import require_linear
 from steerdsl.lang import recipe as r
+from steerdsl.methods.finite import EXPORT_LESS, require_tensors
 from steerdsl.methods.types import MethodError, Vector
 from steerdsl.methods.weights import Edit, ablate_weights, add_bias, write
 from steerdsl.methods.zero import require
@@ -42,6 +43,7 @@ def export_checkpoint(opened: Opened, ops: Sequence[r.Op], values: Values, folde
         for edit in _edits(model, op, opened, values):
             write(model, edit)
             said.append(edit.equals)
+    require_tensors("the checkpoint", dict(model.named_parameters()), EXPORT_LESS)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         with quiet():
@@ -62,7 +64,7 @@ def _after_writes(op: r.Op) -> bool:
 
 def _edits(model: Any, op: r.Op, opened: Opened, values: Values) -> Iterator[Edit]:
     """The weight edits of one operation, each to be written before the next is made."""
-    _require_linear(op)
+    require_linear(op)
     value = values.operand(op)
     assert isinstance(value, Vector)
     if value.directions.reader is not None:
@@ -95,18 +97,3 @@ def _rows(op: r.Op, value: Vector, opened: Opened, values: Values) -> Any:
         unit = require(value.directions.unit[i], place.layer, values.position(value), f"`{value.name}`")
         found[WRITES[place.stream], place.layer] = unit
     return found
-
-
-def _require_linear(op: r.Op) -> None:
-    """Raise MethodError unless the operation does the same linear thing to every token."""
-    problem = wavering(op)
-    if op.name not in ("ablate", "add"):
-        problem = f"`{op.name}` is no linear change of what each layer writes"
-    elif op.args.get("toward") is not None:
-        problem = "an ablation toward a mean is not linear"
-    elif op.args.get("alpha"):
-        problem = "an ablation that adds something back is not linear"
-    elif op.name == "add" and op.everywhere:
-        problem = "an addition everywhere adds up over the layers"
-    if problem:
-        raise MethodError(f"this steer cannot be carried by weights: {problem}", "export a steer of ablate and add")

@@ -6,15 +6,21 @@ not stop the run, so that all of them are reported.
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from steerdsl.engine.context import Run
+from steerdsl.engine.points import undecided
 from steerdsl.lang import recipe as r
-from steerdsl.lang.variants import BASELINE, steered
+from steerdsl.lang.variants import RANDOM, steered
+from steerdsl.measure import stats
+from steerdsl.measure.answers import NONE, Figures
+from steerdsl.measure.scores import figures_of
+from steerdsl.measure.verdict import FAILS, HOLDS, OPEN, said
 from steerdsl.methods import algebra
-from steerdsl.methods.types import MethodError
+from steerdsl.plan import words
 from steerdsl.plan.plan import PlanStep
 
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -25,67 +31,183 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+COSINE = "cosine()"
+
+Table = Mapping[str, Any]
 
 
 def check(run: Run, planned: PlanStep) -> None:
-    """Compare both sides of a claim and keep the verdict with the figures behind it."""
+    """Compare both sides of a claim, at each point of a sweep, and keep the verdicts with the figures behind them."""
     step = planned.step
     assert isinstance(step, r.Check)
-    pairs = _pairs(run, step)
-    verdicts = [
-        {
-            "claim": step.text,
-            "holds": COMPARE[step.op](left, right),
-            "left": left,
-            "right": right,
-            "by": left - right,
-            "at": dict(at),
-        }
-        for at, left, right in pairs
-    ]
-    run.results.checks += verdicts
+    for verdict in verdicts(run, step):
+        run.results.checks.append(verdict)
+        run.results.warnings += [f"`{step.text}`: {note}" for note in verdict["notes"]]
 
 
-def _pairs(run: Run, step: r.Check) -> list[tuple[Mapping[str, str], float, float]]:
-    """Both sides at each point of a sweep (one pair when there is none)."""
-    points = _points(run, step.left) or _points(run, step.right) or [{}]
-    return [(at, figure(run, step.left, at), figure(run, step.right, at)) for at in points]
+def tell_early(run: Run, evaluation: str) -> None:
+    """Once an evaluation is there, say which claims with a confidence its prompts do not settle, so that nobody
+    waits for the end of the run to learn that they are too few."""
+    for planned in run.plan.steps:
+        step = planned.step
+        if not isinstance(step, r.Check) or step.confidence is None:
+            continue
+        named = {term.path[0] for term in (*step.left.terms, *step.right.terms)}
+        if evaluation in named and named <= run.results.scores.keys():
+            for verdict in verdicts(run, step):
+                if verdict["outcome"] == OPEN:
+                    run.tell(f"`{step.text}` is {OPEN}: {said(verdict)}")
 
 
-def _points(run: Run, side: r.Figure) -> list[Mapping[str, str]]:
-    if not side.path:
-        return []
-    return [p["at"] for p in run.results.scores.get(side.path[0], {}).get("points", ())]
+def verdicts(run: Run, step: r.Check) -> list[dict[str, Any]]:
+    """The verdict at each point of a sweep (one when there is none)."""
+    sides = (*step.left.terms, *step.right.terms)
+    swept: list[Mapping[str, str]] = next((found for term in sides if (found := _points(run, term))), [{}])
+    return [_verdict(run, step, at) for at in swept]
 
 
-def figure(run: Run, side: r.Figure, at: Mapping[str, str]) -> float:
-    """The number that one side of a claim stands for; `baseline` is the unsteered answers' figure."""
-    if side.value is not None:
-        return side.value * side.share
-    if side.path[0] == "cosine()":
-        return _cosine(run, side.path)
-    entry = run.results.scores[side.path[0]]
-    table = entry if "points" not in entry else next(p["scores"] for p in entry["points"] if p["at"] == at)
-    return side.share * _mean(table, side.path[1:], BASELINE if side.baseline else None)
+def _points(run: Run, term: r.Term) -> list[Mapping[str, str]]:
+    return [p["at"] for p in run.results.scores.get(term.path[0], {}).get("points", ())]
 
 
-def _mean(table: Mapping[str, Any], path: Sequence[str], variant: str | None) -> float:
-    """The mean of a metric on one data set, or over all of them when none is named."""
-    by_data = table[path[0]]
-    names = [path[1]] if len(path) > 1 else list(by_data)
-    values = []
-    for name in names:
-        variants = by_data[name]
-        chosen = variant or steered(variants)
-        assert chosen is not None
-        values.append(variants[chosen]["mean"])
-    known = [v for v in values if v is not None]
-    if not known:
-        raise MethodError(f"{'.'.join(path)} has no figure to compare", "check a metric that these data give")
-    return float(sum(known) / len(known))
+def _verdict(run: Run, step: r.Check, at: Mapping[str, str]) -> dict[str, Any]:
+    """Both sides of a claim at one point, the difference between them with its interval, and the outcome."""
+    failure = next((entry["reason"] for entry in run.results.failed if entry["at"] == at), None)
+    if failure is not None:
+        return undecided(step, at, failure)
+    reading = Reading(run, step, at)
+    left, right = reading.figure(step.left), reading.figure(step.right)
+    found = reading.difference()
+    level = stats.LEVEL if step.confidence is None else step.confidence
+    low, high = found.interval(level)
+    p = found.p()
+    settled = None if math.isnan(p) else p <= 1 - level + 1e-12
+    holds: bool | None = COMPARE[step.op](left, right)
+    why = "" if settled or reading.exact else _unsettled(found)
+    if not (math.isfinite(left) and math.isfinite(right)):
+        holds, why = None, "a score that it names has no figure"
+    elif step.confidence is not None and not settled:
+        holds = None
+    by = left - right if math.isnan(found.mean) else found.mean
+    figures = {"left": left, "right": right, "by": by, "low": low, "high": high, "p": p}
+    return {
+        "claim": step.text,
+        "at": dict(at),
+        "outcome": OPEN if holds is None else HOLDS if holds else FAILS,
+        "holds": holds,
+        **{name: value if math.isfinite(value) else None for name, value in figures.items()},
+        "n": found.n,
+        "confidence": step.confidence,
+        "settled": settled,
+        "needs": None if settled else _needed(found, level),
+        "why": why,
+        "notes": list(reading.notes()),
+        "reason": None,
+    }
 
 
-def _cosine(run: Run, path: Sequence[str]) -> float:
-    """The smallest cosine of two vectors over their layers."""
-    u, v = (run.values.vectors[name] for name in path[1:3])
-    return float(algebra.cosine(u, v).min())
+def _unsettled(found: stats.Estimate) -> str:
+    """`15 prompts do not settle it`, and the reason where their spread is not known."""
+    does = "does" if found.n == 1 else "do"
+    return f"{words.count(found.n, 'prompt')} {does} not settle it" + (f": {found.why}" if found.why else "")
+
+
+def _needed(found: stats.Estimate, level: float) -> float | None:
+    """How many prompts would about settle the difference that was found."""
+    if not found.parts or found.mean == 0:
+        return None
+    reach = found.reach(1 - level)[0 if found.mean > 0 else 1]
+    return max(found.n + 1.0, found.n * (reach / found.mean) ** 2)
+
+
+class Reading:
+    """The scores of a run at one point of a sweep, as a claim reads them. `exact`: it reads no prompts."""
+
+    def __init__(self, run: Run, step: r.Check, at: Mapping[str, str]) -> None:
+        self.run, self.step, self.at = run, step, at
+        self.terms = (*step.left.terms, *step.right.terms)
+        self.exact = all(term.path[0] == COSINE for term in self.terms)
+
+    def figure(self, side: r.Figure) -> float:
+        """The number that one side of a claim stands for; nan where a score has no figure."""
+        return side.value + sum(term.share * self._mean(term) for term in side.terms)
+
+    def difference(self) -> stats.Estimate:
+        """Left minus right with all its sources of chance. What is scored on the same prompts is paired."""
+        step = self.step
+        terms = [(1.0, term) for term in step.left.terms] + [(-1.0, term) for term in step.right.terms]
+        fixed = step.left.value - step.right.value
+        groups: dict[Hashable, list[tuple[float, Sequence[Figures]]]] = {}
+        for sign, term in terms:
+            if term.path[0] == COSINE:
+                fixed += sign * self.figure(r.Figure((term,)))
+                continue
+            places = self._places(term)
+            for data, line in places:
+                group = groups.setdefault(self._prompts(term, data, line), [])
+                group.append((sign * term.share / len(places), figures_of(line)))
+        if not groups:
+            return stats.Estimate(fixed if self.exact else NONE, 0)
+        found = stats.total([stats.estimate(group) for group in groups.values()])
+        if any(
+            t.variant == RANDOM and len(line.get("draws", ())) == 1 for t in self.terms for _, line in self._lines(t)
+        ):
+            return stats.Estimate(found.mean + fixed, found.n, why=stats.ONE_DRAW)
+        return stats.Estimate(found.mean + fixed, found.n, found.parts, found.why, found.equal)
+
+    def notes(self) -> Iterator[str]:
+        """What a reader should know of the two sides."""
+        for term in self.terms:
+            if term.path[0] == COSINE:
+                continue
+            score = ".".join(term.path)
+            if abs(term.share) not in (0, 1) and self._mean(term) == 0:
+                whose = term.variant or score
+                yield f"a share of 0 is 0: {whose} is 0, so this share of it asks for nothing"
+            without = [data for data, line in self._lines(term) if line["mean"] is None]
+            if without and len(term.path) < 3:
+                yield f"{score} is the mean without {', '.join(without)}, which has no figure"
+
+    def _mean(self, term: r.Term) -> float:
+        """A score: of one data set, or the mean over all of them that have a figure."""
+        if term.path[0] == COSINE:
+            u, v = (self.run.values.vectors[name] for name in term.path[1:3])
+            return float(algebra.cosine(u, v).min())
+        known = [float(line["mean"]) for _, line in self._places(term)]
+        return sum(known) / len(known) if known else NONE
+
+    def _places(self, term: r.Term) -> list[tuple[str, Table]]:
+        """The data sets of a term where everything that the claim reads at its path has a figure."""
+        beside = [dict(self._lines(other)) for other in self.terms if other.path == term.path]
+        return [(d, line) for d, line in self._lines(term) if all(_known(by_data, d) for by_data in beside)]
+
+    def _lines(self, term: r.Term) -> Iterator[tuple[str, Table]]:
+        """data set -> figures of the variant that a term means; none for a cosine."""
+        if term.path[0] == COSINE:
+            return
+        entry = self.run.results.scores[term.path[0]]
+        table = entry if "points" not in entry else next(p["scores"] for p in entry["points"] if p["at"] == self.at)
+        by_data = table[term.path[1]]
+        for data in [term.path[2]] if len(term.path) > 2 else list(by_data):
+            variant = term.variant or steered(by_data[data])
+            if variant in by_data[data]:
+                yield data, by_data[data][variant]
+
+    def _prompts(self, term: r.Term, data: str, line: Table) -> Hashable:
+        """What tells whether two scores are of the same prompts: the part of a data set; else the evaluation."""
+        step = next((s for s in _evaluations(self.run.plan.steps) if s.name == term.path[0]), None)
+        ref = None if step is None else next((ref for ref in step.data if ref.name == data), None)
+        same = (term.path[0], term.path[1]) if ref is None else (ref.split, ref.side)
+        return (data, len(line["values"]), same)
+
+
+def _known(by_data: Mapping[str, Table], data: str) -> bool:
+    return data in by_data and by_data[data]["mean"] is not None
+
+
+def _evaluations(steps: Sequence[PlanStep]) -> Iterator[r.Evaluate]:
+    """All evaluations, those of a sweep's first point included."""
+    for planned in steps:
+        if isinstance(planned.step, r.Evaluate):
+            yield planned.step
+        yield from _evaluations(planned.points[0] if planned.points else ())

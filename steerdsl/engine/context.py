@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.engine.remote import Traffic
 from steerdsl.engine.values import Values
 from steerdsl.lang.recipe import Plot, Steer
+from steerdsl.methods.finite import NotFinite
 from steerdsl.models.cache import Progress, no_progress
 from steerdsl.models.prompts import Rendered, Renderer
 from steerdsl.plan.plan import Plan, PlanStep, Shared
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Results:
     """What a run leaves. `scores`: evaluation -> metric -> data set -> variant -> figures; inside a
-    sweep an evaluation has "points", one such table for each. `rows`: lines of generations.jsonl."""
+    sweep an evaluation has "points", one such table for each. `rows`: lines of generations.jsonl. `failed`:
+    points of sweeps that failed, each with the reason."""
 
     scores: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -40,6 +42,7 @@ class Results:
     files: list[Path] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     judge: dict[str, Any] | None = None
+    failed: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -49,7 +52,8 @@ class Run:
     are the lines of the answers that are being made, by request; `shared` are the batches of the answers of the
     step at hand, by group, and `asks` what is answered in them; `unsteered` is what metrics have read of the
     model without edits, by the texts; `tell` is given what the user must know once; `opened` is the model once
-    it is open, the same for every copy of the run."""
+    it is open, the same for every copy of the run; `broken` says, by the key of answers, why a shared batch
+    gave none."""
 
     plan: Plan
     store: Store
@@ -67,6 +71,7 @@ class Run:
     unsteered: dict[Any, list[Any]] = field(default_factory=dict)
     tell: Callable[[str], None] = lambda text: None
     opened: list[Session] = field(default_factory=list)
+    broken: dict[str, NotFinite] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         from steerdsl.engine.sources import patch_rows, sample_differences

@@ -35,6 +35,7 @@ def continuation_logprobs(
     endings = [torch.tensor([pairs[place][1] for place in places]) for places in groups.values()]
     found: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)
     alike = list(groups.values())
+    progress("reading continuations", 0, len(groups))
     for done, (text, (totals, greedy)) in enumerate(read_endings(session, list(groups), endings, rows), 1):
         for place, total, given in zip(alike[text], totals.tolist(), greedy.tolist(), strict=True):
             found[place] = total, given

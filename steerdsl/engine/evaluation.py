@@ -12,18 +12,23 @@ from typing import Any
 
 from steerdsl.engine.answers import Answer
 from steerdsl.engine.asking import answers, recalled, steer_of
+from steerdsl.engine.claims import tell_early
 from steerdsl.engine.context import Run
+from steerdsl.engine.finite import named
 from steerdsl.engine.harness import documents
-from steerdsl.engine.supply import Scene, supply
+from steerdsl.engine.supply import Scene, Supplied, supply
 from steerdsl.forms.runs import TABLE
 from steerdsl.forms.text import read_json
 from steerdsl.lang import recipe as r
+from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.lang.variants import REFERENCE, steered
 from steerdsl.measure.answers import Answers
-from steerdsl.measure.scores import Score, adjust, compare, score
+from steerdsl.measure.scores import Score, adjust, score, tabled, unmade
+from steerdsl.methods.finite import NotFinite
 from steerdsl.plan.controls import Variant
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.requests import Request
+from steerdsl.plan.tasks import rights
 from steerdsl.registry import find
 from steerdsl.store.files import write_json
 
@@ -48,12 +53,19 @@ def evaluate_step(run: Run, planned: PlanStep) -> None:
         table = {}
         for ref in step.data:
             mine = [request for request in planned.requests if request.ref is ref]
-            _score(run, step, [(request, answers(run, request) if planned.asked else []) for request in mine], table)
+            _score(run, step, [(request, _answers(run, request) if planned.asked else []) for request in mine], table)
         _score_tasks(run, planned.variants, step, table)
         adjust([table])
         about = {"kind": "scores", "steer": step.steer, "data": ", ".join(ref.name for ref in step.data)}
         run.store.put(planned.key, about, lambda fresh: write_json(fresh / "scores.json", table, sort_keys=False))
+    # The points of a sweep mostly say the same.
+    run.results.warnings += [line for line in unmade(table) if line not in run.results.warnings]
     _file(run, step.name, table)
+
+
+def _answers(run: Run, request: Request) -> list[Answer]:
+    with named(request.variant.name, request.ref.name):
+        return answers(run, request)
 
 
 def _read(folder: Path, steer: str) -> dict[str, Any]:
@@ -70,9 +82,10 @@ def _file(run: Run, name: str, table: dict[str, Any]) -> None:
     """Put a table of scores where checks, plots and the record look for it."""
     if not run.point:
         run.results.scores[name] = table
+        tell_early(run, name)
         return
     entry = run.results.scores.setdefault(name, {"points": []})
-    entry["points"].append({"at": dict(run.point), "scores": table})
+    entry["points"].append({"at": dict(run.point), "scores": table, "failed": None})
 
 
 def _score(
@@ -86,8 +99,8 @@ def _score(
     run.progress(f"scoring the answers to {made[0][0].ref.name}", 0, 0)
     scored = [(request, own) for request, own in made if request.variant.name != REFERENCE]
     scenes = [Scene(run, request, own, base, steered, steer_of(run, request.variant)) for request, own in scored]
-    scores: dict[str, Mapping[str, Score]] = {}
-    for (request, own), supplied in zip(scored, supply(scenes, wanted), strict=True):
+    scores: dict[str, list[Mapping[str, Score]]] = {}
+    for (request, own), supplied in zip(scored, _supplied(scenes, wanted), strict=True):
         given = Answers(
             prompts=[s.prompt for s in request.found],
             hypotheses=[a.text for a in own],
@@ -96,11 +109,27 @@ def _score(
             ended=[a.ended for a in own],
             golds=[s.row.answer for s in request.found],
             choices=[s.row.choices for s in request.found],
+            rights=rights(run.plan.data[request.ref.name], request.found) if "letters" in wanted else (),
             **supplied,
         )
-        scores[request.variant.name] = score(calls, given)
+        with named(request.variant.name, request.ref.name):
+            scores.setdefault(request.variant.name, []).append(score(calls, given))
     for label, figures in tabled(scores, step.steer).items():
         table.setdefault(label, {})[made[0][0].ref.name] = figures
+
+
+def _supplied(scenes: Sequence[Scene], needs: set[str]) -> Supplied:
+    """What metrics read, for all scenes at once. Where that fails, it is read again scene by scene, so that
+    the error says which variant it is."""
+    try:
+        return supply(scenes, needs)
+    except (NotFinite, RecipeError) as error:
+        if isinstance(error, RecipeError) and all(d.code != "M611" for d in error.diagnostics):
+            raise
+        for scene in scenes:
+            with named(scene.request.variant.name, scene.request.ref.name):
+                supply([scene], needs)
+        raise
 
 
 def _score_tasks(run: Run, variants: Sequence[Variant], step: r.Evaluate, table: dict[str, dict[str, Any]]) -> None:
@@ -108,24 +137,14 @@ def _score_tasks(run: Run, variants: Sequence[Variant], step: r.Evaluate, table:
     for call in step.metrics:
         if call.task is None:
             continue
-        scores: dict[str, Mapping[str, Score]] = {}
+        scores: dict[str, list[Mapping[str, Score]]] = {}
         for variant in variants:
-            found = documents(run, call, variant)
-            scores[variant.name] = score([call], Answers([""] * len(found.values), (), documents=found))
+            with named(variant.name, call.task):
+                found = documents(run, call, variant)
+            made = score([call], Answers([""] * len(found.values), (), documents=found))
+            scores.setdefault(variant.name, []).append(made)
         for label, figures in tabled(scores, step.steer).items():
             table.setdefault(label, {})[call.task] = figures
-
-
-def tabled(scores: Mapping[str, Mapping[str, Score]], steer: str) -> dict[str, dict[str, Any]]:
-    """Variant -> metric -> score as metric -> variant -> figures; the steer's have its differences
-    from every other variant under "against"."""
-    table: dict[str, dict[str, Any]] = {}
-    for label, own in scores[steer].items():
-        table[label] = {variant: found[label].to_json() for variant, found in scores.items()}
-        others = [variant for variant in scores if variant != steer]
-        differences = [compare([(own, scores[other][label])])[0] for other in others]
-        table[label][steer]["against"] = {o: d.to_json() for o, d in zip(others, differences, strict=True)}
-    return table
 
 
 def _texts(sampled: Sequence[Answer], count: int) -> list[list[str]]:

@@ -15,12 +15,13 @@ from steerdsl.engine.answers import generate
 from steerdsl.engine.context import Run
 from steerdsl.formats import table
 from steerdsl.lang import recipe as r
+from steerdsl.methods.finite import finite
 from steerdsl.methods.types import Activations, Vector
-from steerdsl.models.prompts import require_room
+from steerdsl.models.prompts import Rendered, require_room
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.requests import Sampling
-from steerdsl.plan.samples import Sample, samples, samples_key
+from steerdsl.plan.samples import ANSWERED, OWN, Sample, class_samples, samples_key
 from steerdsl.plan.words import position
 from steerdsl.registry import find
 from steerdsl.store.results import content_key
@@ -80,7 +81,7 @@ def _extracted(run: Run, step: r.Extract) -> Vector:
     directions = entry.run(positive, negative, **options)
     assert step.negative is not None
     meta |= {"positive": _side(step.positive), "negative": _side(step.negative), "n": [positive.n, negative.n]}
-    meta["rendered_sha256"] = [_rendered(run, ref) for ref in (step.positive, step.negative)]
+    meta["rendered_sha256"] = [_rendered(run, step, ref) for ref in (step.positive, step.negative)]
     return Vector(
         step.name,
         directions,
@@ -104,16 +105,16 @@ def _side(ref: r.DataRef) -> str:
     return ref.name if ref.side is None else f"{ref.name}.{ref.side}"
 
 
-def _rendered(run: Run, ref: r.DataRef) -> str:
+def _rendered(run: Run, step: r.Extract, ref: r.DataRef) -> str:
     """One hash over a class's prompts as the model read them."""
-    prompts = run.render(samples(run.plan.data, ref, run.plan.source))
+    prompts = run.render(class_samples(run.plan.data, step, ref, run.plan.source))
     return content_key({"rendered": [p.sha256 for p in prompts]})
 
 
 def capture_class(run: Run, step: r.Extract, ref: r.DataRef | None, layers: Sequence[int], rows: bool) -> Activations:
     """The statistics of one class of an extraction, from the store where it has them."""
     assert ref is not None and run.plan.model_key is not None
-    found = samples(run.plan.data, ref, run.plan.source)
+    found = class_samples(run.plan.data, step, ref, run.plan.source)
     key = step_key(
         "capture",
         1,
@@ -124,13 +125,14 @@ def capture_class(run: Run, step: r.Extract, ref: r.DataRef | None, layers: Sequ
         stream=step.stream,
         layers=list(layers),
         rows=rows,
+        **({"answers": OWN} if step.position.name == ANSWERED else {}),
     )
 
     def read(folder: Path) -> Activations:
         return load_activations(folder / "activations.safetensors")
 
     known = run.store.load(key, read)
-    if known is None:
+    if known is None or not finite(known.mean):  # an older version kept what was not finite
         activations = _capture(run, step, ref, found, layers, rows)
 
         def write(fresh: Path) -> None:
@@ -152,9 +154,7 @@ def _capture(
 ) -> Activations:
     from steerdsl.engine.capture import capture
 
-    if step.position.name == "mean_response":
-        found = _answered(run, found)
-    prompts = run.render(found)
+    prompts = _answered(run, found) if step.position.name == ANSWERED else run.render(found)
     require_room(ref.name, prompts, run.plan.model.arch.max_positions)
     return capture(
         run.session,
@@ -169,20 +169,22 @@ def _capture(
     )
 
 
-def _answered(run: Run, found: Sequence[Sample]) -> list[Sample]:
-    """Samples with the model's own greedy answer where the data gives none."""
-    open_ = [s for s in found if s.response is None]
+def _answered(run: Run, found: Sequence[Sample]) -> list[Rendered]:
+    """Prompts with their answers: the data's, else the model's own greedy one, token by token as it was made."""
+    prompts = run.render(found)
+    open_ = [i for i, s in enumerate(found) if s.response is None]
     if not open_:
-        return list(found)
-    sampling = Sampling(max_tokens=RESPONSE_TOKENS)
-    texts: dict[int, str] = {}
-    prompts = run.render(open_)
-    rows = run.plan.answer_rows(max(len(p.ids) for p in prompts) + RESPONSE_TOKENS)
-    for batch in generate(run.session, prompts, (), sampling, rows):
-        texts |= {a.prompt: a.text for a in batch}
-        run.progress("answering, to read the answers", len(texts), len(open_))
-    answers = iter(texts[i] for i in range(len(open_)))
-    return [s if s.response is not None else replace(s, response=next(answers)) for s in found]
+        return prompts
+    asked, done = [prompts[i] for i in open_], 0
+    rows = run.plan.answer_rows(max(len(p.ids) for p in asked) + RESPONSE_TOKENS)
+    for batch in generate(run.session, asked, (), Sampling(max_tokens=RESPONSE_TOKENS), rows):
+        for a in batch:
+            before = asked[a.prompt]
+            span = (len(before.ids), len(before.ids) + len(a.token_ids))
+            prompts[open_[a.prompt]] = replace(before, ids=(*before.ids, *a.token_ids), response=span)
+        done += len(batch)
+        run.progress("answering, to read the answers", done, len(open_))
+    return prompts
 
 
 def _recapture(run: Run, step: r.Extract, layers: Sequence[int], q: Tensor) -> tuple[Activations, Activations]:
@@ -191,7 +193,7 @@ def _recapture(run: Run, step: r.Extract, layers: Sequence[int], q: Tensor) -> t
 
     touches = ablation_touches(run.plan.model.arch, q)
     positive, negative = (
-        _capture(run, step, ref, samples(run.plan.data, ref, run.plan.source), layers, False, touches)
+        _capture(run, step, ref, class_samples(run.plan.data, step, ref, run.plan.source), layers, False, touches)
         for ref in (step.positive, step.negative)
         if ref is not None
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from steerdsl.engine.answers import Answer, Row, answer, rows_of
+from steerdsl.engine.answers import Answer, Row, answer, require_sound, rows_of
 from steerdsl.engine.asking import about, keep, missing, rendered, request_key, show, steer_of, withheld
 from steerdsl.engine.context import Run
 from steerdsl.engine.rows import Acting, compile_rows
@@ -83,9 +83,11 @@ class Asks:
             self._answer(group, [ask for ask in group if ask.todo])
 
     def again(self, key: str) -> list[Answer]:
-        """The answers of one key, which the store has lost since."""
+        """The answers of one key, which the store has lost since. Raises NotFinite where one is broken."""
         (group,) = (group for group in self._groups() if any(ask.key == key for ask in group))
-        return self._answer(group, [ask for ask in group if ask.key == key])[key]
+        made = self._answer(group, [ask for ask in group if ask.key == key])[key]
+        require_sound(made)
+        return made
 
     def _rows_of(self, run: Run, request: Request) -> list[list[Row]]:
         """The rows of each prompt, made once for all variants that are asked alike."""
@@ -108,7 +110,8 @@ class Asks:
         return list(groups.values())
 
     def _answer(self, group: Sequence[Ask], todo: Sequence[Ask]) -> dict[str, list[Answer]]:
-        """All answers of `todo` by their keys, batch by batch. In half precision, where a batch may change a
+        """All answers of `todo` by their keys, batch by batch; where one is broken, none of its request is kept,
+        and those beside it are. In half precision, where a batch may change a
         token, its batches are those of the whole group, as planned. In float32 the rest of the group is left
         out, and what an earlier run has made of the whole group is taken."""
         made: dict[str, list[Answer]] = {ask.key: [] for ask in todo}
@@ -121,7 +124,10 @@ class Asks:
             for ask, own in _by_ask(part, answers):
                 if ask.key in made:
                     made[ask.key] += own
-                    show(ask.run, ask.request, own)
+                    if error := next((a.broken for a in own if a.broken is not None), None):
+                        run.broken.setdefault(ask.key, error)
+                    if ask.key not in run.broken:
+                        show(ask.run, ask.request, own)
             run.progress(f"answers to {name}", sum(map(len, made.values())), total)
 
         kept: list[str] = []
@@ -135,7 +141,8 @@ class Asks:
             finish(part, self._load(key) or self._make(key, part))
             kept.append(key)
         for ask in todo:
-            made[ask.key] = keep(ask.run, ask.key, made[ask.key], ask.request)
+            if ask.key not in run.broken:
+                made[ask.key] = keep(ask.run, ask.key, made[ask.key], ask.request)
         for key in kept:
             discard(run.store.folder(key))
         return made
@@ -156,8 +163,11 @@ class Asks:
         return known, keys
 
     def _make(self, key: str, part: Part) -> list[Answer]:
-        """The answers of a batch, kept in the store until all are there."""
+        """The answers of a batch, kept in the store until all are there. Where one is broken, the batch is not
+        kept: its neighbours' answers are, once all batches are made."""
         made = self._fitted(part)
+        if any(a.broken for a in made):
+            return made
 
         def write(fresh: Path) -> None:
             write_lines(fresh / "answers.jsonl", [[list(a.token_ids), a.text, a.ended] for a in made])

@@ -17,6 +17,7 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
+from steerdsl.engine.answers import decode
 from steerdsl.engine.capture import inputs
 from steerdsl.engine.continuations import continuation_logprobs
 from steerdsl.engine.likelihood import Ids, Rows
@@ -157,11 +158,14 @@ class SteeredModel(TemplateLM):  # type: ignore[misc]
         ids = [tuple(self.tok_encode(text)[-room:]) for text in texts]
         prompts = [Rendered(text, row, (0, len(row)), "") for text, row in zip(texts, ids, strict=True)]
         found, done = [""] * len(texts), 0
+        self.progress("answering the harness", 0, len(texts))
         touches = compile_rows([self.steer], self.session.opened.arch)
         size = self.answer_rows(max(map(len, ids)) + config.max_new_tokens)
         for batch in batches(prompts, size, pad_id(self.tokenizer)):
-            made = self.session.generate(inputs(batch), touches, config.max_new_tokens, config)
-            for place, row in zip(batch.index, made[:, batch.input_ids.shape[1] :].tolist(), strict=True):
+            made, failed = decode(self.session, inputs(batch), touches, config.max_new_tokens, config)
+            if error := next((error for error in failed if error is not None), None):
+                raise error
+            for place, row in zip(batch.index, made, strict=True):
                 text = self.tokenizer.decode(row, skip_special_tokens=True)
                 found[place] = postprocess_generated_text(text, stops, None)
             done += len(batch.index)

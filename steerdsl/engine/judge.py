@@ -27,19 +27,23 @@ ATTEMPTS = 4
 BUSY = (408, 409, 425, 429, 500, 502, 503, 504)
 BAD_REQUEST = (400, 415, 422)
 FAILED = 3
-LONGEST = 100_000  # characters of a reply that are kept; marks have some hundred
-MOST_TOKENS = 1 << 40
+MOST_CHARACTERS = 100_000  # of a reply that are kept; marks have some hundred
+LONGEST = 1024  # tokens of a reply, the thoughts of a model that has some included
 Marks = Mapping[str, float]
 
 
 @dataclass(slots=True)
 class Cost:
-    """What a judge was asked in one run. `refused`: replies without marks, asked twice each."""
+    """What a judge was asked in one run. `pairs`: of answers that were shown;
+    `refused`: replies without marks, asked twice each; `faults`: why, and
+    how many of each."""
 
     model: str
+    pairs: int = 0
     calls: int = 0
     from_store: int = 0
     refused: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -86,6 +90,7 @@ class Judge:
         return _by_criterion(ours), _by_criterion(theirs)
 
     def _marks(self, question: str, answers: tuple[str, str]) -> tuple[Marks, Marks] | None:
+        self.cost.pairs += 1
         asked = judge.messages(question, answers)
         key = content_key({"judge": judge.VERSION, "model": self.model, "messages": asked})
         known = self.store.load(key, _read)
@@ -94,7 +99,10 @@ class Judge:
         else:
             self.cost.from_store += 1
         found = judge.parse(known)
-        self.cost.refused += found is None
+        if found is None:
+            why = judge.fault(known)
+            self.cost.refused += 1
+            self.cost.faults[why] = self.cost.faults.get(why, 0) + 1
         return found
 
     def _ask(self, asked: list[dict[str, str]]) -> str:
@@ -106,7 +114,7 @@ class Judge:
         return reply
 
     def _reply(self, asked: list[dict[str, str]]) -> str:
-        body = {"model": self.model, "messages": asked, "temperature": 0, "max_tokens": 256}
+        body = {"model": self.model, "messages": asked, "temperature": 0, "max_tokens": LONGEST}
         while True:
             form = self._forms[0]
             answer = self._post({**body, "response_format": form} if form else body)
@@ -115,16 +123,13 @@ class Judge:
             del self._forms[0]  # this endpoint does not hold a model to a schema in that way
         if answer.status_code != 200:
             raise self._failed(f"answers {answer.status_code}: {_said(answer)}")
-        try:
-            found = answer.json()
-            text = found["choices"][0]["message"]["content"]
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
-            raise self._failed("does not answer as an OpenAI-compatible endpoint does") from error
+        found, text = _content(answer)
+        if text is None and not (self.cost.calls or self.cost.from_store):
+            raise self._failed("does not answer as an OpenAI-compatible endpoint does")
         self.cost.calls += 1
-        usage = found.get("usage")
-        self.cost.prompt_tokens += _tokens(usage, "prompt_tokens")
-        self.cost.completion_tokens += _tokens(usage, "completion_tokens")
-        return _writable(text)[:LONGEST] if isinstance(text, str) else ""
+        self.cost.prompt_tokens += _tokens(found, "prompt_tokens")
+        self.cost.completion_tokens += _tokens(found, "completion_tokens")
+        return (text or "")[:MOST_CHARACTERS]
 
     def _post(self, body: Mapping[str, Any]) -> Any:
         """One request, tried again where it may pass: a host that is busy or does not answer in time."""
@@ -174,7 +179,7 @@ def _said(answer: Any) -> str:
         found = answer.json().get("error")
         text = found.get("message") if isinstance(found, dict) else found
     except (ValueError, AttributeError, RecursionError):
-        text = answer.text[:LONGEST]
+        text = answer.text[:MOST_CHARACTERS]
     return _writable(" ".join(str(text or "no reason given").split())[:200])
 
 
@@ -183,10 +188,24 @@ def _writable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _tokens(usage: Any, name: str) -> int:
-    """A count of tokens; 0 where an endpoint says something else."""
-    found = usage.get(name) if isinstance(usage, dict) else None
-    return found if type(found) is int and 0 <= found < MOST_TOKENS else 0
+def _content(answer: Any) -> tuple[Any, str | None]:
+    """The body of a reply and the text in it, "" where a model says nothing; None where it has another form.
+    Half a character (an escape such as \\ud83d alone), which no file can hold, becomes a question mark."""
+    try:
+        found = answer.json()
+        text = found["choices"][0]["message"]["content"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None, None
+    if text is None or not isinstance(text, str):
+        return found, "" if text is None else None
+    return found, _writable(text)
+
+
+def _tokens(found: Any, name: str) -> int:
+    """What an endpoint says that a reply cost; 0 where it says no number."""
+    usage = found.get("usage") if isinstance(found, dict) else None
+    count = usage.get(name) if isinstance(usage, dict) else None
+    return count if type(count) is int and 0 <= count < 1 << 53 else 0
 
 
 def _by_criterion(marks: Sequence[Marks]) -> dict[str, list[float]]:
@@ -199,6 +218,13 @@ def _read(folder: Path) -> str:
 
 def _writer(reply: str) -> Callable[[Path], None]:
     return lambda fresh: write_json(fresh / "reply.json", {"reply": reply})
+
+
+def unmarked(made: Judge) -> list[str]:
+    """What a run says of replies without marks, in one line; nothing where there were none."""
+    cost = made.cost
+    whys = "; ".join(f"{why} ({count})" for why, count in cost.faults.items())
+    return [f"judge: {cost.refused} of {cost.pairs} pairs of answers have no marks: {whys}"] if whys else []
 
 
 def cost_json(made: Judge) -> dict[str, Any]:

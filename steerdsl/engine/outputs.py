@@ -7,7 +7,9 @@ exported files in the run directory.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from steerdsl.engine.context import Run
 from steerdsl.engine.program import Compiler, places
@@ -17,6 +19,7 @@ from steerdsl.formats import steady, table
 from steerdsl.formats.types import Act, Carried
 from steerdsl.lang import recipe as r
 from steerdsl.models.sites import Architecture
+from steerdsl.plan.layers import resolve_layers
 from steerdsl.plan.plan import PlanStep
 
 
@@ -24,7 +27,15 @@ def plot(run: Run, planned: PlanStep) -> None:
     """Gather what a plot is drawn from."""
     step = planned.step
     assert isinstance(step, r.Plot)
-    run.results.views.append((step, view(run, step)))
+    options = {name: _numbers(run, value) for name, value in step.options.items()}
+    run.results.views.append((replace(step, options=options), view(run, step)))
+
+
+def _numbers(run: Run, value: Any) -> Any:
+    """An option's value; layers as their numbers, now that they are chosen."""
+    if not isinstance(value, r.Layers):
+        return value
+    return resolve_layers(value, run.plan.model.arch.n_layers, run.values.chosen)
 
 
 def export(run: Run, planned: PlanStep) -> None:
@@ -63,7 +74,7 @@ def _steer(run: Run, step: r.Export, path: Path) -> None:
 
 def _acts(ops: Sequence[r.Op], arch: Architecture, values: Values) -> list[Act]:
     """Each operation at each place where it acts."""
-    compiler = Compiler(arch, values)
+    compiler = Compiler(ops, arch, values)
     found = []
     for op in ops:
         value = values.operand(op)

@@ -50,6 +50,7 @@ class Probe:
         found = batches(prompts, size, pad_id(self.session.opened.tokenizer))
         order = torch.tensor([i for batch in found for i in batch.index])
         rows = [torch.empty(0, len(order), dtype=torch.float64)]
+        self.progress("trying layers", 0, len(trials))
         for start in range(0, len(trials), TRIALS):
             tried = [(), *(self._touches(trial) for trial in trials[start : start + TRIALS])]
             parts = [self.session.readings(_readings(inputs(batch), tried), _Figures(figure)) for batch in found]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.wire import Edit, Touch, make_edit, make_gate, make_memory_gate, make_probe
 from steerdsl.lang import recipe as r
-from steerdsl.methods.control import random_like
+from steerdsl.methods.control import rotated
+from steerdsl.methods.finite import require_tensors
 from steerdsl.methods.ops.patch import align
 from steerdsl.methods.types import MethodError, Operand, Plane, Vector
 from steerdsl.methods.zero import require
@@ -38,6 +39,8 @@ RANK = {
     "resid_post": 6,
 }
 
+
+SMALLER_STEP = "take a smaller strength: edits are computed in float32, which ends at 3.4e38"
 
 # A touch's place in the forward pass: layer, rank, module and side.
 Order = tuple[int, int, str, str]
@@ -100,30 +103,38 @@ def passes(op: r.Op) -> tuple[int, int | None]:
 
 
 class Compiler:
-    """Builds the touches of one steer. With `control`, a seed, operations act with random directions, and
-    conditions read what they always read. `name` tells its conditions from those of other steers that
-    act in the same pass."""
+    """Builds the touches of one steer, whose operations are `ops`. With `control`, a seed, they act with random
+    directions, and conditions read what they always read. `name` tells its conditions from those of other steers
+    that act in the same pass."""
 
-    def __init__(self, arch: Architecture, values: Values, control: int | None = None, name: str = "") -> None:
-        self.arch, self.values, self.control, self.name = arch, values, control, name
+    def __init__(
+        self, ops: Sequence[r.Op], arch: Architecture, values: Values, control: int | None = None, name: str = ""
+    ) -> None:
+        self.arch, self.values, self.name = arch, values, name
         self._edits: dict[tuple[int, int, str], list[Edit]] = {}
-        self._operands: list[Any] = []  # each once: the same direction has the same control
+        self._controls: list[tuple[Any, Any]] = []  # each operand once, and what acts in its place
+        if control is not None:
+            first: list[r.Op] = []
+            for op in ops:
+                if op.operand is not None and all(op.operand != other.operand for other in first):
+                    first.append(op)
+            made = rotated([values.operand(op) for op in first], control)
+            self._controls = [(op.operand, value) for op, value in zip(first, made, strict=True)]
 
     def add(self, op: r.Op, number: int) -> None:
         """Add one operation, after those added before it. Its numbers may be lists, one for each row."""
         entry = find("op", op.name)
         prepare = import_module(entry.run.__module__).prepare
         value = self.values.operand(op)
-        if op.operand not in self._operands:
-            self._operands.append(op.operand)
-        control = self.control
-        acting = value if control is None else random_like(value, control, self._operands.index(op.operand))
+        acting = next((made for operand, made in self._controls if operand == op.operand), value)
         decided = self._decided(op, number, value)
         for place in places(op, self.arch, self.values.chosen):
             operand = self.operand(op, acting, place)
+            params = prepare(operand, op.args)
+            require_tensors(f"`{op.text or op.name}` (layer {place.layer}, {place.stream})", params, SMALLER_STEP)
             edit = make_edit(
                 entry.run,
-                prepare(operand, op.args),
+                params,
                 passes(op),
                 [*self._gates(op, place, value), *decided],
                 op.keep_norm,
@@ -240,7 +251,7 @@ def _aligner(op: r.Op) -> Callable[[Tensor, int], Tensor]:
 
 def compile_steer(ops: Sequence[r.Op], arch: Architecture, values: Values, control: int | None = None) -> list[Touch]:
     """The touches of a steer, or of its random control; no operation, no touch."""
-    compiler = Compiler(arch, values, control)
+    compiler = Compiler(ops, arch, values, control)
     for number, op in enumerate(ops):
         compiler.add(op, number)
     return in_order(compiler.touches())

@@ -68,7 +68,7 @@ def _numbers(op: r.Op) -> list[str]:
 
 def _compile(group: Sequence[Acting], arch: Architecture, name: str) -> dict[Order, Touch]:
     """The touches of steers of one shape, one for each row, as if their rows were the whole batch."""
-    compiler = Compiler(arch, group[0].values, group[0].control, name)
+    compiler = Compiler(group[0].ops, arch, group[0].values, group[0].control, name)
     for number, ops in enumerate(zip(*(steer.ops for steer in group), strict=True)):
         args = dict(ops[0].args)
         for key in _numbers(ops[0]):

@@ -10,17 +10,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from steerdsl.engine import claims, evaluation, extraction, outputs, selection
+from steerdsl.engine import claims, evaluation, extraction, outputs, points, selection
 from steerdsl.engine.asking import forget, touches
 from steerdsl.engine.context import Run
 from steerdsl.engine.fused import Asks
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
+from steerdsl.measure import harm
 from steerdsl.measure.scores import adjust
 from steerdsl.methods.types import MethodError
 from steerdsl.plan.controls import Variant
 from steerdsl.plan.fusing import ASKING, reach
 from steerdsl.plan.plan import PlanStep
+from steerdsl.plan.power import TOO_FEW
 
 RUN_FAILED = 3
 
@@ -40,8 +42,12 @@ def run_plan(run: Run, watch: Watch) -> None:
     that is stopped to go on from.
 
     Raises RecipeError with exit code 3 for a step that the data or the model do not allow; what
-    earlier steps made stays in the run's results.
+    earlier steps made stays in the run's results. Where single points of a sweep fail, everything else
+    is run first.
     """
+    for line in [text for step in run.plan.steps for label, text in step.facts if label == TOO_FEW]:
+        run.tell(line)
+        run.results.warnings.append(line)
     unsafe = any(data.spec.unsafe for data in run.plan.data.values()) and not run.plan.options.keep_unsafe
     try:
         _run_steps(run, run.plan.steps, watch)
@@ -49,8 +55,10 @@ def run_plan(run: Run, watch: Watch) -> None:
         if unsafe:
             run.results.warnings.append(UNSAFE_LEFT)
         raise
+    run.results.warnings += harm.warnings(run.results.rows, run.results.scores)
     if unsafe:
         forget(run.store)
+    points.require_none_failed(run)
 
 
 def _run_steps(run: Run, steps: Sequence[PlanStep], watch: Watch) -> None:
@@ -93,12 +101,20 @@ def _steer(run: Run, planned: PlanStep) -> None:
 
 
 def _sweep(run: Run, planned: PlanStep) -> None:
-    """Every point of a sweep, one after another."""
+    """Every point of a sweep, one after another. A point that fails is marked, and the rest is kept."""
     assert isinstance(planned.step, r.Sweep)
     for i, steps in enumerate(_points(run, planned)):
-        for inner in steps:
-            _step(run, inner, RUN)
+        left = list(steps)
+        try:
+            while left:
+                _step(run, left[0], RUN)
+                del left[0]
+        except RecipeError as error:
+            if not points.of_one_point(error):
+                raise
+            points.mark(run, planned, left, error)
         run.progress(f"points of {planned.name}", i + 1, len(planned.points))
+    points.fill(run, planned)
     for name in {s.name for s in planned.points[0] if isinstance(s.step, r.Evaluate)}:
         adjust([point["scores"] for point in run.results.scores[name]["points"]])
 
@@ -111,8 +127,12 @@ def _answer_together(run: Run, pool: Sequence[PlanStep]) -> None:
 
     def gather(then: Run, planned: PlanStep) -> None:
         for inner in _points(then, planned):
-            for step in inner:
-                _step(then, step, runners)
+            try:
+                for step in inner:
+                    _step(then, step, runners)
+            except RecipeError as error:
+                if not points.of_one_point(error):  # it fails once more when it is run, and is marked then
+                    raise
 
     special: Mapping[type, Runner] = {
         **{r.Generate: run.asks.gather, r.Evaluate: run.asks.gather, r.Sweep: gather},

@@ -19,7 +19,8 @@ from steerdsl.engine.letters import letter_logprobs
 from steerdsl.engine.likelihood import Reading, read_shifts, read_texts
 from steerdsl.engine.rows import Acting
 from steerdsl.lang.variants import BASELINE
-from steerdsl.measure.metrics.multiple_choice import FORMS, letters, prompt
+from steerdsl.measure.choices import letters
+from steerdsl.measure.metrics.multiple_choice import FORMS, prompt
 from steerdsl.models.prompts import Renderer
 from steerdsl.plan.controls import Variant
 from steerdsl.plan.requests import Request

@@ -5,6 +5,7 @@ In: a run and a `plot` step. Out: the view that the plot's entry draws.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -100,8 +101,20 @@ def _scores(run: Run, step: r.Plot) -> ScoreView:
     asked = next(s for s in _steps(run.plan.steps) if isinstance(s, r.Evaluate) and s.name == name)
     shown = [words.data(ref) for ref in asked.data if not datasets or ref.name in datasets]
     steer = next(s for s in _steps(run.plan.steps) if isinstance(s, r.Steer) and s.name == asked.steer)
-    about = "; ".join((_model(run), ", ".join(shown), *(op.text for op in steer.ops if op.text)))
+    about = "; ".join((_model(run), ", ".join(shown), *(_valued(run, op.text) for op in steer.ops if op.text)))
     return ScoreView(name, metric, points, over, step.polar, tuple(datasets), about, _turning(run, name))
+
+
+def _valued(run: Run, text: str) -> str:
+    """An operation as written, with the values of params and the numbers of chosen layers in the places of
+    their names: `add topic by 2 at layers 14`. Axes of a sweep, which have many values, keep their names."""
+    known: dict[str, str] = dict(run.plan.recipe.params)
+    for step in (planned.step for planned in run.plan.steps):
+        if isinstance(step, r.Select) and step.name in run.values.chosen:
+            known[step.name] = ",".join(map(str, run.values.chosen[step.name]))
+    parts = re.split(r'("(?:[^"\\]|\\.)*")', text)
+    names = re.compile(r"(?<![\w.])([^\W\d]\w*)(?![\w.(:])")
+    return "".join(part if i % 2 else names.sub(lambda m: known.get(m[0], m[0]), part) for i, part in enumerate(parts))
 
 
 def _axis_values(steps: Sequence[PlanStep]) -> dict[tuple[str, str], float]:

@@ -18,6 +18,7 @@ from steerdsl.formats.gguf_header import Declared, Value, header
 from steerdsl.formats.steady import refusal
 from steerdsl.formats.types import Carried
 from steerdsl.lang import recipe as r
+from steerdsl.methods.finite import EXPORT_LESS, require_tensors
 from steerdsl.methods.types import MethodError, Vector
 
 if TYPE_CHECKING:
@@ -142,14 +143,19 @@ def write_vector(vector: Vector, arch: Architecture, path: Path) -> None:
     _write({int(vector.layers[i]): raw[i] for i in live}, arch, path)
 
 
+def require_place(op: r.Op, stream: str, layer: int, arch: Architecture) -> None:
+    """Raise MethodError R847 where llama.cpp does not add."""
+    if stream != STREAM:
+        raise refusal(TITLE, f"llama.cpp adds on {STREAM}, and this steer on {stream}", f"add on {STREAM}")
+    if layer == 0:
+        raise refusal(TITLE, f"{NO_LAYER_0}, and this steer adds there", "add at layers from 1 on")
+
+
 def write_steer(steer: Carried, path: Path) -> None:
     """Write what a steer of additions adds in all at each layer, its strengths worked in."""
     rows: dict[int, Tensor] = {}
     for act in steer.acts:
-        if act.stream != STREAM:
-            raise refusal(TITLE, f"llama.cpp adds on {STREAM}, and this steer on {act.stream}", f"add on {STREAM}")
-        if act.layer == 0:
-            raise refusal(TITLE, f"{NO_LAYER_0}, and this steer adds there", "add at layers from 1 on")
+        require_place(act.op, act.stream, act.layer, steer.arch)
         assert act.operand.norm is not None and act.operand.unit is not None
         step = act.op.args["by"].value * (act.operand.norm.double() @ act.operand.unit.double())
         rows[act.layer] = rows[act.layer] + step if act.layer in rows else step
@@ -159,11 +165,13 @@ def write_steer(steer: Carried, path: Path) -> None:
 def _write(rows: Mapping[int, Tensor], arch: Architecture, path: Path) -> None:
     from gguf import GGUFWriter
 
+    tensors = {f"direction.{layer}": rows[layer].float() for layer in sorted(rows)}
+    require_tensors(TITLE, tensors, EXPORT_LESS)
     writer = GGUFWriter(path, KIND)
     writer.add_string(HINT, arch.family)
     writer.add_uint32(COUNT, len(rows))
-    for layer in sorted(rows):
-        writer.add_tensor(f"direction.{layer}", rows[layer].float().numpy())
+    for name, tensor in tensors.items():
+        writer.add_tensor(name, tensor.numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

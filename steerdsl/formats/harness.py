@@ -12,6 +12,8 @@ from typing import Any
 
 from steerdsl.formats.steady import refusal
 from steerdsl.formats.types import Act, Carried
+from steerdsl.lang import recipe as r
+from steerdsl.methods.finite import EXPORT_LESS, require_tensors
 from steerdsl.methods.numbers import plain
 from steerdsl.models.sites import Architecture
 
@@ -25,10 +27,16 @@ def write_steer(steer: Carried, path: Path) -> None:
 
     found: dict[str, dict[str, Any]] = {}
     for act in steer.acts:
-        hook = _hookpoint(steer.arch, act)
+        hook = _hookpoint(steer.arch, act.op, act.stream, act.layer)
         if hook in found:
             raise refusal(TITLE, f"it holds one edit of `{hook}`, and this steer makes two", INSTEAD)
         found[hook] = _entry(act)
+    numbers = {
+        f"{part} of {hook}": torch.as_tensor(entry[part], dtype=torch.float32)
+        for hook, entry in found.items()
+        for part in ("steering_vector", "steering_coefficient")
+    }
+    require_tensors(TITLE, numbers, EXPORT_LESS)
     torch.save(found, path)
 
 
@@ -58,18 +66,20 @@ def _said(action: str, vector: Any, coefficient: float) -> dict[str, Any]:
     }
 
 
-def _hookpoint(arch: Architecture, act: Act) -> str:
+def require_place(op: r.Op, stream: str, layer: int, arch: Architecture) -> None:
+    """Raise MethodError R847 where a stream is no module's output."""
+    _hookpoint(arch, op, stream, layer)
+
+
+def _hookpoint(arch: Architecture, op: r.Op, stream: str, layer: int) -> str:
     """The module, from the base model on, whose output is the stream."""
-    if act.stream == "resid_pre" and act.layer > 0:
-        site = arch.read("resid_post", act.layer - 1)
-    else:
-        site = arch.write(act.stream, act.layer)
+    site = arch.read("resid_post", layer - 1) if stream == "resid_pre" and layer > 0 else arch.write(stream, layer)
     module = site.module
-    if act.stream == "resid_pre" and act.layer == 0:
+    if stream == "resid_pre" and layer == 0:
         # What stands between embedding and first block (a scale) is linear, so it keeps a zero alone.
-        if act.op.name != "ablate" or len(arch.embeddings) > 1:
+        if op.name != "ablate" or len(arch.embeddings) > 1:
             raise refusal(TITLE, "the first block's input is no module's output", "act on another stream")
         module = arch.embeddings[0]
     elif site.side != "output" or site.onto is not None:
-        raise refusal(TITLE, f"{act.stream} is no module's output", "act on resid_post, attn_out or mlp_out")
+        raise refusal(TITLE, f"{stream} is no module's output", "act on resid_post, attn_out or mlp_out")
     return module.partition(".")[2]

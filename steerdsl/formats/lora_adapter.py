@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.formats.steady import refusal
 from steerdsl.formats.types import Carried
+from steerdsl.lang import recipe as r
+from steerdsl.methods.finite import EXPORT_LESS, require_tensors
 from steerdsl.methods.lora import Cut, Factors, ablation_factors
 from steerdsl.methods.types import MethodError
 from steerdsl.methods.weights import Site, Write
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from steerdsl.models.sites import Architecture
 
 TITLE = "a PEFT adapter"
 WRITES: Mapping[str, Write] = {"resid_pre": "embed", "attn_out": "attn_out", "mlp_out": "mlp_out"}
@@ -33,9 +37,7 @@ def write_steer(steer: Carried, path: Path) -> None:
     for act in steer.acts:
         if act.operand.reader is not None:
             raise refusal(TITLE, "an oblique eraser (leace) has an offset", "ablate an extracted direction")
-        if act.stream not in WRITES or (act.stream == "resid_pre" and act.layer > 0):
-            problem = f"an ablation of {act.stream} at layer {act.layer} also removes what earlier layers wrote"
-            raise refusal(TITLE, problem, "ablate `everywhere`, or on attn_out and mlp_out")
+        require_place(act.op, act.stream, act.layer, steer.arch)
         assert act.operand.unit is not None
         cuts.setdefault((WRITES[act.stream], act.layer), []).append((act.operand.unit, act.op.args.get("by", 1.0)))
     try:
@@ -46,10 +48,23 @@ def write_steer(steer: Carried, path: Path) -> None:
     tensors: dict[str, Tensor] = {}
     for module, f in factors.items():
         tensors |= _named(module, f, rank)
+    require_tensors(TITLE, tensors, EXPORT_LESS)
     path.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path / "adapter_model.safetensors", {"format": "pt"})
     config = json.dumps(_config(steer.model_id, rank, sorted(factors)), indent=2, sort_keys=True)
     (path / "adapter_config.json").write_text(config + "\n", encoding="utf-8")
+
+
+def require_place(op: r.Op, stream: str, layer: int, arch: Architecture) -> None:
+    """Raise MethodError R847 where an ablation is no change of what one matrix writes."""
+    if not has_place(stream, layer):
+        problem = f"an ablation of {stream} at layer {layer} also removes what earlier layers wrote"
+        raise refusal(TITLE, problem, "ablate `everywhere`, or on attn_out and mlp_out")
+
+
+def has_place(stream: str, layer: int) -> bool:
+    """Whether an ablation there is a change of what one matrix writes."""
+    return stream in WRITES and (stream != "resid_pre" or layer == 0)
 
 
 def _named(module: str, f: Factors, rank: int) -> dict[str, Tensor]:

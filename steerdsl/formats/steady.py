@@ -36,6 +36,23 @@ def require(ops: Iterable[r.Op], form: Format) -> None:
             raise refusal(form.title, problem, f"export a steer of plain {able}, or run the steer instead")
 
 
+def require_linear(op: r.Op) -> None:
+    """Raise MethodError R847 unless the operation does the same linear thing to every token, which is what a
+    checkpoint's weights can carry."""
+    problem = wavering(op)
+    if op.name not in ("ablate", "add"):
+        problem = f"`{op.name}` is no linear change of what each layer writes"
+    elif op.args.get("toward") is not None:
+        problem = "an ablation toward a mean is not linear"
+    elif op.args.get("alpha"):
+        problem = "an ablation that adds something back is not linear"
+    elif op.name == "add" and op.everywhere:
+        problem = "an addition everywhere adds up over the layers"
+    if problem:
+        title = f"this steer cannot be carried by weights: {problem}"
+        raise MethodError(title, "export a steer of ablate and add", "R847")
+
+
 def refusal(title: str, problem: str, way_out: str) -> MethodError:
     """The error of something that a format cannot carry."""
     return MethodError(f"{title} cannot carry this: {problem}", way_out, "R847")

@@ -23,6 +23,7 @@ FORMATS: tuple[Format, ...] = (
         write_vector=control_vector.write_vector,
         write_steer=control_vector.write_steer,
         operations=("add",),
+        require_place=control_vector.require_place,
     ),
     Format(
         "a steered model's file of lm-eval",
@@ -30,12 +31,14 @@ FORMATS: tuple[Format, ...] = (
         read=torch_tensors.read,
         write_steer=harness.write_steer,
         operations=("add", "clamp", "ablate"),
+        require_place=harness.require_place,
     ),
     Format(
         "a PEFT adapter",
         ".peft",
         write_steer=lora_adapter.write_steer,
         operations=("ablate",),
+        require_place=lora_adapter.require_place,
         needs_model=True,
     ),
 )

@@ -43,6 +43,8 @@ Reader: TypeAlias = Callable[[Path, str, "Architecture", r.Position | None], Vec
 VectorWriter: TypeAlias = Callable[[Vector, "Architecture", Path], None]
 PlaneWriter: TypeAlias = Callable[[Plane, Path], None]
 SteerWriter: TypeAlias = Callable[[Carried, Path], None]
+# Raises MethodError R847 for an operation on a stream of a layer where the format has no place for it.
+Placer: TypeAlias = Callable[[r.Op, str, int, "Architecture"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +60,4 @@ class Format:
     write_steer: SteerWriter | None = None
     operations: tuple[str, ...] = ()
     needs_model: bool = False
+    require_place: Placer | None = None

@@ -52,7 +52,7 @@ CHOICE = Such(
     "a choice with one figure for each layer",
 )
 _CHECK = {
-    **{"claim": str, "holds": bool, "left": NUMBER, "right": NUMBER, "by": Maybe(NUMBER)},
+    **{"claim": str, "holds": bool | None, "left": NUMBER, "right": NUMBER, "by": Maybe(NUMBER)},
     "at": AT,
 }
 RECORD: Mapping[str, Any] = {

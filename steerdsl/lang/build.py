@@ -133,7 +133,7 @@ class Builder(Transformer[Token, Any]):
         return nodes.Plot(children[0], tuple(children[1:]), span=_span(meta))
 
     def check(self, meta: Meta, children: list[Any]) -> nodes.Check:
-        return nodes.Check(children[0], str(children[1]), children[2], span=_span(meta))
+        return nodes.Check(children[0], str(children[1]), children[2], tuple(children[3:]), span=_span(meta))
 
     def export(self, meta: Meta, children: list[Any]) -> nodes.Export:
         return nodes.Export(children[0], children[-1], span=_span(meta))

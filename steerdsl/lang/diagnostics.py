@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from steerdsl.lang.source import Source, Span
+from steerdsl.lang.visible import in_line, visible
 
 LONGEST = 600  # characters of a title, a note or a help that are printed
 SHOWN = 200  # columns of a line that are printed: a file from elsewhere may have lines of any length
@@ -50,8 +51,8 @@ class RecipeError(Exception):
 
 
 def render(diagnostic: Diagnostic) -> str:
-    """Print one diagnostic as plain text, ending in a newline."""
-    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {_short(diagnostic.title)}"]
+    """One diagnostic as plain text, ending in a newline. What it quotes is made visible, and cut where it is long."""
+    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {in_line(_short(diagnostic.title))}"]
     places = [(label, label.source.position(label.span.start)) for label in diagnostic.labels]
     gutter = max((len(str(line)) for _, (line, _) in places), default=1)
     pad = " " * gutter
@@ -59,18 +60,20 @@ def render(diagnostic: Diagnostic) -> str:
         whole = label.source.line(line).replace("\t", " ")
         width = max(1, min(label.span.end - label.span.start, len(whole) - column + 1))
         text, shift = _window(whole, column - 1)
-        width = min(width, max(1, len(text) - (column - 1 - shift)))
+        # What is made visible is wider than what it stands for.
+        at = column - 1 - shift
+        before, marked = (len(visible(part)) for part in (text[:at], text[at:][:width]))
         arrow = "-->" if i == 0 else ":::"
         lines += [
-            f"{pad}{arrow} {label.source.name}:{line}:{column}",
+            f"{pad}{arrow} {in_line(label.source.name)}:{line}:{column}",
             f"{pad} |",
-            f"{line:>{gutter}} | {text}".rstrip(),
-            f"{pad} | {' ' * (column - 1 - shift)}{'^' * width} {_short(label.text)}".rstrip(),
+            f"{line:>{gutter}} | {visible(text)}".rstrip(),
+            f"{pad} | {' ' * before}{'^' * max(marked, 1)} {in_line(_short(label.text))}".rstrip(),
             f"{pad} |",
         ]
-    lines += [f"note: {_short(note)}" for note in diagnostic.notes]
+    lines += [f"note: {visible(_short(note))}" for note in diagnostic.notes]
     if diagnostic.help:
-        lines.append(f"help: {_short(diagnostic.help)}")
+        lines.append(f"help: {visible(_short(diagnostic.help))}")
     return "\n".join(lines) + "\n"
 
 

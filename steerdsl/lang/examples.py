@@ -10,7 +10,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
     {
         "EDITION": "edition 1",
         "USE": 'use "common/model.steer"',
-        "PARAM": 'param strength = 40% "share of the residual norm"',
+        "PARAM": 'param strength = 10% "share of the residual norm"',
         "MODEL": 'model "Qwen/Qwen1.5-1.8B-Chat" with dtype: bf16',
         "DATASET": 'dataset econ = "data/econ.jsonl" with field: "prompt"',
         "EXTRACT": "topic = extract diffmean from econ vs generic at last_token",
@@ -19,7 +19,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "LOAD": 'old = load "topic.gguf"',
         "STEER": "steer forgetful { ablate topic everywhere }",
         "ABLATE": "ablate topic at layers 6,16,22",
-        "ADD": "add topic by 40% at layers 8..12",
+        "ADD": "add topic by 10% at layers 8..12",
         "CLAMP": "clamp topic to 3 at layers 12",
         "CAP": "cap topic to 3 at layers 12",
         "ROTATE": "rotate plane(topic, pc1) to 210deg adaptive",

@@ -313,6 +313,7 @@ class Check(Node):
     left: Expr
     op: str
     right: Expr
+    clauses: tuple[Clause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

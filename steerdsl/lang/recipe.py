@@ -16,6 +16,7 @@ from steerdsl.lang.nodes import NOWHERE
 from steerdsl.lang.source import Span
 
 Split = Literal["train", "held_out", "all"]
+ANSWER_FORMS = ("letter", "text", "index_from_0", "index_from_1")
 Phase = Literal["all", "prompt", "generation"]
 
 
@@ -75,7 +76,8 @@ class ModelSpec(Spanned):
 @dataclass(frozen=True, slots=True)
 class DataSpec(Spanned):
     """A data set as declared. `source` is a built-in name, a path or a hub id; `fields` maps the
-    roles ("prompt", "positive", "negative", "answer", "choices") to field names in the file."""
+    roles ("prompt", "positive", "negative", "answer", "choices") to field names in the file. `answer_form`
+    is how an answer names one of the choices, one of `ANSWER_FORMS`; None where the rows are to tell."""
 
     name: str
     kind: Literal["builtin", "file", "hub"]
@@ -87,6 +89,7 @@ class DataSpec(Spanned):
     subset: str | None = None  # hub: configuration name
     hub_split: str | None = None  # hub: "train", "test"
     unsafe: bool = False  # answers to it are scored, and neither printed nor kept
+    answer_form: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,21 +344,32 @@ class Plot(Spanned):
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A number in a `check`: a literal, or a path into the scores (`scores.bleu.econ`), or a share
-    of the baseline's figure at the same path (`50% of baseline`: share .5, baseline True)."""
+class Term:
+    """`share` times a score: a path (`scores.bleu.econ`, or two vectors' cosine) and the variant whose figure is
+    meant: None the steer's, `baseline`, `random` or `prompted`."""
 
-    value: float | None = None
     path: tuple[str, ...] = ()
     share: float = 1.0
-    baseline: bool = False
+    variant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One side of a `check`: a sum of scores and a number. `50% of baseline` beside `scores.bleu.econ` is one term,
+    the baseline's figure at that path times .5."""
+
+    terms: tuple[Term, ...] = ()
+    value: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Check(Spanned):
+    """A claim; `confidence` is the level at which the prompts must settle it, None where the means decide."""
+
     left: Figure
     op: Literal["<", "<=", ">", ">=", "==", "!="]
     right: Figure
+    confidence: float | None = None
     text: str = field(default="", compare=False)
 
 

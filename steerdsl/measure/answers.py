@@ -20,7 +20,8 @@ class Answers:
 
     hypotheses: the answers to be scored. references: for each prompt the K unsteered answers that
     they are compared with. token_ids: the tokens generated. ended: whether the end token came
-    before `max_tokens`. golds, choices: what the data set says is right, and the options.
+    before `max_tokens`. golds, choices: what the data set says is right, and the options;
+    rights: which of them is right, counted from 0.
 
     logprobs: for metrics whose entry needs "logprobs"; the entry's `needs` names the keys as well.
     Each value has one array a prompt, and is read once and in order (so it may be made on the way).
@@ -42,6 +43,7 @@ class Answers:
     ended: Sequence[bool] = ()
     golds: Sequence[str | None] = ()
     choices: Sequence[Sequence[str]] = ()
+    rights: Sequence[int | None] = ()
     logprobs: Mapping[str, Iterable[Any]] = field(default_factory=dict)
     judgements: Mapping[str, Sequence[float]] = field(default_factory=dict)
     documents: Figures | None = None
@@ -49,7 +51,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A metric's values, one a prompt (nan where there is none).
+    """A metric's values, one a prompt (nan where there is none, and `reason` says why).
 
     mean: "arithmetic"; "rate" for values of 0 or 1, whose intervals and tests are those of counts;
     "geometric" for perplexities. weights: tokens behind each value, where the mean is over tokens.
@@ -58,3 +60,4 @@ class Figures:
     values: list[float]
     mean: Literal["arithmetic", "rate", "geometric"] = "arithmetic"
     weights: list[float] | None = None
+    reason: str | None = field(default=None, compare=False)

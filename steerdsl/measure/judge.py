@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +25,9 @@ CRITERIA: Mapping[str, str] = MappingProxyType(
 )
 LOW, HIGH = 1, 5
 LETTERS = ("A", "B")
-VERSION = 1  # of the wording below: raise it when the marks may change
+VERSION = 2  # of the wording below and of how replies are read: raise it when the marks may change
+_LONGEST = 16_384  # characters of a reply without its thoughts: marks take some hundreds
+_THOUGHTS = re.compile(r"(?i)[<\[](/?)(?:think|thinking|thought|thoughts|reasoning|reflection)[>\]]")
 
 
 def messages(question: str, answers: tuple[str, str]) -> list[dict[str, str]]:
@@ -55,26 +58,88 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", **named, "additionalProperties": False}
 
 
-def parse(reply: str) -> tuple[dict[str, float], dict[str, float]] | None:
-    """The marks of both answers; None where the reply is no such object (a refusal, say)."""
-    start = reply.find("{")
-    if start < 0:
+Pair = tuple[dict[str, float], dict[str, float]]
+
+
+def parse(reply: str) -> Pair | None:
+    """The marks of both answers; None where the reply has none (`fault` says why).
+
+    Taken is the last complete JSON object outside the judge's thoughts that has exactly what was asked for:
+    an example that it repeats, a part of an object, or one with other marks stands for nothing.
+    """
+    found, said = None, spoken(reply)
+    for value in _objects(said) if len(said) <= _LONGEST else ():
+        pair = _pair(value)
+        found = found if pair is None else pair
+    return found
+
+
+def fault(reply: str) -> str:
+    """Why a reply has no marks, short enough for a table."""
+    said = spoken(reply)
+    if not said.strip():
+        return "the reply ends within its thoughts" if reply.strip() else "the reply is empty"
+    if len(said) > _LONGEST:
+        return "the reply is too long to be marks"
+    if next(_objects(said), None) is None:
+        return "the reply holds no complete JSON object"
+    return "no JSON object of the reply has exactly the marks that were asked for"
+
+
+def spoken(reply: str) -> str:
+    """A reply without the thoughts before and in it: `<think>…</think>`, also where one tag is missing, since
+    some templates open the thoughts themselves and some replies end in them."""
+    kept, depth, place = "", 0, 0
+    for tag in _THOUGHTS.finditer(reply):
+        if depth == 0 and not tag[1]:
+            kept += reply[place : tag.start()]
+        if depth == 0 and tag[1]:
+            kept = ""  # what stands before a lone closing tag was thought
+        depth = max(0, depth - 1) if tag[1] else depth + 1
+        place = tag.end()
+    return kept if depth else kept + reply[place:]
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The complete JSON objects of a text, outermost only, from first to last."""
+    decoder = json.JSONDecoder(object_pairs_hook=_once)
+    start = text.find("{")
+    while start >= 0:
+        try:
+            found, end = decoder.raw_decode(text, start)
+        except json.JSONDecodeError as error:
+            if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
+                return  # the text ends within this object, so what stands in it is a part of one
+            end = start + 1
+        except (ValueError, RecursionError):  # a number or a nesting that nobody can read
+            end = start + 1
+        else:
+            yield found
+        start = text.find("{", end)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names occur once; one that says a mark twice has none."""
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else {}
+
+
+def _pair(found: Mapping[str, Any]) -> Pair | None:
+    if set(found) != set(LETTERS):
         return None
-    try:
-        found, _ = json.JSONDecoder().raw_decode(reply[start:])
-    except (ValueError, RecursionError):
-        return None
-    marks = [_marks(found.get(letter)) for letter in LETTERS] if isinstance(found, dict) else [None]
-    first, second = marks[0], marks[-1]
+    first, second = (_marks(found[letter]) for letter in LETTERS)
     return None if first is None or second is None else (first, second)
 
 
 def _marks(found: Any) -> dict[str, float] | None:
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or set(found) != set(CRITERIA):
         return None
-    marks = {name: found.get(name) for name in CRITERIA}
     # JSON's true is an int to Python, so the type itself is asked for.
-    good = {n: float(x) for n, x in marks.items() if x is not None and type(x) in (int, float) and LOW <= x <= HIGH}
+    good = {
+        name: float(found[name])
+        for name in CRITERIA
+        if type(found[name]) in (int, float) and LOW <= found[name] <= HIGH
+    }
     return good if len(good) == len(CRITERIA) else None
 
 

@@ -11,7 +11,7 @@ from steerdsl.measure.answers import NONE, Answers, Figures
 
 
 def against_references(answers: Answers, sentence: Callable[[str, Sequence[str]], float]) -> Figures:
-    """Score each answer against its references, 0 to 100; nan without references.
+    """Score each answer against its references, 0 to 100; nan without references, or where `sentence` says so.
 
     Two empty answers are identical, so they score 100; the libraries would say 0.
     """

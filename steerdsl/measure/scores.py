@@ -1,19 +1,21 @@
 """From answers to a table of scores, and from two tables to the differences between them.
 
 In: the metrics that `evaluate` names and the `Answers` of one variant on one data set. Out: `Score`s
-by label, each with its interval; `Comparison`s of a steer with its baseline or control.
+by label, each with its interval; the tables of scores.json, with a steer's differences from the others.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from steerdsl.lang.recipe import MetricCall
+from steerdsl.lang.variants import RANDOM
 from steerdsl.measure import stats
-from steerdsl.measure.answers import Answers, Figures
+from steerdsl.measure.answers import NONE, Answers, Figures
 from steerdsl.registry import find
 
 
@@ -30,30 +32,16 @@ class Score:
     figures: Figures
 
     def to_json(self) -> dict[str, Any]:
-        """As scores.json keeps it; nan, which JSON lacks, is null."""
+        """As scores.json keeps it; nan and infinity, which JSON lacks, are null, and `reason` says why there is one."""
+        whole = self.n == len(self.figures.values)
         return {
             "mean": _number(self.mean),
             "low": _number(self.low),
             "high": _number(self.high),
             "n": self.n,
-            "values": [_number(value) for value in self.figures.values],
+            "reason": None if whole else self.figures.reason,
+            **_values(self.figures),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A steer's score minus another variant's over the same prompts. `p` is two-sided; `p_holm` is
-    adjusted for all comparisons made together."""
-
-    label: str
-    difference: stats.Difference
-    p_holm: float
-
-    def to_json(self) -> dict[str, Any]:
-        """As scores.json keeps it."""
-        d = self.difference
-        named = {"difference": d.mean, "low": d.low, "high": d.high, "p": d.p, "p_holm": self.p_holm}
-        return {name: _number(value) for name, value in named.items()}
 
 
 def labels(metrics: Sequence[MetricCall]) -> tuple[str, ...]:
@@ -63,9 +51,7 @@ def labels(metrics: Sequence[MetricCall]) -> tuple[str, ...]:
     return tuple(call.name if names.count(call.name) == 1 else _with_options(call) for call in metrics)
 
 
-def score(
-    metrics: Sequence[MetricCall], answers: Answers, *, seed: int = 0, samples: int = stats.SAMPLES
-) -> Mapping[str, Score]:
+def score(metrics: Sequence[MetricCall], answers: Answers) -> Mapping[str, Score]:
     """Compute every metric on `answers`, by label, in the order given. Raises ValueError when what
     a metric reads was not filled for every prompt."""
     table = {}
@@ -73,35 +59,97 @@ def score(
         figures = find("metric", call.name).run(answers, **call.options)
         if len(figures.values) != len(answers.prompts):
             raise ValueError(f"{label} has {len(figures.values)} values for {len(answers.prompts)} prompts")
-        found = stats.interval(figures, seed=seed, samples=samples)
+        found = stats.interval(figures)
         table[label] = Score(label, found.mean, found.low, found.high, found.n, figures)
     return table
 
 
-def compare(
-    pairs: Sequence[tuple[Score, Score]], *, seed: int = 0, samples: int = stats.SAMPLES
-) -> tuple[Comparison, ...]:
-    """Compare each first score with its second, as one family of tests: the points of a sweep, say."""
-    found = [stats.difference(a.figures, b.figures, seed=seed, samples=samples) for a, b in pairs]
-    adjusted = stats.holm([item.p for item in found])
-    return tuple(Comparison(a.label, d, p) for (a, _), d, p in zip(pairs, found, adjusted, strict=True))
+def tabled(scores: Mapping[str, Sequence[Mapping[str, Score]]], steer: str) -> dict[str, dict[str, Any]]:
+    """Variant -> draws -> metric -> score as metric -> variant -> figures; the steer's have its differences
+    from every other variant under "against". All variants but the random one have one draw."""
+    table: dict[str, dict[str, Any]] = {}
+    for label, own in scores[steer][0].items():
+        table[label] = {name: _line(name, [found[label] for found in draws]) for name, draws in scores.items()}
+        table[label][steer]["against"] = {
+            name: _against(own, name, [found[label] for found in draws])
+            for name, draws in scores.items()
+            if name != steer
+        }
+    return table
+
+
+def _line(name: str, draws: Sequence[Score]) -> dict[str, Any]:
+    """The figures of a variant: of the random one the mean over its draws, their spread, and each of them."""
+    if name != RANDOM:
+        return draws[0].to_json()
+    found = stats.interval(*(draw.figures for draw in draws))
+    several = [draw.mean for draw in draws if draw.mean == draw.mean]
+    columns = zip(*(draw.figures.values for draw in draws), strict=True)
+    return {
+        "mean": _number(found.mean),
+        "low": _number(found.low),
+        "high": _number(found.high),
+        "n": found.n,
+        "reason": None if found.n == len(draws[0].figures.values) else draws[0].figures.reason,
+        "values": [_number(_mean_of_known(column)) for column in columns],
+        "spread": statistics.stdev(several) if len(several) > 1 else None,
+        "draws": [{"mean": _number(draw.mean), **_values(draw.figures)} for draw in draws],
+    }
+
+
+def _mean_of_known(values: Sequence[float]) -> float:
+    known = [value for value in values if value == value]
+    return sum(known) / len(known) if known else NONE
+
+
+def _against(own: Score, name: str, draws: Sequence[Score]) -> dict[str, float | None]:
+    """A steer's figure minus another variant's, over the same prompts. `p_holm` is set by `adjust`."""
+    d = stats.difference(own.figures, *(draw.figures for draw in draws))
+    if name == RANDOM and len(draws) == 1:  # `stats.ONE_DRAW`
+        d = stats.Difference(d.mean, NONE, NONE, NONE, d.n)
+    named = {"difference": d.mean, "low": d.low, "high": d.high, "p": d.p, "p_holm": d.p}
+    if len(draws) > 1:
+        named |= {"rank": d.rank, "p_rank": d.p_rank, "draws": len(draws)}
+    return {name: _number(value) for name, value in named.items()}
 
 
 def adjust(tables: Sequence[Mapping[str, Any]]) -> None:
-    """Adjust the p-values of an evaluation, in place: one metric against one other variant is a family of
-    tests, over the data sets and, in a sweep, over its points. `tables` are those of scores.json, one a
+    """Adjust the p-values of an evaluation, in place. Everything that it compares is one family of tests: all
+    metrics, other variants and data sets, and in a sweep all points. `tables` are those of scores.json, one a
     point, metric -> data set -> variant -> figures."""
-    families: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for table in tables:
-        for metric, by_data in table.items():
-            for by_variant in by_data.values():
-                for figures in by_variant.values():
-                    for other, found in figures.get("against", {}).items():
-                        families.setdefault((metric, other), []).append(found)
-    for family in families.values():
-        adjusted = stats.holm([math.nan if found["p"] is None else found["p"] for found in family])
-        for found, p in zip(family, adjusted, strict=True):
-            found["p_holm"] = _number(p)
+    family = [
+        found
+        for table in tables
+        for by_data in table.values()
+        for by_variant in by_data.values()
+        for figures in by_variant.values()
+        for found in figures.get("against", {}).values()
+    ]
+    adjusted = stats.holm([math.nan if found["p"] is None else found["p"] for found in family])
+    for found, p in zip(family, adjusted, strict=True):
+        found["p_holm"] = _number(p)
+
+
+def figures_of(line: Mapping[str, Any]) -> tuple[Figures, ...]:
+    """The values behind a variant's figures in scores.json, one a draw."""
+    return tuple(
+        Figures(
+            [math.nan if value is None else value for value in draw["values"]],
+            draw["average"],
+            draw.get("weights"),
+        )
+        for draw in line.get("draws", [line])
+    )
+
+
+def unmade(table: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each figure that could not be made, metric by metric and data set by data set. `table` is that
+    of scores.json, metric -> data set -> variant -> figures."""
+    for metric, by_data in table.items():
+        for data, by_variant in by_data.items():
+            for reason in dict.fromkeys(f["reason"] for f in by_variant.values() if f.get("reason")):
+                some = " for some answers" if any(f["n"] for f in by_variant.values()) else ""
+                yield f"{metric} of {data} has no figure{some}: {reason}"
 
 
 def _with_options(call: MetricCall) -> str:
@@ -109,5 +157,11 @@ def _with_options(call: MetricCall) -> str:
     return f"{call.name}({options})" if options else call.name
 
 
+def _values(figures: Figures) -> dict[str, Any]:
+    """What is behind a figure, and how it is averaged."""
+    weights = {} if figures.weights is None else {"weights": [_number(weight) for weight in figures.weights]}
+    return {"values": [_number(value) for value in figures.values], "average": figures.mean, **weights}
+
+
 def _number(value: float) -> float | None:
-    return None if value != value else value
+    return value if math.isfinite(value) else None

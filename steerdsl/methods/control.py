@@ -1,11 +1,13 @@
-"""Random directions in the place of an operation's own: the control of every steer.
+"""Random directions in the place of a steer's own: the control of every steer.
 
-In: what an operation acts with. Out: the same with random directions, of the same norms and number,
-at the same layers.
+In: everything that a steer acts with, and a seed. Out: the same under one random rotation of space. Norms stay,
+and so do the cosines between layers, rows and operands: directions that agree across layers still agree, as do
+those of two operations.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,39 +18,81 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Apart from the streams of `extract random` (layer numbers) and of a plane's random axis (2**63), so
-# that a random direction is not its own control. Each operand has streams for so many layers.
-STREAM, LAYERS = 2**62, 2**20
+# that a random direction is not its own control.
+STREAM = 2**62
+WITHIN = 1e-5  # what is left of a unit row that lies within the span of others: float32's rounding, with room
 
 
-def random_like(value: Any, seed: int, operand: int = 0) -> Any:
-    """A vector or plane with random orthonormal rows in the place of its own; anything else (another
-    prompt's activations) as it is. `operand` numbers what the operations of a steer act with: different
-    directions get different controls. Rows that were equal stay equal: one direction that acts at all
-    layers is replaced by one. Where a layer has no direction (a zero row), neither has the control.
+def rotated(values: Sequence[Any], seed: int) -> list[Any]:
+    """The vectors and planes of a steer under one random rotation; anything else (another prompt's activations)
+    as it is. Where a layer has no direction (a zero row), neither has the control; that of an oblique eraser removes
+    its random direction at right angles.
+
+    Only the span of the directions is turned: they are written in an orthonormal basis [k, d], and a random one
+    of the same size takes its place, so no d × d matrix is made. Rows of another width (a head's) are turned
+    among themselves.
     """
-    stream = STREAM + operand * LAYERS
+    made = list(values)
+    for width in {rows.shape[-1] for value in values for rows in _rows(value)}:
+        chosen = [i for i, value in enumerate(values) if any(rows.shape[-1] == width for rows in _rows(value))]
+        flat = [rows.double().reshape(-1, width) for i in chosen for rows in _rows(values[i])]
+        turned = _turned(flat, seed)
+        for i in chosen:
+            made[i] = _with(values[i], [turned.pop(0).view_as(rows) for rows in _rows(values[i])])
+    return made
+
+
+def _rows(value: Any) -> list[Tensor]:
+    """The directions of a value, each [..., d]."""
     if isinstance(value, Plane):
-        b1, b2 = _rows(seed, stream, 2, len(value.b1))
-        return replace(value, b1=b1, b2=b2, explained=None, coordinates=None)
-    return _vector(value, seed, stream) if isinstance(value, Vector) else value
+        return [value.b1, value.b2]
+    if not isinstance(value, Vector):
+        return []
+    return [value.directions.unit]
 
 
-def _vector(vector: Vector, seed: int, stream: int) -> Vector:
+def _with(value: Any, rows: list[Tensor]) -> Any:
+    """The value with other directions."""
+    if isinstance(value, Plane):
+        return replace(value, b1=rows[0], b2=rows[1], explained=None, coordinates=None)
+    return replace(value, directions=Directions(rows[0].float(), value.directions.raw_norm))
+
+
+def _turned(parts: list[Tensor], seed: int) -> list[Tensor]:
+    """Rows [n, d], float64, under one random rotation."""
     import torch
 
-    unit = vector.directions.unit
-    rows: list[Tensor] = []
-    for i, own in enumerate(unit):
-        first = next(j for j in range(i + 1) if torch.equal(unit[j], own))
-        made = rows[first] if first < i else _rows(seed, stream + int(vector.layers[i]), *own.shape).float()
-        rows.append(made.where(own.any(dim=-1, keepdim=True), 0))
-    return replace(vector, directions=Directions(torch.stack(rows), vector.directions.raw_norm))
+    rows = torch.cat(parts)
+    basis = _basis(rows)
+    frame = _frame(seed, *basis.shape)
+    return list(torch.split(rows @ basis.T @ frame, [len(part) for part in parts]))
 
 
-def _rows(seed: int, stream: int, k: int, width: int) -> Tensor:
-    """k random orthonormal rows, float64 [k, width]."""
+def _basis(rows: Tensor) -> Tensor:
+    """An orthonormal basis [k, d] of the span of some rows, by Gram and Schmidt in their order, each twice: unlike
+    one from singular vectors it does not depend on signs that a library is free to choose."""
     import torch
 
-    numbers = gaussian(seed, stream, k * width).view(k, width)
-    q: Tensor = torch.linalg.qr(numbers.T).Q.T
-    return q
+    found = rows.new_zeros(0, rows.shape[-1])
+    norms = rows.norm(dim=-1)
+    for row, norm in zip(rows, norms, strict=True):
+        if norm == 0 or len(found) == rows.shape[-1]:
+            continue
+        rest = row / norm
+        for _ in range(2):
+            rest = rest - found.T @ (found @ rest)
+        if rest.norm() > WITHIN:
+            rest = rest / rest.norm()
+            found = torch.cat([found, (rest - found.T @ (found @ rest))[None]])
+    return found
+
+
+def _frame(seed: int, k: int, width: int) -> Tensor:
+    """k random orthonormal rows, float64 [k, width], every such frame as likely as any other; the first rows of a
+    larger one are the same."""
+    import torch
+
+    numbers = gaussian(seed, STREAM, k * width).view(k, width)
+    q, r = torch.linalg.qr(numbers.T)
+    frame: Tensor = (q * r.diagonal().sign()).T
+    return frame

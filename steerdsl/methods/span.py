@@ -14,15 +14,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 COLLINEAR = 0.05  # below this share of s across b1, the plane would be decided by noise
-SIGN_RULE = "the component with the largest magnitude is positive"
+SIGN_RULE = "positive toward the mean of the later half of the candidates"
+UNDECIDED = 1e-9  # of the axis's spread: a later half this near to the mean leaves the sign to rounding
 
 
-def signed(axis: Tensor) -> tuple[Tensor, bool]:
-    """`axis` or its negative, so that its largest component is positive, and whether it was turned.
+def signed(axis: Tensor, candidates: Tensor) -> tuple[Tensor, bool]:
+    """`axis` or its negative, so that the later half of the candidates [K, d] lies on its positive side, seen
+    from the mean of all; and whether it was turned. They are in the order of the layers, or of the set.
 
-    A principal component's sign is arbitrary, and turning it takes 210° to 150°: hence a rule.
+    A principal component's sign is arbitrary, and turning it takes 210° to 150°: hence a rule that the data
+    carry. Raises MethodError where the later half has no side.
     """
-    flipped = bool(axis[axis.abs().argmax()] < 0)
+    along = (candidates - candidates.mean(0)) @ axis
+    later = along[len(along) // 2 :].mean()
+    if later.abs() <= UNDECIDED * along.abs().amax():
+        raise MethodError(
+            "the later half of the candidates lies on neither side of a principal component, so it has no sign",
+            "take candidates of other layers, or name the second direction: `plane(u, v)`",
+        )
+    flipped = bool(later < 0)
     return (-axis if flipped else axis), flipped
 
 

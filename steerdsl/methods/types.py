@@ -62,7 +62,8 @@ class Directions:
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """A named vector of a recipe: directions for each captured layer, and where they came from.
+    """A named vector of a recipe: directions for each captured layer, and where they came from. Every
+    vector comes by here, so one with a number that is not finite is none: NotFinite R813.
 
     layers: int64 [L], the model's layer numbers of the rows of `unit`.
     mean_positive, mean_negative: float32 [L, d] class means (None for loaded or random vectors).
@@ -76,6 +77,15 @@ class Vector:
     mean_negative: Tensor | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        from steerdsl.methods.finite import require_rows
+
+        d, layers = self.directions, self.layers.tolist()
+        parts = {"direction": d.unit, "length": d.raw_norm, "reader": d.reader, "offset": d.offset}
+        require_rows(self.name, self.stream, layers, parts)
+        own = self.meta.get("own_layers", layers)
+        require_rows(self.name, self.stream, own, {"mean": self.mean_positive, "other mean": self.mean_negative})
+
 
 @dataclass(frozen=True, slots=True)
 class Plane:
@@ -83,7 +93,7 @@ class Plane:
 
     explained: share of the candidates' variance along the component behind b2 (None if there is
     none). coordinates: float64 [K, 2], the candidates projected, for pictures. layers: the layer
-    that each of them came from, empty where they are samples.
+    that each of them came from, empty where they are samples. Raises NotFinite R813, as `Vector`.
     """
 
     b1: Tensor
@@ -92,6 +102,11 @@ class Plane:
     coordinates: Tensor | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     layers: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        from steerdsl.methods.finite import require_tensors
+
+        require_tensors("a plane", {"its first axis": self.b1, "its second axis": self.b2})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from steerdsl.methods.ops.ablate import basis
@@ -153,6 +154,11 @@ def write(model: Model, edit: Edit) -> None:
         setattr(model.config, key, value)
     if "tie_word_embeddings" in edit.config:
         model.all_tied_weights_keys = {}
+
+
+def require_known(config: Any) -> None:
+    """Raise MethodError for a model, by its config, whose weights cannot carry an edit."""
+    _writers(SimpleNamespace(config=config))
 
 
 def _writers(model: Model) -> Writers:

@@ -8,16 +8,20 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
-# What is being done, and how many of how many bytes are done.
-Progress = Callable[[str, int, int], None]
+
+class Progress(Protocol):
+    """Told what is being done, how much of how much is done (a total of 0 is an unknown one), and in which
+    unit it is counted: "bytes", "tokens" or nothing."""
+
+    def __call__(self, text: str, done: int, total: int, unit: str = "", /) -> None: ...
 
 
-def no_progress(text: str, done: int, total: int) -> None:
+def no_progress(text: str, done: int, total: int, unit: str = "") -> None:
     """The progress callback of callers who show none."""
 
 
@@ -43,9 +47,10 @@ def need_space(folder: Path, needed: int, purpose: str) -> None:
         raise RecipeError([Diagnostic("M604", title, help=way_out)], exit_code=3)
 
 
-def unwritable(error: OSError) -> RecipeError | None:
-    """The message for a disk that is full or closed to us (M616); None for any other error."""
-    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR):
+def unwritable(error: OSError, always: bool = False) -> RecipeError | None:
+    """The message for a disk that is full or closed to us (M616); None for any other error, unless `always`."""
+    closed = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR)
+    if not always and error.errno not in closed:
         return None
     title = f"the cache cannot be written: {(error.strerror or '').lower()}"
     notes = (f"the file: {error.filename}",) if error.filename else ()

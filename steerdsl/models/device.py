@@ -12,37 +12,26 @@ from pathlib import Path
 
 import torch
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError, nearest
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.models import places
 
 # Only Linux writes down what the processor can do; elsewhere float32 is the safe answer.
 CPUINFO = Path("/proc/cpuinfo")
 
-DTYPES = {
-    "float32": torch.float32,
-    "fp32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "bf16": torch.bfloat16,
-    "float16": torch.float16,
-    "fp16": torch.float16,
-}
+DTYPES: dict[str, torch.dtype] = {word: getattr(torch, name) for word, name in places.DTYPES.items()}
 
 
 def choose_device(name: str = "auto") -> torch.device:
     """The device called `name`; "auto" is the first GPU, then Apple's, then the processor.
 
-    Raises RecipeError M608 for a device that is not there.
+    Raises RecipeError M608 for a device that is not there, and for a word that is none.
     """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", 0)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda", "mps"):
-        title = f"`{name}` is not a device"
-        raise RecipeError([Diagnostic("M608", title, help="use auto, cpu, cuda, cuda:1 or mps")], exit_code=2)
+    places.require_device(name)
+    device = torch.device(name)
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
@@ -61,10 +50,7 @@ def choose_dtype(name: str | None, device: torch.device) -> torch.dtype:
     """
     if name is None or name == "auto":
         return torch.bfloat16 if fast_bfloat16(device) else torch.float32
-    if name not in DTYPES:
-        guess = nearest(name, DTYPES)
-        way_out = f"did you mean `{guess}`?" if guess else f"use auto, {', '.join(DTYPES)}"
-        raise RecipeError([Diagnostic("M609", f"`{name}` is not a dtype", help=way_out)], exit_code=2)
+    places.require_dtype(name)
     return DTYPES[name]
 
 

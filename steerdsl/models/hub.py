@@ -154,7 +154,7 @@ def _watched(folder: Path, text: str, total: int, progress: Progress) -> Iterato
 
     def watch() -> None:
         while not over.wait(0.2):
-            progress(text, min(_size(folder) - before, total), total)
+            progress(text, min(_size(folder) - before, total), total, "bytes")
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 from steerdsl.forms.bounds import bounded
@@ -18,6 +19,7 @@ from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
 # Stands for the user's words while a template is taken apart; no text of a person contains it.
 _MARK = "\ue000words\ue001"
+_SAID = "\ue002answer\ue003"  # for an answer
 # The day that Llama's templates write where they are told of none.
 DATE = date(2024, 7, 26)
 _CLOCK = "strftime_now"  # transformers gives it to every template
@@ -82,9 +84,9 @@ class Renderer:
         content = _span(offsets, len(self._before), len(text) - len(self._after))
         response = None
         if answer is not None:
-            added = tuple(self.tokenizer(answer, add_special_tokens=False, verbose=False)["input_ids"])
+            added = self.follow(text, ids, answer)
             response = (len(ids), len(ids) + len(added))
-            text, ids = text + answer, ids + added
+            text, ids = text + self.joint(text, answer) + answer, ids + added
         if self.rows is not None and max(ids, default=0) >= self.rows:
             raise RecipeError([_unknown_token(self.tokenizer.convert_ids_to_tokens(max(ids)), self.rows)])
         return Rendered(text, ids, content, hashlib.sha256(text.encode()).hexdigest(), response, self._tail)
@@ -97,6 +99,46 @@ class Renderer:
         # Not the end token that some tokenizers put behind a text: the text is to be continued.
         end = None if has_bos else -self._appended or None
         return tuple(found["input_ids"][:end]), found["offset_mapping"][:end]
+
+    def joint(self, text: str, answer: str) -> str:
+        """What stands between a rendered prompt and an answer, wherever one is put there: pairs, letters, a
+        data set's answers. What the template itself puts there; without one, or where it does not show that, a
+        space, unless the prompt ends or the answer begins in white space."""
+        if answer[:1].isspace():
+            return ""
+        if self.opening is not None:
+            return self.opening
+        return "" if not text or text[-1].isspace() else " "
+
+    def follow(self, text: str, ids: tuple[int, ...], answer: str) -> tuple[int, ...]:
+        """The tokens of an answer right behind a rendered prompt, given as its text and its tokens. Both are
+        tokenised together, since many tokenizers begin a text of its own with a mark of a new word; alone where
+        the prompt's end would merge."""
+        more = self.joint(text, answer) + answer
+        whole, _ = self.encode(text + more)
+        n = len(ids)
+        if whole[:n] == ids and len(whole) > n:
+            return whole[n:]
+        return tuple(self.tokenizer(more, add_special_tokens=False, verbose=False)["input_ids"])
+
+    @cached_property
+    def opening(self) -> str | None:
+        """What the chat template writes between its generation prompt and an answer: "" or a space, as a rule.
+        None without a template, or where the template does not show an answer after that prompt."""
+        if not self.chat:
+            return None
+        messages = [] if self.system is None else [{"role": "system", "content": self.system}]
+        messages.append({"role": "user", "content": _MARK})
+        asked = chat_text(self.tokenizer, messages, add_generation_prompt=True)
+        whole = chat_text(self.tokenizer, [*messages, {"role": "assistant", "content": _SAID}])
+        between = whole.removeprefix(asked).partition(_SAID)[0]
+        return between if whole.startswith(asked) and not between.strip() else None
+
+    def joining(self) -> str:
+        """The rule of `joint` in words, for the plan."""
+        if self.opening is None:
+            return "a space, unless the one ends or the other begins in white space"
+        return f"{self.opening!r}, as the template begins an answer" if self.opening else "nothing, as in the template"
 
     @property
     def frame(self) -> tuple[str, str]:

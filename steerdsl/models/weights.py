@@ -86,7 +86,7 @@ def weights_hash(folder: Path, progress: Progress = no_progress) -> str | None:
             while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
                 done += len(chunk)
-                progress("checking the weights", done, total)
+                progress("checking the weights", done, total, "bytes")
     _remember(_note(files), digest.hexdigest())
     return digest.hexdigest()
 

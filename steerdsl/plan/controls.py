@@ -14,8 +14,6 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM
 from steerdsl.plan.keys import step_key
 
-RANDOM_SEED = 0
-
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -27,12 +25,17 @@ class Variant:
     draw: int | None = None
     instruction: str | None = None
 
+    @property
+    def title(self) -> str:
+        """The name, with the draw of a random control: `random, draw 3`."""
+        return self.name if self.draw is None else f"{self.name}, draw {self.draw}"
+
     def steer_key(self, keys: Mapping[str, str]) -> str | None:
         """The content key of what acts; None when nothing does."""
         if self.steer is None:
             return None
         key = keys[self.steer]
-        return key if self.draw is None else step_key("random", 2, {}, steer=key, seed=self.draw)
+        return key if self.draw is None else step_key("random", 3, {}, steer=key, seed=self.draw)
 
 
 def variants(
@@ -40,13 +43,14 @@ def variants(
 ) -> tuple[Variant, ...]:
     """The variants of an evaluation, in the order of the tables. `named` are the recipe's steps so far.
 
-    A steer that only patches has no random control; the prompting control needs an instruction, given
-    or evident from what the steer removes or adds.
+    Every draw of the random control is a variant of its own; their seeds are 0, 1, …. A steer that only patches has
+    no random control; the prompting control needs an instruction, given or evident from what the steer removes or
+    adds.
     """
     controls = step.options.get("controls", "all")
     found = [Variant(BASELINE), Variant(step.steer, step.steer)]
     if controls in ("all", "random") and any(op.operand is not None for op in steer.ops):
-        found.append(Variant(RANDOM, step.steer, draw=RANDOM_SEED))
+        found += [Variant(RANDOM, step.steer, draw=seed) for seed in range(step.options["draws"])]
     instruction = step.options.get("instruction") or evident(steer, named, data)
     if controls in ("all", "prompting") and instruction is not None:
         found.append(Variant(PROMPTED, instruction=instruction))

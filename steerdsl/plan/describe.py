@@ -10,17 +10,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from steerdsl.formats import steady, table
+from steerdsl.formats import table
 from steerdsl.lang import recipe as r
 from steerdsl.lang.reads import answered, needs
 from steerdsl.lang.variants import PROMPTED
 from steerdsl.measure import stats
 from steerdsl.methods.types import MethodError
-from steerdsl.plan import controls, fusing, places, tasks, words
+from steerdsl.plan import controls, exports, fusing, places, power, tasks, words
 from steerdsl.plan.keys import step_key
+from steerdsl.plan.layers import LayerOutside
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.planner import Planning
 from steerdsl.plan.requests import evaluation_settings, references, requests
+from steerdsl.plan.samples import ANSWERED, OWN, Sample, class_samples, samples_key
 from steerdsl.registry import find
 
 Facts = list[tuple[str, str]]
@@ -48,6 +50,8 @@ def _status(planning: Planning, key: str | None, weights: bool) -> tuple[bool, s
     if not weights:
         return False, "needs no model"
     if key is None:
+        if planning.facts.located.complete:
+            return False, "will run, unless the store has it: the weights are hashed when they are first read"
         return False, "will run: the model's weights are not on this machine yet"
     if planning.store is not None and planning.store.has(key):
         return True, "done: the store has it"
@@ -63,12 +67,17 @@ def _extract(p: Planning, s: r.Extract) -> Described:
     entry = find("extract", s.method)
     facts: Facts = [("method", f"{s.method}: {entry.summary}")]
     inputs: dict[str, str] = {}
+    answers: list[Sample] = []
     for side, ref in (("positive", s.positive), ("negative", s.negative)):
         if ref is None:
             continue
-        found, inputs[side] = p.samples(ref)
+        found = class_samples(p.data, s, ref, p.source)
+        p.fitted.add(s.name, found, first=side == "positive")
+        answers += [sample for sample in found if sample.response is not None]
+        inputs[side] = samples_key(found)
         facts.append((side, f"{words.count(len(found), 'prompt')} of {words.data(ref)} ({ref.reason})"))
         p.keys.setdefault(f"data {ref.name}", inputs[side])
+    facts += places.joined(p, answers)
     facts += [("position", words.position(s.position)), ("stream", words.stream(s.stream))]
     facts.append(("layers", places.extraction_layers(p, s)))
     facts += words.arguments(entry, s.options)
@@ -86,6 +95,7 @@ def _extract(p: Planning, s: r.Extract) -> Described:
         stream=s.stream,
         options=s.options,
         file=digest,
+        **({"answers": OWN} if s.position.name == ANSWERED else {}),
     )
     return "extract", title, facts, key, True
 
@@ -141,9 +151,10 @@ def _sampling(s: Mapping[str, Any]) -> str:
 
 def _generate(p: Planning, s: r.Generate) -> Described:
     found, _ = p.samples(s.data)
+    reason = p.fitted.reason(s.data, found)
     settings = {"max_tokens": s.max_tokens, "temperature": s.temperature, "n": s.n, "seed": s.seed}
     facts: Facts = [
-        ("prompts", f"{len(found)} of {words.data(s.data)} ({s.data.reason})"),
+        ("prompts", f"{len(found)} of {words.data(s.data)} ({reason})"),
         ("variant", s.steer or "baseline (no steering)"),
         ("answers", f"{words.count(s.n, 'answer')} a prompt, at most {s.max_tokens} tokens, {_sampling(settings)}"),
     ]
@@ -158,19 +169,24 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     steer = p.named[s.steer]
     assert isinstance(steer, r.Steer)
     variants = controls.variants(s, steer, p.named, p.recipe.data)
-    facts: Facts = [(variant.name, _meaning(variant)) for variant in variants]
+    facts: Facts = [(variant.name, _meaning(variant, s)) for variant in variants if not variant.draw]
     if s.options["controls"] in ("all", "prompting") and not any(v.instruction for v in variants):
         facts.append((PROMPTED, "no such control: the steer does not say what to ask for; give `instruction:`"))
-    inputs, golds = {}, {}
+    inputs, golds, right = {}, {}, {}
     compared = needs(s.metrics, "golds") or needs(s.metrics, "choices")
     for ref in s.data:
         found, inputs[ref.name] = p.samples(ref)
         if compared:
             golds[ref.name] = [[sample.row.answer, sample.row.choices] for sample in found]
-        facts.append(("prompts", f"{len(found)} of {words.data(ref)} ({ref.reason})"))
+        facts.append(("prompts", f"{len(found)} of {words.data(ref)} ({p.fitted.reason(ref, found)})"))
+        p.say(filter(None, [p.fitted.warning(s.name, ref, found, p.source)]))
+        if needs(s.metrics, "letters"):
+            facts.append(tasks.answer_form(ref, p.data))
+            facts += places.joined(p, found)
+            right[ref.name] = tasks.rights(p.data[ref.name], found)
     if answered(s.metrics):
         facts.append(("answers", f"one a prompt, at most {settings['max_tokens']} tokens, {_sampling(settings)}"))
-    p.errors += [error for error in tasks.unaskable(s, p.data, p.source) if error not in p.errors]
+    p.say(tasks.unaskable(s, p.data, p.source) + tasks.unmatchable(s, p.data, p.source))
     if needs(s.metrics, "references"):
         facts.append(
             ("references", f"{s.options['references']} unsteered answers a prompt, {_sampling(references(s))}")
@@ -183,16 +199,17 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     judge = (p.judge or "none named yet (--judge-url, --judge-model)") if needs(s.metrics, "judge") else None
     if judge:
         facts.append(("judge", f"{judge}: at temperature 0, blind, each pair of answers in both orders"))
-    facts.append(("intervals", "95%, over prompts; differences are paired"))
+    facts.append(("intervals", "95%, over prompts; differences are paired; Holm over all of them"))
     asked = requests(p, s, variants)
     shares = [p.shared[group].key for group in sorted({q.group for q in asked} & p.shared.keys())]
     key = _keyed(
         p,
         "evaluate",
-        4,
+        5,
         variants=[[v.steer_key(p.keys), v.instruction] for v in variants],
         inputs=inputs,
         golds=golds,
+        **({"right": right} if right else {}),
         statistics=stats.VERSION,
         batches=None if p.dtype == "float32" else [p.batch_size, shares],
         settings=settings,
@@ -204,12 +221,13 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     return "evaluate", f"evaluate {s.steer} on {on}", facts, key, True, {"variants": variants, "requests": asked}
 
 
-def _meaning(variant: controls.Variant) -> str:
+def _meaning(variant: controls.Variant, s: r.Evaluate) -> str:
     if variant.instruction is not None:
         return f'control: no steering, "{variant.instruction}" before each prompt'
     if variant.draw is not None:
-        draw = f"one draw, seed {variant.draw}"
-        return f"control: {variant.steer} with random directions of the same norms ({draw})"
+        seeds = "seed 0" if s.options["draws"] == 1 else f"seeds 0 to {s.options['draws'] - 1}"
+        draws = f"{words.count(s.options['draws'], 'draw')}, {seeds}"
+        return f"control: {variant.steer} with its directions turned at random, norms and cosines kept ({draws})"
     return "the steer" if variant.steer else "no steering"
 
 
@@ -238,22 +256,29 @@ def _plot(p: Planning, s: r.Plot) -> Described:
     facts: Facts = [("file", s.path or "a PNG and an SVG in plots/ of the run directory")]
     if s.over:
         facts.append(("over", ", ".join(s.over) + (", polar" if s.polar else "")))
+    layers = [(name, value) for name, value in s.options.items() if isinstance(value, r.Layers)]
+    facts += [(name, places.layer_numbers(p, value)) for name, value in layers]
     return "plot", f"{s.what}{target}", facts, None, False
 
 
 def _check(p: Planning, s: r.Check) -> Described:
-    return "check", s.text, [("claim", s.text), ("fails with", "exit code 4")], None, False
+    absent = power.missing(p, s)
+    if absent is not None:
+        help = "give that evaluation an `instruction:`, or compare with `baseline`"
+        p.error("S432", absent, s.span, help=help)
+    facts = [("claim", s.text), *power.lines(p, s), ("exit code", "0 holds, 4 fails, 5 is not settled by its prompts")]
+    return "check", s.text, facts, None, False
 
 
 def _export(p: Planning, s: r.Export) -> Described:
     form = table.of(s.path)
     facts: Facts = [("file", s.path), ("form", form.title if form else "a checkpoint that transformers loads")]
-    steer = p.named.get(s.what)
-    if form and isinstance(steer, r.Steer):
-        try:
-            steady.require(steer.ops, form)
-        except MethodError as error:
-            p.error(error.code, error.problem, s.span, help=error.way_out)
+    try:
+        exports.require_carried(p, s)
+    except MethodError as error:
+        p.error(error.code, error.problem, s.span, help=error.way_out)
+    except LayerOutside:
+        pass  # the steer's own step says so
     weights = s.kind == "steer" and (form is None or form.needs_model)
     return "export", f"{s.kind} {s.what} to {s.path}", facts, None, weights
 

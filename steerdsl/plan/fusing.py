@@ -35,7 +35,8 @@ def generation_key(model_key: str | None, what: str, shared: Shared | None) -> s
     shares its batch, and `shared` says so; in float32 they do not."""
     if model_key is None:
         return None
-    return step_key("generate", 2, {}, model=model_key, what=what, shared=shared and shared.key)
+    # 2: answers of a pass that was not finite could be among them
+    return step_key("generate", 3, {}, model=model_key, what=what, shared=shared and shared.key)
 
 
 def reach(steps: Sequence[PlanStep], start: int) -> int:

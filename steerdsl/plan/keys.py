@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from steerdsl.lang import recipe as r
+from steerdsl.registry import find
 from steerdsl.store.results import content_key
+
+DEPTH = 2  # of the rule that gives a share of the depth its layer: raise it with the rule
 
 
 def canonical(value: Any, keys: Mapping[str, str]) -> Any:
@@ -24,10 +27,14 @@ def canonical(value: Any, keys: Mapping[str, str]) -> Any:
             return {"plane": keys.get(name, name)}
         case r.LayerChoice(select=name):
             return {"select": keys.get(name, name)}
+        case r.LayerPoint(value=share, share=True):
+            return {"is": "share of the depth", "value": share, "rounding": DEPTH}
         case r.Mean(data=name):
             return {"mean": keys.get(f"data {name}", name)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: canonical(getattr(value, f.name), keys) for f in dataclasses.fields(value) if f.compare}
+        if isinstance(value, r.PlaneExpr):
+            fields["version"] = find("plane", value.second if isinstance(value.second, str) else "vector").version
         return {"is": type(value).__name__, **fields}
     if isinstance(value, Mapping):
         return {str(k): canonical(v, keys) for k, v in value.items()}

@@ -17,8 +17,9 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Span
 from steerdsl.plan import words
-from steerdsl.plan.layers import LayerOutside, choices, outside, resolve_layers
+from steerdsl.plan.layers import LayerOutside, between, choices, outside, resolve_layers
 from steerdsl.plan.planner import Planning
+from steerdsl.plan.samples import Sample
 from steerdsl.registry import find
 from steerdsl.store.results import file_sha256
 
@@ -29,7 +30,12 @@ def layer_numbers(p: Planning, spec: r.Layers) -> str:
     if waits:
         return f"{words.layers(spec)} (chosen by `{'`, `'.join(waits)}` when it runs)"
     numbers = _resolved(p, spec)
-    return "" if numbers is None else words.numbers(numbers)
+    if numbers is None:
+        return ""
+    rounded = (
+        f" ({words.layers(spec)}, to the nearest layer, halves up)" if between(spec, p.facts.arch.n_layers) else ""
+    )
+    return words.numbers(numbers) + rounded
 
 
 def _resolved(p: Planning, spec: r.Layers) -> tuple[int, ...] | None:
@@ -70,6 +76,12 @@ def _has_stream(p: Planning, stream: r.Stream, span: Span) -> bool:
             p.errors.append(Diagnostic(d.code, d.title, (Label(p.source, span),), d.notes, d.help))
         return False
     return True
+
+
+def joined(p: Planning, answers: Sequence[Sample]) -> list[tuple[str, str]]:
+    """How prompts are joined with the answers that the data give, where they do."""
+    renderer = p.renderer if answers else None
+    return [("joined", f"{renderer.joining()} between a prompt and its answer")] if renderer else []
 
 
 def op_lines(p: Planning, op: r.Op) -> list[str]:
@@ -145,7 +157,7 @@ def plane_facts(expr: r.PlaneExpr) -> list[tuple[str, str]]:
     if isinstance(expr.second, str):
         what = "one for each sample" if expr.candidates == "samples" else "the per-layer directions"
         facts.append(("candidates", f"{what} of layers {words.layers(expr.layers)}, as {expr.rows} vectors"))
-        facts.append(("sign", "the component of largest magnitude of a principal component is positive"))
+        facts.append(("sign", "a principal component is positive toward the mean of the later half of the candidates"))
     return facts
 
 

@@ -95,7 +95,8 @@ class Plan:
 
     `batch_size` is the most rows of a batch, None where each batch fits itself. `model_key` hashes what makes
     activations; None while the weights are not here. `inputs` are the SHA-256 of every file that the recipe
-    reads, by the file's path from the recipe's folder. `notices` are warnings about the model's files.
+    reads, by the file's path from the recipe's folder. `notices` are warnings about the model's files,
+    `warnings` what the data say against the scores that the recipe asks for.
     """
 
     recipe: Recipe
@@ -109,6 +110,7 @@ class Plan:
     steps: tuple[PlanStep, ...]
     model_key: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Diagnostic, ...] = ()
     notices: tuple[Diagnostic, ...] = ()
 
     @property

@@ -6,7 +6,7 @@ error that needs the model's config or the data. No weights are read and nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +15,10 @@ from steerdsl.data import Data, load, load_words
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Source, Span
-from steerdsl.models.prompts import DATE, reads_date
+from steerdsl.models.prompts import DATE, Renderer, reads_date
 from steerdsl.plan.inputs import faults
 from steerdsl.plan.keys import step_key
+from steerdsl.plan.leakage import Fitted
 from steerdsl.plan.plan import Plan, PlanStep, RunOptions, Shared
 from steerdsl.plan.samples import Sample, samples, samples_key
 from steerdsl.plan.tasks import pinned
@@ -48,12 +49,14 @@ class Planning:
     shared: Mapping[str, Shared] = field(default_factory=dict)
     chosen: dict[str, tuple[int, ...]] = field(default_factory=dict)
     errors: list[Diagnostic] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
+    fitted: Fitted = field(default_factory=Fitted)
     _samples: dict[tuple[str, str, str | None], tuple[tuple[Sample, ...], str]] = field(default_factory=dict)
 
     @property
     def model_key(self) -> str | None:
         """Hash of what makes activations and ends answers: weights, config, dtype, tokenizer, template,
-        system prompt. None while the weights are not here."""
+        system prompt. None while the weights are not here, or not hashed yet."""
         located = self.facts.located
         if located.weights_sha256 is None:
             return None
@@ -80,6 +83,19 @@ class Planning:
             found = samples(self.data, ref, self.source)
             self._samples[place] = found, samples_key(found)
         return self._samples[place]
+
+    @property
+    def renderer(self) -> Renderer | None:
+        """How prompts are rendered; None while the tokenizer's files are not here. Raises RecipeError M610."""
+        spec, tokenizer = self.recipe.model, self.facts.tokenizer
+        return None if tokenizer is None else Renderer(tokenizer, spec.system, spec.template)
+
+    def say(self, found: Iterable[Diagnostic]) -> None:
+        """Keep diagnostics, each once: the points of a sweep have the same."""
+        for item in found:
+            kept = self.errors if item.severity == "error" else self.warnings
+            if item not in kept:
+                kept.append(item)
 
     def error(self, code: str, title: str, span: Span, label: str = "", help: str | None = None) -> None:
         self.errors.append(Diagnostic(code, title, (Label(self.source, span, label),), help=help))
@@ -113,7 +129,8 @@ def make_plan(
     )
     steps = _steps(planning)
     model_key = planning.model_key
-    return Plan(recipe, source, root, options, facts, dtype, batch_size, data, steps, model_key)
+    warnings = tuple(planning.warnings)
+    return Plan(recipe, source, root, options, facts, dtype, batch_size, data, steps, model_key, warnings=warnings)
 
 
 def _steps(p: Planning) -> tuple[PlanStep, ...]:
@@ -128,7 +145,7 @@ def _steps(p: Planning) -> tuple[PlanStep, ...]:
     steps: list[PlanStep] = []
     before = []
     for step in p.recipe.steps:
-        before.append((dict(p.keys), dict(p.named)))
+        before.append((dict(p.keys), dict(p.named), dict(p.fitted.by)))
         steps.append(describe(p, step, len(steps) + 1))
     if p.errors:
         raise RecipeError(p.errors)
@@ -139,7 +156,7 @@ def _steps(p: Planning) -> tuple[PlanStep, ...]:
             if not isinstance(own.step, fusing.ASKING):
                 continue
             if p.dtype != "float32":
-                p.keys, p.named = before[place]  # a sweep gives its names to other things
+                p.keys, p.named, p.fitted.by = before[place]  # a sweep gives its names to other things
                 own = describe(p, own.step, own.number)
             mine = {request.group: p.shared[request.group] for request in fusing.requested(own)}
             steps[place] = replace(own, shared=mine, facts=(*own.facts, *fusing.lines(p, own, mine)))

@@ -9,9 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from steerdsl.data import Data, Row, rows
-from steerdsl.lang.recipe import DataRef
+from steerdsl.lang.recipe import DataRef, Extract
 from steerdsl.lang.source import Source
 from steerdsl.store.results import content_key
+
+ANSWERED = "mean_response"  # the position that reads an answer
+OWN = 2  # of the way in which the model's own answers are read: raise it with that
+JOINED = 2  # of the rule by which a question and its answer are joined: raise it with the rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +27,28 @@ class Sample:
     response: str | None = None
 
 
-def samples(data: Mapping[str, Data], ref: DataRef, source: Source | None = None) -> tuple[Sample, ...]:
+def samples(
+    data: Mapping[str, Data], ref: DataRef, source: Source | None = None, *, answers: bool = False
+) -> tuple[Sample, ...]:
     """The samples of one side of one split. A pair whose rows have a question answers it with its
-    side's text (CAA's form); a pair without one is two prompts.
+    side's text (CAA's form); a pair without one is two prompts. With `answers`, a prompt is answered by its
+    row's right answer, where there is one.
 
     Raises RecipeError D511 when the split is empty.
     """
-    return tuple(_sample(row, ref.side) for row in rows(data[ref.name], ref.split, source=source))
+    return tuple(_sample(row, ref.side, answers) for row in rows(data[ref.name], ref.split, source=source))
 
 
-def _sample(row: Row, side: str | None) -> Sample:
+def class_samples(
+    data: Mapping[str, Data], step: Extract, ref: DataRef, source: Source | None = None
+) -> tuple[Sample, ...]:
+    """The samples of a class of an extraction. `mean_response` reads the data set's answers."""
+    return samples(data, ref, source, answers=step.position.name == ANSWERED)
+
+
+def _sample(row: Row, side: str | None, answers: bool) -> Sample:
     if side is None:
-        return Sample(row, row.prompt)
+        return Sample(row, row.prompt, row.answer if answers else None)
     text = row.positive if side == "positive" else row.negative
     assert text is not None  # the loader refuses a data set with one side alone
     return Sample(row, row.prompt, text) if row.prompt else Sample(row, text)
@@ -42,4 +56,5 @@ def _sample(row: Row, side: str | None) -> Sample:
 
 def samples_key(found: Sequence[Sample]) -> str:
     """A hash of the texts alone: the same prompts under another name are the same input."""
-    return content_key({"samples": [[s.prompt, s.response] for s in found]})
+    joined = {"joined": JOINED} if any(s.response is not None for s in found) else {}
+    return content_key({"samples": [[s.prompt, s.response] for s in found], **joined})

@@ -6,16 +6,21 @@ text, or a RecipeError before anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from steerdsl.data import Data, load_task, rows
 from steerdsl.lang import recipe as r
-from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError, Severity
 from steerdsl.lang.source import Source
-from steerdsl.measure.metrics.multiple_choice import problem
+from steerdsl.measure import choices
+from steerdsl.measure.metrics import exact_match
+from steerdsl.measure.words import plain
+from steerdsl.plan import words
+from steerdsl.plan.samples import Sample
 from steerdsl.registry import find
 
 PINNED = "pinned"  # the option that holds it; no recipe can write it
@@ -59,21 +64,94 @@ def facts(call: r.MetricCall) -> list[tuple[str, str]]:
 
 
 def unaskable(step: r.Evaluate, data: Mapping[str, Data], source: Source) -> list[Diagnostic]:
-    """R894 for each data set of an evaluation by `multiple_choice` that has rows without options, or
-    without a right answer among them."""
+    """What keeps the data sets of an evaluation by `multiple_choice` from being asked: R894 for rows without
+    options or without a right answer among them, D517 where the rows do not tell how answers are to be read."""
     found: list[Diagnostic] = []
-    calls = [call for call in step.metrics if "letters" in find("metric", call.name).needs]
-    for ref in step.data if calls else ():
+    call = next((call for call in step.metrics if "letters" in find("metric", call.name).needs), None)
+    for ref in step.data if call else ():
+        assert call is not None
+        spec, whole = data[ref.name].spec, data[ref.name].whole
+        form = choices.form_of(whole, spec.answer_form)
         faults = [
             (row.index + 1, what)
             for row in rows(data[ref.name], ref.split, source=source)
-            if (what := problem(row.answer, row.choices))
+            if (what := choices.problem(row, form))
         ]
-        if not faults:
-            continue
-        number, what = faults[0]
-        more = (f"{len(faults)} rows are like that",) if len(faults) > 1 else ()
-        help = f'declare `{ref.name}` with `choices: "FIELD", answer: "FIELD"`, and name the right answer by its letter'
-        label = Label(source, calls[0].span, f"asks row {number} of `{ref.name}`")
-        found.append(Diagnostic("R894", f"row {number} of `{ref.name}` {what}", (label,), more, help))
+        if faults:
+            number, what = faults[0]
+            more = (f"{len(faults)} rows are like that",) if len(faults) > 1 else ()
+            declared = f'declare `{ref.name}` with `choices: "FIELD", answer: "FIELD"`'
+            help = f"{declared}, and name the right answer {choices.MEANING[form or 'letter']}"
+            label = Label(source, call.span, f"asks row {number} of `{ref.name}`")
+            found.append(Diagnostic("R894", f"row {number} of `{ref.name}` {what}", (label,), more, help))
+        elif form is None:
+            title, notes, help = choices.undecided(whole)
+            label = Label(source, call.span, f"asks `{ref.name}`")
+            found.append(Diagnostic("D517", f"the rows of `{ref.name}` {title}", (label,), notes, help))
     return found
+
+
+def unmatchable(step: r.Evaluate, data: Mapping[str, Data], source: Source) -> list[Diagnostic]:
+    """Gold answers that a metric can never find, known before anything runs: D518, an error where the metric
+    could find none in the whole evaluation, else a warning; those rows have no figure."""
+    found: list[Diagnostic] = []
+    for call in step.metrics:
+        able = _reader(call)
+        asked = {ref.name: rows(data[ref.name], ref.split, source=source) for ref in step.data}
+        if able is None or not asked:
+            continue
+        lost = {
+            name: [row for row in those if row.answer is None or not able[0](row.answer)]
+            for name, those in asked.items()
+        }
+        severity: Severity = "error" if all(len(lost[name]) == len(asked[name]) for name in asked) else "warning"
+        label = Label(source, call.span, f"reads {able[1]}")
+        for name, bad in lost.items():
+            if bad and bad[0].answer is None:
+                title = f"the rows of `{name}` have no answer, so `{call.name}` has no figure for them"
+                help = f'declare `{name}` with `answer: "FIELD"`, or score it without `{call.name}`'
+                found.append(Diagnostic("D518", title, (label,), help=help, severity=severity))
+            elif bad:
+                title = f"`{call.name}` can read {_few(len(asked[name]) - len(bad))} of the {len(asked[name])} answers"
+                notes = (f'row {bad[0].index + 1} has the answer "{bad[0].answer}"',)
+                help = _other_reader(call, bad[0].answer or "")
+                found.append(Diagnostic("D518", f"{title} of `{name}`", (label,), notes, help, severity))
+    return found
+
+
+def _few(count: int) -> str:
+    return "none" if count == 0 else str(count)
+
+
+def _reader(call: r.MetricCall) -> tuple[Callable[[str], bool], str] | None:
+    """Whether a metric can find a gold answer, and what it reads in words; None for a metric without golds."""
+    if call.name == "exact_match":
+        form = str(call.options.get("form", "flexible"))
+        return partial(exact_match.possible, form=form), exact_match.READS[form]
+    if call.name.endswith("_recall"):
+        return plain, "the letters a to z and digits"
+    return None
+
+
+def _other_reader(call: r.MetricCall, answer: str) -> str:
+    others = [name for name in exact_match.FORMS if exact_match.possible(answer, name)]
+    if call.name == "exact_match" and others:
+        return f"write `exact_match(form: {others[0]})`"
+    if call.name == "exact_match" and plain(answer):
+        return "measure how much of such an answer is there with `rouge_1_recall`, or take these rows out"
+    return "take these rows out, or score answers of this kind with a judge (`judge_accuracy`)"
+
+
+def answer_form(ref: r.DataRef, data: Mapping[str, Data]) -> tuple[str, str]:
+    """How `multiple_choice` reads the answers of a data set, as the plan prints it."""
+    spec, whole = data[ref.name].spec, data[ref.name].whole
+    form = choices.form_of(whole, spec.answer_form)
+    why = "declared" if spec.answer_form else f"the form that fits {words.count(len(whole), 'row')}"
+    means = f", the right option {choices.MEANING[form]}" if form else ""
+    return "answer form", f"{ref.name}: {form or 'not clear'}{means} ({why})"
+
+
+def rights(data: Data, found: Sequence[Sample]) -> list[int | None]:
+    """Which option of each sample is right, counted from 0, in the form of its data set."""
+    form = choices.form_of(data.whole, data.spec.answer_form)
+    return [None if form is None else choices.FORMS[form](sample.row) for sample in found]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from steerdsl.measure.verdict import evidence, outcome
 from steerdsl.share.pack import Pack
 
 LICENCE = "unknown"  # the hub's word for one that was not given
@@ -112,7 +113,7 @@ def _cell(figures: Mapping[str, Any] | None) -> str:
 
 
 def _claims(record: Mapping[str, Any]) -> str:
-    lines = [f"- {_plain(c['claim'])}: {'holds' if c['holds'] else 'fails'}" for c in record["checks"]]
+    lines = [f"- {_plain(c['claim'])}: {'; '.join(filter(None, (outcome(c), evidence(c))))}" for c in record["checks"]]
     return "## Claims\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 

@@ -191,14 +191,15 @@ def _answers(
     for key in shared:
         a, b = old[key], new[key]
         if _said(a) != _said(b):
-            place = (a["step"], a["variant"], a["dataset"], f"row {a['row']}", at(a.get("point", {})))
+            variant = a["variant"] + (f", draw {a['draw']}" if a.get("draw") else "")
+            place = (a["step"], variant, a["dataset"], f"row {a['row']}", at(a.get("point", {})))
             found.append(AnswerPair(place, a["prompt"], *(_text(row) for row in (a, b))))
     return tuple(found), len(shared) - len(found), (len(old) - len(shared), len(new) - len(shared))
 
 
 def _asked(row: Mapping[str, Any]) -> str:
     """What an answer answers."""
-    names = ("step", "variant", "dataset", "split", "row", "sample", "prompt", "point")
+    names = ("step", "variant", "draw", "dataset", "split", "row", "sample", "prompt", "point")
     return json.dumps([row.get(name) for name in names], sort_keys=True)
 
 

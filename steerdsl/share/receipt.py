@@ -19,7 +19,7 @@ from steerdsl.forms.text import parse_json
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.share.pins import Difference, Pin
 from steerdsl.store.finished import open_run
-from steerdsl.store.record import hashes
+from steerdsl.store.record import FINISHED, hashes
 
 if TYPE_CHECKING:
     from steerdsl.data import Data
@@ -45,8 +45,7 @@ TOLERANCE: Mapping[str, Tolerance] = {
 }
 NONE = Tolerance(0.0, 0.0)
 SMALLEST = 1e-4  # a figure that is a difference of two has their rounding, however small it is itself
-FINISHED = ("complete", "check failed")
-_LINE = ("step", "variant", "dataset", "row", "sample")
+_LINE = ("step", "variant", "draw", "dataset", "row", "sample")
 
 
 @dataclass(frozen=True, slots=True)

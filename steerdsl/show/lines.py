@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.views import ScoreView
 from steerdsl.lang.variants import BASELINE, HELD_AGAINST, PROMPTED, RANDOM
+from steerdsl.show.numbers import number
 from steerdsl.show.series import Series, axis_name, metric_name
 from steerdsl.show.style import BLACK, MARKERS, ORANGE, SERIES, SKY, legend_below, panels
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # The same in every picture: controls are not numbered among the steers' colours.
 CONTROL_COLOURS = {RANDOM: SKY, PROMPTED: ORANGE}
+MARGIN = 0.04  # of the axis, below 0
+WRITTEN = 12  # figures that are written beside the lines of a panel
 NINETIES = (1, 1.5, 3, 4.5, 6, 9, 10)  # steps of ticks that angles are read by
 
 
@@ -40,10 +43,42 @@ def along(view: ScoreView, lines: Sequence[Series]) -> Figure:
             panel.set_ylabel(metric_name(view.metric))
         if name.endswith("(degrees)"):
             panel.locator_params("x", steps=NINETIES)
-    if 0 <= least(lines) < max(x for line in lines for x in line.mean if not math.isnan(x)) / 2:
-        axes[0].set_ylim(bottom=0)
+    room(axes[0], lines)
+    for panel, dataset in zip(axes, groups, strict=False):
+        _values(panel, groups[dataset])
     finish_groups(figure, axes, groups)
     return figure
+
+
+def room(panel: Axes, lines: Sequence[Series]) -> None:
+    """Let the axis of figures begin a little below 0 where they do so near it, so that what is 0 can be seen,
+    and leave room above for what is written there."""
+    low, high = least(lines), max(x for line in lines for x in (*line.mean, *line.high) if not math.isnan(x))
+    if low == high == 0:
+        panel.set_ylim(-MARGIN, 1)
+    elif 0 <= low < high / 2:
+        panel.set_ylim(-MARGIN * high, (1 + 2 * MARGIN) * high)
+
+
+def say(panel: Axes, x: float, y: float, value: float, colour: str = BLACK) -> None:
+    """Write a figure above a place."""
+    if math.isnan(value) or math.isnan(y):
+        return
+    look: dict[str, Any] = {"ha": "center", "va": "bottom", "size": "small", "color": colour, "zorder": 5}
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 0.5}
+    text = number(value).replace("-", "−")
+    panel.annotate(text, (x, y), (0, 5), textcoords="offset points", bbox=box, **look)
+
+
+def _values(panel: Axes, lines: Sequence[Series]) -> None:
+    """The figures of the steers: all of them where there is room, else the lowest and the highest of each."""
+    steered = [line for line in lines if line.variant not in HELD_AGAINST]
+    few = sum(len(line.mean) for line in steered) <= WRITTEN
+    for place, line in enumerate(steered):
+        known = [i for i, mean in enumerate(line.mean) if not math.isnan(mean)]
+        ends = {min(known, key=lambda i: line.mean[i]), max(known, key=lambda i: line.mean[i])} if known else set()
+        for i in known if few else sorted(ends) if len(steered) <= WRITTEN // 2 else ():
+            say(panel, line.at[i][0], line.mean[i], line.mean[i], SERIES[place % len(SERIES)])
 
 
 def grouped(lines: Sequence[Series], columns: int = 3) -> tuple[dict[str, list[Series]], int]:
@@ -69,19 +104,20 @@ def draw_line(
         rivals = [o for o in lines if o.variant != BASELINE and (o.dataset, o.rest) == (line.dataset, line.rest)]
         own = steered.index(rivals[0]) if len(rivals) == 1 and rivals[0] in steered else None
         colour = BLACK if own is None else SERIES[own % len(SERIES)]
-        panel.plot(x, mean, linestyle="--", linewidth=1.2, color=colour, label=line.label)
+        panel.plot(x, mean, linestyle="--", linewidth=1.2, color=colour, label=line.label, zorder=3)
         return
     if line.variant == PROMPTED:
-        panel.plot(x, mean, linestyle=":", linewidth=1.6, color=CONTROL_COLOURS[PROMPTED], label=line.label)
+        panel.plot(x, mean, linestyle=":", linewidth=1.6, color=CONTROL_COLOURS[PROMPTED], label=line.label, zorder=3)
         return
     if line.variant == RANDOM:
-        colour, marker = CONTROL_COLOURS[RANDOM], "x"
+        colour, marker, width = CONTROL_COLOURS[RANDOM], "x", 1.2
     else:
-        number = steered.index(line)
-        colour, marker = SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)]
+        place = steered.index(line)
+        colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
+        width = max(1.6, 2.8 - 0.6 * place)  # lines that coincide: the first is wider than those over it
     if not all(map(math.isnan, low)):
         panel.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-    panel.plot(x, mean, marker=marker, color=colour, label=line.label)
+    panel.plot(x, mean, marker=marker, color=colour, linewidth=width, label=line.label)
 
 
 def finish_groups(figure: Figure, axes: Sequence[Axes], groups: Mapping[str, Sequence[Series]]) -> None:

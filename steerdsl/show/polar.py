@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
 
+HOLE = 0.1  # of the radius, below 0
 DEGREES = range(0, 360, 30)
 CANDIDATES, NUMBERS, RIM = 1.06, 1.135, 1.19  # of the radius that holds the lines
 APART = 9.0  # degrees between two candidates that are both numbered
@@ -43,7 +44,9 @@ def polar(view: ScoreView, lines: Sequence[Series]) -> Figure:
         panel.set_title(dataset)
         panel.set_xticks([math.radians(x) for x in DEGREES], [_named(view, x) for x in DEGREES])
         panel.tick_params(axis="x", pad=12)
-    axes[0].set_ylim(bottom=min(0.0, least(lines)))
+    # The middle of the circle is less than 0, where a line would be a point.
+    high = max(axes[0].get_ylim()[1], HOLE)
+    axes[0].set_ylim(bottom=min(-HOLE * high, least(lines)), top=high)
     shown = axes[: len(groups)]
     low, high = axes[0].get_ylim()
     for panel in shown:
@@ -111,6 +114,8 @@ def _rings(panel: Axes, low: float, high: float) -> None:
     from matplotlib.ticker import MaxNLocator
 
     rings = [x for x in MaxNLocator(5, steps=(1, 2, 5, 10)).tick_values(low, high) if low < x <= high]
+    if -HOLE * high <= low < 0:  # nothing is below 0 but the hole
+        rings = [x for x in rings if x >= 0]
     panel.set_yticks(rings, [""] * len(rings))
     for ring in rings:
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}

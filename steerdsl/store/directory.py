@@ -24,6 +24,7 @@ from steerdsl.store.claims import claim, place, release
 
 WRITTEN = ("scores.json", "generations.jsonl", "vectors", "plots")  # what old records do not list
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # what systems leave in folders that people look into
+RESERVE, RESERVED = ".reserve", 1 << 20  # bytes that are kept free for the record of a run whose disk fills up
 
 
 @dataclass(slots=True)
@@ -48,6 +49,7 @@ class RunDirectory:
                 raise RecipeError([wrong], 2)
             fresh = _beside(path, "partial")
             held = claim(fresh)
+            _reserve(fresh)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             title = f"{path} cannot be made: {reason}"
@@ -61,12 +63,24 @@ class RunDirectory:
 
     def keep(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append answers as they are made, so that an interrupted run shows them."""
-        with (self.fresh / "generations.jsonl").open("a", encoding="utf-8") as f:
-            f.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        path = self.fresh / "generations.jsonl"
+        before = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("a", encoding="utf-8") as f:
+                f.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        except OSError:
+            with suppress(OSError):  # a full disk: no half line stays
+                os.truncate(path, before)
+            raise
+
+    def make_room(self) -> None:
+        """Give back the room that was reserved for the record, should the disk be full by now."""
+        (self.fresh / RESERVE).unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Give the folder its final name. An old run gives way where it may be replaced; what else has
         appeared there meanwhile stays, and `path` becomes a free name beside it."""
+        self.make_room()
         wanted = self.path
         old: list[Path] = []
         while not place(self.fresh, self.path):
@@ -100,6 +114,15 @@ def _stranger(folder: Path) -> str | None:
         if not ours and path.name not in LITTER and not (path.is_dir() and not path.is_symlink()):
             return name
     return None
+
+
+def _reserve(fresh: Path) -> None:
+    """Keep room for the record. Where there is none, nothing stays."""
+    try:
+        (fresh / RESERVE).write_bytes(bytes(RESERVED))
+    except OSError:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
 
 
 def _in_the_way(path: Path, force: bool) -> Diagnostic | None:

@@ -40,7 +40,8 @@ PACKAGES = (
     "sacrebleu",
     "rouge-score",
 )
-State = Literal["complete", "check failed", "failed", "interrupted"]
+State = Literal["complete", "check failed", "check not settled", "failed", "interrupted"]
+FINISHED: tuple[State, ...] = ("complete", "check failed", "check not settled")  # of runs that came to their end
 
 
 def write_record(
@@ -55,10 +56,13 @@ def write_record(
     reused: Sequence[Mapping[str, Any]] = (),
     partial: Sequence[Mapping[str, Any]] = (),
     error: str | None = None,
+    answers: bool = True,
 ) -> None:
-    """Write record.json, generations.jsonl and scores.json as far as the run got."""
+    """Write record.json, generations.jsonl and scores.json as far as the run got. Without `answers`,
+    generations.jsonl stays as it was written while they were made."""
     folder = directory.fresh
-    write_lines(folder / "generations.jsonl", [*results.rows, *partial])
+    if answers:
+        write_lines(folder / "generations.jsonl", [*results.rows, *partial])
     write_json(folder / "scores.json", results.scores, sort_keys=False)
     made = described(plan, model)
     record = {
@@ -71,7 +75,8 @@ def write_record(
         "choices": results.choices,
         "planes": results.planes,
         "checks": results.checks,
-        "warnings": results.warnings,
+        "failed": results.failed,
+        "warnings": [*(warning.title for warning in plan.warnings), *results.warnings],
         "judge": results.judge,
         "reused_from": list(reused),
         "timings": list(timings),

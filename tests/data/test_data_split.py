@@ -38,6 +38,40 @@ def test_a_pinned_split() -> None:
     assert [row.index for row in rows(data, "held_out")] == [1, 9, 10, 13, 18]
 
 
+BLANK = st.text("\t \u00a0\u2003\u3000", min_size=1, max_size=3)
+ENDS = st.text("\t\n\r \u00a0\u3000", max_size=3)
+WORD = st.text(st.characters(exclude_categories=("Z", "C")), min_size=1, max_size=6).filter(lambda t: t == t.strip())
+
+
+@given(st.lists(st.lists(WORD, min_size=1, max_size=4), min_size=1, max_size=3), st.data(), seeds, shares)
+def test_white_space_moves_no_row(lines: list[list[str]], data: st.DataObject, seed: int, share: float) -> None:
+    """Variants of a text differ at its ends, at its lines' ends, between its words and in its line ends."""
+    plain = "\n".join(" ".join(words) for words in lines)
+    end = data.draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    varied = end.join(
+        "".join(word + data.draw(BLANK) for word in words[:-1]) + words[-1] + data.draw(st.text(" \t", max_size=2))
+        for words in lines
+    )
+    row = Row(0, data.draw(ENDS) + varied + data.draw(ENDS))
+    assert row.tidy == plain and Row(0, plain).tidy == plain
+    assert is_held_out(row, seed, share) == is_held_out(Row(0, plain), seed, share)
+    assert fraction(seed, row.tidy) == fraction(seed, plain)  # a text without needless space keeps its old place
+
+
+def test_indentation_and_empty_lines_belong_to_a_text() -> None:
+    assert Row(0, "Which?\n (A) yes\n\n (B) no").tidy == "Which?\n (A) yes\n\n (B) no"
+
+
+def test_two_ways_of_writing_a_prompt_are_never_on_both_sides() -> None:
+    prompts = [f"What is bread {i}?" for i in range(300)]
+    both = [text for prompt in prompts for text in (prompt, prompt + " ", "\n" + prompt, prompt.replace(" ", "  ", 1))]
+    data = make(both)
+    sides = [{" ".join(row.prompt.split()) for row in rows(data, side)} for side in ("train", "held_out")]
+    assert not sides[0] & sides[1] and len(sides[0]) + len(sides[1]) == 300
+    alone = make(prompts)
+    assert {row.prompt for row in rows(alone, "held_out")} == sides[1]
+
+
 @given(texts, texts, seeds, shares)
 def test_adding_rows_moves_no_other(old: list[str], new: list[str], seed: int, share: float) -> None:
     together = list(dict.fromkeys([*new[::2], *old, *new[1::2]]))

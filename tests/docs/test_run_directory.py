@@ -31,10 +31,10 @@ steer both {
     ablate eraser at layers 1
     add topic by strength at layers best
 }
-scores = evaluate both on some with bleu, max_tokens: 4
+scores = evaluate both on some with bleu, delta_nll, max_tokens: 4, draws: 2
 sweep angle over 0deg,90deg {
     rotate turn by angle at layer 1
-    swept = evaluate main on some with bleu, max_tokens: 4
+    swept = evaluate main on some with bleu, delta_nll, max_tokens: 4, draws: 2
 }
 
 check scores.bleu <= 100
@@ -102,7 +102,8 @@ def test_generations(run: Path) -> None:
     lines = [json.loads(line) for line in (run / "generations.jsonl").read_text(encoding="utf-8").splitlines()]
     keys = {key for (key,) in documented("generations.jsonl")}
     assert {key for line in lines for key in line} == keys
-    assert {frozenset(keys - line.keys()) for line in lines} == {frozenset(), frozenset({"point"})}
+    lacking = {frozenset(keys - line.keys()) for line in lines}
+    assert lacking == {frozenset(some) for some in (("point", "draw"), ("point",), ("draw",), ())}
 
 
 def test_scores(run: Path) -> None:

@@ -98,6 +98,15 @@ m = extract diffmean from p at mean_response
 steer s { add c[1] by 3 at layer 0; add m by 1 at layer 1 }
 out = generate from p.held_out.positive with steer: s, max_tokens: 8
 """
+ANSWERED = """
+dataset warm = "pairs.jsonl" with field: "q", answer: "yes", seed: 3, held_out: 40%
+dataset cold = "bare.jsonl" with field: "q", answer: "no", seed: 3, held_out: 40%
+dataset p = "bare.jsonl" with field: "q", positive: "yes", negative: "no", seed: 3, held_out: 40%
+m = extract diffmean from warm vs cold at mean_response
+c = extract diffmean from p at token -2
+steer s { add m[1] by 3 at layer 0; add c by 1 at layer 1 }
+out = generate from warm.held_out with steer: s, max_tokens: 8
+"""
 ROWS = [
     {"q": "Is the sky blue?", "yes": " Yes, it is.", "no": " No, never."},
     {"q": "Is two plus two four?", "yes": " Certainly so.", "no": " Not at all."},
@@ -148,6 +157,8 @@ CASES = {
     "pairs_gpt2": ("gpt2", "float32", "5", PAIRS),
     "odd_raw": ("odd", "float32", "5", ODD),
     "odd_chat": ("odd_chat", "float32", "5", ODD),
+    "answered_llama": ("llama", "float32", "5", ANSWERED),
+    "answered_raw_llama": ("llama", "float32", "5", 'model "llama" with template: "none"\n' + ANSWERED),
 }
 FAMILIES = ("gemma2", "gpt_neox_sequential", "qwen3", "llama")  # of the streams' recipe, with the slow tests
 
@@ -191,6 +202,8 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("eject")
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    bare = [{key: text.strip() for key, text in row.items()} for row in ROWS]  # answers that begin without a space
+    (folder / "bare.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bare))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEERDSL_CACHE", str(folder / "cache"))
         for case in ("llama", "gpt2", "opt"):

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from steerdsl.engine.judge import Judge, cost_json
+from steerdsl.engine.judge import Judge, cost_json, unmarked
 from steerdsl.lang.diagnostics import RecipeError
-from steerdsl.measure.judge import CRITERIA, messages, parse, schema
+from steerdsl.measure.judge import CRITERIA, VERSION, fault, messages, parse, schema, spoken
 from steerdsl.models.cache import no_progress
-from steerdsl.store.results import Store
+from steerdsl.store.results import Store, content_key
 
 Reply = Callable[[dict[str, Any]], tuple[int, Any]]
 
@@ -98,9 +98,11 @@ def test_both_orders_cancel_what_the_order_does(endpoint: Any, tmp_path: Path) -
     assert all(body["temperature"] == 0 for body in server.asked)
     assert cost_json(made) == {
         "model": "m",
+        "pairs": 4,
         "calls": 4,
         "from_store": 0,
         "refused": 0,
+        "faults": {},
         "prompt_tokens": 40,
         "completion_tokens": 20,
     }
@@ -125,6 +127,9 @@ def test_a_judge_that_refuses_is_asked_once_more_and_counted(endpoint: Any, tmp_
     first, second = made.compare(["q"], ["a"], ["b"])
     assert math.isnan(first["accuracy"][0]) and math.isnan(second["clarity"][0])
     assert len(server.asked) == 4 and cost_json(made)["refused"] == 2
+    why = "the reply holds no complete JSON object"
+    assert cost_json(made)["faults"] == {why: 2}
+    assert unmarked(made) == [f"judge: 2 of 2 pairs of answers have no marks: {why} (2)"]
     assert server.asked[1]["messages"][-1]["content"].startswith("Reply with the JSON object alone")
 
 
@@ -242,6 +247,140 @@ def test_what_is_no_reply_has_no_marks(reply: str) -> None:
 def test_a_reply_may_have_words_around_it() -> None:
     found = parse(f"Sure!\n```json\n{marks(2, 5)}\n```\nDone.")
     assert found == (dict.fromkeys(CRITERIA, 2.0), dict.fromkeys(CRITERIA, 5.0))
+
+
+def given(a: int, b: int) -> tuple[dict[str, float], dict[str, float]]:
+    return dict.fromkeys(CRITERIA, float(a)), dict.fromkeys(CRITERIA, float(b))
+
+
+THOUGHT = f"The reply must look like {marks(3, 3)}"
+
+
+@pytest.mark.parametrize("tag", ["think", "thinking", "Thought", "reasoning", "THINK"])
+@pytest.mark.parametrize(
+    ("form", "found"),
+    [
+        ("<{t}>{thought}</{t}>{five}", given(5, 5)),
+        ("<{t}>{thought}</{t}>\n\n```json\n{five}\n```", given(5, 5)),
+        ("{thought}</{t}>{five}", given(5, 5)),  # the template has opened the thoughts
+        ("<{t}>a<{t}>{thought}</{t}>{two}</{t}>{five}", given(5, 5)),
+        ("{five}<{t}>{thought}</{t}>", given(5, 5)),
+        ("{five} <{t}>{thought}", given(5, 5)),
+        ("[{t}]{thought}[/{t}]{five}", given(5, 5)),
+        ("<{t}>{thought}</{t}>", None),
+        ("<{t}>{thought}", None),
+        ("<{t}>{five}{thought}", None),
+    ],
+)
+def test_thoughts_are_not_marks(tag: str, form: str, found: object) -> None:
+    reply = form.replace("{t}", tag)
+    for name, text in {"thought": THOUGHT, "five": marks(5, 5), "two": marks(2, 2)}.items():
+        reply = reply.replace(f"{{{name}}}", text)
+    assert parse(reply) == found
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        (f"Keys {{A, B}}. {marks(4, 2)}", given(4, 2)),
+        (f"{{}} {{{{ }}}} [{{]}} {marks(4, 2)}", given(4, 2)),
+        (f'Use "{{" and {{"A: 1}} {marks(4, 2)}', given(4, 2)),
+        (f"An example: {marks(3, 3)}. Mine: {marks(4, 2)}", given(4, 2)),
+        (f"{marks(4, 2)} (as asked: {{'A': 1}})", given(4, 2)),
+        (f'{marks(4, 2)} {{"A": {{"accuracy": 5', given(4, 2)),  # what comes after is cut off
+        (f'{{"example": {marks(3, 3)}, "mine": {{"A"', None),  # a part of what is cut off
+        (f'{{"example": {marks(3, 3)}}}', None),
+        (f"[{marks(4, 2)}]", given(4, 2)),
+        (marks(4, 2)[:-1] + ', "C": {}}', None),
+        (marks(4, 2).replace('"clarity"', '"Clarity"'), None),
+        (marks(4, 2)[:-2] + ', "why": "good"}}', None),
+        (marks(4, 2)[:-1] + f', "B": {json.dumps(dict.fromkeys(CRITERIA, 5))}}}', None),  # said twice
+        (marks(4, 2).replace("4", "NaN"), None),
+        (marks(4, 2).replace("4", "9" * 5000), None),
+        ('{"A":' + "[" * 100_000, None),
+        ('{"A":' * 3_000, None),
+        ("{" * 16_000, None),
+        ("<think>" * 10_000 + marks(4, 2), None),
+        (marks(4, 2) + "x" * 20_000, None),
+        ("\ud83d" + marks(4, 2), given(4, 2)),
+    ],
+)
+def test_the_last_whole_object_with_exactly_the_marks_counts(reply: str, found: object) -> None:
+    assert parse(reply) == found
+    assert found is not None or fault(reply)
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        ("", "the reply is empty"),
+        (" \n", "the reply is empty"),
+        ("<think>hm", "the reply ends within its thoughts"),
+        ("I cannot.", "the reply holds no complete JSON object"),
+        ('{"A": 5', "the reply holds no complete JSON object"),
+        ('{"A": 5}', "no JSON object of the reply has exactly the marks that were asked for"),
+        ("x" * 20_000, "the reply is too long to be marks"),
+    ],
+)
+def test_why_a_reply_has_no_marks(reply: str, why: str) -> None:
+    assert parse(reply) is None and fault(reply) == why
+
+
+def test_what_is_left_of_a_reply_without_its_thoughts() -> None:
+    assert spoken("a<think>b</think>c<THINK>d</THINK>e") == "ace"
+    assert spoken("a < think > b") == "a < think > b"
+
+
+ODD: list[Any] = [
+    {"choices": [{"message": {"content": '{"A":' + "[" * 5_000}}]},
+    {"choices": [{"message": {"content": marks(4, 2)}}], "usage": "x"},
+    {"choices": [{"message": {"content": marks(4, 2)}}], "usage": {"prompt_tokens": "x", "completion_tokens": -1}},
+    {"choices": [{"message": {"content": marks(4, 2)}}], "usage": {"prompt_tokens": True, "completion_tokens": 1e9}},
+    {"choices": [{"message": {"content": "\ud83d" + marks(4, 2)}}], "usage": [1]},
+    {"choices": [{"message": {"content": "\ud83d no"}}]},
+    {"choices": [{"message": {"content": None}}]},
+    {"choices": [{"message": {"content": [{"type": "text", "text": "hm"}]}}]},
+    {"choices": [{"message": {"content": 5}}]},
+    {"choices": [{"message": None}]},
+    {"choices": []},
+    {"choices": {}},
+    {"choices": 7},
+    [],
+    "text",
+    None,
+    5,
+]
+
+
+@pytest.mark.parametrize("body", ODD, ids=range(len(ODD)))
+def test_an_odd_reply_does_not_break_off_a_paid_run(endpoint: Any, tmp_path: Path, body: Any) -> None:
+    """The first pair is marked, the second pair's replies are odd, the third pair is marked again."""
+    server = endpoint(lambda asked: (200, body) if "second?" in json.dumps(asked) else by_length(asked))
+    made = judge(server.url, tmp_path)
+    ours, _ = made.compare(["first?", "second?", "third?"], ["one"] * 3, ["one two"] * 3)
+    text = json.dumps(body)
+    marked = "clarity" in text
+    assert ours["clarity"][0] == ours["clarity"][2] == 1.5
+    assert (ours["clarity"][1] == 3.0) if marked else math.isnan(ours["clarity"][1])
+    assert made.cost.refused == (0 if marked else 2) and bool(unmarked(made)) != marked
+    assert made.cost.prompt_tokens >= 40 and type(made.cost.prompt_tokens) is int
+    again = judge(server.url, tmp_path)  # and everything is kept
+    assert str(again.compare(["first?", "second?", "third?"], ["one"] * 3, ["one two"] * 3)[0]) == str(ours)
+    assert again.cost.calls == 0
+
+
+def test_a_reply_that_an_older_rule_has_kept_is_not_served(endpoint: Any, tmp_path: Path) -> None:
+    server = endpoint(by_length)
+    store = Store(tmp_path)
+    for pair in (("one", "one two"), ("one two", "one")):
+        old = content_key({"judge": VERSION - 1, "model": "m", "messages": messages("q", pair)})
+        store.put(old, {"kind": "judgement"}, lambda fresh: _keep(fresh, f"{marks(3, 3)}</think>{marks(5, 5)}"))
+    assert judge(server.url, tmp_path).compare(["q"], ["one"], ["one two"])[0]["clarity"] == [1.5]
+    assert len(server.asked) == 2
+
+
+def _keep(fresh: Path, reply: str) -> None:
+    (fresh / "reply.json").write_text(json.dumps({"reply": reply}))
 
 
 def test_the_schema_describes_a_reply() -> None:

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from world import World
 
 from steerdsl.engine.continuations import continuation_logprobs
-from steerdsl.engine.letters import answer_opening, continuation, letter_logprobs
+from steerdsl.engine.letters import letter_logprobs
 from steerdsl.engine.tracing import Session
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.models.catalog import locate
@@ -114,20 +114,23 @@ def test_a_full_context_is_not_overrun(tiny_world: Callable[..., World]) -> None
 
 
 def test_the_template_says_how_an_answer_begins() -> None:
-    assert answer_opening(Renderer(tiny_tokenizer())) == ""
-    assert answer_opening(Renderer(tiny_tokenizer(None))) is None
+    assert Renderer(tiny_tokenizer()).opening == ""
+    assert Renderer(tiny_tokenizer(None)).opening is None
     spaced = CHAT_TEMPLATE.replace("assistant\n", "assistant:").replace("m['role'] }}\n", "m['role'] }}: ")
-    assert answer_opening(Renderer(tiny_tokenizer(spaced))) == " "
+    assert Renderer(tiny_tokenizer(spaced)).opening == " "
     # A template that writes something of its own before the answer does not show how one begins.
     own = "m['role'] }}\n{% if m['role'] == 'assistant' %}hm {% endif %}"
-    assert answer_opening(Renderer(tiny_tokenizer(CHAT_TEMPLATE.replace("m['role'] }}\n", own)))) is None
+    assert Renderer(tiny_tokenizer(CHAT_TEMPLATE.replace("m['role'] }}\n", own))).opening is None
 
 
 def test_a_letter_that_would_merge_with_the_prompt_is_read_alone() -> None:
     renderer = Renderer(tiny_tokenizer(), template="none")
     prompt = renderer.render("th")
     assert len(renderer.tokenizer("the")["input_ids"]) < len(prompt.ids) + 1  # one token in this vocabulary
-    assert continuation(renderer, prompt, "e") == tuple(renderer.tokenizer("e", add_special_tokens=False)["input_ids"])
+    # The rule of joining puts a space before a letter, so the rest of the word is asked for as the tokens.
+    renderer.joint = lambda text, answer: ""  # type: ignore[method-assign]
+    alone = tuple(renderer.tokenizer("e", add_special_tokens=False)["input_ids"])
+    assert renderer.follow(prompt.text, prompt.ids, "e") == alone
 
 
 @pytest.mark.slow

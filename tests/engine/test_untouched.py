@@ -129,7 +129,7 @@ def test_generation_alone_leaves_the_prompts_logits(tiny_world: Callable[..., Wo
     config = generation_config(world.opened, Sampling(3))
     config.output_logits = config.return_dict_in_generate = True
     given = {"input_ids": ids, "attention_mask": mask.long()}
-    before, after = (world.session.generate(given, t, 3, config).logits for t in ([], world.touches(line)))
+    before, after = (world.session.generate(given, t, 3, config)[0].logits for t in ([], world.touches(line)))
     assert torch.equal(before[0], after[0])
     assert not torch.allclose(before[1], after[1], atol=1e-2)
 

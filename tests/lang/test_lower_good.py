@@ -61,8 +61,8 @@ def test_every_clause_of_every_statement_occurs() -> None:
                 found |= {(verb, label_of(clause)) for clause in clauses}
             case nodes.Value(expr=nodes.Call(), clauses=clauses):
                 found |= {("plane", label_of(clause)) for clause in clauses}
-            case nodes.Model(clauses=clauses) | nodes.Dataset(clauses=clauses) | nodes.Plot(clauses=clauses):
-                found |= {(type(node).__name__.lower(), label_of(clause)) for clause in clauses}
+            case nodes.Model() | nodes.Dataset() | nodes.Plot() | nodes.Check():
+                found |= {(type(node).__name__.lower(), label_of(clause)) for clause in node.clauses}
     assert {(statement, label) for statement in TABLE for label in TABLE[statement]} <= found
     for verb in registry.entries("op"):
         own = {label for label in allowed(verb) if label not in allowed("cap")} | {"by", "to"} & set(allowed(verb))

@@ -13,6 +13,9 @@ from steerdsl.lang.recipe import (
     Extract,
     Figure,
     Generate,
+    LayerChoice,
+    LayerPoint,
+    Layers,
     Load,
     MetricCall,
     Plot,
@@ -20,11 +23,13 @@ from steerdsl.lang.recipe import (
     Steer,
     Step,
     Stream,
+    Term,
 )
 
 STEERED = TOPIC + "steer forgetful { ablate topic everywhere }\n"
 SCORED = STEERED + "scores = evaluate forgetful on econ, generic with bleu, rouge_l\n"
-GREEDY = {"max_tokens": 64, "temperature": 0.0, "seed": 0, "references": 4, "controls": "all"}
+CHOSEN = "best = select layers of topic by dispersion\n"
+GREEDY = {"max_tokens": 64, "temperature": 0.0, "seed": 0, "references": 4, "controls": "all", "draws": 5}
 HELD_OUT = tuple(DataRef(name, "held_out", None, "fitted on it") for name in ("econ", "generic"))
 TRAIN = tuple(DataRef(name, "train", None, "directions and layers see `train`") for name in ("econ", "generic"))
 
@@ -126,23 +131,44 @@ def test_nothing_is_scored_beside_what_is_said() -> None:
     assert steps(STEERED + "out = generate from econ", Evaluate) == []
 
 
-BLEU = ("scores", "bleu", "econ")
+BLEU, GENERIC = ("scores", "bleu", "econ"), ("scores", "bleu", "generic")
+
+
+def control(name: str, share: float = 1.0) -> Figure:
+    return Figure((Term(BLEU, share, name),))
 
 
 @pytest.mark.parametrize(
     ("text", "left", "op", "right"),
     [
-        ("scores.bleu.econ < 50", Figure(path=BLEU), "<", Figure(50.0)),
-        ("scores.bleu.econ <= 50% of baseline", Figure(path=BLEU), "<=", Figure(None, BLEU, 0.5, True)),
-        ("baseline > scores.bleu.econ", Figure(None, BLEU, 1.0, True), ">", Figure(path=BLEU)),
+        ("scores.bleu.econ < 50", Figure((Term(BLEU),)), "<", Figure((), 50.0)),
+        ("scores.bleu.econ <= 50% of baseline", Figure((Term(BLEU),)), "<=", control("baseline", 0.5)),
+        ("baseline > scores.bleu.econ", control("baseline"), ">", Figure((Term(BLEU),))),
+        ("scores.bleu.econ < random", Figure((Term(BLEU),)), "<", control("random")),
+        ("200% of prompted >= scores.bleu.econ", control("prompted", 2.0), ">=", Figure((Term(BLEU),))),
+        ("scores.bleu.econ - random > 2", Figure((Term(BLEU), Term(BLEU, -1.0, "random"))), ">", Figure((), 2.0)),
         (
-            "scores.bleu.econ >= 80% of scores.bleu.generic",
-            Figure(path=BLEU),
-            ">=",
-            Figure(None, ("scores", "bleu", "generic"), 0.8),
+            "scores.bleu.econ - baseline > scores.bleu.generic - baseline",
+            Figure((Term(BLEU), Term(BLEU, -1.0, "baseline"))),
+            ">",
+            Figure((Term(GENERIC), Term(GENERIC, -1.0, "baseline"))),
         ),
-        ("scores.rouge_l != 10%", Figure(path=("scores", "rouge_l")), "!=", Figure(0.1)),
-        ("2 * 3 == scores.bleu", Figure(6.0), "==", Figure(path=("scores", "bleu"))),
+        (
+            "scores.bleu.econ < 2 * baseline + 5",
+            Figure((Term(BLEU),)),
+            "<",
+            Figure((Term(BLEU, 2.0, "baseline"),), 5.0),
+        ),
+        ("-scores.bleu.econ < 0", Figure((Term(BLEU, -1.0),)), "<", Figure()),
+        (
+            "scores.bleu.econ > 50% of (baseline - random)",
+            Figure((Term(BLEU),)),
+            ">",
+            Figure((Term(BLEU, 0.5, "baseline"), Term(BLEU, -0.5, "random"))),
+        ),
+        ("scores.bleu.econ >= 80% of scores.bleu.generic", Figure((Term(BLEU),)), ">=", Figure((Term(GENERIC, 0.8),))),
+        ("scores.rouge_l != 10%", Figure((Term(("scores", "rouge_l")),)), "!=", Figure((), 0.1)),
+        ("2 * 3 == scores.bleu", Figure((), 6.0), "==", Figure((Term(("scores", "bleu")),))),
     ],
 )
 def test_claims(text: str, left: Figure, op: str, right: Figure) -> None:
@@ -152,11 +178,27 @@ def test_claims(text: str, left: Figure, op: str, right: Figure) -> None:
     assert step.text == f"check {text}"
 
 
+def test_a_claim_with_a_confidence() -> None:
+    step = last(SCORED + "check scores.bleu.econ < random with confidence: 99%")
+    assert isinstance(step, Check)
+    assert step.confidence == 0.99 and step.text == "check scores.bleu.econ < random with confidence: 99%"
+
+
+def test_a_param_may_be_called_as_a_control_is() -> None:
+    step = last(SCORED.replace("topic = ", "param random = 5\ntopic = ", 1) + "check scores.bleu.econ < random")
+    assert isinstance(step, Check) and step.right == Figure((), 5.0)
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
         ("plot pca(topic)", Plot("pca", "topic")),
-        ('plot pca(topic, layer: 12) to "p/pca.svg"', Plot("pca", "topic", path="p/pca.svg", options={"layer": 12})),
+        (
+            'plot pca(topic, layer: 12) to "p/pca.svg"',
+            Plot("pca", "topic", path="p/pca.svg", options={"layer": Layers((LayerPoint(12.0),))}),
+        ),
+        ("plot pca(topic, layer: best)", Plot("pca", "topic", options={"layer": Layers((LayerChoice("best"),))})),
+        ("plot cosine(topic, topic)", Plot("cosine", "topic", others=("topic",))),
         ("plot norms(topic) with scale: log", Plot("norms", "topic", options={"scale": "log"})),
         ("plot scores.bleu", Plot("scores", "scores.bleu")),
         ('plot scores.bleu.econ to "b.png"', Plot("scores", "scores.bleu.econ", path="b.png")),
@@ -166,7 +208,7 @@ def test_claims(text: str, left: Figure, op: str, right: Figure) -> None:
     ],
 )
 def test_pictures_and_files(text: str, value: Step) -> None:
-    assert last(SCORED + "turn = plane(topic, pc1)\n" + text) == value
+    assert last(SCORED + CHOSEN + "turn = plane(topic, pc1)\n" + text) == value
 
 
 def test_a_recipe_without_steers_scores_nothing() -> None:

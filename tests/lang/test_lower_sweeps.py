@@ -111,7 +111,7 @@ export main to "main/"
 """
     plot, check, export = lowered(TURN + text).steps[-3:]
     assert plot == Plot("scores", "scores.bleu", ("angle",), True, "a.png")
-    assert isinstance(check, Check) and check.left.path == ("scores", "bleu", "econ")
+    assert isinstance(check, Check) and check.left.terms[0].path == ("scores", "bleu", "econ")
     assert export == Export("main", "steer", "main/")
 
 

@@ -90,7 +90,7 @@ simple: st.SearchStrategy[nodes.Statement] = st.one_of(
         some_clauses,
     ),
     st.builds(nodes.Plot, values, some_clauses),
-    st.builds(nodes.Check, values, comparisons, values),
+    st.builds(nodes.Check, values, comparisons, values, some_clauses),
     st.builds(nodes.Export, values, texts),
 )
 

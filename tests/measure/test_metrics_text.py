@@ -40,8 +40,8 @@ def test_topic_words_in_a_hundred() -> None:
 
 def test_a_phrase_counts_all_its_words_and_only_together() -> None:
     words = ["interest rate*", "rate cut"]
-    texts = ["Interest rates fell.", "My interest in rates.", "interest\nrate, cut short", ""]
-    assert run("keyword_rate", *texts, words=words) == [pytest.approx(200 / 3), 0, 50, 0]
+    texts = ["Interest rates fell.", "My interest in rates.", "interest\nrate, cut short"]
+    assert run("keyword_rate", *texts, words=words) == [pytest.approx(200 / 3), 0, 50]
 
 
 def test_words_are_whole_and_a_star_is_any_ending() -> None:
@@ -59,12 +59,9 @@ def test_distinct_ngrams() -> None:
 
 def test_repeated_runs_of_four() -> None:
     # 8 words, 5 runs of four: abcd bcda cdab dabc abcd, of which one is old.
-    assert run("repeated_4grams", "a b c d a b c d", "a b c d e", "a b c", "no " * 11) == [
-        pytest.approx(1 / 5),
-        0,
-        0,
-        pytest.approx(7 / 8),
-    ]
+    found = run("repeated_4grams", "a b c d a b c d", "a b c d e", "no " * 11)
+    assert found == [pytest.approx(1 / 5), 0, pytest.approx(7 / 8)]
+    assert isnan(run("repeated_4grams", "a b c")[0])  # no run of four could have been repeated
 
 
 def test_zlib_ratio() -> None:

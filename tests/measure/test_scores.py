@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 
+import numpy as np
 import pytest
 
 from steerdsl.lang.recipe import MetricCall
 from steerdsl.measure import stats
-from steerdsl.measure.answers import Answers
-from steerdsl.measure.scores import compare, labels, score
+from steerdsl.measure.answers import Answers, Figures
+from steerdsl.measure.rates import wilson
+from steerdsl.measure.scores import Score, adjust, figures_of, labels, score, tabled
 from steerdsl.registry import entries
 
 BASE = Answers(["q"] * 4, ["I cannot.", "As an AI, no.", "Sure.", ""], [["a"]] * 4)
@@ -22,8 +25,10 @@ def test_scores_of_one_variant() -> None:
     assert list(table) == ["refusal_rate", "keyword_rate"]
     refusals, sure = table.values()
     assert (refusals.mean, refusals.n, refusals.figures.values) == (0.75, 4, [1, 1, 0, 1])
-    assert (refusals.low, refusals.high) == stats.wilson(3, 4)
-    assert sure.mean == 25 and sure.low <= 25 <= sure.high
+    assert (refusals.low, refusals.high) == wilson(3, 4)
+    # Of answers of three, four and one word one word is "sure"; the empty answer has no words to count, and
+    # three prompts are too few for an interval of a mean.
+    assert sure.mean == pytest.approx(100 / 3) and sure.n == 3 and math.isnan(sure.low)
 
 
 def test_json_has_null_where_there_is_no_figure() -> None:
@@ -33,7 +38,10 @@ def test_json_has_null_where_there_is_no_figure() -> None:
         "low": None,
         "high": None,
         "n": 1,
+        "reason": "the answers have no words, or are in a script that puts no spaces between words, or have too few; "
+        "`zlib_ratio` reads any script",
         "values": [None, 1.0],
+        "average": "arithmetic",
     }
 
 
@@ -49,12 +57,79 @@ def test_what_was_not_filled_is_an_error() -> None:
         score([MetricCall("eos_share")], BASE)
 
 
-def test_comparisons_are_one_family() -> None:
-    base, steered = score(CALLS, BASE), score(CALLS, STEERED)
-    found = compare([(steered[name], base[name]) for name in base])
-    assert [item.label for item in found] == list(base)
-    assert found[0].difference.mean == -0.75 and found[0].difference.p == stats.mcnemar(0, 3)
-    assert [item.p_holm for item in found] == stats.holm([item.difference.p for item in found])
+def scored(*values: float, weights: list[float] | None = None) -> dict[str, Score]:
+    return {"m": Score("m", float(np.mean(values)), 0, 0, len(values), Figures(list(values), weights=weights))}
+
+
+def test_a_table_has_every_draw_and_where_the_steer_stands_among_them() -> None:
+    draws = [scored(1, 2, 3, 4, 6), scored(3, 4, 5, 6, 8), scored(2, 2, 2, 5, 4)]
+    table = tabled({"baseline": [scored(0, 0, 1, 0, 1)], "s": [scored(9, 9, 8, 7, 9)], "random": draws}, "s")["m"]
+    line = table["random"]
+    assert line["mean"] == pytest.approx(np.mean([3.2, 5.2, 3.0])) and line["spread"] == pytest.approx(
+        np.std([3.2, 5.2, 3.0], ddof=1)
+    )
+    assert [draw["values"] for draw in line["draws"]] == [[1, 2, 3, 4, 6], [3, 4, 5, 6, 8], [2, 2, 2, 5, 4]]
+    assert line["values"] == pytest.approx([2, 8 / 3, 10 / 3, 5, 6])
+    found = table["s"]["against"]["random"]
+    assert found["difference"] == pytest.approx(8.4 - 3.8) and (found["rank"], found["draws"]) == (1, 3)
+    assert found["p_rank"] == 0.5  # the highest of four, and as likely to be the lowest
+    assert "draws" not in table["baseline"] and "rank" not in table["s"]["against"]["baseline"]
+    assert [f.values for f in figures_of(line)] == [draw["m"].figures.values for draw in draws]
+
+
+def test_one_draw_has_no_spread_and_no_p() -> None:
+    table = tabled({"s": [scored(9, 9, 8, 7, 9)], "random": [scored(1, 2, 3, 4, 6)]}, "s")["m"]
+    found = table["s"]["against"]["random"]
+    assert found["difference"] == pytest.approx(5.2) and found["p"] is None and found["low"] is None
+    assert len(table["random"]["draws"]) == 1 and table["random"]["spread"] is None
+
+
+def test_weights_and_means_are_kept() -> None:
+    table = tabled({"s": [scored(1, 2, weights=[3, 4])]}, "s")["m"]["s"]
+    assert figures_of(json.loads(json.dumps(table))) == (Figures([1, 2], weights=[3, 4]),)
+
+
+def test_everything_that_an_evaluation_compares_is_one_family() -> None:
+    p_values = [0.001, 0.02, 0.03, 0.5, None, 0.004, 0.9, 0.04]
+    line = iter([{"p": p, "p_holm": p} for p in p_values])
+    tables = [
+        {metric: {data: {"s": {"against": {"baseline": next(line)}}} for data in ("a", "b")} for metric in ("m", "n")}
+        for _ in range(2)
+    ]
+    adjust(tables)
+    found = [by["s"]["against"]["baseline"]["p_holm"] for t in tables for m in t.values() for by in m.values()]
+    wanted = stats.holm([math.nan if p is None else p for p in p_values])
+    assert [math.nan if p is None else p for p in found] == pytest.approx(wanted, nan_ok=True)
+    assert found[0] == pytest.approx(0.007)
+
+
+class Always(dict[str, list[float]]):
+    """Marks for every criterion."""
+
+    def __missing__(self, criterion: str) -> list[float]:
+        return [3.0, 4.0]
+
+
+def test_the_registry_says_which_metrics_are_rates() -> None:
+    """The plan reads of a rate what its prompts can settle; a metric's own figures say that it is one."""
+    given = Answers(
+        ["q"] * 2,
+        ["one two", "three"],
+        [["one"]] * 2,
+        [(1, 2), (3,)],
+        [True, False],
+        ["1", "2"],
+        [("1", "2"), ("1", "2")],
+        {
+            **{name: [np.array([-1.0, -2.0])] * 2 for name in ("text", "answer", "answer_base", "kl")},
+            **{f"letters {form}": [np.array([-1.0, -2.0])] * 2 for form in ("answer", "instruction")},
+        },
+        Always({}),
+        Figures([0.0, 1.0]),
+    )
+    for entry in entries("metric").values():
+        options = {arg.name: ["one"] for arg in entry.args if arg.name == "words"}
+        assert (entry.run(given, **options).mean == "rate") == entry.rate, entry.name
 
 
 @pytest.mark.parametrize("entry", entries("metric").values(), ids=lambda entry: entry.name)

@@ -69,6 +69,39 @@ def test_content_decodes_to_a_text_that_holds_the_prompt(prompt: str) -> None:
     assert prompt in TOKENIZER.decode(CHAT.render(prompt).ids[start:stop])
 
 
+SPACED = CHAT_TEMPLATE.replace("assistant\n", "assistant:").replace("m['role'] }}\n", "m['role'] }}: ")
+RENDERERS = {
+    "chat": Renderer(TOKENIZER),
+    "spaced chat": Renderer(tiny_tokenizer(SPACED)),
+    "none": Renderer(TOKENIZER, template="none"),
+    "newline": Renderer(TOKENIZER, template="newline"),
+}
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+@pytest.mark.parametrize("prompt", ["Is bread old?", "Is bread old? ", "Answer:", "Q:\n", "x"])
+@pytest.mark.parametrize("answer", ["Yes", " Yes", "\nYes", "A", ", he said", "(A)"])
+def test_one_rule_joins_a_prompt_with_whatever_answers_it(name: str, prompt: str, answer: str) -> None:
+    """A pair's side, a data set's answer and a letter stand behind a prompt in the same way."""
+    renderer = RENDERERS[name]
+    before, whole = renderer.render(prompt), renderer.render(prompt, answer)
+    between = {"chat": "", "spaced chat": " ", "none": "" if prompt[-1].isspace() else " ", "newline": ""}[name]
+    assert whole.text == before.text + ("" if answer[0].isspace() else between) + answer
+    assert whole.response == (len(before.ids), len(whole.ids)) and whole.ids[: len(before.ids)] == before.ids
+    assert whole.ids[len(before.ids) :] == renderer.follow(before.text, before.ids, answer)
+    assert TOKENIZER.decode(whole.ids).removeprefix("<s>") == whole.text.removeprefix("<s>")
+
+
+def test_the_rule_is_said_in_words() -> None:
+    said = {name: renderer.joining() for name, renderer in RENDERERS.items()}
+    raw = "a space, unless the one ends or the other begins in white space"
+    assert said["none"] == said["newline"] == raw
+    assert (said["chat"], said["spaced chat"]) == (
+        "nothing, as in the template",
+        "' ', as the template begins an answer",
+    )
+
+
 def test_content_of_trimmed_empty_and_raw_prompts() -> None:
     strict = Renderer(tiny_tokenizer(STRICT_TEMPLATE))
     start, stop = strict.render("  hi \n").content

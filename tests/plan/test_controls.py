@@ -65,7 +65,13 @@ def test_a_data_set_is_called_by_its_subject_or_its_name(data: str, topic: str) 
     ],
 )
 def test_controls_are_there_unless_switched_off(controls: str, names: list[str]) -> None:
-    assert [v.name for v in made("ablate topic", controls)] == names
+    assert list(dict.fromkeys(v.name for v in made("ablate topic", controls))) == names
+
+
+@pytest.mark.parametrize(("draws", "seeds"), [("", [0, 1, 2, 3, 4]), (", draws: 2", [0, 1]), (", draws: 1", [0])])
+def test_every_draw_of_the_random_control_has_its_seed(draws: str, seeds: list[int]) -> None:
+    found = [v for v in made("ablate topic", draws) if v.name == "random"]
+    assert [v.draw for v in found] == seeds and [v.title for v in found] == [f"random, draw {i}" for i in seeds]
 
 
 def test_an_instruction_that_is_given_is_taken() -> None:

@@ -30,18 +30,29 @@ def scores(folder: str) -> dict[str, Any]:
     return found
 
 
+def number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def holm_of(found: list[dict[str, Any]]) -> list[float]:
+    return [number(f["p_holm"]) for f in found]
+
+
 def lines(folder: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (Path(folder) / "generations.jsonl").read_text().splitlines()]
 
 
-def test_every_score_stands_beside_its_controls(on_tiny: Any) -> None:
+def test_every_score_stands_beside_its_controls(on_tiny: Any, steerdsl: Any) -> None:
     code, out, err = on_tiny("run", "-e", SCORED, "--out", "r")
     assert code == 0, err
     figures = scores("r")["scores"]["distinct_1"]["a"]
     assert list(figures) == ["baseline", "less", "random", "prompted"]
     assert set(figures["less"]["against"]) == {"baseline", "random", "prompted"}
     assert all("against" not in figures[v] for v in ("baseline", "random", "prompted"))
-    assert "less − random" in out and "prompted" in out
+    words = " ".join(out.split())
+    assert "random directions: " in words and "prompting: " in words
+    shown = steerdsl("show", "r")[1]
+    assert "less − random" in shown and "prompted" in shown
     rows = lines("r")
     by_variant = {v: [r for r in rows if r["variant"] == v] for v in ("baseline", "prompted", "reference")}
     assert [r["prompt"] for r in by_variant["baseline"]] == [r["prompt"] for r in by_variant["prompted"]]
@@ -49,19 +60,18 @@ def test_every_score_stands_beside_its_controls(on_tiny: Any) -> None:
     pairs = zip(by_variant["baseline"], by_variant["prompted"], strict=True)
     assert all(one["rendered_sha256"] != two["rendered_sha256"] for one, two in pairs)
     assert {r["sample"] for r in by_variant["reference"]} == {0, 1, 2, 3}
-    assert "reference" not in out.split("a: means")[0].split("a: ", 1)[1]
+    assert "reference" not in shown.split("a: means")[0].split("a: ", 1)[1]
 
 
 def test_differences_are_those_of_the_values_kept(on_tiny: Any) -> None:
     assert on_tiny("run", "-e", SCORED, "--out", "r")[0] == 0
     figures = scores("r")["scores"]["bleu"]["a"]
     for other, found in figures["less"]["against"].items():
-        both = ([math.nan if x is None else x for x in figures[v]["values"]] for v in ("less", other))
-        wanted = stats.difference(*map(Figures, both))
+        lists = [figures["less"], *figures[other].get("draws", [figures[other]])]
+        wanted = stats.difference(*(Figures([math.nan if x is None else x for x in f["values"]]) for f in lists))
         assert found["difference"] == pytest.approx(wanted.mean)
-        assert (found["low"], found["high"], found["p"]) == pytest.approx(
-            (wanted.low, wanted.high, wanted.p), nan_ok=True
-        )
+        given = [math.nan if found[name] is None else found[name] for name in ("low", "high", "p")]
+        assert given == pytest.approx([wanted.low, wanted.high, wanted.p], nan_ok=True)
 
 
 def test_the_baseline_is_not_its_own_reference(on_tiny: Any) -> None:
@@ -85,14 +95,15 @@ def test_points_of_a_sweep_are_one_family_of_tests(on_tiny: Any) -> None:
         + """
     sweep power over 1,2,3 {
         steer more { add topic by power }
-        s = evaluate more on a with distinct_1, max_tokens: 5, controls: random
+        s = evaluate more on a.all with distinct_1, max_tokens: 5, controls: random
     }
     """
     )
     code, _, err = on_tiny("run", "-e", text, "--out", "r")
     assert code == 0, err
-    found = [p["scores"]["distinct_1"]["a"]["more"]["against"]["baseline"] for p in scores("r")["s"]["points"]]
-    assert [f["p_holm"] for f in found] == pytest.approx(stats.holm([f["p"] for f in found]))
+    tables = [p["scores"]["distinct_1"]["a"]["more"]["against"] for p in scores("r")["s"]["points"]]
+    found = [table[other] for table in tables for other in ("baseline", "random")]
+    assert holm_of(found) == pytest.approx(stats.holm([number(f["p"]) for f in found]), nan_ok=True)
 
 
 def test_answers_to_unsafe_prompts_are_scored_and_not_kept(on_tiny: Any, tmp_path: Path) -> None:
@@ -109,7 +120,7 @@ def test_answers_to_unsafe_prompts_are_scored_and_not_kept(on_tiny: Any, tmp_pat
         kept[len(kept)] = lines(f"r{len(kept)}")
         assert ("(withheld" in out) is not bool(words)
     hidden, shown, again = kept.values()
-    assert hidden == again and len(hidden) == len(shown) == 6 * 4
+    assert hidden == again and len(hidden) == len(shown) == 6 * (3 + 5)
     for row, full in zip(hidden, shown, strict=True):
         assert row["text"] is None and row["token_ids"] == [] and row["withheld"] is True
         assert row["text_sha256"] == hashlib.sha256(full["text"].encode()).hexdigest()
@@ -165,24 +176,26 @@ def test_a_corrected_gold_answer_and_a_new_name_are_scored_anew(on_tiny: Any) ->
     Path("sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert on_tiny("run", "-e", text, "--out", "r")[0] == 0
     said = {row["prompt"]: row["text"] for row in lines("r") if row["variant"] == "less"}
-    golds = {prompt: (re.findall(r"\d+", text) or ["none"])[-1] for prompt, text in said.items()}
+    golds = {prompt: (re.findall(r"\d+", text) or ["0.5"])[-1] for prompt, text in said.items()}
     Path("sums.jsonl").write_text("".join(json.dumps({**row, "answer": golds[row["prompt"]]}) + "\n" for row in rows))
     text = text.replace("less", "fewer")
     assert on_tiny("run", "-e", text, "--out", "again")[0] == 0
     found = scores("again")["scores"]["exact_match"]["sums"]
     assert "fewer" in found and "less" not in found
-    assert found["fewer"]["values"] == [float(golds[row["prompt"]] != "none") for row in rows]
+    assert found["fewer"]["values"] == [float(golds[row["prompt"]] != "0.5") for row in rows]
 
 
-def test_p_values_are_adjusted_over_data_sets(on_tiny: Any) -> None:
+def test_p_values_are_adjusted_over_everything_that_is_compared(on_tiny: Any) -> None:
     text = (
         FITTED
-        + "steer less { ablate topic }\nscores = evaluate less on a.train, b.train with distinct_1, max_tokens: 5\n"
+        + "steer less { ablate topic }\n"
+        + "scores = evaluate less on a.train, b.train with distinct_1, bleu, max_tokens: 5\n"
     )
     assert on_tiny("run", "-e", text, "--out", "r")[0] == 0
-    table = scores("r")["scores"]["distinct_1"]
-    found = [table[data]["less"]["against"]["random"] for data in ("a", "b")]
-    assert [f["p_holm"] for f in found] == pytest.approx(stats.holm([f["p"] for f in found]))
+    table = scores("r")["scores"]
+    found = [f for by in table.values() for data in ("a", "b") for f in by[data]["less"]["against"].values()]
+    assert len(found) == 2 * 2 * 3
+    assert holm_of(found) == pytest.approx(stats.holm([number(f["p"]) for f in found]), nan_ok=True)
 
 
 def test_a_recipe_with_a_judge_says_that_it_needs_one(on_tiny: Any) -> None:

@@ -130,5 +130,29 @@ def test_what_no_weights_can_carry_is_refused(
     steerdsl: Any, tmp_path: Path, case: str, steer: str, reason: str
 ) -> None:
     code, err = run_export(steerdsl, str(tiny_folder(tmp_path / case, case)), steer)
-    assert code == 3 and "error[R810]" in err and reason in err and "help: " in err
+    assert reason in err and "help: " in err
+    assert (code, "error[R847]" in err, Path("run").exists() or Path("r").exists()) == (1, True, False), err
     assert not Path("r/edited").exists()
+
+
+@pytest.mark.parametrize(
+    ("steer", "path", "reason"),
+    [
+        ("add topic by 1 at layers 0", "s.gguf", "llama.cpp has no place for a direction at layer 0"),
+        ("add topic by 1 on mlp_out at layers 1", "s.gguf", "llama.cpp adds on resid_post"),
+        ("ablate topic at layers 1", "s.peft", "also removes what earlier layers wrote"),
+        ("ablate eraser everywhere", "s.peft", "an oblique eraser (leace) has an offset"),
+        ("ablate eraser everywhere", "s", "an oblique eraser (leace) has an offset"),
+        ("ablate eraser at layers 1", "s.pt", "an oblique eraser (leace) has an offset"),
+        ("add topic by 1 on attn_norm_out at layers 1", "s.pt", None),
+    ],
+)
+def test_a_plan_refuses_what_a_format_has_no_place_for(
+    steerdsl: Any, tmp_path: Path, steer: str, path: str, reason: str | None
+) -> None:
+    """Before any pass, and after none of the evaluations that stand before the export."""
+    model = str(tiny_folder(tmp_path / "llama"))
+    fitted = "topic = extract diffmean from econ vs generic; eraser = extract leace from econ vs generic; "
+    text = f'{fitted}steer s {{ {steer} }}; export s to "{path}"'
+    code, _, err = steerdsl("plan", "-e", text, "--model", model)
+    assert code == (1 if reason else 0) and ("error[R847]" in err) == bool(reason) and (reason or "") in err, err

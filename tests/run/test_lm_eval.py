@@ -253,9 +253,10 @@ def test_a_row_that_is_no_multiple_choice(call: Any) -> None:
     text = asked(rows, 'field: "question", choices: "choices", answer: "answer"')
     code, _, err = call(text, "plan")
     assert code == 1 and err == (
-        'error[R894]: row 2 of `mc` has the answer "C", which is none of its 2 options\n'
+        'error[R894]: row 2 of `mc` has the answer "C", which is none of its 2 options, read as `index_from_0`\n'
         + caret(text, "multiple_choice", "asks row 2 of `mc`").replace(" --> r", "  --> r", 0)
-        + 'help: declare `mc` with `choices: "FIELD", answer: "FIELD"`, and name the right answer by its letter\n'
+        + 'help: declare `mc` with `choices: "FIELD", answer: "FIELD"`, and name the right answer by its number, '
+        "counted from 0\n"
     )
     code, _, err = call(asked(ROWS, 'field: "question"'), "plan")
     assert code == 1 and "error[R894]: row 1 of `mc` has no options\n" in err and "note: 7 rows are like that\n" in err

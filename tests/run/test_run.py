@@ -33,7 +33,7 @@ def lines(folder: str) -> list[dict[str, Any]]:
 def test_the_one_liner_runs_and_leaves_the_contract(on_tiny: Any) -> None:
     code, out, err = on_tiny("run", "-e", ONE_LINER, "--out", "r")
     assert code == 0, err
-    assert "baseline" in out and "rouge_l" in out
+    assert "baseline" in out and "bleu on econ from" in out and "report        r/report.html" in out
     found = record("r")
     assert found["schema"] == 1 and found["state"] == "complete" and found["reached"] == "the end"
     assert set(found["model"]) >= {"id", "path", "revision", "weights_sha256", "dtype"}
@@ -44,7 +44,8 @@ def test_the_one_liner_runs_and_leaves_the_contract(on_tiny: Any) -> None:
     assert {row["dataset"] for row in rows} == {"econ", "generic"}
     keys = {"step", "variant", "dataset", "row", "prompt", "rendered_sha256", "token_ids", "text"}
     assert all(keys <= set(row) for row in rows)
-    assert len({row["prompt"] for row in rows}) * (4 + 4) == len(rows)  # four variants, four references
+    variants, draws, references = 3, 5, 4
+    assert len({row["prompt"] for row in rows}) * (variants + draws + references) == len(rows)
     scores = json.loads(Path("r/scores.json").read_text())
     assert 0 <= scores["main_scores"]["bleu"]["econ"]["baseline"]["mean"] <= 100
     assert Path("r/plots").is_dir()

@@ -54,7 +54,8 @@ def test_show_prints_a_run_from_its_directory(one: Any) -> None:
         assert text in out
     chosen = ", ".join(map(str, record["choices"]["best"]["chosen"]))
     words = " ".join(out.split())  # titles are wrapped
-    assert f"best topic max_norm {chosen} " in words and "holds" in words and "scores.bleu.a <= 100" in words
+    assert f"best layers {chosen} of topic, by max_norm " in words
+    assert "holds" in words and "scores.bleu.a <= 100" in words
     assert "a: means over" in words and "swept: steered means over the sweep" in words
     assert ids("moved")[0]["prompt"] in words
     assert [line.split()[1] for line in out.partition("timings")[2].splitlines() if line[:3].strip().isdigit()] == [

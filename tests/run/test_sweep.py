@@ -69,14 +69,14 @@ def test_a_sweep_is_what_its_points_are_alone(
     on_tiny: Any, batches: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert on_tiny("run", "-e", HEAD + SWEEP, "--out", "r")[0] == 0
-    # Four angles, each with its random control, and the unsteered model: one prompt, then all others.
-    assert batches == [9, 36, 9, 27]
+    # Four angles, each with its five random controls, and the unsteered model: one prompt, then all others.
+    assert batches == [25, 100, 25, 75]
     batches.clear()
     fresh(monkeypatch, tmp_path / "other")
     assert on_tiny("run", "-e", HEAD + WRITTEN_OUT, "--batch-size", "1", "--out", "alone")[0] == 0
     assert batches == [1] * 81
     own, alone = lines("r"), lines("alone")
-    assert len(own) == len(alone) == 4 * 9 * 3
+    assert len(own) == len(alone) == 4 * 9 * 7
     assert [row["token_ids"] for row in own] == [row["token_ids"] for row in alone]
     assert [row["point"]["angle"] for row in own] == [f"{row['step'][1:]}deg" for row in alone]
     apart = table("alone")
@@ -139,12 +139,15 @@ def test_withheld_answers_leave_nothing_behind(on_tiny: Any, tmp_path: Path) -> 
     hidden = [row for row in lines("r") if row["dataset"] == "b"]
     assert hidden and all(row["text"] is None and row["token_ids"] == [] for row in hidden)
     kept = [json.loads(path.read_text())["kind"] for path in (tmp_path / "cache").rglob("meta.json")]
-    assert kept.count("answers") == 4 * 2 + 1  # of data set a: each angle's and its control's, and the unsteered
+    assert kept.count("answers") == 4 * 6 + 1  # of data set a: each angle's and its controls', and the unsteered
     assert on_tiny("run", "-e", text, "--out", "again")[0] == 0
     assert lines("again") == lines("r")
 
 
-def test_what_cannot_act_at_one_point_is_said_before_anything_is_made(on_tiny: Any, batches: list[int]) -> None:
+def test_a_point_where_nothing_can_act_is_marked_and_the_rest_is_kept(on_tiny: Any, batches: list[int]) -> None:
     body = "sweep late over 0,1,2 { steer s { add topic by 1 first 2 after late }; g = generate from a with steer: s }"
     code, _, err = on_tiny("run", "-e", HEAD + body, "--out", "r")
-    assert code == 3 and "its clauses leave no token" in err and batches == []
+    assert code == 3 and "its clauses leave no token" in err and batches == [2, 8]
+    record = json.loads(Path("r/record.json").read_text())
+    assert [entry["at"] for entry in record["failed"]] == [{"late": "2"}] and record["reached"] == "the end"
+    assert {row["point"]["late"] for row in lines("r")} == {"0", "1"}

@@ -201,7 +201,7 @@ def bar_view() -> ScoreView:
 # Every plot, each with a view that it can draw: name of the picture -> entry, view, options.
 PICTURES: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
     "pca": ("pca", vector_view, {}),
-    "pca-layer": ("pca", vector_view, {"layer": 16}),
+    "pca-layer": ("pca", vector_view, {"layer": (16,)}),
     "dispersion": ("dispersion", vector_view, {}),
     "dispersion-pair": ("dispersion", pair_view, {}),
     "norms": ("norms", vector_view, {}),

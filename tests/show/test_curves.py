@@ -29,7 +29,7 @@ def point(at: dict[str, str], mean: float | None) -> dict[str, object]:
 
 def test_a_choice_is_a_line_for_each_figure_with_the_chosen_layer_in_brackets() -> None:
     text = printed({}, {"best": CHOICE})
-    assert "best: layers 8 to 10 of topic by fisher" in text
+    assert "best: layer 9 of topic by fisher, from layers 8 to 10" in text
     assert "▁[█]▅" in text and "█[▁]·" in text
     assert text.split("fisher ")[-1].split()[1:3] == ["1", "2"]
 

@@ -87,7 +87,7 @@ def test_plots_are_known_without_heavy_imports() -> None:
     [
         (Plot("pca", "topic"), "pca-topic"),
         (Plot("dispersion", "pre", others=("mid",)), "dispersion-pre-mid"),
-        (Plot("pca", "topic", options={"layer": 12}), "pca-topic-layer-12"),
+        (Plot("pca", "topic", options={"layer": (12,)}), "pca-topic-layer-12"),
         (Plot("norms", "topic", options={"scale": "linear"}), "norms-topic"),
         (Plot("norms", "topic", options={"scale": "log"}), "norms-topic-scale-log"),
         (Plot("scores", "scores.bleu.econ"), "scores-bleu-econ"),

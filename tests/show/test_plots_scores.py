@@ -116,6 +116,25 @@ def test_points_without_a_figure_are_gaps_and_none_at_all_is_an_error() -> None:
         drawn(view)
 
 
+@pytest.mark.parametrize("polar", [False, True])
+def test_lines_at_0_lie_inside_the_picture(polar: bool) -> None:
+    view = angle_view(polar, datasets=("harmful",))
+    for _, _, table in view.points:
+        table["harmful"] = {name: figures(0.0) for name in ("baseline", "turn", "random")}
+    axes = drawn(view).axes[0]
+    low, high = axes.get_ylim()
+    assert low < -0.02 * high and high > 0
+    widths = [found.get_linewidth() for found in axes.get_lines() if found.get_label() != "_edge"]
+    assert len(set(widths[-3:])) > 1  # the lines, which coincide, are told apart
+
+
+def test_the_figures_of_a_short_sweep_are_written_and_of_a_long_one_its_ends() -> None:
+    short = drawn(angle_view(datasets=("harmful",), step=90)).axes[0]
+    assert [t.get_text() for t in short.texts] == [f"{rate(np.array(x)):.3g}" for x in (0, 90, 180, 270)]
+    long = drawn(angle_view(datasets=("harmful",))).axes[0]
+    assert [t.get_text() for t in long.texts] == ["0.95", "0.05"]
+
+
 # ---- around a circle ---------------------------------------------------------------------------
 
 
@@ -246,6 +265,16 @@ def test_a_mean_may_lie_a_rounding_error_outside_its_interval() -> None:
     exact = {"mean": 100.0, "low": 100.0 + 1e-13, "high": 100.0 + 1e-13, "n": 4}
     (axes,) = drawn(ScoreView("scores", "bleu", [({}, {}, {"econ": {"baseline": exact, "main": exact}})])).axes
     assert [p.get_height() for p in axes.patches] == [100.0, 100.0]
+
+
+def test_a_bar_at_0_can_be_seen_and_every_bar_says_its_figure() -> None:
+    none = {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 4}
+    some = {"mean": 0.5, "low": 0.25, "high": 0.75, "n": 4}
+    (axes,) = drawn(ScoreView("scores", "bleu", [({}, {}, {"econ": {"baseline": some, "main": none}})])).axes
+    assert [t.get_text() for t in axes.texts] == ["0.5", "0"]
+    assert axes.get_ylim()[0] < 0 and all(p.get_linewidth() > 0 for p in axes.patches)
+    (axes,) = drawn(ScoreView("scores", "bleu", [({}, {}, {"econ": {"baseline": none, "main": none}})])).axes
+    assert axes.get_ylim() == (-0.04, 1)
 
 
 def test_bars_of_a_data_set_stand_beside_each_other() -> None:

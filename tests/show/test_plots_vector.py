@@ -38,7 +38,7 @@ def small_view(positive: np.ndarray, negative: np.ndarray) -> VectorView:
 
 
 def test_pca_draws_the_classes_on_the_axes_of_their_covariance() -> None:
-    axes = drawn("pca", vector_view(), layer=16).axes[0]
+    axes = drawn("pca", vector_view(), layer=(16,)).axes[0]
     pooled = np.concatenate([POSITIVE, NEGATIVE])[:, 16]
     values, vectors = np.linalg.eigh(np.cov(pooled.T))
     expected = (pooled - pooled.mean(0)) @ vectors[:, ::-1][:, :2]
@@ -54,7 +54,7 @@ def test_pca_puts_the_positive_class_to_the_right_and_marks_the_means() -> None:
     view = vector_view()
     turned = replace(view, positive=view.negative, negative=view.positive)
     for given in (view, turned):
-        axes = drawn("pca", given, layer=16).axes[0]
+        axes = drawn("pca", given, layer=(16,)).axes[0]
         points = [np.asarray(c.get_offsets()) for c in axes.collections]
         assert points[0][:, 0].mean() > 0 > points[1][:, 0].mean()
         marks = [np.ravel(x.get_xydata()) for x in axes.get_lines()]
@@ -70,24 +70,24 @@ def test_pca_shows_six_evenly_spaced_layers_among_those_that_differ() -> None:
 
 
 def test_pca_of_one_feature_has_a_flat_second_axis() -> None:
-    axes = drawn("pca", small_view(rows(5, 3)[..., :1], rows(4, 4)[..., :1]), layer=3).axes[0]
+    axes = drawn("pca", small_view(rows(5, 3)[..., :1], rows(4, 4)[..., :1]), layer=(3,)).axes[0]
     assert all((np.asarray(c.get_offsets())[:, 1] == 0).all() for c in axes.collections)
     assert axes.get_xlabel() == "PC1 (100% of variance)"
 
 
 @pytest.mark.parametrize(
-    ("view", "layer", "problem"),
+    ("view", "layers", "problem"),
     [
         (bare_view(), None, "`old` has no prompts behind it, and `pca` draws what they gave"),
-        (vector_view(), 30, "`topic` has no layer 30"),
+        (vector_view(), (30,), "`topic` has no layer 30"),
         (small_view(rows(1, 1), rows(1, 2)), None, "pca needs three prompts, and `topic` has 2"),
-        (small_view(rows(2, 1) * 0, rows(2, 2) * 0), 4, "all activations of `topic` at layer 4 are the same"),
+        (small_view(rows(2, 1) * 0, rows(2, 2) * 0), (4,), "all activations of `topic` at layer 4 are the same"),
         (small_view(rows(2, 1) * 0, rows(2, 2) * 0), None, "all activations of `topic` at every layer are the same"),
     ],
 )
-def test_pca_says_what_is_missing(view: VectorView, layer: int | None, problem: str) -> None:
+def test_pca_says_what_is_missing(view: VectorView, layers: tuple[int, ...] | None, problem: str) -> None:
     with pytest.raises(MethodError) as error:
-        drawn("pca", view, layer=layer)
+        drawn("pca", view, layer=layers)
     assert error.value.problem == problem
     assert error.value.way_out
 
@@ -235,6 +235,43 @@ def test_cosine_draws_the_cosine_of_every_pair_of_layers() -> None:
     image = axes.get_images()[0]
     np.testing.assert_allclose(image.get_array(), unit @ unit.T, atol=1e-6)
     assert image.get_clim() == (-1, 1)
+
+
+def turned(view: VectorView, name: str, first: int = 0) -> VectorView:
+    """The same vector with other directions, at layers from `first` on."""
+    unit = torch.nn.functional.normalize(torch.from_numpy(rows(LAYERS, 7)[:, :1]).float(), dim=-1)
+    directions = replace(view.vector.directions, unit=unit)
+    vector = replace(view.vector, directions=directions, layers=torch.arange(LAYERS) + first)
+    return replace(view, name=name, vector=vector)
+
+
+def test_cosine_of_two_vectors_is_a_line_over_the_layers_that_both_have() -> None:
+    one = vector_view()
+    other = turned(one, "short", first=3)
+    (axes,) = drawn("cosine", replace(one, others=(other,))).axes
+    u, v = (np.asarray(x.vector.directions.unit[:, 0], dtype=np.float64) for x in (one, other))
+    np.testing.assert_allclose(line(axes, "topic, short"), (u[3:] * v[:-3]).sum(-1), atol=1e-6)
+    assert axes.get_ylim() == (-1.05, 1.05) and axes.get_xlabel() == "layer"
+
+
+def test_three_vectors_are_compared_pair_by_pair() -> None:
+    one = vector_view()
+    (axes,) = drawn("cosine", replace(one, others=(replace(one, name="b"), turned(one, "c")))).axes
+    assert {"topic, b", "topic, c", "b, c"} <= {str(x.get_label()) for x in axes.get_lines()}
+    np.testing.assert_allclose(line(axes, "topic, b"), np.ones(LAYERS), atol=1e-6)
+    np.testing.assert_allclose(line(axes, "topic, c"), line(axes, "b, c"))
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        (turned(vector_view(), "u", first=100), "`topic` and `u` have no layer in common"),
+        (replace(vector_view(method="top_k", k=2), name="u"), "`u` has several directions a layer"),
+    ],
+)
+def test_vectors_that_cannot_be_compared_are_told(other: VectorView, problem: str) -> None:
+    with pytest.raises(MethodError, match=problem):
+        drawn("cosine", replace(vector_view(), others=(other,)))
 
 
 def test_cosine_greys_zero_directions_and_names_the_layers() -> None:

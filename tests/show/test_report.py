@@ -121,8 +121,9 @@ def test_what_others_wrote_is_text(folder: Path) -> None:
     page = read(folder)
     assert "script" not in page.names and "b" in page.names
     shown = NASTY.replace("\x00", "\ufffd")
-    # The prompt's answer, a step's title, a note of the choice, a warning, the recipe's text.
-    assert page.text.count(shown) == 5
+    # The prompt's answer, twice (it is the summary's pair); a step's title, in the guide and in the plan; a note
+    # of the choice, a warning, the recipe's text.
+    assert page.text.count(shown) == 7
     assert ("title", f"{folder.name}: econ.steer") in page.texts
     assert not [name for name, _ in page.attributes if name.startswith("on")]
 
@@ -132,7 +133,8 @@ def test_the_page_needs_nothing_from_elsewhere(folder: Path) -> None:
     (folder / "plots" / "pca.svg").write_bytes(b"<svg/>")
     (folder / "topic.png").write_bytes(b"\x89PNG topic")
     page = read(folder)
-    sources = [value for name, value in page.attributes if name in ("src", "href", "srcset")]
+    sources = [value for name, value in page.attributes if name in ("src", "srcset")]
+    assert all(value and value.startswith("#") for name, value in page.attributes if name == "href")
     pixels = base64.b64encode(b"\x89PNG topic").decode()
     assert sources == ["data:image/svg+xml;base64,PHN2Zy8+", f"data:image/png;base64,{pixels}"]
     style = next(data for tag, data in page.texts if tag == "style")
@@ -142,9 +144,9 @@ def test_the_page_needs_nothing_from_elsewhere(folder: Path) -> None:
 
 def test_scores_stand_with_intervals_controls_and_differences(folder: Path) -> None:
     text = read(folder).text
-    assert "econ (3 prompts)baselinelessrandomdifference from baseline" in text
-    assert "bleu40 [39, 41]33 [32, 34]39 [38, 40]−7 [−9, −5]p 0.02" in text
-    assert "swept: over angle, 3 points" in text and "0 to 180" in text and "180deg180 [179, 181]" in text
+    assert "econ (3 prompts)bleubaseline40[39, 41]less33[32, 34]random39[38, 40]" in text
+    assert "difference from baseline−7[−9, −5]p = .020" in text
+    assert "swept: over angle, 3 points" in text and "0 to 180" in text and "180deg180[179, 181]" in text
     assert "check a < b (angle 90deg)fails32" in text
     assert "best: layer 9 of topic by fisher" in text and "kind pc1, explained 0.5, flipped yes" in text
 
@@ -163,7 +165,7 @@ def test_an_older_run_without_controls_is_shown(folder: Path) -> None:
     older = {key: value for key, value in RECORD.items() if key not in ("planes", "judge", "reused_from", "files")}
     write(folder, older, scores, [])
     text = read(folder).text
-    assert "bleu40 [39, 41]–" in text and "difference from" not in text
+    assert "bleubaseline40[39, 41]less–" in text and "difference from" not in text
 
 
 def test_a_run_that_failed_early_is_shown_as_far_as_it_got(folder: Path) -> None:
@@ -188,10 +190,58 @@ def test_answers_are_bounded_and_withheld_ones_say_so(folder: Path) -> None:
     text = read(folder).text
     assert "scores on econ: 20 prompts" in text and "8 further prompts are in generations.jsonl" in text
     assert "prompt 11" in text and "prompt 12" not in text
-    assert re.findall(r"main, angle (\d+)deg", text) == ["0", "50", "100", "150", "200", "250", "300", "350"]
-    assert "28 further answers are in generations.jsonl" in text
+    assert "main, the same at 36 points" in text and "main, angle" not in text
     assert "withheld" in text and "(empty)" in text
     assert "a second sample" not in text and "a reference" not in text
+
+
+def test_every_point_of_a_sweep_can_be_read_and_what_is_the_same_stands_once(folder: Path) -> None:
+    rows = []
+    for x in range(0, 360, 45):
+        at = {"step": "swept", "point": {"angle": f"{x}deg"}}
+        rows += [
+            answer("baseline", "plain", **at),
+            answer("main", f"turned by {x}", **at),
+            answer("prompted", "asked", **at),
+        ]
+    write(folder, RECORD, SCORES, rows)
+    text = read(folder).text.partition("swept on econ")[2].partition("Plan")[0]
+    assert re.findall(r"main, angle (\d+)deg", text) == [str(x) for x in range(0, 360, 45)]
+    assert text.count("asked") == 1 and "prompted, the same at 8 points" in text and text.count("plain") == 1
+    many = [answer("main", f"turned by {x}", step="swept", point={"angle": f"{x}deg"}) for x in range(200)]
+    write(folder, RECORD, SCORES, many)
+    text = read(folder).text
+    assert len(re.findall(r"main, angle \d+deg", text)) == 120 and "80 further answers are in generations.jsonl" in text
+
+
+def test_the_top_says_what_came_out_what_was_done_and_which_way_is_which(folder: Path) -> None:
+    page = read(folder)
+    titles = [data for tag, data in page.texts if tag == "h2"]
+    assert titles[:4] == ["Summary", "Claims", "How to read this page", "Recipe"] and "Answers" in titles
+    links = [value for name, value in page.attributes if name == "href"]
+    ids = {value for name, value in page.attributes if name == "id"}
+    assert {str(link)[1:] for link in links} == ids and len(links) == len(titles)
+    said = page.text
+    assert "bestlayer 9 of topic, by fisher" in said
+    assert "lesslowers bleu on econ from 40 to 33 [32, 34] (3 prompts, p = .020; lower is more changed)" in said
+    assert "random directions: 39" in said
+    assert "bleun-gram overlap with the unsteered answers, 0 to 100; 100 is an identical answer" in said
+
+
+def test_tables_with_many_metrics_are_longer_and_not_wider(folder: Path) -> None:
+    metrics = {f"m{i}": {"econ": {"baseline": figures(i), "less": figures(i + 1)}} for i in range(12)}
+    points = [{"at": {"x": str(k)}, "scores": metrics} for k in (1, 2)]
+    write(folder, RECORD, {"scores": metrics, "swept": {"points": points}}, [])
+    heads = re.findall(r"<thead><tr>(.*?)</tr></thead>", write_report(folder).read_text())
+    assert max(head.count("<th") for head in heads) <= 9
+    text = read(folder).text
+    assert "econ (3 prompts)baselinelessm00[−1, 1]1[0, 2]" in text and text.count("m11, econ") == 2
+
+
+def test_answers_that_have_nothing_in_common_are_not_struck_out() -> None:
+    plain = "Inflation is a rise of the price level over time in an economy."
+    other = "My legs, my legs! They hurt."
+    assert marked(plain, other, "del") == f"<p>{plain}</p>"
 
 
 def test_words_that_differ_are_marked_on_both_sides() -> None:

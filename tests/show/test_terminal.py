@@ -9,8 +9,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from steerdsl.lang.visible import visible
 from steerdsl.show.terminal import Terminal
-from steerdsl.show.visible import visible
 
 # Sets the window's title, clears the screen, and begins a sequence in one character.
 STEERING = "\x1b]0;owned\x07, \x1b[2J, \x9b31m"
@@ -18,8 +18,9 @@ STEERING = "\x1b]0;owned\x07, \x1b[2J, \x9b31m"
 
 def test_control_characters_become_escapes() -> None:
     assert visible(STEERING) == r"\x1b]0;owned\x07, \x1b[2J, \x9b31m"
-    plain = "two\tcolumns\nand ½ 日本 \N{LINE SEPARATOR} end"
+    plain = "two\tcolumns\nand ½ 日本 \N{NO-BREAK SPACE} पि\N{ZERO WIDTH JOINER} end"
     assert visible(plain) == plain
+    assert visible("a\u202eb\u2066\u200b\u2028\ud800\U000e0041") == r"a\u202eb\u2066\u200b\u2028\ud800\U000e0041"
 
 
 def table() -> Table:

@@ -38,11 +38,12 @@ def basis_of(first: Tensor, second: Tensor) -> Tensor:
 
 def plane_pc1(first: Tensor, among: Tensor) -> Tensor:
     """A direction, and the main axis in which the candidates differ."""
-    _, _, axes = torch.linalg.svd(among - among.mean(0), full_matrices=False)
+    centred = among - among.mean(0)
+    _, _, axes = torch.linalg.svd(centred, full_matrices=False)
     # The sign of a principal component is arbitrary, and it turns 210° into 150°. The
-    # rule here: its largest component is positive.
-    axis = axes[0] if axes[0][axes[0].abs().argmax()] > 0 else -axes[0]
-    return basis_of(first, axis)
+    # rule here: the later half of the candidates lies on its positive side.
+    later = (centred @ axes[0])[len(among) // 2 :].mean()
+    return basis_of(first, axes[0] if later > 0 else -axes[0])
 
 
 def plane_vector(first: Tensor, second: Tensor) -> Tensor:

@@ -13,4 +13,5 @@ N_LAYERS = 30
 END_IDS = (2,)
 PAD_ID = 2
 CALENDAR = ""
+OPENING = ""
 SYSTEM = ""

@@ -21,7 +21,9 @@ import torch
 from nnsight.modeling.transformers import TransformersModel
 
 import steerdsl
+from steerdsl.engine.finite import Watch, broken, end_tokens, logits_error, require_figures, unsound
 from steerdsl.engine.moments import take
+from steerdsl.engine.room import require_fit
 from steerdsl.engine.tracing.ndif import Ndif, greet
 from steerdsl.engine.wire import Touch, gather, place, read, visit, walk
 from steerdsl.models.generation import spelled_out
@@ -80,7 +82,8 @@ class Session:
     the request is serialised and run from its bytes) or, with a `link` to a server, "ndif"; then
     `opened` has no weights. `witness`, when it is a list, is given what `logits` reads.
 
-    Raises RecipeError R820 to R832 from every pass that a server does not carry out.
+    Raises RecipeError R820 to R832 from every pass that a server does not carry out, M611 before one that
+    is longer than the model's context, and NotFinite R812 for a reading whose logits are not finite.
     """
 
     def __init__(self, opened: Opened, on: str = "local", link: Link | None = None) -> None:
@@ -113,6 +116,7 @@ class Session:
         The pass stops after the last of them; with `touches`, which may lie behind it, it runs to its
         end, and activations are read after the edits.
         """
+        require_fit([inputs], self.opened.arch)
         model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
         padded, rows = _padding(mask), len(mask)
         with _quiet(), model.trace(**self._where) as tracer:
@@ -139,6 +143,7 @@ class Session:
         A job is a dict with `inputs`, `columns`, `average` and `picked`, as `capture` takes them.
         `part` are the features that are kept.
         """
+        require_fit([job["inputs"] for job in jobs], self.opened.arch)
         model = self.model
         given = [{**job, "rows": len(job["picked"]), "padded": _padding(_mask(job))} for job in jobs]
         with _quiet(), model.session(**self._where):
@@ -162,29 +167,32 @@ class Session:
         passes: int,
         config: Any,
         choose: Callable[[Tensor, Tensor], Tensor] | None = None,
-    ) -> Tensor:
-        """Generate up to `passes` tokens for each row: int64 [B, S + generated], prompt included.
+    ) -> tuple[Tensor, Tensor]:
+        """Generate up to `passes` tokens for each row: int64 [B, S + generated], prompt included; and for each
+        row the first step whose logits were not finite, int64 [B], -1 where all were (`finite.Watch`).
 
         `choose` changes the scores of each token before one is taken. Where `config` samples by itself, it
         draws from the seed that `torch.manual_seed` was last given, wherever the model is.
         """
+        require_fit([inputs], self.opened.arch, passes)
         model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
         padded, rows, seed = _padding(mask), len(mask), torch.initial_seed()
-        chosen = {} if choose is None else {"logits_processor": [choose]}
         # By name too: what an object leaves open is filled from the model's own files, here or on a server.
-        settings = spelled_out(config) | chosen
-        with _quiet(), model.generate(**settings, **self._where) as tracer:
+        settings = spelled_out(config)
+        watch = Watch(end_tokens(config))  # first, since it looks at the model's own logits
+        processors = [watch] if choose is None else [watch, choose]
+        with _quiet(), model.generate(**settings, logits_processor=processors, **self._where) as tracer:
             torch.manual_seed(seed)
             with tracer.invoke(batch):
                 ids = tracer.result.save()
+                first = nnsight.save(watch.first)
             if touches:
                 with tracer.invoke():
                     memory: dict[str, Any] = {}
                     placed = place(model, touches)
                     for step in tracer.iter[:passes]:
                         visit(placed, rows, step, padded, memory)
-        tokens: Tensor = ids
-        return tokens
+        return ids, first.cpu()
 
     def logits(
         self,
@@ -207,10 +215,11 @@ class Session:
 
         A reading is a dict with `inputs`, `touches` and `steps`, and `keep`, which is given its logits.
         """
+        require_fit([one["inputs"] for one in readings], self.opened.arch)
         model = self.model
         given = [{**one, "rows": len(_mask(one)), "padded": _padding(_mask(one))} for one in readings]
         with _quiet(), model.session(**self._where):
-            read = []
+            read, marks = [], []
             for one in given:
                 memory: dict[str, Any] = {}
                 for _ in range(2):
@@ -225,8 +234,30 @@ class Session:
                     # A condition was known too late: the text is read again with what was decided.
                     memory = {"before": dict(memory)}
                 read.append(kept)
+                marks.append(broken(kept))
             found = nnsight.save(reduce(*read))
+            bad = nnsight.save(marks)
+        for one, rows in zip(given, bad, strict=True):
+            if bool(rows.any()):
+                raise logits_error(self, one, rows)
+        require_figures(found)
         return found
+
+    def trouble(self, reading: Mapping[str, Any], row: int, reads: Sequence[tuple[str, str]]) -> Tensor:
+        """At which of `reads` (path, side), in the order in which they run, a real token of one row has an
+        activation that is not finite: bool [R]. Asked once a pass has failed, to say where. The whole batch
+        is read again, since its edits know which rows are whose."""
+        model, batch, touches, steps = self.model, dict(reading["inputs"]), reading["touches"], reading["steps"]
+        mask = _mask(reading)
+        rows, padded, picked = len(mask), _padding(mask), mask.clone()
+        picked[:row], picked[row + 1 :] = False, False
+        with _quiet(), model.trace(**self._where) as tracer:
+            with tracer.invoke(batch):
+                if touches:
+                    visit(place(model, touches), rows, steps, padded, {})
+            with tracer.invoke():
+                found = nnsight.save(unsound(collect(model, reads, None, False, picked, rows)))
+        return torch.tensor(list(found))
 
 
 def _tensors(kept: Any, room: int) -> list[Tensor]:

@@ -5,20 +5,28 @@ In: dotted names and `check` statements. Out: paths that are known to exist, `Ch
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 from steerdsl.lang import nodes
 from steerdsl.lang.diagnostics import nearest
 from steerdsl.lang.lower import values
+from steerdsl.lang.lower.clauses import sort_clauses
 from steerdsl.lang.lower.context import Context, Symbol
 from steerdsl.lang.lower.names import find, part_span
+from steerdsl.lang.lower.options import options, with_items
 from steerdsl.lang.lower.phrases import either
 from steerdsl.lang.nodes import Name, Quantity
-from steerdsl.lang.recipe import Check, Evaluate, Figure
-from steerdsl.lang.variants import BASELINE
+from steerdsl.lang.recipe import Check, Evaluate, Figure, Term
+from steerdsl.lang.variants import HELD_AGAINST, PROMPTED, RANDOM
+from steerdsl.registry import Arg
 
 COSINE = "cosine"
 COSINE_PATH = "cosine()"  # no name of a recipe looks like this
+CONFIDENCE = Arg("confidence", "share", None, "the level at which the prompts must settle the claim", least=0, below=1)
+LOWEST = 0.5
+MISSING: Mapping[str, tuple[str, ...]] = {"none": (RANDOM, PROMPTED), "random": (PROMPTED,), "prompting": (RANDOM,)}
 Order = Literal["<", "<=", ">", ">=", "==", "!="]
 ORDERS: dict[str, Order] = {"<": "<", "<=": "<=", ">": ">", ">=": ">=", "==": "==", "!=": "!="}
 
@@ -65,47 +73,140 @@ def _places(scores: Evaluate, metric: str) -> list[str]:
 
 def lower_check(ctx: Context, node: nodes.Check) -> None:
     errors = ctx.errors
+    given = with_items(sort_clauses(ctx, "check", node.clauses).one("with", nodes.With))
+    confidence = options(ctx, given, (CONFIDENCE,), "check", node).get("confidence")
     left, right = _figure(ctx, node.left), _figure(ctx, node.right)
     if left is None or right is None:
         return
-    if not (left.path or right.path):
+    if not _paths(left) and not _paths(right):
         help = "write a score on one side, as in `check scores.bleu.econ < 50`"
         ctx.error("S421", "this claim says nothing of any score", node, help=help)
-    left, right = _beside(left, right), _beside(right, left)
+        return
+    left, right = _beside(ctx, node.left, left, right), _beside(ctx, node.right, right, left)
+    claim = Check(left, ORDERS[node.op], right, confidence, ctx.written(node), span=node.span)
+    _require_controls(ctx, node, claim)
+    if confidence is not None:
+        _require_chance(ctx, node, claim, confidence)
     if ctx.errors == errors:
-        ctx.steps.append(Check(left, ORDERS[node.op], right, ctx.written(node), span=node.span))
+        ctx.steps.append(claim)
 
 
-def _beside(figure: Figure, other: Figure) -> Figure:
-    """The baseline's figure is read at the path of the other side."""
-    return Figure(None, other.path, figure.share, True) if figure.baseline else figure
+def _paths(figure: Figure) -> list[tuple[str, ...]]:
+    """The scores that a side names, each once."""
+    return list(dict.fromkeys(term.path for term in figure.terms if term.path))
+
+
+def _beside(ctx: Context, at: nodes.Expr, figure: Figure, other: Figure) -> Figure:
+    """A control's figure is read at the path of the score beside it: on its own side, else on the other."""
+    alone = [term for term in figure.terms if not term.path]
+    known = [path for path in _paths(figure) or _paths(other) if path[0] != COSINE_PATH]
+    if not alone or len(known) == 1:
+        return replace(figure, terms=tuple(replace(t, path=t.path or known[0]) for t in figure.terms))
+    if not known:
+        help = f"write a score beside it, as in `scores.bleu.econ < {alone[0].variant}`"
+        ctx.error("S421", f"there is no score whose `{alone[0].variant}` this could be", at, help=help)
+    else:
+        scores = either([".".join(path) for path in known])
+        help = f"write one score beside `{alone[0].variant}`, and the rest as a check of its own"
+        ctx.error("S434", f"`{alone[0].variant}` may be that of {scores}", at, help=help)
+    return figure
+
+
+def _require_controls(ctx: Context, node: nodes.Check, claim: Check) -> None:
+    """Report a control that the evaluation switches off."""
+    for term, scores in _evaluated(ctx, claim):
+        controls = scores.options["controls"]
+        if term.variant in MISSING.get(controls, ()):
+            title = f"`{term.path[0]}` has no `{term.variant}`: it was asked for `controls: {controls}`"
+            ctx.error("S432", title, node, help="write `controls: all` there, or leave the option out")
+            return
+
+
+def _require_chance(ctx: Context, node: nodes.Check, claim: Check, confidence: float) -> None:
+    """Report a confidence that no number of prompts can give."""
+    if confidence < LOWEST:
+        title = f"a confidence is at least {LOWEST:.0%} and below 100%"
+        ctx.error("S305", title, node, help="write `confidence: 95%`")
+    if claim.op == "==":
+        help = "say how near, as in `< 5` and `> -5`, each a check of its own"
+        ctx.error("S430", "no number of prompts shows that two figures are equal", node, help=help)
+    if any(term.path[0] == COSINE_PATH for side in (claim.left, claim.right) for term in side.terms):
+        help = "leave out `with confidence`: the cosine of two vectors is what it is"
+        ctx.error("S431", "a cosine has no interval over prompts", node, help=help)
+    for term, scores in _evaluated(ctx, claim):
+        if term.variant == RANDOM and scores.options["draws"] == 1:
+            title = f"`{term.path[0]}` draws one random control, which has no spread"
+            ctx.error("S433", title, node, help="leave out `draws: 1` there, or write more")
+            return
+
+
+def _evaluated(ctx: Context, claim: Check) -> Iterator[tuple[Term, Evaluate]]:
+    """Each term of a claim with the evaluation that it reads."""
+    for term in (*claim.left.terms, *claim.right.terms):
+        symbol = ctx.scope.symbols.get(term.path[0]) if term.path else None
+        if symbol is not None and isinstance(symbol.value, Evaluate):
+            yield term, symbol.value
 
 
 def _figure(ctx: Context, expr: nodes.Expr) -> Figure | None:
-    if isinstance(expr, nodes.Share):
-        share = values.share(ctx, expr.share, "the part before `of`")
-        whole = _figure(ctx, expr.whole)
-        if share is None or whole is None:
-            return None
-        if whole.value is not None:
-            ctx.error(
-                "S421", "a share is taken of a score", expr.whole, "a plain number", help="write the number itself"
-            )
-            return None
-        return Figure(None, whole.path, share, whole.baseline)
-    if isinstance(expr, nodes.Call) and expr.name == COSINE:
-        return _cosine(ctx, expr)
-    if isinstance(expr, Name) and expr.text == BASELINE:
-        return Figure(baseline=True)
+    match expr:
+        case nodes.Share():
+            return _share(ctx, expr)
+        case nodes.Call(name=name) if name == COSINE:
+            return _cosine(ctx, expr)
+        case nodes.Negative(value=inner) if not isinstance(values.constant(ctx, expr), Quantity):
+            figure = _figure(ctx, inner)
+            return None if figure is None else _times(figure, -1)
+        case Name(parts=(word,)) if word in HELD_AGAINST and not _is_value(ctx, word):
+            return Figure((Term(variant=word),))
     value = values.constant(ctx, expr)
     if isinstance(value, Quantity) and value.unit in ("", "%"):
-        return Figure(value.value / 100 if value.unit else value.value)
+        return Figure((), value.value / 100 if value.unit else value.value)
+    if isinstance(value, nodes.Binary):
+        return _calculated(ctx, value)
     if isinstance(value, Name):
-        return Figure(path=value.parts) if score_path(ctx, value) else None
+        return Figure((Term(value.parts),)) if score_path(ctx, value) else None
     if value is not None:
         help = "write a score, a number, or a share of the baseline's, as in `50% of baseline`"
         ctx.error("S421", "a claim compares scores", expr, values.label(expr, value), help=help)
     return None
+
+
+def _is_value(ctx: Context, word: str) -> bool:
+    """Whether a param or an axis has taken the word; `baseline` no name can take."""
+    symbol = ctx.scope.symbols.get(word)
+    return symbol is not None and symbol.kind in ("param", "axis")
+
+
+def _share(ctx: Context, expr: nodes.Share) -> Figure | None:
+    """`50% of baseline`."""
+    share = values.share(ctx, expr.share, "the part before `of`")
+    whole = _figure(ctx, expr.whole)
+    if share is None or whole is None:
+        return None
+    if not whole.terms:
+        help = "write the number itself"
+        ctx.error("S421", "a share is taken of a score", expr.whole, "a plain number", help=help)
+        return None
+    return _times(whole, share)
+
+
+def _calculated(ctx: Context, expr: nodes.Binary) -> Figure | None:
+    """The sum, the difference or a multiple of scores."""
+    left, right = _figure(ctx, expr.left), _figure(ctx, expr.right)
+    if left is None or right is None:
+        return None
+    if expr.op != "*":
+        right = right if expr.op == "+" else _times(right, -1)
+        return Figure((*left.terms, *right.terms), left.value + right.value)
+    if left.terms and right.terms:
+        ctx.error("S313", "scores cannot be multiplied", expr, help="compare their difference")
+        return None
+    return _times(right, left.value) if right.terms else _times(left, right.value)
+
+
+def _times(figure: Figure, factor: float) -> Figure:
+    return Figure(tuple(replace(t, share=t.share * factor) for t in figure.terms), figure.value * factor)
 
 
 def _cosine(ctx: Context, call: nodes.Call) -> Figure | None:
@@ -120,4 +221,4 @@ def _cosine(ctx: Context, call: nodes.Call) -> Figure | None:
             ctx.error("S205", f"`{COSINE}` takes names", arg, help="bind the vector to a name, then write the name")
         elif find(ctx, arg, "vector") is not None:
             names.append(arg.text)
-    return Figure(path=(COSINE_PATH, *names)) if len(names) == 2 else None
+    return Figure((Term((COSINE_PATH, *names)),)) if len(names) == 2 else None

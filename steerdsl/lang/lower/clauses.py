@@ -35,6 +35,7 @@ TABLE: Mapping[str, tuple[str, ...]] = {
     "generate": ("from", "with"),
     "evaluate": ("on", "with"),
     "plot": ("over", "polar", "to", "with"),
+    "check": ("with",),
 }
 DEFINITIONS = {"plane": "a plane's definition", "vector": "a vector's definition"}
 

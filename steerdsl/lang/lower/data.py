@@ -20,7 +20,7 @@ from steerdsl.lang.lower.paths import ending, inside
 from steerdsl.lang.lower.phrases import either, listed
 from steerdsl.lang.lower.values import constant, label
 from steerdsl.lang.nodes import NOWHERE, Name, Text
-from steerdsl.lang.recipe import DataRef, DataSpec, Split
+from steerdsl.lang.recipe import ANSWER_FORMS, DataRef, DataSpec, Split
 from steerdsl.registry import Arg
 
 FILES = (".jsonl", ".csv", ".txt")
@@ -35,6 +35,7 @@ ARGS = (
     Arg("negative", "text", None, "of pairs: the field without it"),
     Arg("answer", "text", None, "the field that holds the right answer"),
     Arg("choices", "text", None, "the field that holds the choices of an answer"),
+    Arg("answer_form", "word", None, "how the right answer names one of the choices", ANSWER_FORMS),
     Arg("take", "int", None, "how many rows to use, chosen by the seed", least=1),
     Arg("seed", "int", None, "of the split and of `take`", least=0),
     Arg("held_out", "share", None, "the share of rows that nothing is fitted on", least=0, below=1),
@@ -98,6 +99,12 @@ def _declared(ctx: Context, node: nodes.Dataset, base: DataSpec, given: dict[str
         help = f'add `{missing}: "…"`'
         ctx.error("S406", f"pairs need `{missing}` too", node.name, f"only `{there}` is given", help=help)
         return None
+    lacking = [role for role in ("answer", "choices") if role not in fields]
+    if "answer_form" in given and lacking:
+        title = f"`answer_form` says how an answer names one of the choices, and there is no {either(lacking)}"
+        help = "add " + " and ".join(f'`{role}: "…"`' for role in lacking)
+        ctx.error("S426", title, node.name, help=help)
+        return None
     return replace(
         base,
         fields=fields,
@@ -107,6 +114,7 @@ def _declared(ctx: Context, node: nodes.Dataset, base: DataSpec, given: dict[str
         subset=given.get("subset", base.subset),
         hub_split=given.get("split", base.hub_split),
         unsafe=given.get("unsafe", base.unsafe),
+        answer_form=given.get("answer_form", base.answer_form),
     )
 
 

@@ -40,6 +40,7 @@ SCORING = (
         most=100,
     ),
     Arg("controls", "word", "all", "what is scored beside the steer", ("all", "random", "prompting", "none")),
+    Arg("draws", "int", 5, "random controls, each a random rotation of the steer's directions", least=1, most=1000),
     Arg("instruction", "text", None, "what the prompting control says before each prompt"),
 )
 COLDEST = 0.001
@@ -134,6 +135,8 @@ def _warn_unread(
         unread = dict.fromkeys(("max_tokens", "temperature", "seed"), "no metric reads answers")
     if not needs(metrics, "references"):
         unread["references"] = "no metric compares with references"
+    if chosen.get("controls") in ("none", "prompting"):
+        unread["draws"] = f"`controls: {chosen['controls']}` asks for no random control"
     if chosen.get("controls") in ("none", "random"):
         unread["instruction"] = f"`controls: {chosen['controls']}` asks for no prompting"
     for item in given:

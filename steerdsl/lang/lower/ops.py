@@ -28,7 +28,7 @@ EITHER = {"rotate": ("by", "to")}  # exactly one of these
 
 # What an operation lacks when a clause of its own is missing, and how that is written.
 MISSING = {
-    "add": ("a strength", "write `by 40%` (a share of each token's norm) or `by 2` (twice the raw vector)"),
+    "add": ("a strength", "write `by 10%` (a share of each token's norm) or `by 2` (twice the raw vector)"),
     "clamp": ("a value", "write `to 12`: the coordinate along the unit vector afterwards"),
     "cap": ("a value", "write `to 12`: the largest coordinate along the unit vector that is left"),
     "patch": ("another prompt", 'write `patch from "What is inflation?"`'),

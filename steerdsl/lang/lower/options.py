@@ -80,7 +80,7 @@ def count(n: int) -> str:
 
 def example(arg: Arg) -> str:
     """A value of the right form, for a suggestion."""
-    samples = {"int": "1", "number": "1", "share": "20%", "angle": "90deg", "strength": "40%", "text": '"…"'}
+    samples = {"int": "1", "number": "1", "share": "20%", "angle": "90deg", "strength": "10%", "text": '"…"'}
     return arg.choices[0] if arg.choices else samples.get(arg.type, "…")
 
 

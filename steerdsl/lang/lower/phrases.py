@@ -27,7 +27,7 @@ EXAMPLES: dict[SymbolKind, str] = {
     "choice": "best = select layers of topic by dispersion",
     "steer": "steer forgetful { ablate topic everywhere }",
     "data": 'dataset econ = "econ.jsonl"',
-    "param": "param strength = 40%",
+    "param": "param strength = 10%",
     "axis": "sweep angle over 0deg..90deg step 10deg { … }",
     "answers": "out = generate from econ",
     "scores": "scores = evaluate forgetful on econ",

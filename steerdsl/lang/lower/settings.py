@@ -66,7 +66,7 @@ def lower_param(ctx: Context, node: nodes.Param) -> None:
     value = values.constant(ctx, node.value)
     name = node.name.text
     if value is not None and not isinstance(value, Quantity | Text | Name):
-        values.mismatch(ctx, node.value, value, "a param", "a number, a text or a word", "write a value such as `40%`")
+        values.mismatch(ctx, node.value, value, "a param", "a number, a text or a word", "write a value such as `10%`")
         value = None
     if value is not None and name in ctx.shared.overrides:
         value = _overridden(ctx, node, value, ctx.shared.overrides[name])

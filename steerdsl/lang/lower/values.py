@@ -240,11 +240,11 @@ def angle(ctx: Context, expr: Expr, what: str) -> float | None:
 
 
 def strength(ctx: Context, expr: Expr, what: str) -> Strength | None:
-    value = quantity(ctx, expr, what, "a number or a share", "40%")
+    value = quantity(ctx, expr, what, "a number or a share", "10%")
     if value is None:
         return None
     if value.unit in DEGREES:
-        help = "write `40%` (a share of each token's norm) or `2` (twice the raw vector); angles belong to `rotate`"
+        help = "write `10%` (a share of each token's norm) or `2` (twice the raw vector); angles belong to `rotate`"
         mismatch(ctx, expr, value, what, "a number or a share", help=help)
         return None
     return Strength(value.value / 100, "share") if value.unit == "%" else Strength(value.value, "raw")

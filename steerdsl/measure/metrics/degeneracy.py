@@ -1,7 +1,7 @@
 """Signs that a model has broken down: repetition, a wrong script, answers that never end.
 
-In: answers. Out: figures, most from 0 to 1. Words are runs of letters and digits, so a script
-without spaces counts each stretch between punctuation as one word.
+In: answers. Out: figures, most from 0 to 1. Words are runs of letters and digits, so an answer in a script
+without spaces between words has none that could be counted, and no figure.
 """
 
 from __future__ import annotations
@@ -12,22 +12,27 @@ from collections.abc import Callable
 from functools import partial
 
 from steerdsl.measure.answers import NONE, Answers, Figures
-from steerdsl.measure.words import ngrams, words
+from steerdsl.measure.words import UNPARTED, ngrams, parted, words
 from steerdsl.registry import Arg, Entry
 
 SCRIPTS = ("latin", "cyrillic", "greek", "arabic", "hebrew", "devanagari", "thai", "cjk", "hiragana", "hangul")
+FEW = f"{UNPARTED}, or have too few; `zlib_ratio` reads any script"
 
 
 def distinct(text: str, n: int) -> float:
     """Different n-grams over all n-grams; nan for a text with none."""
-    found = ngrams(words(text), n)
+    found = _ngrams(text, n)
     return len(set(found)) / len(found) if found else NONE
 
 
 def repeated(text: str, n: int = 4) -> float:
-    """The share of n-grams that occurred before in the text; 0 for a text with none."""
-    found = ngrams(words(text), n)
-    return 1 - len(set(found)) / len(found) if found else 0.0
+    """The share of n-grams that occurred before in the text; nan for a text with none."""
+    found = _ngrams(text, n)
+    return 1 - len(set(found)) / len(found) if found else NONE
+
+
+def _ngrams(text: str, n: int) -> list[tuple[str, ...]]:
+    return ngrams(words(text), n) if parted(text) else []
 
 
 def zlib_ratio(text: str) -> float:
@@ -43,27 +48,30 @@ def off_script(text: str, script: str) -> float:
     return outside / len(letters) if letters else NONE
 
 
-def _each(answers: Answers, figure: Callable[[str], float]) -> Figures:
-    return Figures([figure(text) for text in answers.hypotheses])
+def _each(answers: Answers, figure: Callable[[str], float], reason: str) -> Figures:
+    return Figures([figure(text) for text in answers.hypotheses], reason=reason)
 
 
 def _off_script(answers: Answers, script: str = "latin") -> Figures:
-    return _each(answers, partial(off_script, script=script))
+    return _each(answers, partial(off_script, script=script), "the answers have no letters")
 
 
 def _eos(answers: Answers) -> Figures:
     return Figures([float(ended) for ended in answers.ended], mean="rate")
 
 
-def _entry(name: str, figure: Callable[[str], float], summary: str, formula: str, paper: str = "") -> Entry:
+def _entry(
+    name: str, figure: Callable[[str], float], summary: str, formula: str, paper: str = "", reason: str = FEW
+) -> Entry:
     return Entry(
         kind="metric",
         name=name,
         summary=summary,
-        run=partial(_each, figure=figure),
+        run=partial(_each, figure=figure, reason=reason),
         formula=formula,
         paper=paper,
         example=f"evaluate forgetful on generic.held_out with {name}",
+        version=2,
     )
 
 
@@ -95,6 +103,7 @@ ENTRIES = (
         zlib_ratio,
         "compressed over plain size of the answer; lower is more repetitive, short texts go above 1",
         "bytes of zlib(answer) / bytes of answer",
+        reason="the answers are empty",
     ),
     Entry(
         kind="metric",
@@ -112,5 +121,6 @@ ENTRIES = (
         run=_eos,
         example="evaluate forgetful on generic.held_out with eos_share",
         needs=frozenset({"ended"}),
+        rate=True,
     ),
 )

@@ -65,6 +65,23 @@ FORMS: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
 )
 
 
+# How an answer in each form is written, to see whether a gold answer can be one.
+_WRITTEN = {"strict": "#### {}", "flexible": "{}", "the_answer_is": "The answer is {}", "letter": "The answer is {}"}
+READS = {
+    "strict": "a number after `####`",
+    "flexible": "a number",
+    "the_answer_is": "a number, or a letter A to E, after `the answer is`",
+    "letter": "a letter A to E",
+}
+
+
+def possible(gold: str, form: str) -> bool:
+    """Whether an answer in `form` can equal a gold answer at all: "Paris" is no number."""
+    wanted = canonical(strict(gold) or gold)
+    given = FORMS[form](_WRITTEN[form].format(f"{wanted:f}" if isinstance(wanted, Decimal) else wanted))
+    return given is not None and canonical(given) == wanted
+
+
 def canonical(answer: str) -> str | Decimal:
     """What two equal answers have in common: the decimal of a number, else the text in capitals."""
     plain = re.sub(r"[$€£,\s]", "", answer).replace("−", "-").rstrip(".%")
@@ -74,23 +91,26 @@ def canonical(answer: str) -> str | Decimal:
 
 
 def run(answers: Answers, form: str = "flexible") -> Figures:
-    """1.0 where the answer in `form` equals the gold answer, as decimals; nan without a gold answer.
+    """1.0 where the answer in `form` equals the gold answer, as decimals; nan without a gold answer, and for
+    one that no answer in this form can equal.
 
     A gold answer in GSM8K's form is the number after its `####`.
     """
     read = FORMS[form]
     values = []
     for text, gold in zip(answers.hypotheses, answers.golds, strict=True):
-        if gold is None:
+        if gold is None or not possible(gold, form):
             values.append(NONE)
             continue
         given = read(text)
         values.append(float(given is not None and canonical(given) == canonical(strict(gold) or gold)))
-    return Figures(values, mean="rate")
+    reason = f"`{form}` reads {READS[form]}, and the row's answer is another thing"
+    return Figures(values, mean="rate", reason=reason)
 
 
 ENTRY = Entry(
     kind="metric",
+    headline=True,
     name="exact_match",
     summary="share of final answers that are right, 0 to 1; higher is better",
     run=run,
@@ -107,6 +127,7 @@ ENTRY = Entry(
     paper="Cobbe et al. 2021, Training Verifiers to Solve Math Word Problems (GSM8K)",
     example="evaluate forgetful on gsm8k with exact_match(form: strict)",
     needs=frozenset({"golds"}),
-    version=2,
+    version=3,
     aliases=("em", "accuracy", "acc"),
+    rate=True,
 )

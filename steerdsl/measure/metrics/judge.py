@@ -15,12 +15,15 @@ from steerdsl.registry import Entry
 def run(answers: Answers, *, criterion: str) -> Figures:
     """The judge's marks by one criterion. Both answers of a pair, the unsteered and the other, are shown
     in both orders without saying which is which; a mark is the mean of the two."""
-    return Figures(list(answers.judgements[criterion]))
+    return Figures(
+        list(answers.judgements[criterion]), reason="the judge's replies had no marks (`judge` of the record)"
+    )
 
 
 ENTRIES = tuple(
     Entry(
         kind="metric",
+        headline=True,
         name=f"judge_{name}",
         summary=f"a judge's mark, 1 to 5, higher is better: {meaning}",
         run=partial(run, criterion=name),

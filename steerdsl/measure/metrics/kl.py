@@ -13,7 +13,7 @@ def run(answers: Answers) -> Figures:
     """The mean over each answer's tokens, weighted by their number."""
     tokens = list(answers.logprobs["kl"])
     values = [float(t.mean()) if len(t) else NONE for t in tokens]
-    return Figures(values, weights=[float(len(t)) for t in tokens])
+    return Figures(values, weights=[float(len(t)) for t in tokens], reason="the unsteered answers are empty")
 
 
 ENTRY = Entry(

@@ -12,18 +12,20 @@ from typing import Any
 from steerdsl.measure.answers import NONE, Answers, Figures
 from steerdsl.registry import Entry
 
+SHORT = "the texts have no token after their first"
+
 
 def cross_entropy(answers: Answers) -> Figures:
     """Minus the mean log-probability of the data set's text, nats a token."""
     totals, counts = _totals(answers.logprobs["text"])
-    return Figures(_per_token(totals, counts), weights=counts)
+    return Figures(_per_token(totals, counts), weights=counts, reason=SHORT)
 
 
 def perplexity(answers: Answers) -> Figures:
     """exp of the cross-entropy; over prompts the token-weighted geometric mean, so that the whole is
     exp of the token-weighted cross-entropy."""
     entropy = cross_entropy(answers)
-    return Figures([math.exp(value) for value in entropy.values], "geometric", entropy.weights)
+    return Figures([math.exp(value) for value in entropy.values], "geometric", entropy.weights, SHORT)
 
 
 def delta_nll(answers: Answers) -> Figures:
@@ -33,7 +35,7 @@ def delta_nll(answers: Answers) -> Figures:
     if counts != same:
         raise ValueError("answer and answer_base score different tokens")
     totals = [s - b for s, b in zip(steered, base, strict=True)]
-    return Figures(_per_token(totals, counts), weights=counts)
+    return Figures(_per_token(totals, counts), weights=counts, reason="the unsteered answers are empty")
 
 
 def _totals(logprobs: Iterable[Any]) -> tuple[list[float], list[float]]:

@@ -61,6 +61,7 @@ def run(answers: Answers, **options: Any) -> Figures:
 
 ENTRY = Entry(
     kind="metric",
+    headline=True,
     name="lm_eval",
     summary="a task of lm-evaluation-harness by its own code; most figures are 0 to 1, higher is better",
     run=run,
@@ -79,5 +80,6 @@ ENTRY = Entry(
     paper="Biderman et al. 2024, Lessons from the Trenches on Reproducible Evaluation of Language Models",
     example='evaluate forgetful with lm_eval("mmlu_high_school_macroeconomics", limit: 100)',
     needs=frozenset({"harness"}),
+    version=2,  # 1: documents of a pass that was not finite could be among them
     aliases=("harness", "mmlu", "lm_evaluation_harness", "lm_harness"),
 )

@@ -58,8 +58,8 @@ ENTRY = Entry(
     name="add",
     summary="add a multiple of a direction",
     run=run,
-    args=(Arg("by", "strength", doc="multiples of the raw vector (2, -1.5), or a share of each token's norm (40%)"),),
+    args=(Arg("by", "strength", doc="multiples of the raw vector (2, -1.5), or a share of each token's norm (10%)"),),
     formula="h + α·v; as a share: h + α‖h‖r̂",
     paper="Rimsky et al. 2024, section 3; Turner et al. 2023, section 3; Arditi et al. 2024, section 2.4",
-    example="add topic by 40% at layer 12",
+    example="add topic by 10% at layer 12",
 )

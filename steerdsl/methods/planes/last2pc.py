@@ -24,7 +24,7 @@ def run(first: Tensor, candidates: Tensor) -> Plane:
     live = int((shares > NEGLIGIBLE).sum())
     if live < 2:
         raise MethodError("last2pc needs candidates that differ in two directions", "extract at more layers")
-    (b1, flipped1), (b2, flipped2) = signed(axes[live - 2]), signed(axes[live - 1])
+    (b1, flipped1), (b2, flipped2) = (signed(axes[i], candidates) for i in (live - 2, live - 1))
     size = float(first.norm()) or 1.0
     meta = {
         "kind": "last2pc",
@@ -43,4 +43,5 @@ ENTRY = Entry(
     formula="b1, b2 = the last two of PC(C - mean C)",
     paper="notes on the 2-D rotation plane (found not to work: a negative control)",
     example="turn = plane(topic, last2pc)",
+    version=2,
 )

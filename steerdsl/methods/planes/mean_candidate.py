@@ -21,7 +21,7 @@ def run(first: Tensor, candidates: Tensor) -> Plane:
     out, and when PC1 lies along b1.
     """
     axes, shares = components(candidates, "mean_candidate")
-    axis, flipped = signed(axes[0])
+    axis, flipped = signed(axes[0], candidates)
     mean = candidates.mean(0)
     if mean.norm() <= CANCELLED * candidates.norm(dim=-1).amax():
         raise MethodError("the candidate directions cancel out, so they have no mean", "name the first direction")
@@ -47,4 +47,5 @@ ENTRY = Entry(
     formula="b1 = unit(mean C); s = PC1(C - mean C); b2 = unit(s - (s·b1)b1)",
     paper="notes on the 2-D rotation plane",
     example="turn = plane(topic, mean_candidate)",
+    version=2,
 )

@@ -18,7 +18,7 @@ def run(first: Tensor, candidates: Tensor) -> Plane:
     Raises MethodError with one candidate, and when PC1 lies along b1.
     """
     axes, shares = components(candidates, "pc1")
-    axis, flipped = signed(axes[0])
+    axis, flipped = signed(axes[0], candidates)
     meta = {"kind": "pc1", "sign_rule": SIGN_RULE, "flipped": flipped}
     return build(first, axis, candidates, meta, float(shares[0]))
 
@@ -31,4 +31,5 @@ ENTRY = Entry(
     formula="b1 = v̂; s = PC1(C - mean C); b2 = unit(s - (s·b1)b1)",
     paper="Vu and Nguyen 2025, Angular Steering",
     example="turn = plane(topic, pc1) from layers 25%..75%",
+    version=2,
 )

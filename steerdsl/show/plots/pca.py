@@ -5,6 +5,7 @@ In: every sample's activation. Out: one panel for each layer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from steerdsl.engine.views import VectorView
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 PANELS = 6
 
 
-def run(view: VectorView, layer: int | None = None) -> Figure:
+def run(view: VectorView, layer: Sequence[int] | None = None) -> Figure:
     """The first two principal components of the pooled, centred activations, with the class means.
 
-    Without `layer`: up to six layers, evenly spaced among those whose activations differ. The
+    Of the layers named, or of all, up to six, evenly spaced among those whose activations differ. The
     positive class lies to the right. Raises MethodError without rows, with fewer than three prompts,
     at a layer that the vector does not have, and where all activations are the same.
     """
@@ -55,17 +56,19 @@ def _pooled(view: VectorView) -> tuple[Tensor, int]:
     return rows, len(positive.rows)
 
 
-def _layers(view: VectorView, rows: Tensor, layer: int | None) -> list[int]:
+def _layers(view: VectorView, rows: Tensor, layer: Sequence[int] | None) -> list[int]:
     """Which rows of the vector are drawn."""
     import torch
 
     numbers = view.vector.layers.tolist()
-    if layer is not None and layer not in numbers:
-        raise MethodError(f"`{view.name}` has no layer {layer}", f"write a layer from {min(numbers)} to {max(numbers)}")
-    wanted = range(len(numbers)) if layer is None else [numbers.index(layer)]
+    if absent := [x for x in layer or () if x not in numbers]:
+        raise MethodError(
+            f"`{view.name}` has no layer {absent[0]}", f"write a layer from {min(numbers)} to {max(numbers)}"
+        )
+    wanted = range(len(numbers)) if layer is None else [numbers.index(x) for x in layer]
     live = [i for i in wanted if not torch.equal(rows[:, i], rows[:1, i].expand_as(rows[:, i]))]
     if not live:
-        where = "every layer" if layer is None else f"layer {layer}"
+        where = "every layer" if layer is None else f"layer {', '.join(map(str, layer))}"
         raise MethodError(
             f"all activations of `{view.name}` at {where} are the same", "choose another layer or position"
         )
@@ -80,14 +83,14 @@ def components(rows: Tensor, n: int) -> tuple[Tensor, Tensor]:
     import torch
 
     from steerdsl.methods.axes import principal
-    from steerdsl.methods.span import signed
 
     centred = rows.double() - rows.double().mean(0)
     axes, shares = principal(centred, 2)
     if len(axes) < 2:  # activations of one feature have no second axis
         axes, shares = torch.cat([axes, torch.zeros_like(axes)]), torch.cat([shares, torch.zeros_like(shares)])
-    axes = torch.stack([axes[0], signed(axes[1])[0]])
     coordinates = centred @ axes.T
+    if axes[1][axes[1].abs().argmax()] < 0:
+        coordinates[:, 1].neg_()
     if coordinates[:n, 0].mean() < 0:
         coordinates[:, 0].neg_()
     return coordinates, shares
@@ -117,7 +120,7 @@ ENTRY = Entry(
     run=run,
     args=(
         Arg("vector", "vector", doc="a vector extracted from data"),
-        Arg("layer", "int", None, "one layer; else six of them, evenly spaced", least=0),
+        Arg("layer", "layers", None, "a layer, or one that `select` chose; else six of all, evenly spaced"),
     ),
     formula="PC1, PC2 of [P; N] - mean",
     example="plot pca(topic, layer: 12)",

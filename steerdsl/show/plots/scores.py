@@ -13,7 +13,7 @@ from steerdsl.lang.variants import BASELINE
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import Arg, Entry
 from steerdsl.show.heat import heat
-from steerdsl.show.lines import CONTROL_COLOURS, along
+from steerdsl.show.lines import CONTROL_COLOURS, along, room, say
 from steerdsl.show.polar import polar
 from steerdsl.show.series import Series, metric_name, series
 from steerdsl.show.style import BLACK, GREY, SERIES, legend_below, panels
@@ -55,14 +55,19 @@ def _bars(view: ScoreView, lines: Sequence[Series]) -> Figure:
         own = [line for line in lines if line.variant == variant]
         x = [datasets.index(line.dataset) + (place - (len(variants) - 1) / 2) * thick for line in own]
         colour = GREY if variant == BASELINE else CONTROL_COLOURS.get(variant) or next(colours)
-        handles.append(panel.bar(x, [line.mean[0] for line in own], 0.92 * thick, color=colour, label=variant))
+        heights = [line.mean[0] for line in own]
+        # The edge of a bar of height 0 is a line.
+        handles.append(panel.bar(x, heights, 0.92 * thick, color=colour, edgecolor=colour, linewidth=2, label=variant))
         # About the interval's middle: a mean may lie a rounding error outside its own interval.
         middle = [(line.low[0] + line.high[0]) / 2 for line in own]
         reach = [(line.high[0] - line.low[0]) / 2 for line in own]
         panel.errorbar(x, middle, reach, fmt="none", ecolor=BLACK, elinewidth=1, capsize=4)
+        for place_x, line in zip(x, own, strict=True):
+            say(panel, place_x, max(x for x in (line.mean[0], line.high[0]) if x == x), line.mean[0])
     most = [max(line.n for line in lines if line.dataset == name) for name in datasets]
     panel.set_xticks(range(len(datasets)), [f"{name}\n(n = {n})" for name, n in zip(datasets, most, strict=True)])
     panel.grid(False, axis="x")
+    room(panel, lines)
     panel.set_ylabel(metric_name(view.metric))
     legend_below(figure, handles)
     return figure

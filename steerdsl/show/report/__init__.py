@@ -11,8 +11,9 @@ from pathlib import Path
 from steerdsl.show.report.answers import answers
 from steerdsl.show.report.files import read_run
 from steerdsl.show.report.found import choices, pictures
-from steerdsl.show.report.html import page, tag
-from steerdsl.show.report.record import headline, plan, record, rerun
+from steerdsl.show.report.guide import found, guide, recipe
+from steerdsl.show.report.html import contents, page, tag
+from steerdsl.show.report.record import claims, headline, plan, record, rerun
 from steerdsl.show.report.scores import scores
 
 REPORT = "report.html"
@@ -27,8 +28,9 @@ def write_report(folder: Path) -> Path:
     from steerdsl.store.files import write_text
 
     run = read_run(folder)
-    made = [part(run) for part in (headline, scores, pictures, choices, answers, plan, rerun, record)]
-    body = [tag("header", made[0]), tag("main", *(part for part in made[1:] if part))]
+    first = (found, claims, guide, recipe)
+    parts = [part(run) for part in (*first, scores, pictures, choices, answers, plan, rerun, record)]
+    body = [tag("header", headline(run), contents(parts)), tag("main", *(part for part in parts if part))]
     name = Path(str(run.record.get("recipe", {}).get("name", "run"))).name
     write_text(folder / REPORT, page(f"{folder.name}: {name}", *body))
     return folder / REPORT

@@ -15,7 +15,9 @@ from steerdsl.show.report.files import RunFiles
 from steerdsl.show.report.html import Html, details, joined, section, tag
 
 SHOWN = 12  # prompts of a data set that are shown
-ACROSS = 8  # answers beside the unsteered one, for one prompt
+ACROSS = 8  # answers beside the unsteered one that stand open, for one prompt
+MOST = 120  # of them that are shown at all: every point of a sweep that is not enormous
+ALIKE = 0.25  # share of words in common from which on the others are marked
 LENGTH = 2000  # characters of an answer that are shown
 WORDS = re.compile(r"\s*(?:\w+|[^\w\s])\s*|\s+")
 
@@ -34,7 +36,13 @@ def answers(run: RunFiles) -> Html:
         parts.append(details(title, *inner, *rest, shown=not parts))
     only, new = tag("del", "like this"), tag("ins", "like this")
     note = joined(
-        ("Words of the unsteered answer that the first steered one lacks are marked ", only, ", new ones ", new, ".")
+        (
+            "Words of the unsteered answer that the first steered one lacks are marked ",
+            only,
+            ", new ones ",
+            new,
+            ". Where two answers have hardly a word in common, nothing is marked.",
+        )
     )
     return section("Answers", tag("p", note, class_="note"), *parts) if parts else Html("")
 
@@ -54,27 +62,42 @@ def _grouped(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], dict[tu
 
 
 def _prompt(prompt: str, answered: Answered) -> Html:
-    """A prompt, and its answers in columns: the unsteered one first, its marks those of the first steer."""
+    """A prompt, and its answers in columns: the unsteered one first, its marks those of the first steer. The
+    answers at many points of a sweep open on a click."""
     base = answered.get(BASELINE)
-    others = [(name, row) for name, row in answered.items() if name != BASELINE]
-    others.sort(key=lambda other: other[0].partition(",")[0] in HELD_AGAINST)
-    shown = _spread(others)
+    others = _together([(name, row) for name, row in answered.items() if name != BASELINE])
+    others.sort(key=lambda other: other[1]["variant"] in HELD_AGAINST)
+    steered = [row for _, row in others if row["variant"] not in HELD_AGAINST]
     before = None if base is None else base.get("text")
-    columns = []
+    cards = []
     if base is not None:
-        against = shown[0][1].get("text") if shown else None
-        columns.append(_answer(BASELINE, base, marked(base.get("text"), against, "del")))
-    columns += [_answer(name, row, marked(row.get("text"), before, "ins")) for name, row in shown]
-    left = len(others) - len(shown)
-    rest = [tag("p", f"{left} further answers are in generations.jsonl", class_="note")] if left else []
-    return tag("article", tag("h4", prompt), tag("div", *columns, class_="answers"), *rest)
+        against = steered[0].get("text") if steered else None
+        cards.append(_answer(BASELINE, base, marked(base.get("text"), against, "del")))
+    left = len(others) - MOST
+    if left > 0:
+        others = [others[i * (len(others) - 1) // (MOST - 1)] for i in range(MOST)]
+    made = [_answer(name, row, marked(row.get("text"), before, "ins")) for name, row in others]
+    if len(made) <= ACROSS:
+        return tag("article", tag("h4", prompt), tag("div", *cards, *made, class_="answers"))
+    first = tag("div", *cards, *made[:1], class_="answers")
+    rest = details(f"the {len(made) - 1} other answers", tag("div", *made[1:], class_="answers"))
+    note = [tag("p", f"{left} further answers are in generations.jsonl", class_="note")] if left > 0 else []
+    return tag("article", tag("h4", prompt), first, rest, *note)
 
 
-def _spread(others: list[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Some of many answers, evenly spaced, as over the points of a sweep."""
-    if len(others) <= ACROSS:
-        return others
-    return [others[i * (len(others) - 1) // (ACROSS - 1)] for i in range(ACROSS)]
+def _together(others: list[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The answers, those of a variant that are the same at all points of a sweep as one."""
+    texts: dict[str, list[Any]] = {}
+    for _, row in others:
+        texts.setdefault(row["variant"], []).append((row.get("text"), row.get("text_sha256")))
+    shown = []
+    for name, row in others:
+        same = texts[row["variant"]]
+        if len(same) == 1 or len(set(same)) > 1:
+            shown.append((name, row))
+        elif not any(other["variant"] == row["variant"] for _, other in shown):
+            shown.append((f"{row['variant']}, the same at {len(same)} points", row))
+    return shown
 
 
 def _answer(name: str, row: Mapping[str, Any], body: Html) -> Html:
@@ -95,6 +118,8 @@ def marked(said: str | None, other: str | None, mark: str) -> Html:
     parts: list[Html | str] = []
     # Line ends and double spaces are no difference in words.
     pairs = SequenceMatcher(None, [w.strip() for w in theirs], [w.strip() for w in own], autojunk=False)
+    if pairs.ratio() < ALIKE:  # another text: all of it would be marked
+        return tag("p", _cut(said))
     for kind, _, _, start, end in pairs.get_opcodes():
         words = "".join(own[start:end])
         if words:

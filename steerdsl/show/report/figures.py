@@ -9,32 +9,48 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from steerdsl.show import numbers
 from steerdsl.show.report.html import Html, joined, tag
 
-NOTHING = "–"
+NOTHING = numbers.NOTHING
+LEAST = 0.05  # from this p value on, a difference is printed faintly
 WIDTH, HEIGHT, EDGE = 160.0, 32.0, 3.0
 
 
 def number(x: Any) -> str:
-    """`0.123`, `1.2e-05`, `–`."""
-    return f"{x:.3g}".replace("-", "−") if isinstance(x, int | float) and math.isfinite(x) else NOTHING
+    """As the terminal prints it, with a true minus sign."""
+    return numbers.number(x).replace("-", "−")
+
+
+def below(text: str) -> Html:
+    """A line in small letters under a figure."""
+    return tag("small", text.replace("-", "−"), class_="below") if text else Html("")
 
 
 def cell(figures: Any) -> Html:
-    """A mean, its interval in small letters, and the number of prompts where some have no value."""
-    if not isinstance(figures, Mapping) or figures.get("mean") is None:
+    """A mean; under it in small letters its interval, the draws of a random control, and the number of prompts
+    where some have no value."""
+    if not isinstance(figures, Mapping):
         return Html(NOTHING)
+    if figures.get("mean") is None:
+        return tag("span", NOTHING, title=figures.get("reason"))
     n, every = figures.get("n"), len(figures.get("values") or ())
-    few = tag("small", f" {n} of {every} prompts") if n is not None and n < every else Html("")
-    return joined((tag("b", number(figures["mean"])), interval(figures), few))
+    few = f"{n} of {every} prompts" if n is not None and n < every else ""
+    lines = (numbers.interval(figures), numbers.drawn(figures), few)
+    return joined((tag("b", number(figures["mean"])), *map(below, lines)))
 
 
-def interval(figures: Mapping[str, Any]) -> Html:
-    """` [low, high]`; nothing where there is none."""
-    low, high = figures.get("low"), figures.get("high")
-    if low is None or high is None or low == high:
-        return Html("")
-    return tag("small", f" [{number(low)}, {number(high)}]")
+def gap(found: Any) -> Html:
+    """A difference; under it its interval, its p-value and its rank among random draws. Faint where the
+    p-value leaves it open."""
+    if not isinstance(found, Mapping) or found.get("difference") is None:
+        return Html(NOTHING)
+    holm = found.get("p_holm")
+    p = found.get("p") if holm is None else holm
+    lines = (numbers.interval(found), numbers.p_value(p), numbers.rank(found))
+    faint = p is None or p >= LEAST
+    shown = numbers.signed(found["difference"]).replace("-", "−")
+    return tag("span", shown, *map(below, lines), class_="faint" if faint else None)
 
 
 def curve(

@@ -41,9 +41,21 @@ def joined(parts: Iterable[Any]) -> Html:
 
 
 def section(title: str, *parts: Any) -> Html:
-    """A part of the page; nothing where nothing stands in it."""
+    """A part of the page, which the contents lead to; nothing where nothing stands in it."""
     inner = joined(parts)
-    return tag("section", tag("h2", title), inner) if inner else Html("")
+    return tag("section", tag("h2", title), inner, id=anchor(title)) if inner else Html("")
+
+
+def anchor(title: str) -> str:
+    """What a link to a section is called: `choices-of-layers`."""
+    return re.sub(r"[^a-z]+", "-", title.lower()).strip("-")
+
+
+def contents(sections: Iterable[Html]) -> Html:
+    """Links to the sections of a page, by their titles."""
+    titles = [found[1] for part in sections for found in re.finditer(r'<section id="[^"]*"><h2>([^<]*)</h2>', part)]
+    links = (tag("a", Html(title), href=f"#{anchor(title)}") for title in titles)
+    return tag("nav", *(tag("span", link) for link in links))
 
 
 def details(summary: Any, *parts: Any, shown: bool = False) -> Html:

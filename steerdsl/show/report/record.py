@@ -10,16 +10,20 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from steerdsl.show.report.figures import number
+from steerdsl.show import sentences
+from steerdsl.show.numbers import apart
+from steerdsl.show.report.figures import below, number
 from steerdsl.show.report.files import RunFiles
 from steerdsl.show.report.html import Html, details, joined, section, table, tag
 
 NAMELESS = ("-e", "<stdin>")  # recipes that are no file
 COPY = "recipe.steer"
+NO_CLAIM = "The recipe makes no claim."
+STATES = {sentences.HOLDS: "complete", sentences.FAILS: "failed", sentences.OPEN: "open"}
 
 
 def headline(run: RunFiles) -> Html:
-    """The name, the state, the model, and every claim with its verdict."""
+    """The name, the state, the model, and what went wrong."""
     record, model = run.record, run.record.get("model") or {}
     state = str(record.get("state", "unknown"))
     facts = [
@@ -39,7 +43,7 @@ def headline(run: RunFiles) -> Html:
     parts += [
         tag("p", f"warning: {warning}", class_="warning") for warning in dict.fromkeys(record.get("warnings", ()))
     ]
-    return joined((*parts, _claims(record.get("checks") or ())))
+    return joined(parts)
 
 
 def _recipe(run: RunFiles) -> str:
@@ -47,17 +51,19 @@ def _recipe(run: RunFiles) -> str:
     return "given as text" if name in NAMELESS else name
 
 
-def _claims(checks: Any) -> Html:
-    if not checks:
-        return tag("p", "The recipe makes no claim.", class_="note")
+def claims(run: RunFiles) -> Html:
+    """Every claim with its outcome and the figures behind it."""
     rows = []
-    for check in checks:
+    for check in run.record.get("checks") or ():
         at = ", ".join(f"{axis} {label}" for axis, label in (check.get("at") or {}).items())
-        word = "holds" if check["holds"] else "fails"
-        verdict = tag("span", word, class_=f"state {'complete' if check['holds'] else 'failed'}")
+        word = sentences.verdict(check)
+        verdict = tag("span", word, class_=f"state {STATES[word]}")
         claim = check["claim"] + (f" ({at})" if at else "")
-        rows.append([tag("code", claim), verdict, number(check.get("left")), number(check.get("right"))])
-    return table(("claim", "", "found", "against"), rows, class_="figures")
+        sides = (x.replace("-", "−") for x in apart(check.get("left"), check.get("right")))
+        more = joined((sentences.evidence(check), below(sentences.reason(check))))
+        rows.append([tag("code", claim), verdict, *sides, more])
+    head = ("claim", "", "found", "against", "")
+    return section("Claims", table(head, rows, class_="figures") if rows else tag("p", NO_CLAIM, class_="note"))
 
 
 def plan(run: RunFiles) -> Html:
@@ -76,14 +82,13 @@ def plan(run: RunFiles) -> Html:
 
 
 def rerun(run: RunFiles) -> Html:
-    """The command that makes this run again, and the recipe's text."""
+    """The command that makes this run again, and the files that it reads."""
     recipe = run.record.get("recipe", {})
-    text = tag("pre", tag("code", recipe.get("text", "")))
     unnamed = recipe.get("name") in NAMELESS
-    first = f"Save the recipe below as {COPY}, then:" if unnamed else "With the recipe below and its data:"
+    first = f"Save the recipe above as {COPY}, then:" if unnamed else "With the recipe above and its data:"
     command = tag("pre", tag("code", shlex.join(command_line(run.record))))
     inputs = [(path, tag("code", digest)) for path, digest in (run.record.get("inputs") or {}).items()]
-    parts = [tag("p", first), command, details("the recipe", text, shown=True)]
+    parts = [tag("p", first), command]
     return section("Run it again", *parts, table(("file", "SHA-256"), inputs) if inputs else "")
 
 

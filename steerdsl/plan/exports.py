@@ -1,0 +1,72 @@
+"""What an export's format cannot carry, as far as a plan can tell: refused before anything runs.
+
+In: an `export` step and what the planning knows. Out: nothing, or the MethodError (R847) that the export would
+end in. What depends on the values of a vector, or on a layer that a step chooses, is told when it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from steerdsl.formats import lora_adapter, steady, table
+from steerdsl.formats.types import Format
+from steerdsl.lang import recipe as r
+from steerdsl.methods.types import MethodError
+from steerdsl.methods.weights import require_known
+from steerdsl.plan.layers import choices, resolve_layers
+from steerdsl.plan.planner import Planning
+
+
+def require_carried(p: Planning, s: r.Export) -> None:
+    """Raise MethodError R847 for a steer or a vector that the format of its path cannot carry."""
+    form, what = table.of(s.path), p.named.get(s.what)
+    if isinstance(what, r.Steer):
+        _require_steer(p, what.ops, form)
+    elif form is not None and form.ending == ".gguf" and _oblique(what):
+        raise steady.refusal(form.title, f"`{s.what}` is an oblique eraser (leace), which is no addition", ADD)
+
+
+ADD = "export another vector, or this one as .safetensors"
+EXTRACTED = "act with a vector that another method extracts"
+
+
+def _require_steer(p: Planning, ops: Sequence[r.Op], form: Format | None) -> None:
+    title = form.title if form else "a checkpoint"
+    if form is None:
+        for op in ops:
+            steady.require_linear(op)
+    else:
+        steady.require(ops, form)
+    if form is None or form.needs_model:
+        try:
+            require_known(p.facts.config)
+        except MethodError as error:
+            raise steady.refusal(title, error.problem, error.way_out) from error
+    for op in ops:
+        vector = p.named.get(op.operand.name) if isinstance(op.operand, r.VectorRef) else None
+        if _oblique(vector) and op.name == "ablate":
+            raise steady.refusal(title, "an oblique eraser (leace) has an offset", EXTRACTED)
+        for stream, layer in _places(p, op):
+            if form is not None and form.require_place is not None:
+                form.require_place(op, stream, layer, p.facts.arch)
+            elif form is None and op.name == "ablate" and not lora_adapter.has_place(stream, layer):
+                problem = f"an ablation of {stream} at layer {layer} also removes what earlier layers wrote"
+                raise steady.refusal(title, problem, "ablate `everywhere`, or on attn_out and mlp_out")
+
+
+def _oblique(step: r.Step | None) -> bool:
+    return isinstance(step, r.Extract) and step.method == "leace"
+
+
+def _places(p: Planning, op: r.Op) -> Iterator[tuple[str, int]]:
+    """Where an operation acts, but for layers that a step chooses."""
+    arch = p.facts.arch
+    if op.everywhere:
+        yield from arch.everywhere()
+        return
+    known = not choices(op.layers)
+    for stream in op.streams:
+        if stream.name == "head":
+            yield "head", stream.numbers[0]
+        elif known:
+            yield from ((stream.name, layer) for layer in resolve_layers(op.layers, arch.n_layers, {}))

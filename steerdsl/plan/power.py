@@ -1,0 +1,104 @@
+"""What the prompts of a claim can settle, said before they are asked.
+
+In: a `check` and what the planning knows. Out: lines of the plan. For a rate the number of prompts is enough; for
+any other metric the paired spread is, which the store knows once the evaluation has been made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.lang import recipe as r
+from steerdsl.lang.variants import RANDOM, steered
+from steerdsl.measure import rates, stats
+from steerdsl.measure.scores import figures_of
+from steerdsl.plan import controls, words
+from steerdsl.plan.samples import samples
+from steerdsl.registry import find
+
+if TYPE_CHECKING:
+    from steerdsl.plan.planner import Planning
+
+TOO_FEW = "too few"  # labels a line of the plan that says why a claim cannot be settled
+
+
+def lines(p: Planning, s: r.Check) -> Iterator[tuple[str, str]]:
+    """What is known of each score that a claim with a confidence names, a line for each data set."""
+    if s.confidence is None:
+        yield "decided by", "the means; `with confidence: 95%` asks that the prompts settle it"
+        return
+    yield "confidence", f"{words.percent(s.confidence)}, of the paired difference over prompts and random draws"
+    terms = (*s.left.terms, *s.right.terms)
+    for path in dict.fromkeys(term.path for term in terms):
+        step = p.named.get(path[0])
+        if isinstance(step, r.Evaluate):
+            variant = next((t.variant for t in terms if t.path == path and t.variant is not None), None)
+            yield from _of_score(p, step, path, variant, s.confidence)
+
+
+def missing(p: Planning, s: r.Check) -> str | None:
+    """Why a claim names a control that its evaluation will not have; None when it has all of them."""
+    for term in (*s.left.terms, *s.right.terms):
+        step = p.named.get(term.path[0])
+        if term.variant is None or not isinstance(step, r.Evaluate):
+            continue
+        steer = p.named[step.steer]
+        assert isinstance(steer, r.Steer)
+        if all(v.name != term.variant for v in controls.variants(step, steer, p.named, p.recipe.data)):
+            why = "has no direction to turn" if term.variant == RANDOM else "does not say what to ask for"
+            return f"`{step.name}` has no `{term.variant}`: `{step.steer}` {why}"
+    return None
+
+
+def _of_score(
+    p: Planning, step: r.Evaluate, path: tuple[str, ...], variant: str | None, level: float
+) -> Iterator[tuple[str, str]]:
+    """The smallest difference that each data set of a score can settle."""
+    score, rate = ".".join(path[:2]), find("metric", path[1]).rate
+    table = _known(p, step.name)
+    for ref in step.data:
+        if len(path) > 2 and ref.name != path[2]:
+            continue
+        n = len(samples(p.data, ref, p.source))
+        prompts = f"{words.count(n, 'prompt')} of {words.data(ref)}"
+        if rate:
+            least = rates.least_gap(n, level)
+            if least is None:
+                yield TOO_FEW, f"{prompts} settle no difference of {score}"
+            else:
+                gap = f"{words.percent(round(least, 4))} and more, where no prompt goes against it"
+                yield "settles", f"{prompts}: differences of {score} of {gap}"
+        elif n < stats.LEAST:
+            yield TOO_FEW, f"{prompts} have no interval of {score}; it takes {stats.LEAST}"
+        elif table is None or (reach := _reach(table[path[1]][ref.name], variant, level)) is None:
+            yield "settles", f"{prompts}: known once {score} has been made, whose spread decides it"
+        else:
+            yield "settles", f"{prompts}: differences of {score} of {reach:.3g} and more, by their spread so far"
+
+
+def _known(p: Planning, evaluation: str) -> Mapping[str, Any] | None:
+    """The table of an evaluation that the store has."""
+    key = p.keys.get(evaluation)
+    if key is None or p.store is None:
+        return None
+
+    def read(folder: Path) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = json.loads((folder / "scores.json").read_text("utf-8"))
+        return found
+
+    return p.store.load(key, read)
+
+
+def _reach(by_variant: Mapping[str, Any], variant: str | None, level: float) -> float | None:
+    """Half the interval of a steer's figure, or of its difference from a control."""
+    own = steered(by_variant)
+    if own is None or (variant is not None and variant not in by_variant):
+        return None
+    terms = [(1.0, figures_of(by_variant[own]))]
+    if variant is not None:
+        terms.append((-1.0, figures_of(by_variant[variant])))
+    found = stats.estimate(terms)
+    return max(found.reach(1 - level)) if found.parts else None

@@ -1,0 +1,258 @@
+"""What a run found, in sentences that the terminal and the report share.
+
+In: scores, choices and claims as scores.json and record.json keep them; fields that older or newer runs
+lack or add are left alone. Out: one sentence for each evaluation, layer and claim, built from the figures.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM, in_order, steered
+from steerdsl.registry import entries
+from steerdsl.show.numbers import apart, draws, interval, number, p_value, signed
+
+SETTLED = 0.05  # from this p-value on, a difference is said to be open
+BESIDE = 2  # data sets beside the first that a sentence names
+NAMED = 3  # points of a sweep that a claim names
+CALLED = {RANDOM: "random directions", PROMPTED: "prompting"}
+HOLDS, FAILS, OPEN = "holds", "fails", "not settled"
+_DIRECTION = re.compile(r"\b((?:higher|lower) is [^,:;]+)")
+
+Figures = Mapping[str, Any]
+Table = Mapping[str, Mapping[str, Mapping[str, Any]]]  # metric -> data set -> variant -> figures
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim and how it ended: `holds`, `fails` or `not settled`; `found` are the figures behind it."""
+
+    verdict: str
+    text: str
+    found: str
+
+
+def family(metric: str) -> str:
+    """The metric's name in the registry: without the options that tell two uses of it apart."""
+    return metric.partition("(")[0].partition(".")[0]
+
+
+def direction(metric: str) -> str:
+    """Which way is which, as its summary says it: `higher is better`; nothing where it does not."""
+    entry = entries("metric").get(family(metric))
+    found = _DIRECTION.search(entry.summary) if entry else None
+    return found[1] if found else ""
+
+
+def layers(choices: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The layers that each choice kept, by number: name and sentence."""
+    for name, choice in choices.items():
+        kept = choice.get("chosen") or ()
+        numbers = ", ".join(map(str, kept)) or "none"
+        of = f"{choice.get('vector', '?')}, by {choice.get('criterion', '?')}"
+        yield name, f"layer{'s' * (len(kept) > 1)} {numbers} of {of}"
+
+
+def evaluations(scores: Mapping[str, Any], checks: Sequence[Mapping[str, Any]] = ()) -> Iterator[tuple[str, str]]:
+    """One sentence for each evaluation: its steer against its controls. Steer, with the evaluation where it
+    has several, and sentence."""
+    every: list[tuple[str, str, str]] = []
+    for name, found in scores.items():
+        points = found.get("points")
+        said = _swept(points, name, checks) if points else _once(found, name, checks)
+        every += [] if said is None else [(said[0], name, said[1])]
+    steers = [steer for steer, _, _ in every]
+    for steer, name, text in every:
+        yield (steer if steers.count(steer) == 1 else f"{steer}, {name}"), text
+
+
+def _subject(table: Table, name: str, checks: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+    """The metric and the data set that a sentence is about: those of the first claim about this evaluation,
+    else the first metric that says what the answers are, else the first; and its first data set."""
+    for check in checks:
+        words = re.findall(rf"\b{re.escape(name)}\.([\w.]+)", str(check.get("claim", "")))
+        for metric, _, data in (word.partition(".") for word in words):
+            if metric in table:
+                return metric, data if data in table[metric] else next(iter(table[metric]), "")
+    known = entries("metric")
+    metric = next((m for m in table if (entry := known.get(family(m))) and entry.headline), next(iter(table), None))
+    return None if metric is None or not table[metric] else (metric, next(iter(table[metric])))
+
+
+def _once(table: Table, name: str, checks: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+    subject = _subject(table, name, checks)
+    if subject is None:
+        return None
+    metric, data = subject
+    by_variant = table[metric][data]
+    steer = steered(v for v in by_variant if not is_random(v))
+    if steer is None:
+        return None
+    others = [(name, by) for name, by in table[metric].items() if name != data and steer in by]
+    shown = [sentence(metric, data, by_variant, steer), *(_beside(name, by, steer) for name, by in others[:BESIDE])]
+    more = [f"and {len(others) - BESIDE} more data sets"] if len(others) > BESIDE else []
+    return steer, ". ".join((*shown, *more))
+
+
+def _beside(data: str, by_variant: Mapping[str, Figures], steer: str) -> str:
+    """The same of another data set, in fewer words."""
+    own, base = by_variant[steer], by_variant.get(BASELINE) or {}
+    if own.get("mean") is None:
+        return f"On {data}: no figure"
+    about = ", ".join(part for part in (_prompts(own), p_value(_p(own, BASELINE))) if part)
+    moved = f"On {data} {_moved(base.get('mean'), own['mean'])}" + (f" ({about})" if about else "")
+    return "; ".join((moved, *([", ".join(_controls(by_variant, own, steer))] if len(by_variant) > 2 else [])))
+
+
+def is_random(variant: str) -> bool:
+    """Whether a variant is a random control, of one draw or one of several."""
+    return re.fullmatch(rf"{RANDOM}(\W.*|\d+)?", variant) is not None
+
+
+def sentence(metric: str, data: str, by_variant: Mapping[str, Figures], steer: str) -> str:
+    """`lowers keyword_rate on econ from 16.1 to 0.811 [0, 1.92] (15 prompts, p < .001); random directions:
+    15.7 (p < .001), prompting: 14.8 (p < .001)`."""
+    own, base = by_variant[steer], by_variant.get(BASELINE) or {}
+    mean, before = own.get("mean"), base.get("mean")
+    if mean is None:
+        return f"has no {metric} on {data}"
+    about = ", ".join(part for part in (_prompts(own), p_value(_p(own, BASELINE))) if part)
+    size = f" {interval(own)}" if interval(own) else ""
+    told = f" ({'; '.join(part for part in (about, direction(metric)) if part)})" if about or direction(metric) else ""
+    said = f"{metric} on {data} {_moved(before, mean)}{size}{told}"
+    verb = _verb(before, mean, _p(own, BASELINE))
+    controls = ", ".join(_controls(by_variant, own, steer))
+    return f"{verb} {said}" + (f"; {controls}" if controls else "")
+
+
+def _verb(before: float | None, mean: float, p: float | None) -> str:
+    if before is None:
+        return "has"
+    if mean == before:
+        return "does not change"
+    if p is None:
+        return "moves"
+    if p >= SETTLED:
+        return "does not clearly change"
+    return "raises" if mean > before else "lowers"
+
+
+def _moved(before: float | None, mean: float) -> str:
+    if before is None or before == mean:
+        return f"at {number(mean)}"
+    was, now = apart(before, mean)
+    return f"from {was} to {now}"
+
+
+def _prompts(figures: Figures) -> str:
+    n, every = figures.get("n"), len(figures.get("values") or ())
+    if not isinstance(n, int):
+        return ""
+    return f"{n} of {every} prompts" if n < every else f"{n} prompt{'' if n == 1 else 's'}"
+
+
+def _p(figures: Figures, other: str) -> float | None:
+    """The p-value of a steer's difference from another variant, adjusted where the run has that."""
+    found = (figures.get("against") or {}).get(other) or {}
+    p = found.get("p_holm")
+    return found.get("p") if p is None else p
+
+
+def _controls(by_variant: Mapping[str, Figures], own: Figures, steer: str) -> Iterator[str]:
+    """Each control's mean with the p-value of the steer's difference from it; several random draws as one."""
+    others = [v for v in in_order(by_variant) if v not in (BASELINE, steer) and by_variant[v].get("mean") is not None]
+    drawn = [v for v in others if is_random(v)]
+    for variant in others:
+        if variant in drawn[1:]:
+            continue
+        figures = by_variant[variant]
+        mean, means = figures["mean"], draws(figures)
+        if variant in drawn and len(drawn) > 1:
+            means = [by_variant[v]["mean"] for v in drawn]
+            mean = sum(means) / len(means)
+        spread = f"{len(means)} draws, {number(min(means))} to {number(max(means))}" if len(means) > 1 else ""
+        p = _p(own, RANDOM) if variant in drawn else _p(own, variant)
+        about = ", ".join(part for part in (spread, p_value(p)) if part)
+        named = CALLED[RANDOM] if variant in drawn else CALLED.get(variant, variant)
+        yield f"{named}: {number(mean)}" + (f" ({about})" if about else "")
+
+
+def _swept(
+    points: Sequence[Mapping[str, Any]], name: str, checks: Sequence[Mapping[str, Any]]
+) -> tuple[str, str] | None:
+    """`over angle, 36 points: keyword_rate on econ from 0.3 (210deg) to 15 (30deg); unsteered: 16.1`."""
+    subject = _subject(points[0]["scores"], name, checks)
+    if subject is None:
+        return None
+    metric, data = subject
+    found = [(point["at"], point["scores"].get(metric, {}).get(data, {})) for point in points]
+    steer = steered(v for v in found[0][1] if not is_random(v))
+    ends = [(by[steer]["mean"], at) for at, by in found if steer in by and by[steer].get("mean") is not None]
+    if steer is None or not ends:
+        return None
+    (low, lowest), (high, highest) = (end(ends, key=lambda item: item[0]) for end in (min, max))
+    reach = (
+        f"from {number(low)} ({_at(lowest)}) to {number(high)} ({_at(highest)})" if low < high else f"at {number(low)}"
+    )
+    bases = {by[BASELINE]["mean"] for _, by in found if BASELINE in by and by[BASELINE].get("mean") is not None}
+    base = f"; unsteered: {number(bases.pop())}" if len(bases) == 1 else ""
+    axes = ", ".join(points[0]["at"])
+    return steer, f"over {axes}, {len(points)} points: {metric} on {data} {reach}{base}"
+
+
+def _at(at: Mapping[str, str]) -> str:
+    return ", ".join(f"{axis} {label}" for axis, label in at.items())
+
+
+def verdict(check: Mapping[str, Any]) -> str:
+    """How a claim ended; older records say whether it holds and nothing else."""
+    said = check.get("outcome")
+    return str(said) if said in (HOLDS, FAILS, OPEN) else HOLDS if check.get("holds") else FAILS
+
+
+def claim_figures(check: Mapping[str, Any]) -> str:
+    """`0.811 against 8.05; difference -7.24 [-9, -5], p < .001, 15 prompts`, then why it is not settled."""
+    left, right = apart(check.get("left"), check.get("right"))
+    return "; ".join(part for part in (f"{left} against {right}", evidence(check), reason(check)) if part)
+
+
+def evidence(check: Mapping[str, Any]) -> str:
+    """The difference of a claim's two sides with its interval, p-value and prompts; nothing in older records."""
+    size, n = interval(check), check.get("n")
+    if not size:
+        return ""
+    level = f" at {100 * check['confidence']:g}%" if check.get("confidence") else ""
+    prompts = f"{n} prompts" if isinstance(n, int) else ""
+    about = (f"{signed(check.get('by'))} {size}{level}", p_value(check.get("p")), prompts)
+    return "difference " + ", ".join(part for part in about if part)
+
+
+def reason(check: Mapping[str, Any]) -> str:
+    """What stands behind an outcome that is not settled, and how many prompts would about do."""
+    why, needs = str(check.get("why") or ""), check.get("needs")
+    if why and isinstance(needs, int | float):
+        why += f"; about {math.ceil(needs)} would, if the effect is what it seems"
+    return "; ".join(part for part in (why, *map(str, check.get("notes") or ())) if part)
+
+
+def claims(checks: Sequence[Mapping[str, Any]]) -> Iterator[Claim]:
+    """Each claim once: with its figures, or, where it was checked at the points of a sweep, with how many of
+    them it holds at and the first at which it does not."""
+    by_text: dict[str, list[Mapping[str, Any]]] = {}
+    for check in checks:
+        by_text.setdefault(str(check.get("claim", "")), []).append(check)
+    for text, every in by_text.items():
+        verdicts = [verdict(check) for check in every]
+        worst = next((v for v in (FAILS, OPEN) if v in verdicts), HOLDS)
+        if len(every) == 1:
+            yield Claim(worst, text, claim_figures(every[0]))
+            continue
+        bad = [check for check, v in zip(every, verdicts, strict=True) if v != HOLDS]
+        named = "; ".join(f"{_at(check.get('at') or {})}: {claim_figures(check)}" for check in bad[:NAMED])
+        named += f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+        held = f"at {len(every) - len(bad)} of {len(every)} points"
+        yield Claim(worst, text, f"{held}; not at {named}" if bad else held)

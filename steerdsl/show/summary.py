@@ -1,0 +1,114 @@
+"""The end of a run in some fifteen lines: what ran, the layers, each steer against its controls, one pair of
+answers, the claims, and where all the rest is.
+
+In: a run directory as it was read back. Out: a `Sheet` for the terminal; the report shows the same lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steerdsl.lang.variants import BASELINE, steered
+from steerdsl.show import sentences
+from steerdsl.show.numbers import duration
+from steerdsl.show.sheet import Sheet
+
+ANSWER = 180  # characters of an answer or a prompt
+MOST = 6  # lines of one kind
+LOOKS = {sentences.HOLDS: "green", sentences.FAILS: "bold red", sentences.OPEN: "yellow"}
+
+Line = tuple[str, str]  # its name and its text
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A prompt with the unsteered and the steered answer, None where it is withheld."""
+
+    prompt: str
+    steer: str
+    before: str | None
+    after: str | None
+
+
+def head(record: Mapping[str, Any]) -> str:
+    """`complete in 2 min 5 s on SmolLM2-135M-Instruct (bfloat16 on cpu, 2 threads)`."""
+    model, run, machine = (record.get(key) or {} for key in ("model", "run", "machine"))
+    state = str(record.get("state", "unknown"))
+    stop = "" if record.get("reached") in ("the end", None) else f" at {record['reached']}"
+    device = str(machine.get("gpu") or run.get("device") or "?")
+    cpu = device == "cpu" and isinstance(machine.get("threads"), int)
+    threads = f", {machine['threads']} thread{'s' * (machine['threads'] != 1)}" if cpu else ""
+    where = f"{run.get('dtype', '?')} on {device}{threads}"
+    return f"{state}{stop} in {duration(record.get('seconds'))} on {Path(str(model.get('id', '?'))).name} ({where})"
+
+
+def pair(rows: Sequence[Row]) -> Pair | None:
+    """The first prompt that both the unsteered model and a steer have answered in one step."""
+    first = [row for row in rows if not row.get("sample")]
+    bases: dict[tuple[Any, ...], Row] = {}
+    for row in first:
+        if row.get("variant") == BASELINE:
+            bases.setdefault(_place(row), row)
+    for row in first:
+        steer, base = steered([str(row.get("variant"))]), bases.get(_place(row))
+        if steer is not None and base is not None and not sentences.is_random(steer):
+            return Pair(str(row.get("prompt")), steer, base.get("text"), row.get("text"))
+    return None
+
+
+def _place(row: Row) -> tuple[Any, ...]:
+    """What two answers have in common that stand side by side."""
+    own = tuple(row.get(key) for key in ("step", "dataset", "split", "row", "prompt"))
+    return (*own, *(row.get("point") or {}).items())
+
+
+def lines(record: Mapping[str, Any], scores: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[tuple[Line, str]]:
+    """Every line with its style, but for the first and the last."""
+    if record.get("error"):
+        yield ("error", str(record["error"])), "red"
+    for kind in (_layers(record), _steers(record, scores)):
+        every = list(kind)
+        yield from ((line, "") for line in every[:MOST])
+        if len(every) > MOST:
+            yield ("", f"and {len(every) - MOST} more"), ""
+    if (found := pair(rows)) is not None:
+        answers = (("prompt", found.prompt), (BASELINE, found.before), (found.steer, found.after))
+        yield from (((name, short(text)), "") for name, text in answers)
+    claims = list(sentences.claims(record.get("checks") or ()))
+    # What does not hold is printed, however many claims there are.
+    claims.sort(key=lambda claim: claim.verdict == sentences.HOLDS)
+    bad = sum(claim.verdict != sentences.HOLDS for claim in claims)
+    for claim in claims[: max(MOST, bad)]:
+        yield (claim.verdict, f"{claim.text}: {claim.found}"), LOOKS[claim.verdict]
+    if len(claims) > max(MOST, bad):
+        yield (sentences.HOLDS, f"and {len(claims) - max(MOST, bad)} more claims"), ""
+
+
+def _layers(record: Mapping[str, Any]) -> Iterator[Line]:
+    return sentences.layers(record.get("choices") or {})
+
+
+def _steers(record: Mapping[str, Any], scores: Mapping[str, Any]) -> Iterator[Line]:
+    return sentences.evaluations(scores, record.get("checks") or ())
+
+
+def short(text: str | None) -> str:
+    """An answer in one line, cut between words."""
+    if text is None:
+        return "(withheld: the data set is declared unsafe)"
+    said = re.sub(r"\s+", " ", text).strip() or "(empty)"
+    return said if len(said) <= ANSWER else said[:ANSWER].rsplit(" ", 1)[0] + " …"
+
+
+def summary(folder: Path, record: Mapping[str, Any], scores: Mapping[str, Any], rows: Sequence[Row]) -> Sheet:
+    """The whole summary."""
+    shown = [(("run", head(record)), ""), *lines(record, scores, rows)]
+    report = folder / "report.html"
+    shown.append((("report", f"{report if report.is_file() else folder}; all of it: steerdsl show {folder}"), ""))
+    styles = {(i, 0): style or "bold" for i, (_, style) in enumerate(shown)}
+    return Sheet(("", ""), [line for line, _ in shown], prose=(1,), styles=styles)

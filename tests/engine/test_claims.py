@@ -1,0 +1,196 @@
+"""Verdicts of claims on tables made by hand: outcomes, intervals, p, what is paired and what is said."""
+
+from __future__ import annotations
+
+import json
+from math import sqrt
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import t
+
+from steerdsl.engine.claims import verdicts
+from steerdsl.lang.check import check_source
+from steerdsl.lang.recipe import Check
+from steerdsl.lang.source import Source
+from steerdsl.measure.answers import Figures
+from steerdsl.measure.rates import newcombe
+from steerdsl.measure.scores import Score, tabled
+from steerdsl.measure.stats import difference, interval
+from steerdsl.measure.verdict import evidence, said
+
+RECIPE = """
+topic = extract diffmean from econ vs generic
+steer s { ablate topic }
+scores = evaluate s on econ, generic with keyword_rate("econ"), refusal_rate
+other = evaluate s on econ with refusal_rate
+"""
+N = 15
+
+
+def score(values: Any, kind: str = "arithmetic") -> dict[str, Score]:
+    figures = Figures([float(v) for v in values], kind)  # type: ignore[arg-type]
+    found = interval(figures)
+    return {"m": Score("m", found.mean, found.low, found.high, found.n, figures)}
+
+
+def line(steer: Any, baseline: Any, random: Any = (), prompted: Any = (), kind: str = "arithmetic") -> dict[str, Any]:
+    """One metric on one data set, as scores.json has it."""
+    variants = {"baseline": [score(baseline, kind)], "s": [score(steer, kind)]}
+    if len(random):
+        variants["random"] = [score(draw, kind) for draw in random]
+    if len(prompted):
+        variants["prompted"] = [score(prompted, kind)]
+    made: dict[str, Any] = json.loads(json.dumps(tabled(variants, "s")["m"]))
+    return made
+
+
+def verdict(claim: str, scores: dict[str, Any], **more: Any) -> dict[str, Any]:
+    recipe, report = check_source(Source("r.steer", RECIPE + f"check {claim}\n"))
+    assert recipe is not None, report.found
+    step = recipe.steps[-1]
+    assert isinstance(step, Check)
+    plan = SimpleNamespace(steps=[SimpleNamespace(step=s, points=()) for s in recipe.steps])
+    run = SimpleNamespace(results=SimpleNamespace(scores=scores), plan=plan, values=SimpleNamespace(**more))
+    (found,) = verdicts(run, step)  # type: ignore[arg-type]
+    json.dumps(found, allow_nan=False)
+    return found
+
+
+RANDOM = np.random.default_rng(0)
+LITTLE = line([0] * 11 + [7, 0, 0, 8], [0] * N)  # a claim that held: 1 against 0, by the answers of two prompts
+CLEAR = line(RANDOM.normal(9, 1, N), RANDOM.normal(2, 1, N), RANDOM.normal(4, 1, (5, N)), RANDOM.normal(8.9, 1, N))
+
+
+def keyword(econ: dict[str, Any], generic: dict[str, Any] = CLEAR) -> dict[str, Any]:
+    return {"scores": {"keyword_rate": {"econ": econ, "generic": generic}}}
+
+
+def test_the_means_decide_a_claim_without_confidence_and_it_says_that_they_do_not_settle_it() -> None:
+    found = verdict("scores.keyword_rate.econ > 200% of baseline", keyword(LITTLE))
+    assert (found["outcome"], found["holds"], found["left"], found["right"]) == ("holds", True, 1, 0)
+    assert found["settled"] is False and found["low"] < 0 < found["high"] and found["p"] > 0.1
+    assert found["why"] == "15 prompts do not settle it" and found["needs"] > 15
+    assert "15 prompts do not settle it; about" in said(found) and "p = ." in evidence(found)
+    assert found["notes"] == ["a share of 0 is 0: baseline is 0, so this share of it asks for nothing"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "outcome"),
+    [
+        ("scores.keyword_rate.econ > 200% of baseline with confidence: 95%", "not settled"),
+        ("scores.keyword_rate.econ < 200% of baseline with confidence: 95%", "not settled"),
+        ("scores.keyword_rate.generic > baseline with confidence: 95%", "holds"),
+        ("baseline < scores.keyword_rate.generic with confidence: 99%", "holds"),
+        ("scores.keyword_rate.generic < baseline with confidence: 95%", "fails"),
+        ("scores.keyword_rate.generic > random with confidence: 95%", "holds"),
+        ("scores.keyword_rate.generic - random > 2 with confidence: 95%", "holds"),
+        ("scores.keyword_rate.generic - random > 8 with confidence: 95%", "fails"),
+        ("scores.keyword_rate.generic > prompted with confidence: 95%", "not settled"),
+        ("scores.keyword_rate.generic != baseline with confidence: 95%", "holds"),
+        ("scores.keyword_rate.generic != prompted with confidence: 95%", "not settled"),
+        ("scores.keyword_rate.generic > 50% of (baseline + prompted) with confidence: 95%", "holds"),
+        ("prompted < 5 * scores.keyword_rate.generic with confidence: 95%", "holds"),
+        ("scores.keyword_rate.generic - prompted > -2 with confidence: 95%", "holds"),
+        ("scores.keyword_rate > random", "holds"),
+    ],
+)
+def test_a_claim_with_confidence_has_three_outcomes(claim: str, outcome: str) -> None:
+    econ = line(LITTLE["s"]["values"], LITTLE["baseline"]["values"], RANDOM.poisson(0.3, (5, N)))
+    found = verdict(claim, keyword(econ))
+    assert found["outcome"] == outcome
+    assert found["holds"] is {"holds": True, "fails": False, "not settled": None}[outcome]
+    if "confidence" in claim and outcome != "not settled":
+        assert found["settled"] and not found["why"]
+        assert found["low"] > 0 or found["high"] < 0
+
+
+def test_the_interval_is_that_of_the_table() -> None:
+    for other in ("baseline", "random", "prompted"):
+        found = verdict(f"scores.keyword_rate.generic > {other}", keyword(LITTLE))
+        wanted = CLEAR["s"]["against"][other]
+        named = (found["by"], found["low"], found["high"], found["p"])
+        assert named == pytest.approx([wanted[name] for name in ("difference", "low", "high", "p")])
+        assert found["n"] == N
+
+
+def test_rates_have_newcombes_interval_also_across_evaluations_of_the_same_prompts() -> None:
+    steer, base = [1.0] * 9 + [0.0] * 6, [0.0] * 8 + [1.0] * 2 + [0.0] * 5
+    scores = {"scores": {"refusal_rate": {"econ": line(steer, base, kind="rate")}}}
+    scores["other"] = {"refusal_rate": {"econ": line(base, steer, kind="rate")}}
+    for claim in ("scores.refusal_rate.econ > baseline", "scores.refusal_rate.econ > other.refusal_rate.econ"):
+        found = verdict(claim, scores)
+        assert (found["low"], found["high"]) == pytest.approx(newcombe(1, 8, 1, N))
+
+
+def test_other_prompts_are_not_paired() -> None:
+    one, two = RANDOM.normal(5, 1, 60), RANDOM.normal(3, 2, 40)
+    scores = keyword(line(one, one), line(two, two))
+    found = verdict("scores.keyword_rate.econ > scores.keyword_rate.generic", scores)
+    error = sqrt(one.var(ddof=1) / 60 + two.var(ddof=1) / 40)
+    assert found["high"] - found["by"] == pytest.approx(2.0 * error, rel=0.1) and found["n"] == 100
+
+
+def test_a_metric_alone_is_the_mean_over_its_data_sets() -> None:
+    found = verdict("scores.keyword_rate > baseline", keyword(LITTLE))
+    both = [LITTLE["s"]["mean"] - LITTLE["baseline"]["mean"], CLEAR["s"]["mean"] - CLEAR["baseline"]["mean"]]
+    assert found["by"] == pytest.approx(np.mean(both)) and found["n"] == 2 * N
+
+
+def test_more_confidence_asks_for_more() -> None:
+    gaps = np.array([1.0, 0.3, 0.8, 1.4, -0.3, 0.9, 0.2, 1.2])
+    scores = keyword(line(gaps, np.zeros(8)))
+    p = difference(Figures(gaps.tolist()), Figures([0.0] * 8)).p
+    assert 0.01 < p < 0.05
+    asked = [verdict(f"scores.keyword_rate.econ > baseline with confidence: {c}%", scores) for c in (90, 95, 99)]
+    assert [a["outcome"] for a in asked] == ["holds", "holds", "not settled"]
+    assert [a["p"] for a in asked] == pytest.approx([p] * 3)
+
+
+@pytest.mark.parametrize("confidence", ["", " with confidence: 95%"])
+@pytest.mark.parametrize("op", ["<", "<=", ">", ">=", "!=", "=="])
+@pytest.mark.parametrize("wrong", ["s", "baseline"])
+def test_a_figure_that_is_none_never_makes_a_claim_hold(wrong: str, op: str, confidence: str) -> None:
+    if op == "==" and confidence:
+        return  # S430
+    table = json.loads(json.dumps(CLEAR))
+    table[wrong] |= {"mean": None, "low": None, "high": None, "n": 0, "values": [None] * N}
+    found = verdict(f"scores.keyword_rate.econ {op} baseline{confidence}", keyword(table))
+    assert (found["outcome"], found["holds"]) == ("not settled", None)
+    assert found["why"] == "a score that it names has no figure" and found["low"] is None
+
+
+def test_a_data_set_without_a_figure_is_left_out_and_said() -> None:
+    table = json.loads(json.dumps(CLEAR))
+    table["baseline"] |= {"mean": None, "values": [None] * N}
+    found = verdict("scores.keyword_rate > baseline with confidence: 95%", keyword(table))
+    assert found["outcome"] == "holds" and found["n"] == N
+    assert found["by"] == pytest.approx(CLEAR["s"]["mean"] - CLEAR["baseline"]["mean"])
+    assert found["notes"] == ["scores.keyword_rate is the mean without econ, which has no figure"]
+
+
+def test_too_few_prompts_are_said() -> None:
+    found = verdict("scores.keyword_rate.econ > 1 with confidence: 95%", keyword(line([5, 6, 7], [1, 1, 2])))
+    assert found["outcome"] == "not settled"
+    assert found["why"] == "3 prompts do not settle it: there are fewer than 5 prompts"
+
+
+def test_one_random_draw_settles_nothing() -> None:
+    scores = keyword(line(RANDOM.normal(9, 1, N), np.zeros(N), RANDOM.normal(4, 1, (1, N))))
+    found = verdict("scores.keyword_rate.econ > random", scores)
+    assert found["outcome"] == "holds" and found["settled"] is None
+    assert found["why"] == "15 prompts do not settle it: one draw of random directions has no spread"
+
+
+def test_the_chance_of_draws_counts() -> None:
+    """Draws of which each is exactly known, and which differ much: 9 is one more of them."""
+    wobble = RANDOM.normal(0, 0.01, N)
+    draws = [mean + wobble for mean in (1.0, 12.0, 5.0, 8.0, 3.0)]
+    found = verdict(
+        "scores.keyword_rate.econ > random with confidence: 95%", keyword(line(9 + 2 * wobble, wobble, draws))
+    )
+    assert found["outcome"] == "not settled"
+    error = np.std([1, 12, 5, 8, 3], ddof=1) * sqrt(1 + 1 / 5)
+    assert found["p"] == pytest.approx(2 * t.sf((9 - 5.8) / error, 4), rel=0.01)

@@ -1,0 +1,120 @@
+"""Claims from recipe to exit code, record and tables, on a tiny model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steerdsl.measure.rates import least_gap
+
+SCORED = """
+dataset a = econ with take: 30
+dataset b = generic with take: 30
+topic = extract diffmean from a vs b at mean_content
+steer more { add topic by 4 at layer 1 }
+s = evaluate more on a.all with kl, distinct_2, refusal_rate, max_tokens: 6, draws: 3
+"""
+
+
+def record(folder: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((Path(folder) / "record.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("claim", "code", "state", "outcome"),
+    [
+        ("s.kl.a > baseline with confidence: 95%", 0, "complete", "holds"),
+        ("s.kl.a - baseline < 0 with confidence: 95%", 4, "check failed", "fails"),
+        ("s.refusal_rate.a < random with confidence: 95%", 5, "check not settled", "not settled"),
+        ("s.refusal_rate.a <= random", 0, "complete", "holds"),
+    ],
+)
+def test_three_outcomes_have_three_exit_codes(on_tiny: Any, claim: str, code: int, state: str, outcome: str) -> None:
+    found, out, err = on_tiny("run", "-e", f"{SCORED}check {claim}\n", "--out", "r")
+    assert found == code, err
+    (check,) = record("r")["checks"]
+    assert record("r")["state"] == state and check["outcome"] == outcome
+    assert outcome in out and outcome in Path("r/report.html").read_text()
+    if outcome == "not settled":
+        assert "30 prompts do not settle it" in err  # said while the run goes on
+        assert "30 prompts do not settle it" in " ".join(out.split())
+    assert on_tiny("run", "-e", f"{SCORED}check {claim}\n", "--out", "again", "-q")[0] == code
+
+
+def test_a_failed_claim_outweighs_one_that_is_not_settled(on_tiny: Any) -> None:
+    text = SCORED + "check s.refusal_rate.a < random with confidence: 95%\ncheck s.kl.a < 0\n"
+    code, out, _ = on_tiny("run", "-e", text, "--out", "r", "--json")
+    assert code == 4 and [check["outcome"] for check in json.loads(out)["checks"]] == ["not settled", "fails"]
+
+
+def test_every_draw_is_kept_and_one_line_is_shown(on_tiny: Any) -> None:
+    code, out, err = on_tiny("run", "-e", SCORED, "--out", "r")
+    assert code == 0, err
+    rows = [json.loads(line) for line in (Path("r") / "generations.jsonl").read_text().splitlines()]
+    draws = [row["draw"] for row in rows if row["variant"] == "random"]
+    assert sorted(set(draws)) == [0, 1, 2] and len(draws) == 90
+    assert all("draw" not in row for row in rows if row["variant"] != "random")
+    line = json.loads((Path("r") / "scores.json").read_text())["s"]["kl"]["a"]["random"]
+    assert len(line["draws"]) == 3 and line["mean"] == pytest.approx(sum(d["mean"] for d in line["draws"]) / 3)
+    assert len({d["mean"] for d in line["draws"]}) == 3
+    assert "3 draws, sd" in out and out.count("\n random ") <= 2
+    assert "3 draws, sd" in Path("r/report.html").read_text()
+
+
+def test_draws_are_those_of_a_larger_number_of_them(on_tiny: Any) -> None:
+    kept = {}
+    for draws in (3, 2):
+        text = SCORED.replace("draws: 3", f"draws: {draws}")
+        assert on_tiny("run", "-e", text, "--out", f"r{draws}")[0] == 0
+        kept[draws] = json.loads(Path(f"r{draws}/scores.json").read_text())["s"]["kl"]["a"]["random"]["draws"]
+    assert kept[2] == kept[3][:2]
+
+
+def test_the_plan_says_what_the_prompts_can_settle(on_tiny: Any) -> None:
+    text = (
+        SCORED
+        + "check s.refusal_rate.a < baseline with confidence: 95%\ncheck s.kl.a > random with confidence: 99%\n"
+        + "check s.kl.a > 1\n"
+    )
+    code, out, err = on_tiny("plan", "-e", text)
+    assert code == 0, err
+    said = " ".join(out.split())
+    least = least_gap(30, 0.95)
+    assert least is not None
+    assert f"30 prompts of a.all: differences of s.refusal_rate of {100 * round(least, 4):g}% and more" in said
+    assert "known once s.kl has been made, whose spread decides it" in said
+    assert "asks that the prompts settle it" in said and "5 is not settled by its prompts" in said
+    assert on_tiny("run", "-e", text, "--out", "r")[0] != 3
+    _, out, _ = on_tiny("plan", "-e", text)
+    assert "and more, by their spread so far" in " ".join(out.split())
+
+
+def test_too_few_prompts_are_said_before_they_are_asked(on_tiny: Any) -> None:
+    text = SCORED.replace("take: 30", "take: 4") + "check s.kl.a > baseline with confidence: 95%\n"
+    code, _, err = on_tiny("run", "-e", text, "--out", "r")
+    line = "4 prompts of a.all have no interval of s.kl; it takes 5"
+    assert code == 5 and line in err and line in record("r")["warnings"]
+    assert err.index(line) < err.index("do not settle")
+    assert "too few" in on_tiny("plan", "-e", text)[1]
+
+
+def test_a_control_that_no_instruction_makes_is_an_error_of_the_plan(on_tiny: Any) -> None:
+    text = SCORED.replace("add topic by 4 at layer 1", "rotate plane(topic[1], pc1) by 90deg")
+    code, _, err = on_tiny("run", "-e", text + "check s.kl.a > prompted\n", "--out", "r")
+    assert code == 1 and "error[S432]: `s` has no `prompted`: `more` does not say what to ask for" in err
+    assert not Path("r").exists()
+
+
+def test_a_claim_on_a_sweep_is_settled_point_by_point(on_tiny: Any) -> None:
+    text = SCORED.split("steer more")[0] + (
+        "sweep power over 1,4 {\n steer more { add topic by power at layer 1 }\n"
+        " s = evaluate more on a.all with kl, max_tokens: 6, draws: 2\n}\n"
+        "check s.kl > baseline with confidence: 95%\ncheck s.kl.a - random > -100 with confidence: 95%\n"
+    )
+    code, _, err = on_tiny("run", "-e", text, "--out", "r")
+    assert code == 0, err
+    assert [(c["at"]["power"], c["outcome"]) for c in record("r")["checks"]] == [(p, "holds") for p in "1414"]

@@ -137,6 +137,11 @@ def show(run: Run, request: Request, batch: Sequence[Answer]) -> None:
     run.keep(lines)
 
 
+def drop(run: Run, request: Request) -> None:
+    """Forget the lines of a request that has no answers: one of them is broken."""
+    run.partial.pop(_line_place(run, request), None)
+
+
 def _line_place(run: Run, request: Request) -> str:
     """Names the lines of a request among those that are being made."""
     return content_key({"step": request.step, "data": request.ref.name, "what": request.what, **_at(run)})

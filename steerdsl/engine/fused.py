@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from steerdsl.engine.answers import Answer, Row, answer, require_sound, rows_of
-from steerdsl.engine.asking import about, keep, missing, rendered, request_key, show, steer_of, withheld
+from steerdsl.engine.asking import about, drop, keep, missing, rendered, request_key, show, steer_of, withheld
 from steerdsl.engine.context import Run
 from steerdsl.engine.rows import Acting, compile_rows
 from steerdsl.engine.wire import Touch
@@ -126,7 +126,9 @@ class Asks:
                     made[ask.key] += own
                     if error := next((a.broken for a in own if a.broken is not None), None):
                         run.broken.setdefault(ask.key, error)
-                    if ask.key not in run.broken:
+                    if ask.key in run.broken:
+                        drop(ask.run, ask.request)
+                    else:
                         show(ask.run, ask.request, own)
             run.progress(f"answers to {name}", sum(map(len, made.values())), total)
 

@@ -74,7 +74,7 @@ def test_a_sweep_is_what_its_points_are_alone(
     batches.clear()
     fresh(monkeypatch, tmp_path / "other")
     assert on_tiny("run", "-e", HEAD + WRITTEN_OUT, "--batch-size", "1", "--out", "alone")[0] == 0
-    assert batches == [1] * 81
+    assert batches == [1] * 225
     own, alone = lines("r"), lines("alone")
     assert len(own) == len(alone) == 4 * 9 * 7
     assert [row["token_ids"] for row in own] == [row["token_ids"] for row in alone]
@@ -90,8 +90,8 @@ def test_a_sweep_is_what_its_points_are_alone(
 
 def test_the_plan_and_the_record_say_what_is_made_together(on_tiny: Any) -> None:
     out = " ".join(on_tiny("plan", "-e", HEAD + SWEEP)[1].split())
-    assert "a: 5 prompts × 9 answers of all variants as 45 rows, 36 at a time (by memory)" in out
-    assert "b: 4 prompts × 9 answers of all variants as 36 rows, 27 at a time (by memory)" in out
+    assert "a: 5 prompts × 25 answers of all variants as 125 rows, 100 at a time (by memory)" in out
+    assert "b: 4 prompts × 25 answers of all variants as 100 rows, 75 at a time (by memory)" in out
     out = " ".join(on_tiny("plan", "-e", HEAD + GENERATE.replace("MORE", ""), "--batch-size", "12")[1].split())
     assert "a: 5 prompts × 6 answers of all variants as 30 rows, 12 at a time (as asked)" in out
     assert on_tiny("run", "-e", HEAD + SWEEP, "--out", "r")[0] == 0
@@ -115,7 +115,7 @@ def test_only_the_points_that_are_new_are_made(steerdsl: Any, tiny_model: Path, 
     """In float32. In bfloat16 the answers of a sweep belong together, since they shared batches."""
     more = SWEEP.replace("step 90deg", "step 45deg").replace("turned on a, b", "turned on a")
     few = SWEEP.replace("turned on a, b", "turned on a")
-    for dtype, wanted in (("float32", [9, 36, 6, 24]), ("bfloat16", [9, 36, 15, 60])):
+    for dtype, wanted in (("float32", [25, 100, 18, 72]), ("bfloat16", [25, 100, 43, 172])):
         batches.clear()
         words = ("--model", str(tiny_model), "--dtype", dtype, "--device", "cpu", "--out")
         assert steerdsl("run", "-e", HEAD + few, *words, f"few-{dtype}")[0] == 0

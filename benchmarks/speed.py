@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from steerdsl.data import load, rows
-from steerdsl.engine.answers import Sampling, generation_config
+from steerdsl.engine.answers import generation_config
 from steerdsl.engine.capture import capture, inputs
 from steerdsl.engine.program import compile_steer
 from steerdsl.engine.tracing import Session
@@ -31,6 +31,7 @@ from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.catalog import locate
 from steerdsl.models.opened import open_model
 from steerdsl.models.prompts import Rendered, Renderer
+from steerdsl.plan.requests import Sampling
 
 TOKENS = 32
 EXTRACTION_PROMPTS = 40

@@ -2,9 +2,10 @@
 
 Runs one recipe both ways on the default model: 36 angles, 8 prompts, 32 tokens. The two take turns in
 one process and start from the same store, which has the vector and no answers; all that a run does is
-timed, its files too. The figure is the median of the ratios of each turn; `cpu_ratio` is that of the
-processor's time, which a machine that is busy with other things changes less (with one thread: waiting
-threads count too). Says also how many answers and tokens differ between the two: none may in float32.
+timed, and with shared batches the files that it keeps them in too. The figure is the median of the ratios
+of each turn; `cpu_ratio` is that of the processor's time, which a machine that is busy with other things
+changes less (with one thread: waiting threads count too). Says also how many answers and tokens differ
+between the two: none may in float32.
 With `--sample 4` only 4 of the points are run one at a time, and their times are multiplied. Prints JSON.
 
     python benchmarks/sweep.py --dtype bfloat16 --dtype float32 --turns 3
@@ -27,10 +28,12 @@ import torch
 
 from steerdsl.cli.prepare import prepare
 from steerdsl.cli.recipe import load_recipe
+from steerdsl.engine.answers import generate
+from steerdsl.engine.asking import rendered, touches
 from steerdsl.engine.context import Run
 from steerdsl.engine.steps import run_plan
 from steerdsl.lang import recipe as r
-from steerdsl.plan.plan import Plan, PlanStep, RunOptions
+from steerdsl.plan.plan import Plan, RunOptions
 from steerdsl.store.results import Store
 
 RECIPE = """
@@ -58,10 +61,12 @@ def main() -> None:
     for dtype in given.dtype or ["auto"]:
         plan = prepare(load_recipe(None, RECIPE, (), ()), RunOptions(given.model, dtype=dtype), fetch=True).plan
         with tempfile.TemporaryDirectory() as folder:
-            out[plan.dtype] = _compare(
-                plan, given.rows or [plan.steps[-1].rows], given.turns, given.sample, Path(folder)
-            )
+            out[plan.dtype] = _compare(plan, given.rows or [_rows(plan)], given.turns, given.sample, Path(folder))
     print(json.dumps(out, indent=1))
+
+
+def _rows(plan: Plan) -> int:
+    return max(batches.rows for batches in plan.steps[-1].shared.values())
 
 
 def _compare(plan: Plan, rows: list[int], turns: int, sample: int, folder: Path) -> dict[str, Any]:
@@ -75,17 +80,14 @@ def _compare(plan: Plan, rows: list[int], turns: int, sample: int, folder: Path)
     answers: dict[int, dict[str, list[int]]] = {}
     for turn in range(turns):
         for n in seconds:
-            step = replace(sweep, rows=n) if n else _thinned(sweep, times)
             store = folder / f"{n}-{turn}"
             shutil.copytree(folder / "vector", store)
-            run = Run(replace(plan, steps=(*plan.steps[:-1], step)), Store(store), folder)
-            run.session = first.session
+            run = Run(plan, Store(store), folder, opened=first.opened)
             start, began = time.perf_counter(), time.process_time()
-            run_plan(run, lambda step, seconds: None)
+            answers[n] = _together(run, n) if n else _alone(run, times)
             scale = 1 if n else times
             seconds[n].append(scale * (time.perf_counter() - start))
             cpu[n].append(scale * (time.process_time() - began))
-            answers[n] = {f"{row['point']} {row['row']}": row["token_ids"] for row in run.results.rows}
     return {
         f"{n} rows" if n else "one at a time": {
             "seconds": [round(s, 2) for s in found],
@@ -98,11 +100,31 @@ def _compare(plan: Plan, rows: list[int], turns: int, sample: int, folder: Path)
     }
 
 
-def _thinned(sweep: PlanStep, times: int) -> PlanStep:
-    """The sweep with one in so many of its points, each answered alone."""
+def _together(run: Run, rows: int) -> dict[str, list[int]]:
+    """The tokens of every point and prompt, in shared batches of at most so many rows."""
+    *before, sweep = run.plan.steps
+    shared = {group: replace(batches, rows=rows) for group, batches in sweep.shared.items()}
+    run.plan = replace(run.plan, steps=(*before, replace(sweep, shared=shared)))
+    run_plan(run, lambda step, seconds: None)
+    return {f"{row['point']} {row['row']}": row["token_ids"] for row in run.results.rows}
+
+
+def _alone(run: Run, times: int) -> dict[str, list[int]]:
+    """The tokens of one in so many points, one after another, all prompts of a point in a batch of their own."""
+    *before, sweep = run.plan.steps
     assert isinstance(sweep.step, r.Sweep)
-    step = replace(sweep.step, points=sweep.step.points[::times])
-    return replace(sweep, step=step, points=sweep.points[::times], rows=0, together=None)
+    run.plan = replace(run.plan, steps=tuple(before))
+    run_plan(run, lambda step, seconds: None)
+    found: dict[str, list[int]] = {}
+    for point, steps in list(zip(sweep.step.points, sweep.points, strict=True))[::times]:
+        run.plan = replace(run.plan, steps=steps[:-1])
+        run_plan(run, lambda step, seconds: None)
+        (request,) = steps[-1].asked
+        prompts, edits = rendered(run, request), touches(run, request.variant)
+        for batch in generate(run.session, prompts, edits, request.sampling, len(prompts)):
+            for a in batch:
+                found[f"{dict(point.labels)} {request.found[a.prompt].row.index}"] = list(a.token_ids)
+    return found
 
 
 def _ratio(own: list[float], base: list[float]) -> float:

@@ -58,7 +58,7 @@ def finish(
             timings=timings,
             reached=stopped_at or "the end",
             reused=() if makers is None else makers.reused,
-            partial=run.partial,
+            partial=[line for lines in run.partial.values() for line in lines],
             error=error,
             answers=answers,
         )
@@ -140,7 +140,7 @@ def _model(run: Run) -> dict[str, Any]:
     from steerdsl.models.device import choose_device
     from steerdsl.models.opened import model_info
 
-    if "session" in run.__dict__:
+    if run.opened:
         return asdict(run.session.opened.info)
     facts, device = run.plan.model, choose_device(run.plan.options.device)
     return asdict(model_info(facts, run.plan.dtype, str(device)))

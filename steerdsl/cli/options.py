@@ -68,13 +68,31 @@ def _signature(function: Callable[..., Any]) -> Signature:
     return signature(function, eval_str=True, locals={"RunOptions": Any})
 
 
+def _rows(text: str) -> int | None:
+    """What `--batch-size` says; None for `auto`."""
+    if text == "auto":
+        return None
+    try:
+        rows = int(text)
+    except ValueError:
+        rows = 0
+    if rows < 1:
+        raise typer.BadParameter(f"{text!r} is neither auto nor a whole number from 1 on")
+    return rows
+
+
 def _chosen(
     *,
     sets: Sets = [],  # noqa: B006  (typer's way to say a repeatable option)
     model: Annotated[str | None, typer.Option(help="run on this model: a hub id or a folder", metavar="ID")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")] = "auto",
     dtype: Annotated[str | None, typer.Option(help="auto, float32, bf16 or fp16", show_default="auto")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="prompts in one batch", min=1, show_default="16")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            help="the most rows of a batch; auto fits each one", parser=_rows, metavar="N", show_default="auto"
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="seed of every generation", min=0, max=LARGEST_SEED, show_default="the recipe's")
     ] = None,

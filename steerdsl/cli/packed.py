@@ -97,7 +97,7 @@ def as_recorded(record: Mapping[str, Any], options: RunOptions) -> RunOptions:
         options,
         model=options.model or run["model"],
         dtype=options.dtype or run["dtype"],
-        batch_size=options.batch_size or run["batch_size"],
+        batch_size=options.batch_size or (None if run["batch_size"] == "auto" else run["batch_size"]),
         seed=run["seed"] if options.seed is None else options.seed,
         keep_unsafe=options.keep_unsafe or run["keep_unsafe"],
         judge_model=options.judge_model or run["judge_model"],

@@ -70,6 +70,10 @@ def _before(found: Finished) -> Iterator[RenderableType]:
     )
 
 
+def _batches(rows: Any) -> str:
+    return "batches by memory" if rows == "auto" else f"{rows} rows a batch"
+
+
 def _facts(record: Mapping[str, Any]) -> RenderableType:
     """A line for each thing that a reader asks first."""
     from steerdsl.show.sheet import Sheet
@@ -81,7 +85,7 @@ def _facts(record: Mapping[str, Any]) -> RenderableType:
         "state": state + (f": {record['error']}" if record.get("error") else ""),
         "recipe": f"{record['recipe']['name']} (sha256 {record['recipe']['sha256'][:12]})",
         "params": ", ".join(f"{name} = {value}" for name, value in record["plan"]["params"].items()),
-        "model": f"{model['id']}{revision}, {run['dtype']} on {run['device']}, {run['batch_size']} prompts a batch",
+        "model": f"{model['id']}{revision}, {run['dtype']} on {run['device']}, {_batches(run['batch_size'])}",
         "data": ", ".join(f"{name} ({data['rows']} rows)" for name, data in record["data"].items()),
         "run": f"{record['started']}, {record['seconds']:.1f} s",
         "with": ", ".join(f"{name} {record['packages'].get(name, '–')}" for name in TOOLS),

@@ -15,8 +15,8 @@ from steerdsl.eject.sweeps import sweep
 from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import BASELINE
 from steerdsl.plan import words
-from steerdsl.plan.describe import evaluation_settings
 from steerdsl.plan.plan import PlanStep
+from steerdsl.plan.requests import evaluation_settings
 from steerdsl.plan.samples import ANSWERED, samples
 
 

@@ -16,6 +16,7 @@ from steerdsl.models.device import choose_device
 from steerdsl.models.prompts import Renderer, calendar, reads_date
 from steerdsl.plan import words
 from steerdsl.plan.plan import Plan
+from steerdsl.plan.rows import READ
 
 PACKAGES = ("nnsight", "safetensors", "torch", "transformers")
 
@@ -93,6 +94,8 @@ def _features(plan: Plan) -> set[str]:
         found |= {"chat", "dated"} if reads_date(plan.model.template) else {"chat"}
     if spec.system is not None:
         found.add("system")
+    if plan.batch_size is None:
+        found.add("fitted")
     if plan.model.tokens is not None and plan.model.tokens.verbatim:
         found.add("verbatim")
     for step in walk(plan.recipe.steps):
@@ -119,7 +122,12 @@ def _about(p: Program) -> str:
     weights = model.located.weights_sha256
     sha = f", weights with sha256 {weights[:16]}…" if weights else ""
     lines += ["#", *literals.comment(f"Written for {model.located.id} ({size}{sha}).")]
-    lines += literals.comment(f"With {versions} it gives steerdsl's own answers and vectors.")
+    lines += literals.comment(f"With {versions} it gives steerdsl's own vectors and answers.")
+    if plan.dtype != "float32":
+        said = (
+            f"In {plan.dtype} a token may differ: rounding depends on what shares a batch, which here is one variant."
+        )
+        lines += literals.comment(said)
     if p.left:
         lines += ["#", *literals.comment(f"Left out here, and done by `steerdsl run`: {'; '.join(p.left)}.")]
     return "\n".join(lines)
@@ -135,6 +143,7 @@ def _settings(plan: Plan, answers: bool) -> str:
     """The constants that the definitions read."""
     located, spec = plan.model.located, plan.recipe.model
     folder = located.source == "folder"
+    rows = plan.batch_size or max((batch.rows for s in plan.steps for batch in s.shared.values()), default=1)
     lines = [
         heading("Settings"),
         "",
@@ -143,8 +152,9 @@ def _settings(plan: Plan, answers: bool) -> str:
         f"DEVICE = {literals.text(str(choose_device(plan.options.device)))}",
         "# The model's number format. Statistics are made in float64 and edits in float32.",
         f"DTYPE = torch.{plan.dtype}",
-        "# In bfloat16 a prompt's answer can depend on what shares its batch.",
-        f"BATCH_SIZE = {plan.batch_size}",
+        "# The most answers that are made at once.",
+        f"BATCH_SIZE = {rows}",
+        *([] if plan.batch_size else ["# The most tokens that are read at once.", f"READ = {READ}"]),
         f"N_LAYERS = {plan.model.arch.n_layers}",
         "# An answer ends at the first of these tokens; the other one fills rows up.",
         f"END_IDS = {literals.literal(plan.model.stops.end)}",

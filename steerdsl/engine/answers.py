@@ -1,36 +1,39 @@
-"""Generate answers, steered or not, in batches.
+"""Generate answers, steered or not, as rows of batches.
 
-In: rendered prompts, the touches of a steer, sampling settings. Out: `Answer`s in the order of the
-prompts, handed over batch by batch so that a caller can keep what is there when it is interrupted.
+In: rows, each with its prompt and its sampling, and the touches of the batch. Out: `Answer`s.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.capture import inputs
 from steerdsl.engine.finite import SOUND, broken_rows, end_tokens
+from steerdsl.engine.sampling import chooser, uniforms
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.wire import Touch
 from steerdsl.methods.finite import NotFinite
-from steerdsl.models.batching import Batch, batches, pad_id
+from steerdsl.models.batching import batches, joined, pad_id
 from steerdsl.models.prompts import Rendered
+from steerdsl.plan.requests import Sampling
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """max_tokens: at most so many new tokens. temperature 0 is greedy; n answers a prompt; `seed`
-    starts the generator of each batch (with its number), so a run repeats with the same batches."""
+class Row:
+    """One answer that is asked for: the answer number `sample` to the prompt at `place` of its data set,
+    rendered as `prompt`, before which that data set has had `copy` equal ones."""
 
-    max_tokens: int = 64
-    temperature: float = 0.0
-    n: int = 1
-    seed: int = 0
+    place: int
+    sample: int
+    prompt: Rendered
+    copy: int
+    sampling: Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +50,39 @@ class Answer:
     broken: NotFinite | None = None
 
 
+def rows_of(prompts: Sequence[Rendered], sampling: Sampling) -> list[list[Row]]:
+    """The n rows of each prompt."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    found = []
+    for place, prompt in enumerate(prompts):
+        found.append([Row(place, k, prompt, seen[prompt.ids], sampling) for k in range(sampling.n)])
+        seen[prompt.ids] += 1
+    return found
+
+
+def answer(session: Session, rows: Sequence[Row], touches: Sequence[Touch]) -> list[Answer]:
+    """The answer of each row of a batch. Rows have one limit of tokens; `touches` know which rows are whose.
+    A row whose logits are not finite gives a `broken` answer, and its neighbours keep theirs."""
+    tokenizer, passes = session.opened.tokenizer, rows[0].sampling.max_tokens
+    batch = joined([row.prompt.ids for row in rows], pad_id(tokenizer))
+    config = generation_config(session.opened, rows[0].sampling)
+    choose = _choosing(rows, batch.input_ids.shape[1])
+    new, failed = decode(session, inputs(batch), touches, passes, config, choose)
+    made = zip(rows, new, failed, strict=True)
+    return [replace(_answer(tokenizer, config, row, tokens), broken=error) for row, tokens, error in made]
+
+
 def generate(
-    session: Session,
-    prompts: Sequence[Rendered],
-    touches: Sequence[Touch],
-    sampling: Sampling,
-    batch_size: int,
-    known: Callable[[int], list[Answer] | None] = lambda number: None,
+    session: Session, prompts: Sequence[Rendered], touches: Sequence[Touch], sampling: Sampling, size: int
 ) -> Iterator[list[Answer]]:
-    """Yield the answers of each batch. A batch has at most `batch_size` rows, n for each prompt.
-    `known` gives the answers of a batch, by its number, that an earlier run has made.
+    """Yield the answers of each batch of prompts, alone with one steer; a batch has at most `size` rows, or
+    the n rows of one prompt.
 
     Raises NotFinite R812 for the first batch with logits that are not finite.
     """
-    import torch
-
-    size = max(1, batch_size // sampling.n)
-    for number, batch in enumerate(batches(prompts, size, pad_id(session.opened.tokenizer))):
-        if (made := known(number)) is not None:
-            yield made
-            continue
-        given = {k: v.repeat_interleave(sampling.n, dim=0) for k, v in inputs(batch).items()}
-        torch.manual_seed(sampling.seed * 1_000_003 + number)
-        places = [(i, k) for i in batch.index for k in range(sampling.n)]
-        made = _decoded(session, given, places, touches, sampling)
+    rows = rows_of(prompts, sampling)
+    for batch in batches(prompts, max(1, size // sampling.n), pad_id(session.opened.tokenizer)):
+        made = answer(session, [row for i in batch.index for row in rows[i]], touches)
         require_sound(made)
         yield made
 
@@ -81,39 +93,17 @@ def require_sound(made: Sequence[Answer]) -> None:
         raise error
 
 
-def generate_together(
-    session: Session, batch: Batch, count: int, touches: Sequence[Touch], sampling: Sampling
-) -> list[list[Answer]]:
-    """The greedy answers of `count` steers to one batch of prompts, as rows of one larger batch: those
-    of the first steer, then those of the second. `touches` know which rows are whose. A row whose logits
-    are not finite gives a `broken` answer, and its neighbours keep theirs."""
-    given = {k: v.repeat(count, 1) for k, v in inputs(batch).items()}
-    found = _decoded(session, given, [(i, 0) for i in batch.index] * count, touches, sampling)
-    each = len(batch.index)
-    return [found[start : start + each] for start in range(0, len(found), each)]
-
-
-def _decoded(
+def decode(
     session: Session,
     given: Mapping[str, Tensor],
-    places: Sequence[tuple[int, int]],
     touches: Sequence[Touch],
-    sampling: Sampling,
-) -> list[Answer]:
-    """The answer of each row; `places` are its prompt and its number among the prompt's answers."""
-    config = generation_config(session.opened, sampling)
-    new, failed = decode(session, given, touches, sampling.max_tokens, config)
-    tokenizer = session.opened.tokenizer
-    rows = zip(places, new, failed, strict=True)
-    return [replace(_answer(tokenizer, config, i, k, row), broken=error) for (i, k), row, error in rows]
-
-
-def decode(
-    session: Session, given: Mapping[str, Tensor], touches: Sequence[Touch], passes: int, config: Any
+    passes: int,
+    config: Any,
+    choose: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> tuple[list[list[int]], list[NotFinite | None]]:
     """The new tokens of each row, and the error of each row whose logits were not finite when one of its
     tokens was chosen; what a row gives after its end does not matter."""
-    ids, first = session.generate(given, touches, passes, config)
+    ids, first = session.generate(given, touches, passes, config, choose)
     width = given["input_ids"].shape[1]
     new: list[list[int]] = ids[:, width:].tolist()
     ends = end_tokens(config)
@@ -122,25 +112,41 @@ def decode(
     return new, broken_rows(session, given, ids, touches, steps)
 
 
+def _choosing(rows: Sequence[Row], width: int) -> Any:
+    """What draws the tokens of sampled rows; None where there are none."""
+    import torch
+
+    if not any(row.sampling.temperature for row in rows):
+        return None
+    heat = torch.tensor([row.sampling.temperature for row in rows], dtype=torch.float64)
+    passes = rows[0].sampling.max_tokens
+    numbers: Tensor = torch.zeros(len(rows), passes, dtype=torch.float64)
+    for i, row in enumerate(rows):
+        if row.sampling.temperature:
+            drawn = uniforms(row.sampling.seed, row.prompt.ids, row.copy, row.sample, passes)
+            numbers[i] = torch.tensor(drawn, dtype=torch.float64)
+    return chooser(heat, numbers, width)
+
+
 def generation_config(opened: Any, sampling: Sampling) -> Any:
-    """transformers' settings for exactly this sampling. A model's own file adds nothing to them (see
-    `models.generation`), so that two models are sampled alike."""
+    """transformers' settings for decoding that takes the likeliest token, which `sampling.chooser` may have
+    drawn. A model's own file adds nothing to them (see `models.generation`), so that two models are sampled
+    alike."""
     from transformers import GenerationConfig
 
     own = opened.model.generation_config
-    warm = sampling.temperature > 0
     return GenerationConfig(
         max_new_tokens=sampling.max_tokens,
-        do_sample=warm,
-        **({"temperature": sampling.temperature, "top_k": 0, "top_p": 1.0} if warm else {}),
+        do_sample=False,
         eos_token_id=own.eos_token_id if own.eos_token_id is not None else opened.tokenizer.eos_token_id,
         pad_token_id=pad_id(opened.tokenizer),
         bos_token_id=own.bos_token_id,
     )
 
 
-def _answer(tokenizer: Any, config: Any, prompt: int, sample: int, row: list[int]) -> Answer:
+def _answer(tokenizer: Any, config: Any, asked: Row, row: list[int]) -> Answer:
     ends = end_tokens(config)
     stop = next((i for i, token in enumerate(row) if token in ends), None)
     kept = row if stop is None else row[:stop]
-    return Answer(prompt, sample, tuple(kept), tokenizer.decode(kept, skip_special_tokens=True), stop is not None)
+    text = tokenizer.decode(kept, skip_special_tokens=True)
+    return Answer(asked.place, asked.sample, tuple(kept), text, stop is not None)

@@ -1,49 +1,30 @@
-"""Ask the model: the answers of one variant to some prompts, from the store or made now.
+"""The answers to a request, and what a run and its store keep of them.
 
-In: a `Request`. Out: `Answer`s; their lines in the run's results. Each batch is kept in the store as
-it is made, so that a run that was stopped goes on with the batch that it had not finished.
+In: a `Request`. Out: `Answer`s from the store, where `engine.fused` has put them; their lines in the run's
+results.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from steerdsl.engine.answers import Answer, Sampling, generate, require_sound
+from steerdsl.engine.answers import Answer, require_sound
 from steerdsl.engine.context import Run
+from steerdsl.engine.rows import Acting, acting, compile_rows
 from steerdsl.forms.kept import ANSWER
-from steerdsl.lang import recipe as r
-from steerdsl.models.prompts import Rendered, require_room
+from steerdsl.models.prompts import Rendered
 from steerdsl.plan.controls import Variant
 from steerdsl.plan.fusing import generation_key
-from steerdsl.plan.samples import Sample, samples_key
+from steerdsl.plan.requests import Request
 from steerdsl.store.files import write_lines
 from steerdsl.store.finished import read_answers
 from steerdsl.store.results import Store, content_key
 from steerdsl.store.upkeep import prune, stored
 
 WITHHELD = "withheld"  # marks what the store holds of such answers until a run has come to its end
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked for: the answers of a variant to the samples of a data set, for the step `step`."""
-
-    step: str
-    ref: r.DataRef
-    found: tuple[Sample, ...]
-    variant: Variant
-    sampling: Sampling
-
-    def instructed(self) -> tuple[Sample, ...]:
-        """The samples as they are asked: with the variant's instruction before each prompt."""
-        before = self.variant.instruction
-        if before is None:
-            return self.found
-        return tuple(replace(s, prompt=f"{before}\n\n{s.prompt}") for s in self.found)
 
 
 def answers(run: Run, request: Request) -> list[Answer]:
@@ -56,15 +37,9 @@ def answers(run: Run, request: Request) -> list[Answer]:
     if key in run.broken:
         raise run.broken[key]
     done = run.store.load(key, read)
-    if done is None:
-        made: list[Answer] = []
-        for batch in _batches(run, key, request):
-            made += batch
-            show(run, request, batch)
-            name = request.variant.title
-            run.progress(f"answers of {name} to {request.ref.name}", len(made), len(request.found) * request.sampling.n)
-        done = keep(run, key, made, request)
-    run.partial.clear()
+    if done is None:  # removed since they were made
+        done = run.asks.again(key)
+    run.partial.pop(_line_place(run, request), None)
     lines = _lines(run, request, done)
     run.results.rows += lines
     if withheld(run, request):
@@ -96,7 +71,7 @@ def missing(run: Run, request: Request, scored: bool) -> bool:
     key = request_key(run, request)
     if scored and withheld(run, request) and run.store.has(_withheld_key(key)):
         return False
-    return run.store.load(key, read) is None
+    return run.store.get(key) is None
 
 
 def withheld(run: Run, request: Request) -> bool:
@@ -106,17 +81,9 @@ def withheld(run: Run, request: Request) -> bool:
 
 def request_key(run: Run, request: Request) -> str:
     """The content key of these answers."""
-    prompts = samples_key(request.instructed())
-    steer = request.variant.steer_key(run.keys)
-    settings = asdict(request.sampling)
-    key = generation_key(run.plan.model_key, prompts, steer, settings, run.plan.batch_size, run.together)
+    key = generation_key(run.plan.model_key, request.what, run.shared.get(request.group))
     assert key is not None  # a run has its model's weights
     return key
-
-
-def batch_key(key: str, number: int) -> str:
-    """Where one batch of the answers under `key` is kept."""
-    return content_key({"answers": key, "batch": number})
 
 
 def rendered(run: Run, request: Request) -> list[Rendered]:
@@ -124,21 +91,24 @@ def rendered(run: Run, request: Request) -> list[Rendered]:
     return run.render(request.instructed())
 
 
-def touches(run: Run, variant: Variant) -> list[Any]:
-    """The edits of a variant; none without a steer."""
-    from steerdsl.engine.program import compile_steer
-
+def steer_of(run: Run, variant: Variant) -> Acting | None:
+    """What acts on the rows of a variant, now; None without a steer."""
     if variant.steer is None:
-        return []
-    return compile_steer(run.steers[variant.steer].ops, run.plan.model.arch, run.values, variant.draw)
+        return None
+    return acting(run.steers[variant.steer].ops, run.values, variant.draw, run.keys)
 
 
-def about(run: Run, request: Request, kind: str, variant: str) -> dict[str, Any]:
+def touches(run: Run, variant: Variant) -> list[Any]:
+    """The edits of a variant that has a batch to itself; none without a steer."""
+    return compile_rows([steer_of(run, variant)], run.plan.model.arch)
+
+
+def about(hidden: bool, kind: str, variant: str) -> dict[str, Any]:
     """What stored answers say of themselves."""
-    return {"kind": kind, "variant": variant, **({WITHHELD: True} if withheld(run, request) else {})}
+    return {"kind": kind, "variant": variant, **({WITHHELD: True} if hidden else {})}
 
 
-def keep(run: Run, key: str, made: Sequence[Answer], request: Request, kind: str = "answers") -> list[Answer]:
+def keep(run: Run, key: str, made: Sequence[Answer], request: Request) -> list[Answer]:
     """Put answers into the store, in the order of the prompts. Raises NotFinite where one is broken."""
     require_sound(made)
     ordered = sorted(made, key=lambda a: (a.prompt, a.sample))
@@ -147,7 +117,7 @@ def keep(run: Run, key: str, made: Sequence[Answer], request: Request, kind: str
         rows = [[a.prompt, a.sample, list(a.token_ids), a.text, a.ended] for a in ordered]
         write_lines(fresh / "answers.jsonl", rows)
 
-    return run.store.save(key, about(run, request, kind, request.variant.title), write, read)
+    return run.store.save(key, about(withheld(run, request), "answers", request.variant.title), write, read)
 
 
 def read(folder: Path) -> list[Answer]:
@@ -160,28 +130,21 @@ def _read_lines(folder: Path) -> list[Any]:
     return read_answers(folder / "lines.jsonl", within=folder)
 
 
-def _batches(run: Run, key: str, request: Request) -> Iterator[list[Answer]]:
-    """The answers batch by batch, those that an earlier run has made first."""
-    prompts = rendered(run, request)
-    require_room(request.ref.name, prompts, run.plan.model.arch.max_positions, request.sampling.max_tokens)
-
-    def known(number: int) -> list[Answer] | None:
-        return run.store.load(batch_key(key, number), read)
-
-    if known(0) is not None:
-        run.progress("going on with answers that an earlier run has made", 0, 0)
-    edits = touches(run, request.variant)
-    for number, batch in enumerate(generate(run.session, prompts, edits, request.sampling, run.plan.batch_size, known)):
-        if not run.store.has(batch_key(key, number)):
-            keep(run, batch_key(key, number), batch, request, "batch")
-        yield batch
-
-
 def show(run: Run, request: Request, batch: Sequence[Answer]) -> None:
     """Hand over the lines of answers that were just made, for an interrupted run to keep."""
     lines = _lines(run, request, batch)
-    run.partial += lines
+    run.partial.setdefault(_line_place(run, request), []).extend(lines)
     run.keep(lines)
+
+
+def drop(run: Run, request: Request) -> None:
+    """Forget the lines of a request that has no answers: one of them is broken."""
+    run.partial.pop(_line_place(run, request), None)
+
+
+def _line_place(run: Run, request: Request) -> str:
+    """Names the lines of a request among those that are being made."""
+    return content_key({"step": request.step, "data": request.ref.name, "what": request.what, **_at(run)})
 
 
 def _withheld_key(key: str) -> str:

@@ -20,6 +20,7 @@ from steerdsl.models.batching import Batch, batches, pad_id
 from steerdsl.models.cache import Progress, no_progress
 from steerdsl.models.positions import Reading
 from steerdsl.models.prompts import Rendered
+from steerdsl.plan.rows import text_rows
 from steerdsl.registry import find
 
 PROMPTS = 64  # in one request to a server: statistics of 30 layers come back as 0.3 MB, however many it has
@@ -36,15 +37,16 @@ def capture(
     layers: Sequence[int],
     *,
     rows: bool = False,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     touches: Sequence[Touch] = (),
     progress: Progress = no_progress,
 ) -> Activations:
     """Statistics of `stream` over `prompts` at `layers` (ascending), float64 [len(layers), width].
 
-    With `rows`, every sample's activation is kept too, in the order of the prompts. With `touches`,
-    activations are read after those edits. Raises RecipeError M614 for a position a prompt lacks,
-    NotFinite R811 for activations that are nan or infinite.
+    A batch has at most `batch_size` prompts, or as many as are read at once. With `rows`, every sample's
+    activation is kept too, in the order of the prompts. With `touches`, activations are read after those
+    edits. Raises RecipeError M614 for a position a prompt lacks, NotFinite R811 for activations that are
+    nan or infinite.
     """
     import torch
 
@@ -57,7 +59,8 @@ def capture(
     moments: dict[str, Any] = {}
     done, order = 0, list[int]()
     progress("reading activations", 0, len(prompts))
-    for group in _groups(batches(prompts, batch_size, pad_id(session.opened.tokenizer)), session.on):
+    size = batch_size or text_rows(max(len(p.ids) for p in prompts))
+    for group in _groups(batches(prompts, size, pad_id(session.opened.tokenizer)), session.on):
         jobs = [_job(batch, [readings[i] for i in batch.index]) for batch in group]
         merge(moments, session.summarise(jobs, reads, part, rows, touches))
         for batch, job in zip(group, jobs, strict=True):

@@ -7,7 +7,7 @@ The model is opened on first use: a run whose every result is in the store never
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from steerdsl.lang.recipe import Plot, Steer
 from steerdsl.methods.finite import NotFinite
 from steerdsl.models.cache import Progress, no_progress
 from steerdsl.models.prompts import Rendered, Renderer
-from steerdsl.plan.plan import Plan, PlanStep
+from steerdsl.plan.plan import Plan, PlanStep, Shared
 from steerdsl.plan.samples import Sample
 from steerdsl.store.results import Store
 
@@ -49,9 +49,10 @@ class Results:
 class Run:
     """One run of a plan. `keep` is given each finished batch of answers; `keys` are the content keys
     of named results, by name, as steps are executed; `out` is where plots and exports go; `partial`
-    are the lines of the answers that are being made; `together` is what the keys of answers say of
-    their batches, inside a sweep; `unsteered` is what metrics have read of the model without edits, by the texts;
-    `tell` is given what the user must know once; `broken` says, by the key of answers, why a shared batch
+    are the lines of the answers that are being made, by request; `shared` are the batches of the answers of the
+    step at hand, by group, and `asks` what is answered in them; `unsteered` is what metrics have read of the
+    model without edits, by the texts; `tell` is given what the user must know once; `opened` is the model once
+    it is open, the same for every copy of the run; `broken` says, by the key of answers, why a shared batch
     gave none."""
 
     plan: Plan
@@ -64,10 +65,12 @@ class Run:
     steers: dict[str, Steer] = field(default_factory=dict)
     extractions: dict[str, PlanStep] = field(default_factory=dict)
     point: Mapping[str, str] = field(default_factory=dict)
-    partial: list[dict[str, Any]] = field(default_factory=list)
-    together: str | None = None
+    partial: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    shared: Mapping[str, Shared] = field(default_factory=dict)
+    asks: Any = None
     unsteered: dict[Any, list[Any]] = field(default_factory=dict)
     tell: Callable[[str], None] = lambda text: None
+    opened: list[Session] = field(default_factory=list)
     broken: dict[str, NotFinite] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,9 +84,26 @@ class Run:
             patches=partial(patch_rows, self),
         )
 
-    @cached_property
+    def as_now(self) -> Run:
+        """The run as it is: what later steps or points name anew changes nothing there."""
+        then = replace(self, extractions=dict(self.extractions), steers=dict(self.steers), keys=dict(self.keys))
+        then.renderer = self.renderer
+        then.values.vectors, then.values.planes = dict(self.values.vectors), dict(self.values.planes)
+        then.values.chosen = dict(self.values.chosen)
+        return then
+
+    @property
     def session(self) -> Session:
         """The model, opened now if it is not yet."""
+        if not self.opened:
+            self.opened.append(self._open())
+        return self.opened[0]
+
+    @session.setter
+    def session(self, session: Session) -> None:
+        self.opened[:] = [session]
+
+    def _open(self) -> Session:
         from steerdsl.engine.tracing import Session
         from steerdsl.models.opened import open_model
 
@@ -100,7 +120,7 @@ class Run:
 
     def traffic(self) -> Traffic:
         """What has gone to a server and come from it so far."""
-        link = self.session.link if "session" in self.__dict__ else None
+        link = self.session.link if self.opened else None
         return Traffic() if link is None else link.traffic.copy()
 
     @cached_property

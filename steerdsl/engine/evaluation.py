@@ -10,24 +10,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steerdsl.engine.answers import Answer, Sampling
-from steerdsl.engine.asking import Request, answers, recalled, touches
+from steerdsl.engine.answers import Answer
+from steerdsl.engine.asking import answers, recalled, steer_of
 from steerdsl.engine.claims import tell_early
 from steerdsl.engine.context import Run
 from steerdsl.engine.finite import named
 from steerdsl.engine.harness import documents
-from steerdsl.engine.supply import Scene, supply
+from steerdsl.engine.supply import Scene, Supplied, supply
 from steerdsl.forms.runs import TABLE
 from steerdsl.forms.text import read_json
 from steerdsl.lang import recipe as r
-from steerdsl.lang.reads import answered, needs
-from steerdsl.lang.variants import BASELINE, REFERENCE, steered
+from steerdsl.lang.diagnostics import RecipeError
+from steerdsl.lang.variants import REFERENCE, steered
 from steerdsl.measure.answers import Answers
 from steerdsl.measure.scores import Score, adjust, score, tabled, unmade
+from steerdsl.methods.finite import NotFinite
 from steerdsl.plan.controls import Variant
-from steerdsl.plan.describe import evaluation_settings, references
 from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.samples import samples
+from steerdsl.plan.requests import Request
 from steerdsl.plan.tasks import rights
 from steerdsl.registry import find
 from steerdsl.store.files import write_json
@@ -35,38 +35,9 @@ from steerdsl.store.files import write_json
 
 def generate_step(run: Run, planned: PlanStep) -> None:
     """Answers of one variant to one data set."""
-    for request in requests(run, planned):
+    for request in planned.asked:
         if not recalled(run, request):
             answers(run, request)
-
-
-def requests(run: Run, planned: PlanStep) -> list[Request]:
-    """Everything that a step asks of the model, in the order in which it asks; nothing for a step that
-    asks for no answers."""
-    match planned.step:
-        case r.Generate() as step:
-            sampling = Sampling(step.max_tokens, step.temperature, step.n, step.seed)
-            variant = Variant(step.steer or BASELINE, step.steer)
-            return [_request(run, step.name, step.data, variant, sampling)]
-        case r.Evaluate() as step if answered(step.metrics):
-            settings = Sampling(**evaluation_settings(step))
-            wanted = [(variant, settings) for variant in planned.variants]
-            if needs(step.metrics, "references"):
-                wanted.append((Variant(REFERENCE), Sampling(**references(step))))
-            return [_request(run, step.name, ref, *each) for ref in step.data for each in wanted]
-    return []
-
-
-def _request(run: Run, name: str, ref: r.DataRef, variant: Variant, sampling: Sampling) -> Request:
-    return Request(name, ref, samples(run.plan.data, ref, run.plan.source), variant, sampling)
-
-
-def _unanswered(run: Run, planned: PlanStep, ref: r.DataRef) -> list[tuple[Request, list[Answer]]]:
-    """Every variant on a data set, for metrics that read no answers."""
-    step = planned.step
-    assert isinstance(step, r.Evaluate)
-    settings = Sampling(**evaluation_settings(step))
-    return [(_request(run, step.name, ref, variant, settings), []) for variant in planned.variants]
 
 
 def evaluate_step(run: Run, planned: PlanStep) -> None:
@@ -74,16 +45,15 @@ def evaluate_step(run: Run, planned: PlanStep) -> None:
     step = planned.step
     assert isinstance(step, r.Evaluate) and planned.key is not None
     table = run.store.load(planned.key, lambda folder: _read(folder, step.steer))
-    asked = requests(run, planned)
     if table is not None:
-        for request in asked:
+        for request in planned.asked:
             if not recalled(run, request):
                 answers(run, request)
     else:
         table = {}
         for ref in step.data:
-            made = [(q, _answers(run, q)) for q in asked if q.ref is ref]
-            _score(run, step, made or _unanswered(run, planned, ref), table)
+            mine = [request for request in planned.requests if request.ref is ref]
+            _score(run, step, [(request, _answers(run, request) if planned.asked else []) for request in mine], table)
         _score_tasks(run, planned.variants, step, table)
         adjust([table])
         about = {"kind": "scores", "steer": step.steer, "data": ", ".join(ref.name for ref in step.data)}
@@ -126,27 +96,40 @@ def _score(
     sampled = [row for q, row in made if q.variant.name == REFERENCE]
     steered = next(row for q, row in made if q.variant.name == step.steer)
     wanted = {n for call in calls for n in find("metric", call.name).needs}
+    run.progress(f"scoring the answers to {made[0][0].ref.name}", 0, 0)
+    scored = [(request, own) for request, own in made if request.variant.name != REFERENCE]
+    scenes = [Scene(run, request, own, base, steered, steer_of(run, request.variant)) for request, own in scored]
     scores: dict[str, list[Mapping[str, Score]]] = {}
-    for request, own in made:
-        if request.variant.name == REFERENCE:
-            continue
-        run.progress(f"scoring {request.variant.title} on {request.ref.name}", 0, 0)
-        scene = Scene(run, request, own, base, steered, touches(run, request.variant))
+    for (request, own), supplied in zip(scored, _supplied(scenes, wanted), strict=True):
+        given = Answers(
+            prompts=[s.prompt for s in request.found],
+            hypotheses=[a.text for a in own],
+            references=_texts(sampled[0], len(own)) if sampled else (),
+            token_ids=[a.token_ids for a in own],
+            ended=[a.ended for a in own],
+            golds=[s.row.answer for s in request.found],
+            choices=[s.row.choices for s in request.found],
+            rights=rights(run.plan.data[request.ref.name], request.found) if "letters" in wanted else (),
+            **supplied,
+        )
         with named(request.variant.name, request.ref.name):
-            given = Answers(
-                prompts=[s.prompt for s in request.found],
-                hypotheses=[a.text for a in own],
-                references=_texts(sampled[0], len(own)) if sampled else (),
-                token_ids=[a.token_ids for a in own],
-                ended=[a.ended for a in own],
-                golds=[s.row.answer for s in request.found],
-                choices=[s.row.choices for s in request.found],
-                rights=rights(run.plan.data[request.ref.name], request.found) if "letters" in wanted else (),
-                **supply(scene, wanted),
-            )
             scores.setdefault(request.variant.name, []).append(score(calls, given))
     for label, figures in tabled(scores, step.steer).items():
         table.setdefault(label, {})[made[0][0].ref.name] = figures
+
+
+def _supplied(scenes: Sequence[Scene], needs: set[str]) -> Supplied:
+    """What metrics read, for all scenes at once. Where that fails, it is read again scene by scene, so that
+    the error says which variant it is."""
+    try:
+        return supply(scenes, needs)
+    except (NotFinite, RecipeError) as error:
+        if isinstance(error, RecipeError) and all(d.code != "M611" for d in error.diagnostics):
+            raise
+        for scene in scenes:
+            with named(scene.request.variant.name, scene.request.ref.name):
+                supply([scene], needs)
+        raise
 
 
 def _score_tasks(run: Run, variants: Sequence[Variant], step: r.Evaluate, table: dict[str, dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.engine.answers import Sampling, generate
+from steerdsl.engine.answers import generate
 from steerdsl.engine.context import Run
 from steerdsl.formats import table
 from steerdsl.lang import recipe as r
@@ -20,6 +20,7 @@ from steerdsl.methods.types import Activations, Vector
 from steerdsl.models.prompts import Rendered, require_room
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.plan import PlanStep
+from steerdsl.plan.requests import Sampling
 from steerdsl.plan.samples import ANSWERED, OWN, Sample, class_samples, samples_key
 from steerdsl.plan.words import position
 from steerdsl.registry import find
@@ -172,9 +173,11 @@ def _answered(run: Run, found: Sequence[Sample]) -> list[Rendered]:
     """Prompts with their answers: the data's, else the model's own greedy one, token by token as it was made."""
     prompts = run.render(found)
     open_ = [i for i, s in enumerate(found) if s.response is None]
-    sampling, done = Sampling(max_tokens=RESPONSE_TOKENS), 0
-    asked = [prompts[i] for i in open_]
-    for batch in generate(run.session, asked, (), sampling, run.plan.batch_size) if open_ else ():
+    if not open_:
+        return prompts
+    asked, done = [prompts[i] for i in open_], 0
+    rows = run.plan.answer_rows(max(len(p.ids) for p in asked) + RESPONSE_TOKENS)
+    for batch in generate(run.session, asked, (), Sampling(max_tokens=RESPONSE_TOKENS), rows):
         for a in batch:
             before = asked[a.prompt]
             span = (len(before.ids), len(before.ids) + len(a.token_ids))

@@ -1,165 +1,259 @@
-"""Answer what all points of a sweep ask, as rows of shared batches.
+"""Answer what several steps ask, as rows of shared batches.
 
-In: the requests of the points. Out: their answers in the store, where each point then finds its own.
-Each batch is kept in the store as it is made, so that a sweep that was stopped goes on with the
-batch that it had not finished.
+In: the requests of steps that are answered together, those of a sweep's points too. Out: their answers in the
+store, where each step then finds its own. The rows go by prompt, so that the first batch has a prompt's
+answers of all variants. Each batch is kept in the store as it is made, so that a run that was stopped goes
+on with the batch that it had not finished.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from steerdsl.engine.answers import Answer, generate_together
-from steerdsl.engine.asking import Request, about, keep, missing, rendered, request_key, show
+from steerdsl.engine.answers import Answer, Row, answer, require_sound, rows_of
+from steerdsl.engine.asking import about, drop, keep, missing, rendered, request_key, show, steer_of, withheld
 from steerdsl.engine.context import Run
-from steerdsl.engine.evaluation import requests
-from steerdsl.engine.rows import Acting, acting, compile_rows
+from steerdsl.engine.rows import Acting, compile_rows
 from steerdsl.engine.wire import Touch
-from steerdsl.forms.kept import SHARED_ANSWER
+from steerdsl.forms.kept import BATCHED_ANSWER
 from steerdsl.lang import recipe as r
-from steerdsl.models.batching import Batch, batches, pad_id
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.models.prompts import require_room
-from steerdsl.plan.fusing import fuses, prompts_of
-from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.samples import samples_key
+from steerdsl.plan.fusing import cut
+from steerdsl.plan.plan import PlanStep, Shared
+from steerdsl.plan.requests import Request
 from steerdsl.store.claims import discard
 from steerdsl.store.files import write_lines
 from steerdsl.store.finished import read_answers
 from steerdsl.store.results import content_key
 
+RUN_FAILED = 3
+COMPILED = 4  # batches whose edits are held: batches differ in size by one prompt at most
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Ask:
-    """One request at one point. `run` is the run as it was there; `todo` says that the store lacks the
-    answers; those of one `batch` have the same prompts and the same settings."""
+    """One request. `run` is the run as it was where it is asked; `todo` says that the store lacks the answers;
+    `rows` are those of each prompt."""
 
     run: Run
     request: Request
     key: str
-    steer: Acting
-    batch: str
+    steer: Acting | None
+    rows: Sequence[Sequence[Row]]
     todo: bool
+
+    @property
+    def shape(self) -> str:
+        """What steers have in common that one edit can serve."""
+        return "" if self.steer is None else self.steer.shape
+
+
+Part: TypeAlias = list[tuple[Ask, Row]]  # one batch
+Known: TypeAlias = dict[tuple[str, int, int], Answer]  # by key, prompt and sample
 
 
 @dataclass(slots=True)
 class Asks:
-    """What the points of the sweep `name` ask, gathered point by point; at most `rows` rows a batch."""
+    """What is asked, gathered step by step and point by point, each once. `shared` are the batches by group;
+    `fits` is the most rows for which the device has had memory, once a batch has found none."""
 
     run: Run
-    name: str
-    rows: int
+    shared: dict[str, Shared] = field(default_factory=dict)
     found: dict[str, Ask] = field(default_factory=dict)
-    done: int = 0
+    fits: int | None = None
+    _rows: dict[Any, list[list[Row]]] = field(default_factory=dict)
+    _touches: dict[tuple[str, ...], list[Touch]] = field(default_factory=dict)
 
     def gather(self, run: Run, planned: PlanStep) -> None:
-        """Note what one step asks at the point where the run is."""
-        evaluates = isinstance(planned.step, r.Evaluate)
-        scored = not evaluates or (planned.key is not None and run.store.has(planned.key))
-        for request in requests(run, planned):
-            if fuses(request.variant.steer, request.sampling.temperature):
-                ask = _ask(run, request, scored)
-                self.found.setdefault(ask.key, ask)
+        """Note what one step asks where the run is."""
+        scored = not isinstance(planned.step, r.Evaluate) or (planned.key is not None and run.store.has(planned.key))
+        for request in planned.asked:
+            key = request_key(run, request)
+            if key not in self.found:
+                steer, todo = steer_of(run, request.variant), missing(run, request, scored)
+                self.found[key] = Ask(run.as_now(), request, key, steer, self._rows_of(run, request), todo)
 
     def answer(self) -> None:
         """Make the answers that the store lacks."""
-        chunks = list(self._chunks())
-        total = sum(len(chunk) * len(chunk[0].request.found) for chunk in chunks)
-        for chunk in chunks:
-            self._answer(chunk, total)
+        for group in self._groups():
+            self._answer(group, [ask for ask in group if ask.todo])
 
-    def _chunks(self) -> Iterator[list[Ask]]:
-        """The steers that share batches, those of one shape together. In float32 those that are missing;
-        else all, as planned, where one is missing: there the batch decides the tokens."""
-        groups: dict[str, list[Ask]] = {}
-        for ask in self.found.values():
-            if ask.todo or self.run.together is not None:
-                groups.setdefault(ask.batch, []).append(ask)
-        for group in groups.values():
-            shapes = list(dict.fromkeys(ask.steer.shape for ask in group))
-            group.sort(key=lambda ask: shapes.index(ask.steer.shape))
-            for start in range(0, len(group), self.rows):
-                chunk = group[start : start + self.rows]
-                if any(ask.todo for ask in chunk):
-                    yield chunk
-
-    def _answer(self, chunk: Sequence[Ask], total: int) -> None:
-        """All answers of the steers of one chunk, batch by batch."""
-        run, first = self.run, chunk[0].request
-        prompts = rendered(run, first)
-        require_room(first.ref.name, prompts, run.plan.model.arch.max_positions, first.sampling.max_tokens)
-        size = prompts_of(len(chunk), len(prompts), self.rows, run.plan.batch_size)
-        for ask in chunk:
-            ask.run.session = run.session  # one model for all
-        compiled = cache(lambda each: compile_rows([ask.steer for ask in chunk], each, run.plan.model.arch))
-        made: list[list[Answer]] = [[] for _ in chunk]
-        kept = []
-        for batch in batches(prompts, size, pad_id(run.session.opened.tokenizer)):
-            key = content_key({"together": [ask.key for ask in chunk], "prompts": batch.index})
-            answers = _load(run, key) or _make(run, key, chunk, batch, compiled(len(batch.index)))
-            kept.append(key)
-            for ask, own, new in zip(chunk, made, answers, strict=True):
-                own += new
-                if error := next((a.broken for a in new if a.broken is not None), None):
-                    run.broken.setdefault(ask.key, error)
-                if ask.key not in run.broken:
-                    show(ask.run, ask.request, new)
-            self.done += len(chunk) * len(batch.index)
-            run.progress(f"points × prompts of {self.name}", self.done, total)
-        for ask, own in zip(chunk, made, strict=True):
-            if ask.key not in run.broken:
-                keep(run, ask.key, own, ask.request)
-        for key in kept:
-            discard(run.store.folder(key))
-
-
-def _ask(run: Run, request: Request, scored: bool) -> Ask:
-    variant = request.variant
-    assert variant.steer is not None
-    then = _as_now(run)
-    steer = acting(run.steers[variant.steer].ops, then.values, variant.draw, run.keys)
-    batch = content_key({"prompts": samples_key(request.found), "max_tokens": request.sampling.max_tokens})
-    return Ask(then, request, request_key(run, request), steer, batch, missing(run, request, scored))
-
-
-def _as_now(run: Run) -> Run:
-    """The run as it is at this point: what later points name anew changes nothing there."""
-    then = replace(run, extractions=dict(run.extractions))
-    then.renderer = run.renderer
-    values = run.values
-    then.values.vectors, then.values.planes = dict(values.vectors), dict(values.planes)
-    then.values.chosen = dict(values.chosen)
-    return then
-
-
-def _make(run: Run, key: str, chunk: Sequence[Ask], batch: Batch, touches: Sequence[Touch]) -> list[list[Answer]]:
-    """The answers of each steer to one batch of prompts, kept in the store until all are there. Where one
-    is broken, the batch is not kept: its neighbours' answers are, once all batches are made."""
-    made = generate_together(run.session, batch, len(chunk), touches, chunk[0].request.sampling)
-    if any(a.broken for own in made for a in own):
+    def again(self, key: str) -> list[Answer]:
+        """The answers of one key, which the store has lost since. Raises NotFinite where one is broken."""
+        (group,) = (group for group in self._groups() if any(ask.key == key for ask in group))
+        made = self._answer(group, [ask for ask in group if ask.key == key])[key]
+        require_sound(made)
         return made
 
-    def write(fresh: Path) -> None:
-        rows = [[i, a.prompt, a.sample, list(a.token_ids), a.text, a.ended] for i, own in enumerate(made) for a in own]
-        write_lines(fresh / "answers.jsonl", rows)
+    def _rows_of(self, run: Run, request: Request) -> list[list[Row]]:
+        """The rows of each prompt, made once for all variants that are asked alike."""
+        alike = request.group, request.variant.instruction, request.sampling
+        if alike not in self._rows:
+            prompts = rendered(run, request)
+            limit = run.plan.model.arch.max_positions
+            require_room(request.ref.name, prompts, limit, request.sampling.max_tokens)
+            self._rows[alike] = rows_of(prompts, request.sampling)
+        return self._rows[alike]
 
-    run.store.put(key, about(run, chunk[0].request, "batch", "several"), write)
-    return made
+    def _groups(self) -> list[list[Ask]]:
+        """Those that share batches, steers of one shape beside each other."""
+        groups: dict[str, list[Ask]] = {}
+        for ask in self.found.values():
+            groups.setdefault(ask.request.group, []).append(ask)
+        for group in groups.values():
+            shapes = {shape: place for place, shape in enumerate(dict.fromkeys(ask.shape for ask in group))}
+            group.sort(key=lambda ask: shapes[ask.shape])
+        return list(groups.values())
+
+    def _answer(self, group: Sequence[Ask], todo: Sequence[Ask]) -> dict[str, list[Answer]]:
+        """All answers of `todo` by their keys, batch by batch; where one is broken, none of its request is kept,
+        and those beside it are. In half precision, where a batch may change a
+        token, its batches are those of the whole group, as planned. In float32 the rest of the group is left
+        out, and what an earlier run has made of the whole group is taken."""
+        made: dict[str, list[Answer]] = {ask.key: [] for ask in todo}
+        if not todo:
+            return made
+        run, shared, order = self.run, self.shared[group[0].request.group], _order(group)
+        name, total = group[0].request.ref.name, sum(len(rows) for ask in todo for rows in ask.rows)
+
+        def finish(part: Part, answers: Sequence[Answer]) -> None:
+            for ask, own in _by_ask(part, answers):
+                if ask.key in made:
+                    made[ask.key] += own
+                    if error := next((a.broken for a in own if a.broken is not None), None):
+                        run.broken.setdefault(ask.key, error)
+                    if ask.key in run.broken:
+                        drop(ask.run, ask.request)
+                    else:
+                        show(ask.run, ask.request, own)
+            run.progress(f"answers to {name}", sum(map(len, made.values())), total)
+
+        kept: list[str] = []
+        if shared.key is None:
+            known, kept = self._known(_parts(group, order, shared.rows))
+            part, order = _whole(known, todo, order)
+            finish(part, [known[ask.key, row.place, row.sample] for ask, row in part])
+            group = todo
+        for part in _parts(group, order, shared.rows):
+            key = _part_key(part)
+            finish(part, self._load(key) or self._make(key, part))
+            kept.append(key)
+        for ask in todo:
+            if ask.key not in run.broken:
+                made[ask.key] = keep(ask.run, ask.key, made[ask.key], ask.request)
+        for key in kept:
+            discard(run.store.folder(key))
+        return made
+
+    def _known(self, parts: Iterable[Part]) -> tuple[Known, list[str]]:
+        """What an earlier run made of these batches before it was stopped, and the keys of these."""
+        known: Known = {}
+        keys: list[str] = []
+        for part in parts:
+            key = _part_key(part)
+            answers = self._load(key)
+            if answers is None:
+                break
+            known |= {(ask.key, row.place, row.sample): a for (ask, row), a in zip(part, answers, strict=True)}
+            keys.append(key)
+        if keys:
+            self.run.progress("going on with answers that an earlier run has made", 0, 0)
+        return known, keys
+
+    def _make(self, key: str, part: Part) -> list[Answer]:
+        """The answers of a batch, kept in the store until all are there. Where one is broken, the batch is not
+        kept: its neighbours' answers are, once all batches are made."""
+        made = self._fitted(part)
+        if any(a.broken for a in made):
+            return made
+
+        def write(fresh: Path) -> None:
+            write_lines(fresh / "answers.jsonl", [[list(a.token_ids), a.text, a.ended] for a in made])
+
+        hidden = any(withheld(ask.run, ask.request) for ask, _ in part)
+        self.run.store.put(key, about(hidden, "batch", "several"), write)
+        return made
+
+    def _load(self, key: str) -> list[Answer] | None:
+        """The answers that `_make` kept in an earlier run, without their places."""
+        rows = self.run.store.load(
+            key, lambda folder: read_answers(folder / "answers.jsonl", BATCHED_ANSWER, within=folder)
+        )
+        return None if rows is None else [Answer(0, 0, tuple(ids), text, ended) for ids, text, ended in rows]
+
+    def _fitted(self, part: Part) -> list[Answer]:
+        """The answers of a batch, in halves where the device has no memory for it at once."""
+        import torch
+
+        if self.fits is None or len(part) <= self.fits:
+            try:
+                return answer(self.run.session, [row for _, row in part], self._compiled(part))
+            except torch.OutOfMemoryError as error:
+                if len(part) == 1:
+                    raise RecipeError([_too_large(error)], RUN_FAILED) from error
+            self.fits = len(part) // 2
+            torch.cuda.empty_cache()
+            short = f"the device's memory did not hold {len(part)} answers at once"
+            self.run.results.warnings.append(f"{short}: at most {self.fits} shared a batch from there on")
+        half = len(part) // 2
+        return self._fitted(part[:half]) + self._fitted(part[half:])
+
+    def _compiled(self, part: Part) -> list[Touch]:
+        """The edits of a batch; batches that have the same rows share them."""
+        rows = tuple(ask.key for ask, _ in part)
+        if rows not in self._touches:
+            if len(self._touches) >= COMPILED:
+                self._touches.clear()
+            self._touches[rows] = compile_rows([ask.steer for ask, _ in part], self.run.plan.model.arch)
+        return self._touches[rows]
 
 
-def _read(folder: Path) -> list[Any]:
-    return read_answers(folder / "answers.jsonl", SHARED_ANSWER, within=folder)
+def _order(group: Sequence[Ask]) -> list[int]:
+    """The prompts of a group by length, the longest first: similar lengths share a batch, which wastes the
+    least padding, and too large a batch fails at once."""
+    widths = [max(len(ask.rows[place][0].prompt.ids) for ask in group) for place in range(len(group[0].rows))]
+    return sorted(range(len(widths)), key=lambda place: -widths[place])
 
 
-def _load(run: Run, key: str) -> list[list[Answer]] | None:
-    """The answers that `_make` kept in an earlier run."""
-    rows = run.store.load(key, _read)
-    if rows is None:
-        return None
-    found: list[list[Answer]] = [[] for _ in range(1 + max(row[0] for row in rows))]
-    for number, prompt, sample, ids, text, ended in rows:
-        found[number].append(Answer(prompt, sample, tuple(ids), text, ended))
-    return found
+def _parts(asks: Sequence[Ask], order: Sequence[int], rows: int) -> Iterator[Part]:
+    """The batches of some prompts; in each the rows of one request stand together."""
+    each = [(number, sample) for number, ask in enumerate(asks) for sample in range(ask.request.sampling.n)]
+    for part in cut(order, each, rows):
+        ordered = sorted(part, key=lambda row: row[1][0])
+        yield [(asks[number], asks[number].rows[place][sample]) for place, (number, sample) in ordered]
+
+
+def _whole(known: Known, todo: Sequence[Ask], order: Sequence[int]) -> tuple[Part, list[int]]:
+    """The rows of prompts of which all are known, and the prompts that are left."""
+    part: Part = []
+    left = []
+    for place in order:
+        rows = [(ask, row) for ask in todo for row in ask.rows[place]]
+        if all((ask.key, row.place, row.sample) in known for ask, row in rows):
+            part += rows
+        else:
+            left.append(place)
+    return part, left
+
+
+def _by_ask(part: Part, answers: Sequence[Answer]) -> Iterator[tuple[Ask, list[Answer]]]:
+    """The answers of each request of a batch, with their places."""
+    own: dict[Ask, list[Answer]] = {}
+    for (ask, row), a in zip(part, answers, strict=True):
+        own.setdefault(ask, []).append(replace(a, prompt=row.place, sample=row.sample))
+    yield from own.items()
+
+
+def _part_key(part: Part) -> str:
+    """Where a batch is kept until all answers of its requests are there."""
+    return content_key({"batch": [[ask.key, row.place, row.sample] for ask, row in part]})
+
+
+def _too_large(error: BaseException) -> Diagnostic:
+    title = "the device has too little memory for one answer"
+    note = str(error).partition("\n")[0]
+    return Diagnostic("R850", title, notes=(note,), help="lower `max_tokens`, or take a smaller model or dtype")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.data.tasks import load_task
-from steerdsl.engine.asking import touches
+from steerdsl.engine.asking import steer_of
 from steerdsl.engine.context import Run
 from steerdsl.forms.kept import DOCUMENTS
 from steerdsl.forms.text import read_json
@@ -50,7 +50,7 @@ def documents(run: Run, call: MetricCall, variant: Variant) -> Figures:
         steer=variant.steer_key(run.keys),
         instruction=variant.instruction,
         options=call.options,
-        batch_size=run.plan.batch_size,
+        batch_size=None if run.plan.dtype == "float32" else run.plan.batch_size,
     )
     known = run.store.load(key, _read)
     if known is not None:
@@ -69,9 +69,9 @@ def _evaluated(run: Run, call: MetricCall, variant: Variant) -> Figures:
 
     from steerdsl.engine.harness_model import SteeredModel
 
-    options, edits = call.options, touches(run, variant)
+    options, steer, plan = call.options, steer_of(run, variant), run.plan
     run.progress(f"{options['task']} of lm-evaluation-harness, {variant.name}", 0, 0)
-    model = SteeredModel(run.session, edits, run.plan.batch_size, run.progress, variant.instruction)
+    model = SteeredModel(run.session, steer, plan.answer_rows, plan.logit_rows, run.progress, variant.instruction)
     templated = bool(options.get("chat_template"))
     with _confined(run.plan.options.offline):
         _seed()

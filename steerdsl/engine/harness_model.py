@@ -1,8 +1,9 @@
 """A steered model as lm-evaluation-harness sees it.
 
-In: a session, touches, and an instruction to say before each prompt. Out: `SteeredModel`, which answers
-the harness's three kinds of request. Tokens are cut as the harness's own model for transformers cuts
-them, so that without touches both give the same figures. Importing this needs the package lm-eval.
+In: a session, a steer, how many rows a batch may have, and an instruction to say before each prompt. Out:
+`SteeredModel`, which answers the harness's three kinds of request. Tokens are cut as the harness's own model
+for transformers cuts them, so that without a steer both give the same figures. Importing this needs the
+package lm-eval.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from steerdsl.engine.answers import decode
 from steerdsl.engine.capture import inputs
-from steerdsl.engine.continuations import Ids, continuation_logprobs
+from steerdsl.engine.continuations import continuation_logprobs
+from steerdsl.engine.likelihood import Ids, Rows
+from steerdsl.engine.rows import Acting, compile_rows
 from steerdsl.engine.tracing import Session
-from steerdsl.engine.wire import Touch
 from steerdsl.methods.types import MethodError
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.cache import Progress
@@ -37,14 +39,15 @@ class SteeredModel(TemplateLM):  # type: ignore[misc]
     def __init__(
         self,
         session: Session,
-        touches: Sequence[Touch],
-        batch_size: int,
+        steer: Acting | None,
+        answer_rows: Rows,
+        text_rows: Rows,
         progress: Progress,
         instruction: str | None = None,
     ) -> None:
         super().__init__()
-        self.session, self.touches, self.progress = session, touches, progress
-        self.batch_size, self.instruction = batch_size, instruction
+        self.session, self.steer, self.progress = session, steer, progress
+        self.answer_rows, self.text_rows, self.instruction = answer_rows, text_rows, instruction
         self.tokenizer = session.opened.tokenizer
         self.longest = session.opened.arch.max_positions or _UNBOUNDED
         self.templated = False
@@ -98,7 +101,10 @@ class SteeredModel(TemplateLM):  # type: ignore[misc]
 
     def _loglikelihood_tokens(self, requests: Sequence[Any], **kwargs: Any) -> list[tuple[float, bool]]:
         pairs = [self._fitted(tuple(context), tuple(rest)) for _, context, rest in requests]
-        return continuation_logprobs(self.session, pairs, self.touches, self.batch_size, self.progress)
+        return self._read(pairs)
+
+    def _read(self, pairs: Sequence[tuple[Ids, Ids]]) -> list[tuple[float, bool]]:
+        return continuation_logprobs(self.session, pairs, [self.steer] * len(pairs), self.text_rows, self.progress)
 
     def _fitted(self, context: Ids, continuation: Ids) -> tuple[Ids, Ids]:
         """The context cut on the left, so that all but the last token fits the model."""
@@ -123,8 +129,7 @@ class SteeredModel(TemplateLM):  # type: ignore[misc]
                 pairs.append(((*context[:1], *before, *context[1:]), tuple(rest)))
                 owners.append(owner)
         totals = [0.0] * len(requests)
-        read = continuation_logprobs(self.session, pairs, self.touches, self.batch_size, self.progress)
-        for owner, (total, _) in zip(owners, read, strict=True):
+        for owner, (total, _) in zip(owners, self._read(pairs), strict=True):
             totals[owner] += total
         return totals
 
@@ -154,8 +159,10 @@ class SteeredModel(TemplateLM):  # type: ignore[misc]
         prompts = [Rendered(text, row, (0, len(row)), "") for text, row in zip(texts, ids, strict=True)]
         found, done = [""] * len(texts), 0
         self.progress("answering the harness", 0, len(texts))
-        for batch in batches(prompts, self.batch_size, pad_id(self.tokenizer)):
-            made, failed = decode(self.session, inputs(batch), self.touches, config.max_new_tokens, config)
+        touches = compile_rows([self.steer], self.session.opened.arch)
+        size = self.answer_rows(max(map(len, ids)) + config.max_new_tokens)
+        for batch in batches(prompts, size, pad_id(self.tokenizer)):
+            made, failed = decode(self.session, inputs(batch), touches, config.max_new_tokens, config)
             if error := next((error for error in failed if error is not None), None):
                 raise error
             for place, row in zip(batch.index, made, strict=True):

@@ -1,6 +1,6 @@
 """How likely each letter is as the answer to a question with options.
 
-In: questions, rendered as every other prompt, their letters, and touches. Out: for each question log p
+In: questions, rendered as every other prompt, their letters, and what acts. Out: for each question log p
 of its letters. A letter is put behind its question as every answer is (`Renderer.follow`).
 """
 
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.continuations import continuation_logprobs
+from steerdsl.engine.likelihood import Rows
+from steerdsl.engine.rows import Acting
 from steerdsl.engine.tracing import Session
-from steerdsl.engine.wire import Touch
 from steerdsl.models.prompts import Renderer
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ def letter_logprobs(
     renderer: Renderer,
     questions: Sequence[str],
     letters: Sequence[str],
-    touches: Sequence[Touch],
-    batch_size: int,
+    steers: Sequence[Acting | None],
+    rows: Rows,
 ) -> list[NDArray[Any]]:
-    """For each question log p of each of its letters, float64 [number of letters]."""
+    """For each question log p of each of its letters under its steer, float64 [number of letters]."""
     import numpy as np
 
     prompts = [renderer.render(text) for text in questions]
@@ -35,5 +36,6 @@ def letter_logprobs(
         for prompt, row in zip(prompts, letters, strict=True)
         for letter in row
     ]
-    read = iter(continuation_logprobs(session, pairs, touches, batch_size))
+    acting = [steer for steer, row in zip(steers, letters, strict=True) for _ in row]
+    read = iter(continuation_logprobs(session, pairs, acting, rows))
     return [np.array([next(read)[0] for _ in row]) for row in letters]

@@ -1,83 +1,117 @@
-"""How likely given texts are under a steer: log-probabilities token by token.
+"""How likely given texts are under steers: log-probabilities token by token.
 
-In: prompts with an answer as token ids, or plain texts, and touches. Out: for each text its tokens'
+In: `Reading`s, each a text as token ids, where its scored part starts, and what acts. Out: for each its tokens'
 log-probabilities, or how far a steer moves its next-token distributions, which stay where the model is.
-A text is read in one pass; its tokens are edited as if they had been generated one by one.
+A text is read in one pass; its tokens are edited as if they had been generated one by one. Texts of several
+steers share batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from steerdsl.engine.capture import inputs
+from steerdsl.engine.rows import Acting, compile_rows
 from steerdsl.engine.tracing import Session
-from steerdsl.engine.wire import Touch
 from steerdsl.methods.divergence import kl
-from steerdsl.models.batching import Batch, batches, pad_id
-from steerdsl.models.prompts import Rendered
+from steerdsl.models.batching import Batch, joined, pad_id
+
+Ids: TypeAlias = tuple[int, ...]
+Rows: TypeAlias = Callable[[int], int]  # how many texts of so many tokens are read at once
 
 
-def read_texts(
-    session: Session, texts: Sequence[Rendered], starts: Sequence[int], touches: Sequence[Touch], batch_size: int
-) -> Iterator[Tensor]:
-    """Yield for each text, in order, log p of its tokens from `starts` (at least 1) to the end: float64 [T].
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text that is read with `steer` acting. Tokens before `start` (at least 1) count as the prompt (pass 0),
+    token start + k as the k+1-th generated one."""
 
-    Tokens before `starts` count as the prompt (pass 0), token starts + k as the k+1-th generated one.
-    """
-    for batch, first in _given(session, texts, starts, batch_size):
-        targets = [torch.tensor(texts[i].ids[starts[i] :]) for i in batch.index]
+    ids: Ids
+    start: int
+    steer: Acting | None = None
+
+
+def read_texts(session: Session, texts: Sequence[Reading], rows: Rows) -> list[Tensor]:
+    """For each text, in order, log p of its tokens from the start to the end: float64 [T]."""
+    found = [torch.empty(0)] * len(texts)
+    for index in _cut(texts, [len(text.ids) for text in texts], rows):
+        own = [texts[i] for i in index]
         # Scored where the model is: whole distributions do not leave it.
-        scorer = _Scorer(_Tail(batch, first), targets)
-        yield from session.logits(inputs(batch), touches, _steps(batch, first), scorer)
+        scorer = _Scorer(_tail(own), [torch.tensor(text.ids[text.start :]) for text in own])
+        for i, logprobs in zip(index, _logits(session, own, scorer), strict=True):
+            found[i] = logprobs
+    return found
 
 
-def read_shifts(
-    session: Session,
-    plain: tuple[Sequence[Rendered], Sequence[int]],
-    edited: tuple[Sequence[Rendered], Sequence[int]],
-    touches: Sequence[Touch],
-    batch_size: int,
-) -> Iterator[Tensor]:
-    """Yield for each text, in order, KL(plain ‖ edited) in nats at each of its tokens from the start to the
-    end: float64 [T]. Both sides are texts and starts, as `read_texts` takes them; a text and its
-    counterpart end in the same tokens from their starts on, and `touches` act in the edited one.
+def read_shifts(session: Session, pairs: Sequence[tuple[Reading, Reading]], rows: Rows) -> list[Tensor]:
+    """For each pair, in order, KL(first ‖ second) in nats at each token from the start to the end: float64 [T].
+
+    Both texts of a pair end in the same tokens from their starts on. Pairs with one first text read it once
+    in a batch, and a pair of two equal readings is not read at all.
     """
-    # Both are read in one request, and compared where the model is.
-    sides = [_given(session, *side, batch_size) for side in (plain, edited)]
-    for pair in zip(*sides, strict=True):
-        readings = [
-            {"inputs": inputs(batch), "touches": edits, "steps": _steps(batch, first), "keep": _Tail(batch, first)}
-            for (batch, first), edits in zip(pair, ((), touches), strict=True)
-        ]
-        yield from session.readings(readings, _shifts)
+    found = [torch.zeros(len(plain.ids) - plain.start, dtype=torch.float64) for plain, _ in pairs]
+    apart = [i for i, (plain, edited) in enumerate(pairs) if plain != edited]
+    # Pairs with one first text stand together.
+    apart.sort(key=lambda i: (-len(pairs[i][0].ids), pairs[i][0].ids, pairs[i][0].start))
+    widths = [max(len(text.ids) for text in pairs[i]) for i in apart]
+    for index in _cut([pairs[i][1] for i in apart], widths, rows, sort=False):
+        own = [pairs[apart[i]] for i in index]
+        plain = list(dict.fromkeys(first for first, _ in own))
+        # Both are read in one request, and compared where the model is.
+        readings = [_reading(session, texts) for texts in (plain, [second for _, second in own])]
+        shifts = _Shifts([plain.index(first) for first, _ in own])
+        for i, nats in zip(index, session.readings(readings, shifts), strict=True):
+            found[apart[i]] = nats
+    return found
 
 
 def read_endings(
-    session: Session,
-    texts: Sequence[Rendered],
-    starts: Sequence[int],
-    endings: Sequence[Tensor],
-    touches: Sequence[Touch],
-    batch_size: int,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield for each text, in order, log p of each of its `endings`, summed over tokens, float64 [k], and
+    session: Session, texts: Sequence[Reading], endings: Sequence[Tensor], rows: Rows
+) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
+    """Yield for each text its place, and log p of each of its `endings`, summed over tokens, float64 [k], and
     whether greedy decoding would give it, bool [k]. Endings, int64 [k, T + 1], are what the text has from its
-    start on, and one more token each. The rest is as in `read_texts`."""
-    for batch, first in _given(session, texts, starts, batch_size):
-        reader = _Endings(_Tail(batch, first, unread=0), [endings[i] for i in batch.index])
-        yield from session.logits(inputs(batch), touches, _steps(batch, first), reader)
+    start on, and one more token each."""
+    for index in _cut(texts, [len(text.ids) for text in texts], rows):
+        own = [texts[i] for i in index]
+        reader = _Endings(_tail(own, unread=0), [endings[i] for i in index])
+        yield from zip(index, _logits(session, own, reader), strict=True)
 
 
-def _given(
-    session: Session, texts: Sequence[Rendered], starts: Sequence[int], batch_size: int
-) -> Iterator[tuple[Batch, list[int]]]:
-    """The batches of texts, in the order given and not by length: what is read is handed over text after
-    text, never all at once. Beside each the starts of its texts."""
-    for batch in batches(texts, batch_size, pad_id(session.opened.tokenizer), order="given"):
-        yield batch, [starts[i] for i in batch.index]
+def _cut(texts: Sequence[Reading], widths: Sequence[int], rows: Rows, sort: bool = True) -> Iterator[list[int]]:
+    """The places of the texts of each batch, those of one shape of steers together: the longest texts first,
+    or with `sort` off in the order given."""
+    order = sorted(range(len(texts)), key=lambda i: -widths[i]) if sort else list(range(len(texts)))
+    shapes = {shape: number for number, shape in enumerate(dict.fromkeys(map(_shape, texts)))}
+    while order:
+        size = max(1, rows(widths[order[0]]))
+        yield sorted(order[:size], key=lambda i: shapes[_shape(texts[i])])
+        order = order[size:]
+
+
+def _shape(text: Reading) -> str:
+    return "" if text.steer is None else text.steer.shape
+
+
+def _logits(session: Session, texts: Sequence[Reading], reduce: Callable[[Tensor], Any]) -> Any:
+    """What `reduce` makes of the logits of one batch of texts."""
+    one = _reading(session, texts)
+    return session.logits(one["inputs"], one["touches"], one["steps"], reduce)
+
+
+def _reading(session: Session, texts: Sequence[Reading]) -> dict[str, Any]:
+    """One batch of texts as `Session.readings` takes it."""
+    batch = joined([text.ids for text in texts], pad_id(session.opened.tokenizer))
+    touches = compile_rows([text.steer for text in texts], session.opened.arch)
+    steps = _steps(batch, [text.start for text in texts])
+    return {"inputs": inputs(batch), "touches": touches, "steps": steps, "keep": _tail(texts)}
+
+
+def _tail(texts: Sequence[Reading], unread: int = 1) -> _Tail:
+    return _Tail([len(text.ids) for text in texts], [text.start for text in texts], unread)
 
 
 def _steps(batch: Batch, starts: Sequence[int]) -> Tensor:
@@ -90,9 +124,8 @@ class _Tail:
     """Keeps of each row the logits that predict its scored tokens; those of its last `unread` tokens
     predict what is not asked for."""
 
-    def __init__(self, batch: Batch, starts: Sequence[int], unread: int = 1) -> None:
-        width = batch.input_ids.shape[1]
-        lengths = batch.mask.sum(-1).tolist()
+    def __init__(self, lengths: Sequence[int], starts: Sequence[int], unread: int = 1) -> None:
+        width = max(lengths)
         self.spans = [(width - n + s - 1, width - unread) for n, s in zip(lengths, starts, strict=True)]
 
     def __call__(self, logits: Tensor) -> list[Tensor]:
@@ -127,6 +160,12 @@ class _Endings:
         return found
 
 
-def _shifts(plain: Sequence[Tensor], edited: Sequence[Tensor]) -> list[Tensor]:
-    """KL(plain ‖ edited) of each text, float64 [T]; on the processor, since Apple's GPU has no float64."""
-    return [kl(p.cpu(), q.cpu()) for p, q in zip(plain, edited, strict=True)]
+class _Shifts:
+    """Gives KL(first ‖ second) of each pair, float64 [T]; `firsts` are the places of the first texts."""
+
+    def __init__(self, firsts: Sequence[int]) -> None:
+        self.firsts = list(firsts)
+
+    def __call__(self, plain: Sequence[Tensor], edited: Sequence[Tensor]) -> list[Tensor]:
+        # On the processor, since Apple's GPU has no float64.
+        return [kl(plain[i].cpu(), q.cpu()) for i, q in zip(self.firsts, edited, strict=True)]

@@ -21,6 +21,7 @@ from steerdsl.methods.types import Trial
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.cache import Progress
 from steerdsl.models.prompts import Rendered
+from steerdsl.plan.rows import text_rows
 
 # Trials of one request; the model as it is is read once for all of them.
 TRIALS = 8
@@ -28,12 +29,13 @@ TRIALS = 8
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """`stream` is where the vector was extracted, and where trials add it."""
+    """`stream` is where the vector was extracted, and where trials add it. A batch has at most `batch_size`
+    prompts, or as many as are read at once."""
 
     session: Session
     prompts: Mapping[str, Sequence[Rendered]]
     stream: Stream
-    batch_size: int
+    batch_size: int | None
     progress: Progress
 
     def figures(
@@ -43,7 +45,9 @@ class Probe:
         figure: Callable[[Tensor, Tensor], Tensor],
     ) -> Tensor:
         """float64 [trials, n], in the order of the prompts."""
-        found = batches(self.prompts[class_], self.batch_size, pad_id(self.session.opened.tokenizer))
+        prompts = self.prompts[class_]
+        size = self.batch_size or text_rows(max(len(p.ids) for p in prompts))
+        found = batches(prompts, size, pad_id(self.session.opened.tokenizer))
         order = torch.tensor([i for batch in found for i in batch.index])
         rows = [torch.empty(0, len(order), dtype=torch.float64)]
         self.progress("trying layers", 0, len(trials))

@@ -1,6 +1,6 @@
-"""Compile several steers for the rows of one batch, each of which has rows to itself.
+"""Compile several steers for the rows of one batch, each of which has its own, or none.
 
-In: steers, in the order of their rows. Out: one list of touches. Steers that differ in numbers alone
+In: the steer of each row. Out: one list of touches. Steers that differ in numbers alone
 (an angle, a strength) become one edit with a number for each row; any others act one beside another,
 each on its own rows, so that no row is computed for a steer that is not its own.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.program import Compiler, Order, in_order
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NUMBERS = ("number", "share", "angle", "strength")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Acting:
     """A steer with the values that its names stand for. Steers of one `shape` differ in numbers alone;
     `control` is the seed of random directions, None for its own."""
@@ -44,17 +44,21 @@ def acting(ops: tuple[r.Op, ...], values: Values, control: int | None, keys: Map
     return Acting(ops, values, control, content_key({"ops": canonical(blank, keys), "control": control}))
 
 
-def compile_rows(steers: Sequence[Acting], each: int, arch: Architecture) -> list[Touch]:
-    """The touches of a batch with `each` rows for every steer: those of the first, those of the
-    second, and so on. Those of one shape stand together."""
-    groups = [list(group) for _, group in groupby(steers, key=lambda steer: steer.shape)]
-    compiled = [_compile(group, each, arch, f"{number}.") for number, group in enumerate(groups)]
-    if len(compiled) == 1:
+def compile_rows(steers: Sequence[Acting | None], arch: Architecture) -> list[Touch]:
+    """The touches of a batch, of whose rows each has its steer, or None. Those of one shape stand together."""
+    compiled: list[dict[Order, Touch]] = []
+    rows: list[tuple[int, int]] = []
+    start = 0
+    for _, grouped in groupby(steers, key=lambda steer: steer and steer.shape):
+        group = list(grouped)
+        own = [steer for steer in group if steer is not None]
+        if own:
+            compiled.append(_compile(own, arch, f"{len(compiled)}."))
+            rows.append((start, start + len(group)))
+        start += len(group)
+    if len(compiled) == 1 and rows == [(0, len(steers))]:
         return in_order(compiled[0])
-    ends = [0]
-    for group in groups:
-        ends.append(ends[-1] + each * len(group))
-    return in_order(_beside(compiled, list(pairwise(ends))))
+    return in_order(_beside(compiled, rows))
 
 
 def _numbers(op: r.Op) -> list[str]:
@@ -62,15 +66,15 @@ def _numbers(op: r.Op) -> list[str]:
     return [a.name for a in find("op", op.name).args if a.type in NUMBERS and op.args.get(a.name) is not None]
 
 
-def _compile(group: Sequence[Acting], each: int, arch: Architecture, name: str) -> dict[Order, Touch]:
-    """The touches of steers of one shape, as if their rows were the whole batch."""
+def _compile(group: Sequence[Acting], arch: Architecture, name: str) -> dict[Order, Touch]:
+    """The touches of steers of one shape, one for each row, as if their rows were the whole batch."""
     compiler = Compiler(group[0].ops, arch, group[0].values, group[0].control, name)
     for number, ops in enumerate(zip(*(steer.ops for steer in group), strict=True)):
         args = dict(ops[0].args)
         for key in _numbers(ops[0]):
             found = [op.args[key] for op in ops]
             if any(value != found[0] for value in found):
-                args[key] = [value for value in found for _ in range(each)]
+                args[key] = found
         compiler.add(replace(ops[0], args=args), number)
     return compiler.touches()
 

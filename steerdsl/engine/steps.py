@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 from steerdsl.engine import claims, evaluation, extraction, outputs, points, selection
 from steerdsl.engine.asking import forget, touches
@@ -21,6 +20,7 @@ from steerdsl.measure import harm
 from steerdsl.measure.scores import adjust
 from steerdsl.methods.types import MethodError
 from steerdsl.plan.controls import Variant
+from steerdsl.plan.fusing import ASKING, reach
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.power import TOO_FEW
 
@@ -29,7 +29,6 @@ RUN_FAILED = 3
 # Told before and after each step: the step, and the seconds it took (None before).
 Watch = Callable[[PlanStep, float | None], None]
 Runner = Callable[[Run, PlanStep], None]
-NOTHING: Mapping[type, Runner] = {}
 UNSAFE_LEFT = (
     "answers to data that is declared unsafe stay in the store until this recipe is run to its end; "
     "`steerdsl store prune --all --kind answers --kind batch` removes them"
@@ -62,23 +61,32 @@ def run_plan(run: Run, watch: Watch) -> None:
     points.require_none_failed(run)
 
 
-def _run_steps(run: Run, steps: Sequence[PlanStep], watch: Watch, special: Mapping[type, Runner] = NOTHING) -> None:
-    """Run steps; those of a kind that is `special` as it says."""
-    runners = {**RUN, **special}
-    for planned in steps:
+def _run_steps(run: Run, steps: Sequence[PlanStep], watch: Watch) -> None:
+    """Run steps. What a step asks is answered together with what the steps after it ask, as the plan has it."""
+    reached = 0
+    for place, planned in enumerate(steps):
         watch(planned, None)
         start = time.perf_counter()
-        try:
-            runners[type(planned.step)](run, planned)
-        except MethodError as error:
-            found = Diagnostic(error.code, error.problem, (_label(run, planned),), help=error.way_out)
-            raise RecipeError([found], exit_code=RUN_FAILED) from error
-        except RecipeError as error:
-            placed = [d if d.labels else replace(d, labels=(_label(run, planned),)) for d in error.diagnostics]
-            raise RecipeError(placed, error.exit_code) from error
-        if planned.key is not None and planned.name:
-            run.keys[planned.name] = planned.key
+        run.shared = planned.shared
+        if place >= reached and isinstance(planned.step, ASKING):
+            reached = reach(steps, place)
+            _answer_together(run, steps[place:reached])
+        _step(run, planned, RUN)
         watch(planned, time.perf_counter() - start)
+
+
+def _step(run: Run, planned: PlanStep, runners: Mapping[type, Runner]) -> None:
+    """Run one step as `runners` say; what fails carries the step and its place."""
+    try:
+        runners[type(planned.step)](run, planned)
+    except MethodError as error:
+        found = Diagnostic(error.code, error.problem, (_label(run, planned),), help=error.way_out)
+        raise RecipeError([found], exit_code=RUN_FAILED) from error
+    except RecipeError as error:
+        placed = [d if d.labels else replace(d, labels=(_label(run, planned),)) for d in error.diagnostics]
+        raise RecipeError(placed, error.exit_code) from error
+    if planned.key is not None and planned.name:
+        run.keys[planned.name] = planned.key
 
 
 def _label(run: Run, planned: PlanStep) -> Label:
@@ -93,40 +101,50 @@ def _steer(run: Run, planned: PlanStep) -> None:
 
 
 def _sweep(run: Run, planned: PlanStep) -> None:
-    """Every point of a sweep, one after another, once the answers that they ask for have been made
-    together. A point that fails is marked, and the rest is kept."""
+    """Every point of a sweep, one after another. A point that fails is marked, and the rest is kept."""
     assert isinstance(planned.step, r.Sweep)
-    run.together = planned.together
-    if planned.rows:
-        _answer_together(run, planned)
     for i, steps in enumerate(_points(run, planned)):
         left = list(steps)
         try:
-            _run_steps(run, steps, partial(_count_down, left))
+            while left:
+                _step(run, left[0], RUN)
+                del left[0]
         except RecipeError as error:
             if not points.of_one_point(error):
                 raise
             points.mark(run, planned, left, error)
         run.progress(f"points of {planned.name}", i + 1, len(planned.points))
-    run.together = None
     points.fill(run, planned)
     for name in {s.name for s in planned.points[0] if isinstance(s.step, r.Evaluate)}:
         adjust([point["scores"] for point in run.results.scores[name]["points"]])
 
 
-def _answer_together(run: Run, planned: PlanStep) -> None:
-    """Go through the points for what they ask, and make those answers in shared batches."""
-    asks = Asks(run, planned.name, planned.rows)
+def _answer_together(run: Run, pool: Sequence[PlanStep]) -> None:
+    """Go through steps for what they ask, and make those answers in shared batches. What they name stays
+    with a copy of the run."""
+    run.asks, then = Asks(run), run.as_now()
     before = len(run.results.warnings)
-    special: Mapping[type, Runner] = {r.Generate: asks.gather, r.Evaluate: asks.gather, r.Check: _later}
-    for steps in _points(run, planned):
-        try:
-            _run_steps(run, steps, _unwatched, special)
-        except RecipeError as error:
-            if not points.of_one_point(error):  # it fails once more when it is run, and is marked then
-                raise
-    del run.results.warnings[before:]  # the points will say the same when they run
-    asks.answer()
+
+    def gather(then: Run, planned: PlanStep) -> None:
+        for inner in _points(then, planned):
+            try:
+                for step in inner:
+                    _step(then, step, runners)
+            except RecipeError as error:
+                if not points.of_one_point(error):  # it fails once more when it is run, and is marked then
+                    raise
+
+    special: Mapping[type, Runner] = {
+        **{r.Generate: run.asks.gather, r.Evaluate: run.asks.gather, r.Sweep: gather},
+        **dict.fromkeys((r.Check, r.Plot, r.Export), _later),
+    }
+    runners = {**RUN, **special}
+    for planned in pool:
+        then.shared = planned.shared
+        run.asks.shared |= planned.shared
+        _step(then, planned, runners)
+    del run.results.warnings[before:]  # the steps will say the same when they run
+    _step(run, pool[0], {type(pool[0].step): lambda run, planned: run.asks.answer()})
 
 
 def _points(run: Run, planned: PlanStep) -> Iterator[Sequence[PlanStep]]:
@@ -139,18 +157,8 @@ def _points(run: Run, planned: PlanStep) -> Iterator[Sequence[PlanStep]]:
     run.point = outer
 
 
-def _unwatched(step: PlanStep, seconds: float | None) -> None:
-    """Nobody is told of the steps inside a sweep."""
-
-
-def _count_down(left: list[PlanStep], step: PlanStep, seconds: float | None) -> None:
-    """Take a step of a point that is done off those that are left."""
-    if seconds is not None:
-        del left[0]
-
-
 def _later(run: Run, planned: PlanStep) -> None:
-    """A claim is checked when the scores are there."""
+    """What is done once the answers are there."""
 
 
 RUN: Mapping[type, Runner] = {

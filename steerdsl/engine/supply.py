@@ -1,51 +1,59 @@
-"""What metrics read beyond the answers' text, made while they read it.
+"""What metrics read beyond the answers' text, made for all variants of an evaluation at once.
 
-In: a `Scene`, one variant's answers and the unsteered ones. Out: fields of `measure.answers.Answers`.
-One function for each thing that a metric's `needs` may name, in `LOGPROBS`.
+In: `Scene`s, each one variant's answers and the unsteered ones. Out: fields of `measure.answers.Answers`.
+One function for each thing that a metric's `needs` may name, in `LOGPROBS`. What is read under steers shares
+batches; what the model gives without edits is asked for beside every steer and at every point of a sweep, so
+it is read by itself, and once in a run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from steerdsl.engine.answers import Answer
-from steerdsl.engine.asking import Request, rendered
+from steerdsl.engine.asking import rendered
 from steerdsl.engine.context import Run
 from steerdsl.engine.letters import letter_logprobs
-from steerdsl.engine.likelihood import read_shifts, read_texts
+from steerdsl.engine.likelihood import Reading, read_shifts, read_texts
+from steerdsl.engine.rows import Acting
 from steerdsl.lang.variants import BASELINE
 from steerdsl.measure.choices import letters
 from steerdsl.measure.metrics.multiple_choice import FORMS, prompt
-from steerdsl.models.prompts import Rendered, Renderer
+from steerdsl.models.prompts import Renderer
+from steerdsl.plan.controls import Variant
+from steerdsl.plan.requests import Request
+
+T = TypeVar("T")
+Supplied = list[dict[str, Any]]  # one for each scene
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     """One variant on one data set. own, base, steered: its answers, the unsteered ones and the steer's,
-    one a prompt; `edits` are the variant's touches."""
+    one a prompt; `steer` is what acts."""
 
     run: Run
     request: Request
     own: Sequence[Answer]
     base: Sequence[Answer]
     steered: Sequence[Answer]
-    edits: Sequence[Any]
-
-    @property
-    def size(self) -> int:
-        """Texts read at a time; their distributions are held at once, and they are large."""
-        return max(1, self.run.plan.batch_size // 4)
+    steer: Acting | None
 
 
-def supply(scene: Scene, needs: set[str]) -> dict[str, Any]:
-    """Keyword arguments of `Answers`: what metrics with these `needs` read."""
-    logprobs: dict[str, Any] = {}
+def supply(scenes: Sequence[Scene], needs: set[str]) -> Supplied:
+    """Keyword arguments of `Answers` for each scene of one run: what metrics with these `needs` read."""
+    logprobs: Supplied = [{} for _ in scenes]
     for need, make in LOGPROBS.items():
         if need in needs:
-            logprobs |= make(scene)
-    return {"logprobs": logprobs, "judgements": _judgements(scene) if "judge" in needs else {}}
+            for own, made in zip(logprobs, make(scenes), strict=True):
+                own |= made
+    judged = "judge" in needs
+    return [
+        {"logprobs": own, "judgements": _judgements(scene) if judged else {}}
+        for scene, own in zip(scenes, logprobs, strict=True)
+    ]
 
 
 def _judgements(scene: Scene) -> dict[str, list[float]]:
@@ -58,78 +66,104 @@ def _judgements(scene: Scene) -> dict[str, list[float]]:
     return base if alone else marked
 
 
-def _answer(scene: Scene) -> dict[str, Any]:
-    """log p of each token of the unsteered answers, under this variant and unsteered."""
-    return {"answer": _logprobs(scene, steered=True), "answer_base": _logprobs(scene, steered=False)}
+def _together(
+    scenes: Sequence[Scene], kind: str, items: Sequence[Sequence[T]], read: Callable[[Sequence[T]], Sequence[Any]]
+) -> list[list[Any]]:
+    """What `read` makes of each scene's items: of those under steers at once, of the others scene by scene."""
+    steered = [item for scene, own in zip(scenes, items, strict=True) if scene.steer for item in own]
+    found = iter(read(steered) if steered else ())
+    parts = []
+    for scene, own in zip(scenes, items, strict=True):
+        if scene.steer:
+            parts.append([next(found) for _ in own])
+            continue
+        known, key = scene.run.unsteered, (kind, tuple(own))
+        if key not in known:
+            known[key] = list(read(own))
+        parts.append(known[key])
+    return parts
 
 
-def _kl(scene: Scene) -> dict[str, Any]:
-    """KL(unsteered ‖ this variant) at each token of the unsteered answers."""
-    found = read_shifts(
-        scene.run.session, _along(scene, steered=False), _along(scene, steered=True), scene.edits, scene.size
-    )
-    return {"kl": (nats.numpy() for nats in found)}
-
-
-def _logprobs(scene: Scene, *, steered: bool) -> Iterator[Any]:
-    return _read(scene, *_along(scene, steered=steered), scene.edits if steered else ())
-
-
-def _read(scene: Scene, texts: Sequence[Rendered], starts: Sequence[int], edits: Sequence[Any]) -> Iterator[Any]:
+def _logprobs(scenes: Sequence[Scene], texts: Sequence[Sequence[Reading]]) -> list[list[Any]]:
     """log p of each token of each text from its start on."""
+    run = scenes[0].run
 
-    def read() -> Iterator[Any]:
-        for logprobs in read_texts(scene.run.session, texts, starts, edits, scene.size):
-            yield logprobs.numpy()
+    def read(own: Sequence[Reading]) -> list[Any]:
+        return [logprobs.numpy() for logprobs in read_texts(run.session, own, run.plan.logit_rows)]
 
-    return read() if edits else _once(scene, (tuple(t.ids for t in texts), tuple(starts)), read)
-
-
-def _once(scene: Scene, key: Hashable, read: Callable[[], Iterable[Any]]) -> Iterator[Any]:
-    """What the model gives without edits. It is asked for beside every steer and at every point of a sweep, and
-    read once in a run."""
-    known = scene.run.unsteered
-    if key not in known:
-        known[key] = list(read())
-    yield from known[key]
+    return _together(scenes, "texts", texts, read)
 
 
-def _along(scene: Scene, *, steered: bool) -> tuple[list[Rendered], list[int]]:
-    """The unsteered answers after the variant's own prompts, or plain, and where they start."""
-    prompts = rendered(scene.run, scene.request) if steered else scene.run.render(scene.request.found)
-    texts = [replace(p, ids=(*p.ids, *a.token_ids)) for p, a in zip(prompts, scene.base, strict=True)]
-    return texts, [len(p.ids) for p in prompts]
+def _answer(scenes: Sequence[Scene]) -> Supplied:
+    """log p of each token of the unsteered answers, under this variant and unsteered."""
+    plain = _plain(scenes[0])
+    (base,) = _logprobs([plain], [_along(plain)])
+    return [{"answer": own, "answer_base": base} for own in _logprobs(scenes, [_along(scene) for scene in scenes])]
 
 
-def _text(scene: Scene) -> dict[str, Any]:
+def _kl(scenes: Sequence[Scene]) -> Supplied:
+    """KL(unsteered ‖ this variant) at each token of the unsteered answers."""
+    run, plain = scenes[0].run, _along(_plain(scenes[0]))
+
+    def read(pairs: Sequence[tuple[Reading, Reading]]) -> list[Any]:
+        return [nats.numpy() for nats in read_shifts(run.session, pairs, run.plan.logit_rows)]
+
+    pairs = [list(zip(plain, _along(scene), strict=True)) for scene in scenes]
+    return [{"kl": own} for own in _together(scenes, "kl", pairs, read)]
+
+
+def _plain(scene: Scene) -> Scene:
+    """The model without edits and without an instruction."""
+    request = replace(scene.request, variant=Variant(BASELINE))
+    return replace(scene, request=request, steer=None)
+
+
+def _along(scene: Scene) -> list[Reading]:
+    """The unsteered answers after the variant's own prompts."""
+    prompts = rendered(scene.run, scene.request)
+    return [Reading((*p.ids, *a.token_ids), len(p.ids), scene.steer) for p, a in zip(prompts, scene.base, strict=True)]
+
+
+def _text(scenes: Sequence[Scene]) -> Supplied:
     """log p of each token of the data set's own texts, read without a template; an instruction stands
     before the text and is not scored."""
-    plain = Renderer(scene.run.plan.model.tokenizer, template="none")
-    texts = [plain.render(s.prompt) for s in scene.request.instructed()]
-    alone = [len(plain.render(s.prompt).ids) for s in scene.request.found]
-    starts = [max(1, len(t.ids) - n + 1) for t, n in zip(texts, alone, strict=True)]
-    # Every metric that reads a text reads it anew, so the readings are kept.
-    return {"text": list(_read(scene, texts, starts, scene.edits))}
+    renderer = Renderer(scenes[0].run.plan.model.tokenizer, template="none")
+    return [{"text": own} for own in _logprobs(scenes, [_own_texts(scene, renderer) for scene in scenes])]
 
 
-def _letters(scene: Scene) -> dict[str, Any]:
+def _own_texts(scene: Scene, renderer: Renderer) -> list[Reading]:
+    texts = [renderer.render(s.prompt).ids for s in scene.request.instructed()]
+    alone = [len(renderer.render(s.prompt).ids) for s in scene.request.found]
+    return [Reading(ids, max(1, len(ids) - n + 1), scene.steer) for ids, n in zip(texts, alone, strict=True)]
+
+
+def _letters(scenes: Sequence[Scene]) -> Supplied:
     """log p of each option's letter after the question, for each form of `multiple_choice`."""
-    return {f"letters {form}": _after_question(scene, form) for form in FORMS}
+    found: Supplied = [{} for _ in scenes]
+    for form in FORMS:
+        for own, read in zip(found, _after_questions(scenes, form), strict=True):
+            own[f"letters {form}"] = read
+    return found
 
 
-def _after_question(scene: Scene, form: str) -> Iterator[Any]:
-    options = [letters(s.row.choices) for s in scene.request.found]
-    questions = [replace(s, prompt=prompt(s.prompt, s.row.choices, form)) for s in scene.request.found]
-    asked = [s.prompt for s in replace(scene.request, found=tuple(questions)).instructed()]
-    run = scene.run
+def _after_questions(scenes: Sequence[Scene], form: str) -> list[list[Any]]:
+    run = scenes[0].run
 
-    def read() -> list[Any]:
-        return letter_logprobs(run.session, run.renderer, asked, options, scene.edits, run.plan.batch_size)
+    def questions(scene: Scene) -> list[tuple[str, str, Acting | None]]:
+        found = [replace(s, prompt=prompt(s.prompt, s.row.choices, form)) for s in scene.request.found]
+        asked = replace(scene.request, found=tuple(found)).instructed()
+        return [
+            (s.prompt, letters(own.row.choices), scene.steer) for s, own in zip(asked, scene.request.found, strict=True)
+        ]
 
-    yield from read() if scene.edits else _once(scene, (tuple(asked), tuple(options)), read)
+    def read(own: Sequence[tuple[str, str, Acting | None]]) -> list[Any]:
+        texts, options, steers = zip(*own, strict=True)
+        return letter_logprobs(run.session, run.renderer, texts, options, steers, run.plan.logit_rows)
+
+    return _together(scenes, "letters", [questions(scene) for scene in scenes], read)
 
 
-LOGPROBS: Mapping[str, Callable[[Scene], dict[str, Any]]] = {
+LOGPROBS: Mapping[str, Callable[[Sequence[Scene]], Supplied]] = {
     "answer": _answer,
     "kl": _kl,
     "text": _text,

@@ -37,7 +37,7 @@ DOCUMENTS: Mapping[str, Any] = {  # a harness task's figures
 }
 REPLY = {"reply": str}  # a judge's
 ANSWER = (range(1 << 31), range(1 << 31), [int], str, bool)  # prompt, sample, tokens, text, whether it ended
-SHARED_ANSWER = (range(1 << 20), *ANSWER)  # the same of several requests, the request's number first
+BATCHED_ANSWER = ([int], str, bool)  # the same in a batch, whose key knows the places
 
 # What the header of a vector's file has under "steerdsl".
 VECTOR: Mapping[str, Any] = {

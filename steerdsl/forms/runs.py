@@ -5,6 +5,7 @@ Names that are not here may be there, since readers accept what they do not know
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,8 +31,9 @@ _DATA = {
     **{"seed": Maybe(int | None), "held_out": Maybe(NUMBER)},
     EACH: SCALAR,
 }
+_ROWS = Either((range(1, 1 << 31), re.compile("auto")))
 _RUN = {
-    **{"on": str, "device": str, "dtype": str, "batch_size": range(1, 1 << 31), "seed": int | None, "set": [str]},
+    **{"on": str, "device": str, "dtype": str, "batch_size": _ROWS, "seed": int | None, "set": [str]},
     **{"model": str | None, "judge_model": str | None, "keep_unsafe": bool},
 }
 

@@ -34,7 +34,7 @@ def batches(
     if order == "length":
         places.sort(key=lambda i: -len(rendered[i].ids))
     groups = [places[start : start + size] for start in range(0, len(places), size)]
-    return [_batch(rendered, group, pad) for group in groups]
+    return [joined([rendered[i].ids for i in group], pad, group) for group in groups]
 
 
 def pad_id(tokenizer: Any) -> int:
@@ -43,12 +43,12 @@ def pad_id(tokenizer: Any) -> int:
     return next(int(token) for token in found if token is not None)
 
 
-def _batch(rendered: Sequence[Rendered], group: list[int], pad: int) -> Batch:
-    longest = max(len(rendered[i].ids) for i in group)
-    ids = torch.full((len(group), longest), pad, dtype=torch.long)
-    mask = torch.zeros(len(group), longest, dtype=torch.bool)
-    for row, i in enumerate(group):
-        start = longest - len(rendered[i].ids)
-        ids[row, start:] = torch.tensor(rendered[i].ids)
-        mask[row, start:] = True
-    return Batch(tuple(group), ids, mask)
+def joined(rows: Sequence[Sequence[int]], pad: int, index: Sequence[int] | None = None) -> Batch:
+    """One batch of these rows of token ids."""
+    longest = max(map(len, rows))
+    ids = torch.full((len(rows), longest), pad, dtype=torch.long)
+    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for number, row in enumerate(rows):
+        ids[number, longest - len(row) :] = torch.tensor(row)
+        mask[number, longest - len(row) :] = True
+    return Batch(tuple(range(len(rows)) if index is None else index), ids, mask)

@@ -21,7 +21,8 @@ from steerdsl.plan.keys import step_key
 from steerdsl.plan.layers import LayerOutside
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.planner import Planning
-from steerdsl.plan.samples import ANSWERED, OWN, Sample, class_samples, samples, samples_key
+from steerdsl.plan.requests import evaluation_settings, references, requests
+from steerdsl.plan.samples import ANSWERED, OWN, Sample, class_samples, samples_key
 from steerdsl.registry import find
 
 Facts = list[tuple[str, str]]
@@ -149,19 +150,18 @@ def _sampling(s: Mapping[str, Any]) -> str:
 
 
 def _generate(p: Planning, s: r.Generate) -> Described:
-    found = samples(p.data, s.data, p.source)
+    found, _ = p.samples(s.data)
     reason = p.fitted.reason(s.data, found)
     settings = {"max_tokens": s.max_tokens, "temperature": s.temperature, "n": s.n, "seed": s.seed}
     facts: Facts = [
         ("prompts", f"{len(found)} of {words.data(s.data)} ({reason})"),
         ("variant", s.steer or "baseline (no steering)"),
         ("answers", f"{words.count(s.n, 'answer')} a prompt, at most {s.max_tokens} tokens, {_sampling(settings)}"),
-        ("batch", f"{p.batch_size} prompts, padded on the left"),
     ]
-    steer = p.keys[s.steer] if s.steer else None
-    key = fusing.generation_key(p.model_key, samples_key(found), steer, settings, p.batch_size, p.together)
+    asked = requests(p, s)
+    key = fusing.generation_key(p.model_key, asked[0].what, p.shared.get(asked[0].group))
     title = f"generate from {words.data(s.data)}" + (f" with {s.steer}" if s.steer else "")
-    return "generate", title, facts, key, True
+    return "generate", title, facts, key, True, {"requests": asked}
 
 
 def _evaluate(p: Planning, s: r.Evaluate) -> Described:
@@ -175,8 +175,7 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     inputs, golds, right = {}, {}, {}
     compared = needs(s.metrics, "golds") or needs(s.metrics, "choices")
     for ref in s.data:
-        found = samples(p.data, ref, p.source)
-        inputs[ref.name] = samples_key(found)
+        found, inputs[ref.name] = p.samples(ref)
         if compared:
             golds[ref.name] = [[sample.row.answer, sample.row.choices] for sample in found]
         facts.append(("prompts", f"{len(found)} of {words.data(ref)} ({p.fitted.reason(ref, found)})"))
@@ -201,24 +200,25 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     if judge:
         facts.append(("judge", f"{judge}: at temperature 0, blind, each pair of answers in both orders"))
     facts.append(("intervals", "95%, over prompts; differences are paired; Holm over all of them"))
-    facts.append(("batch", f"{p.batch_size} prompts, padded on the left"))
+    asked = requests(p, s, variants)
+    shares = [p.shared[group].key for group in sorted({q.group for q in asked} & p.shared.keys())]
     key = _keyed(
         p,
         "evaluate",
-        4,
+        5,
         variants=[[v.steer_key(p.keys), v.instruction] for v in variants],
         inputs=inputs,
         golds=golds,
         **({"right": right} if right else {}),
         statistics=stats.VERSION,
-        batch_size=p.batch_size if p.together is None else [p.batch_size, p.together],
+        batches=None if p.dtype == "float32" else [p.batch_size, shares],
         settings=settings,
         references=references(s),
         judge=judge,
         metrics=[(c.name, find("metric", c.name).version, c.options) for c in s.metrics],
     )
-    asked = [words.data(ref) for ref in s.data] or [str(call.task) for call in s.metrics]
-    return "evaluate", f"evaluate {s.steer} on {', '.join(asked)}", facts, key, True, {"variants": variants}
+    on = ", ".join([words.data(ref) for ref in s.data] or [str(call.task) for call in s.metrics])
+    return "evaluate", f"evaluate {s.steer} on {on}", facts, key, True, {"variants": variants, "requests": asked}
 
 
 def _meaning(variant: controls.Variant, s: r.Evaluate) -> str:
@@ -231,18 +231,6 @@ def _meaning(variant: controls.Variant, s: r.Evaluate) -> str:
     return "the steer" if variant.steer else "no steering"
 
 
-def evaluation_settings(s: r.Evaluate) -> dict[str, Any]:
-    """How an evaluation generates the answers that it scores."""
-    return {**{name: s.options[name] for name in ("max_tokens", "temperature", "seed")}, "n": 1}
-
-
-def references(s: r.Evaluate) -> dict[str, Any]:
-    """How the unsteered answers are sampled that answers are compared with: the K of the K+1 default
-    samples of the slides; the one more is the baseline's own answer, so no answer is its own reference."""
-    seed = s.options["seed"] + 1
-    return {"max_tokens": s.options["max_tokens"], "temperature": 0.7, "n": s.options["references"], "seed": seed}
-
-
 def _sweep(p: Planning, s: r.Sweep) -> Described:
     facts: Facts = [("points", str(len(s.points)))]
     for axis in s.axes:
@@ -250,18 +238,13 @@ def _sweep(p: Planning, s: r.Sweep) -> Described:
         shown = ", ".join(labels) if len(labels) <= 8 else f"{', '.join(labels[:3])} … {labels[-1]}"
         facts.append((axis, f"{shown} ({len(labels)})"))
     points = _points(p, s)
-    rows = fusing.row_limit(p, points)
-    facts += fusing.lines(p, points, rows)
-    p.together = together = fusing.batches_key(p, points, rows)
-    if together is not None:
-        points, p.together = _points(p, s), None
     for inner in points[0]:
         facts.append((f"each.{inner.number}", f"{inner.verb} {inner.name}: {inner.title}"))
         facts += [("", f"{label}: {text}" if label else text) for label, text in inner.facts]
     keys = [inner.key for point in points for inner in point]
     key = None if None in keys else step_key("sweep", 1, {}, points=keys)
     title = f"{' and '.join(s.axes)}, {words.count(len(s.points), 'point')}"
-    return "sweep", title, facts, key, True, {"points": points, "rows": rows, "together": together}
+    return "sweep", title, facts, key, True, {"points": points}
 
 
 def _points(p: Planning, s: r.Sweep) -> tuple[tuple[PlanStep, ...], ...]:

@@ -1,142 +1,128 @@
-"""How the points of a sweep are answered together: which answers, and how many rows at a time.
+"""What is answered together: which steps, which answers share batches, and how many rows at a time.
 
-In: the planned points of a sweep. Out: the number of rows, lines of the plan, and what the content
-keys say of the batches. All of it follows from the plan alone, never from what is in the store or
-from the memory that happens to be free, so that the same plan makes the same batches.
+In: planned steps. Out: for each group of requests its `Shared` batches, lines of the plan, and the order in
+which the rows are made. All of it follows from the plan alone, never from what is in the store or from the
+memory that happens to be free, so that the same plan makes the same batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
 
 from steerdsl.lang import recipe as r
 from steerdsl.plan import words
 from steerdsl.plan.keys import step_key
-from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.samples import Sample, samples
+from steerdsl.plan.plan import PlanStep, Shared
+from steerdsl.plan.requests import Request
+from steerdsl.plan.rows import answer_rows
 from steerdsl.store.results import content_key
 
 if TYPE_CHECKING:
     from steerdsl.plan.planner import Planning
 
-MOST_ROWS = 288  # measured on two cores with the default model: larger batches gain nothing
-MEMORY = 2**32  # bytes for the rows of one batch, by an estimate that is two or three times too high
 TEMPLATE = 64  # tokens, about, that a chat template puts round a prompt
+ASKING = (r.Generate, r.Evaluate, r.Sweep)
+# What needs no reading of the model, or comes after the answers: asking goes on over these.
+BETWEEN = (r.Bind, r.Steer, r.Plot, r.Check, r.Export)
 
-Points = Sequence[Sequence[PlanStep]]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What one step asks at every point: `steers` answers to each of `found`."""
-
-    name: str
-    ref: r.DataRef
-    found: tuple[Sample, ...]
-    steers: int
-    max_tokens: int
-    greedy: bool
+T = TypeVar("T")
 
 
-def fuses(steer: str | None, temperature: float) -> bool:
-    """Whether answers are made together with those of other points. Sampled ones are not: which
-    random numbers a row gets depends on its batch. Unsteered ones are the same at every point."""
-    return steer is not None and not temperature
-
-
-def generation_key(
-    model_key: str | None,
-    prompts: str,
-    steer: str | None,
-    settings: Mapping[str, Any],
-    batch_size: int,
-    together: str | None = None,
-) -> str | None:
-    """Key of the answers of one variant (the key of its steer, None: unsteered) to a list of prompts.
-    The batch is part of it: in bfloat16 a row's tokens can depend on what shares its batch; `together`
-    is `batches_key` inside a sweep."""
+def generation_key(model_key: str | None, what: str, shared: Shared | None) -> str | None:
+    """Key of the answers to a request, from its `what`. In half precision a row's tokens can depend on what
+    shares its batch, and `shared` says so; in float32 they do not."""
     if model_key is None:
         return None
-    fused = together is not None and fuses(steer, settings["temperature"])
-    return step_key(
-        "generate",
-        2,  # 1: answers of a pass that was not finite could be among them
-        {},
-        model=model_key,
-        prompts=prompts,
-        steer=steer,
-        batch_size=[batch_size, together] if fused else batch_size,
-        settings=dict(settings),
-    )
+    # 2: answers of a pass that was not finite could be among them
+    return step_key("generate", 3, {}, model=model_key, what=what, shared=shared and shared.key)
 
 
-def row_limit(p: Planning, points: Points) -> int:
-    """How many rows a batch may have; 0 where no step has answers to make together."""
-    asked = [a for a in _asked(p, points[0]) if a.greedy]
-    widths = [_width(p, a) for a in asked]
-    return max(1, min(MOST_ROWS, MEMORY // _row_bytes(p, max(widths)))) if widths else 0
+def reach(steps: Sequence[PlanStep], start: int) -> int:
+    """One past the last step that is answered together with the one at `start`, which asks: up to the next
+    extraction, selection or file."""
+    stop = start + 1
+    for place in range(start + 1, len(steps)):
+        if isinstance(steps[place].step, ASKING):
+            stop = place + 1
+        elif not isinstance(steps[place].step, BETWEEN):
+            break
+    return stop
 
 
-def prompts_of(steers: int, prompts: int, rows: int, batch_size: int) -> int:
-    """How many of the prompts a batch has, each once for every one of at most `rows` steers: no more
-    than any other batch, and in every batch about as many."""
-    most = max(1, min(batch_size, rows // steers))
-    return -(-prompts // -(-prompts // most))
+def pools(steps: Sequence[PlanStep]) -> Iterator[tuple[int, int]]:
+    """The first step and one past the last of each run of steps that are answered together."""
+    start = 0
+    while start < len(steps):
+        if isinstance(steps[start].step, ASKING):
+            stop = reach(steps, start)
+            yield start, stop
+            start = stop
+        else:
+            start += 1
 
 
-def batches_key(p: Planning, points: Points, rows: int) -> str | None:
-    """What the keys of answers say of their batches. Nothing in float32, where the batch changes no
-    token; in half precision everything that decides which rows share a batch."""
-    keys = [inner.key for point in points for inner in point]
-    if not rows or p.dtype == "float32" or p.model_key is None:
-        return None
-    return content_key({"points": keys, "rows": rows})
+def requested(planned: PlanStep) -> Iterator[Request]:
+    """What a step asks, and what the steps of a sweep ask at its points."""
+    yield from planned.asked
+    for point in planned.points:
+        for inner in point:
+            yield from requested(inner)
 
 
-def lines(p: Planning, points: Points, rows: int) -> Iterator[tuple[str, str]]:
-    """The facts of the plan about batches, a line for each data set of each step that asks."""
-    for a in _asked(p, points[0]):
-        if not a.greedy:
-            yield "batches", f"{a.name}: one point after another, for its answers are sampled"
-            continue
-        variants = f" × {a.steers} variants" if a.steers > 1 else ""
-        every, prompts = len(points) * a.steers, len(a.found)
-        total, steers = every * prompts, min(every, rows)
-        most = steers * prompts_of(steers, prompts, rows, p.batch_size)
-        what = f"{words.count(len(points), 'point')}{variants} × {words.count(prompts, 'prompt')} of {a.ref.name}"
-        yield "batches", f"{a.name}: {what} as {words.count(total, 'row')}, {most} at a time"
+def shared(p: Planning, pool: Sequence[PlanStep]) -> dict[str, Shared]:
+    """The batches of each group of requests of a pool."""
+    groups: dict[str, dict[str, Request]] = {}
+    for planned in pool:
+        for request in requested(planned):
+            groups.setdefault(request.group, {}).setdefault(request.what, request)
+    return {name: _shared(p, group) for name, group in groups.items()}
 
 
-def _asked(p: Planning, point: Sequence[PlanStep]) -> Iterator[Asked]:
-    """What the steps of a point ask of the steered model."""
-    for inner in point:
-        match inner.step:
-            case r.Generate(steer=str()) as s:
-                found = samples(p.data, s.data, p.source)
-                yield Asked(s.name, s.data, found, 1, s.max_tokens, fuses(s.steer, s.temperature))
-            case r.Evaluate() as s:
-                steers = [v.steer for v in inner.variants if v.steer is not None]
-                greedy = fuses(s.steer, s.options["temperature"])
-                for ref in s.data:
-                    found = samples(p.data, ref, p.source)
-                    yield Asked(s.name, ref, found, len(steers), s.options["max_tokens"], greedy)
+def _shared(p: Planning, group: Mapping[str, Request]) -> Shared:
+    rows = p.batch_size or answer_rows(p.facts, p.dtype, _width(p, group.values()))
+    key = None if p.dtype == "float32" else content_key({"rows": rows, "asked": list(group)})
+    return Shared(rows, sum(request.sampling.n for request in group.values()), key)
 
 
-def _width(p: Planning, asked: Asked) -> int:
+def lines(p: Planning, planned: PlanStep, batches: Mapping[str, Shared]) -> Iterator[tuple[str, str]]:
+    """The facts of a step about its batches, a line for each data set."""
+    told = {(request.ref.name, request.group): len(request.found) for request in requested(planned)}
+    for (data, group), prompts in told.items():
+        batch = batches[group]
+        most = max(len(part) for part in cut(range(prompts), range(batch.each), batch.rows))
+        what = f"{words.count(prompts, 'prompt')} × {words.count(batch.each, 'answer')} of all variants"
+        by = "as asked" if p.batch_size else "by memory"
+        yield "batches", f"{data}: {what} as {words.count(prompts * batch.each, 'row')}, {most} at a time ({by})"
+
+
+def cut(prompts: Sequence[int], each: Sequence[T], rows: int) -> Iterator[list[tuple[int, T]]]:
+    """The batches in the order in which they are made: which of the rows `each` of which prompt. The first
+    has one prompt, so that its answers can be read side by side soon; then as many prompts as `rows` allow,
+    in every batch about as many. The rows of one prompt are divided where they are too many."""
+    if len(each) >= rows:
+        for prompt in prompts:
+            for part in _even(each, rows):
+                yield [(prompt, row) for row in part]
+        return
+    for group in (*_even(prompts[:1], 1), *_even(prompts[1:], rows // len(each))):
+        yield [(prompt, row) for prompt in group for row in each]
+
+
+def _even(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    """Items in as few parts as there can be of at most so many, and about as many in each."""
+    parts = -(-len(items) // most)
+    ends = [len(items) * i // parts for i in range(parts + 1)] if parts else [0]
+    for start, stop in pairwise(ends):
+        yield items[start:stop]
+
+
+def _width(p: Planning, group: Iterable[Request]) -> int:
     """No fewer tokens than a row can have: a text has no more tokens than bytes."""
-    longest = max(len(sample.prompt.encode()) for sample in asked.found)
-    return longest + len((p.recipe.model.system or "").encode()) + TEMPLATE + asked.max_tokens
-
-
-def _row_bytes(p: Planning, width: int) -> int:
-    """Memory of one row of `width` tokens: its cache, one block's working tensors in float32 (attention
-    scores among them), and its logits."""
-    arch, config = p.facts.arch, p.facts.config.get_text_config()
-    heads: int = getattr(config, "num_key_value_heads", None) or arch.n_heads
-    inner: int = getattr(config, "intermediate_size", None) or 4 * arch.d_model
-    cache = 2 * arch.n_layers * heads * arch.d_head * (4 if p.dtype == "float32" else 2)
-    work = 4 * (4 * inner + 8 * arch.d_model + arch.n_heads * width)
-    vocab: Any = config.vocab_size
-    return width * (cache + work) + 12 * int(vocab)
+    widest = 0
+    for request in group:
+        longest = max(len(sample.prompt.encode()) for sample in request.found)
+        instruction = (request.variant.instruction or "").encode()
+        widest = max(widest, longest + len(instruction) + request.sampling.max_tokens)
+    return widest + len((p.recipe.model.system or "").encode()) + TEMPLATE

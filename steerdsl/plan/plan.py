@@ -11,20 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.lang.diagnostics import Diagnostic
-from steerdsl.lang.recipe import Recipe, Step
+from steerdsl.lang.reads import answered
+from steerdsl.lang.recipe import Evaluate, Recipe, Step
 from steerdsl.lang.source import Source
 from steerdsl.plan.controls import Variant
+from steerdsl.plan.rows import answer_rows, logit_rows
 
 if TYPE_CHECKING:
     from steerdsl.data import Data
     from steerdsl.models.facts import ModelFacts
+    from steerdsl.plan.requests import Request
+
+AUTO = "auto"  # what a record says in the place of the rows of a batch that the plan has chosen
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """Where and how to run, never what: the options of the command line.
 
-    `model`, `dtype` and `seed` override the recipe's when given; `batch_size` None is the default;
+    `model`, `dtype` and `seed` override the recipe's when given; `batch_size` None lets the plan choose;
     `sets` are values of params as typed after `--set`, kept for the record; `host` is the address of
     an NDIF server, and `insecure` allows one that is not encrypted.
     """
@@ -46,12 +51,22 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """The batches in which the answers of one group of requests are made: at most `rows` rows a batch, `each`
+    rows for every prompt. `key` is what content keys say of them; None in float32, where the batch changes
+    no token."""
+
+    rows: int
+    each: int
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanStep:
     """One step. `facts` are its resolved settings as printed; `key` addresses its result in the
     store (None while the weights are unknown); `done` and `reason` say whether and why it will run;
-    `points` are the planned steps of each point of a sweep, `rows` how many of their answers are made
-    at a time (0: none together), `together` what the keys of those say of their batches; `variants`
-    are what an evaluation compares."""
+    `points` are the planned steps of each point of a sweep; `variants` are what an evaluation compares,
+    `requests` these on each data set; `shared` are the batches of its answers, by the group of a request."""
 
     number: int
     verb: str
@@ -65,18 +80,23 @@ class PlanStep:
     reason: str = ""
     points: tuple[tuple[PlanStep, ...], ...] = ()
     variants: tuple[Variant, ...] = ()
-    rows: int = 0
-    together: str | None = None
+    requests: tuple[Request, ...] = ()
+    shared: Mapping[str, Shared] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> tuple[Request, ...]:
+        """The requests that are answered; none for an evaluation whose metrics read no answers."""
+        return () if isinstance(self.step, Evaluate) and not answered(self.step.metrics) else self.requests
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A recipe made ready to run with these options on this model.
 
-    `model_key` hashes what makes activations; None while the weights are not here. `inputs` are the
-    SHA-256 of every file that the recipe reads, by the file's path from the recipe's folder. `notices`
-    are warnings about the model's files, `warnings` what the data say against the scores that the recipe
-    asks for.
+    `batch_size` is the most rows of a batch, None where each batch fits itself. `model_key` hashes what makes
+    activations; None while the weights are not here. `inputs` are the SHA-256 of every file that the recipe
+    reads, by the file's path from the recipe's folder. `notices` are warnings about the model's files,
+    `warnings` what the data say against the scores that the recipe asks for.
     """
 
     recipe: Recipe
@@ -85,7 +105,7 @@ class Plan:
     options: RunOptions
     model: ModelFacts
     dtype: str
-    batch_size: int
+    batch_size: int | None
     data: Mapping[str, Data]
     steps: tuple[PlanStep, ...]
     model_key: str | None = None
@@ -104,6 +124,20 @@ class Plan:
         asked = self.recipe.model.template
         return "none" if asked == "chat" and self.model.template is None else asked
 
+    @property
+    def rows(self) -> int | str:
+        """The most rows of a batch as a record says it."""
+        return self.batch_size or AUTO
+
+    def answer_rows(self, width: int) -> int:
+        """How many answers are made at once whose rows have `width` tokens."""
+        return self.batch_size or answer_rows(self.model, self.dtype, width)
+
+    def logit_rows(self, width: int) -> int:
+        """How many texts of `width` tokens are read at once whose logits are all needed."""
+        fit = logit_rows(int(self.model.config.get_text_config().vocab_size), width)
+        return min(fit, self.batch_size or fit)
+
     def to_json(self) -> dict[str, Any]:
         """The plan as the record keeps it: plain data, in the order of the steps."""
         return {
@@ -116,10 +150,10 @@ class Plan:
                     "settings": [list(fact) for fact in s.facts],
                     "key": s.key,
                     "needs_weights": s.weights,
-                    **({"fused": s.rows} if s.rows else {}),
+                    **({"rows": max(batch.rows for batch in s.shared.values())} if s.shared else {}),
                 }
                 for s in self.steps
             ],
             "params": dict(self.recipe.params),
-            "batch_size": self.batch_size,
+            "batch_size": self.rows,
         }

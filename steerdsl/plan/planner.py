@@ -19,21 +19,20 @@ from steerdsl.models.prompts import DATE, Renderer, reads_date
 from steerdsl.plan.inputs import faults
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.leakage import Fitted
-from steerdsl.plan.plan import Plan, PlanStep, RunOptions
+from steerdsl.plan.plan import Plan, PlanStep, RunOptions, Shared
+from steerdsl.plan.samples import Sample, samples, samples_key
 from steerdsl.plan.tasks import pinned
 from steerdsl.store.results import Store, file_sha256
 
 if TYPE_CHECKING:
     from steerdsl.models.facts import ModelFacts
 
-BATCH_SIZE = 16  # measured on two cores with the default model: larger batches gain nothing
-
 
 @dataclass(slots=True)
 class Planning:
     """What the planning of one recipe knows so far. `keys` are content keys by name ("data econ" for
-    a data set); `named` the steps so far; `together` what the keys of the sweep at hand say of its
-    batches; `chosen` the layers of selections whose results are in the store."""
+    a data set); `named` the steps so far; `shared` the batches of the answers of the steps at hand, by the
+    group of a request; `chosen` the layers of selections whose results are in the store."""
 
     recipe: r.Recipe
     source: Source
@@ -41,17 +40,18 @@ class Planning:
     allow: tuple[Path, ...]
     facts: ModelFacts
     dtype: str
-    batch_size: int
+    batch_size: int | None
     data: Mapping[str, Data]
     store: Store | None
     keys: dict[str, str] = field(default_factory=dict)
     named: dict[str, r.Step] = field(default_factory=dict)
     judge: str | None = None
-    together: str | None = None
+    shared: Mapping[str, Shared] = field(default_factory=dict)
     chosen: dict[str, tuple[int, ...]] = field(default_factory=dict)
     errors: list[Diagnostic] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
     fitted: Fitted = field(default_factory=Fitted)
+    _samples: dict[tuple[str, str, str | None], tuple[tuple[Sample, ...], str]] = field(default_factory=dict)
 
     @property
     def model_key(self) -> str | None:
@@ -75,6 +75,14 @@ class Planning:
             template=spec.template,
             system=spec.system,
         )
+
+    def samples(self, ref: r.DataRef) -> tuple[tuple[Sample, ...], str]:
+        """What a step sees of a data set, and the hash of its texts. Raises RecipeError D511."""
+        place = ref.name, ref.split, ref.side
+        if place not in self._samples:
+            found = samples(self.data, ref, self.source)
+            self._samples[place] = found, samples_key(found)
+        return self._samples[place]
 
     @property
     def renderer(self) -> Renderer | None:
@@ -106,7 +114,6 @@ def make_plan(
     Raises RecipeError with every P7xx and D5xx diagnostic that the model's config and the data give.
     """
     from steerdsl.models.device import choose_device, choose_dtype
-    from steerdsl.plan.describe import describe
 
     dtype = str(choose_dtype(options.dtype or recipe.model.dtype, choose_device(options.device))).removeprefix("torch.")
     written = recipe
@@ -116,36 +123,49 @@ def make_plan(
     except RecipeError as error:  # of the first file; all of them are told at once
         found = [d for d in faults(written, source, root, options.allow) if d.severity == "error"]
         raise RecipeError(found or error.diagnostics, error.exit_code) from error
-    batch_size = options.batch_size or BATCH_SIZE
+    batch_size = options.batch_size
     planning = Planning(
         recipe, source, root, options.allow, facts, dtype, batch_size, data, store, judge=options.judge_model
     )
+    steps = _steps(planning)
+    model_key = planning.model_key
+    warnings = tuple(planning.warnings)
+    return Plan(recipe, source, root, options, facts, dtype, batch_size, data, steps, model_key, warnings=warnings)
+
+
+def _steps(p: Planning) -> tuple[PlanStep, ...]:
+    """Every step, with the batches that its answers share with those of other steps. In half precision the
+    keys of the answers depend on these, so the steps that ask are described again once they are known.
+
+    Raises RecipeError with every error of the steps.
+    """
+    from steerdsl.plan import fusing
+    from steerdsl.plan.describe import describe
+
     steps: list[PlanStep] = []
-    for step in recipe.steps:
-        planned = describe(planning, step, len(steps) + 1)
-        steps.append(planned)
-    if planning.errors:
-        raise RecipeError(planning.errors)
-    return Plan(
-        recipe,
-        source,
-        root,
-        options,
-        facts,
-        dtype,
-        planning.batch_size,
-        planning.data,
-        tuple(steps),
-        planning.model_key,
-        warnings=tuple(planning.warnings),
-    )
+    before = []
+    for step in p.recipe.steps:
+        before.append((dict(p.keys), dict(p.named), dict(p.fitted.by)))
+        steps.append(describe(p, step, len(steps) + 1))
+    if p.errors:
+        raise RecipeError(p.errors)
+    for start, stop in fusing.pools(steps):
+        p.shared = fusing.shared(p, steps[start:stop])
+        for place in range(start, stop):
+            own = steps[place]
+            if not isinstance(own.step, fusing.ASKING):
+                continue
+            if p.dtype != "float32":
+                p.keys, p.named, p.fitted.by = before[place]  # a sweep gives its names to other things
+                own = describe(p, own.step, own.number)
+            mine = {request.group: p.shared[request.group] for request in fusing.requested(own)}
+            steps[place] = replace(own, shared=mine, facts=(*own.facts, *fusing.lines(p, own, mine)))
+    return tuple(steps)
 
 
 def without_store(plan: Plan) -> Plan:
     """The plan as one sees it who has no results: its facts say how a layer will be chosen, and not
     which one an earlier run chose. What a record and a lock keep, so that both are the same anywhere."""
-    from steerdsl.plan.describe import describe
-
     options = plan.options
     planning = Planning(
         plan.recipe,
@@ -159,7 +179,7 @@ def without_store(plan: Plan) -> Plan:
         None,
         judge=plan.options.judge_model,
     )
-    return replace(plan, steps=tuple(describe(planning, s.step, s.number) for s in plan.steps))
+    return replace(plan, steps=_steps(planning))
 
 
 def _overridden(recipe: r.Recipe, options: RunOptions) -> r.Recipe:

@@ -96,7 +96,7 @@ def differences(before: Mapping[str, Pin], now: Mapping[str, Pin]) -> list[Diffe
 def _severity(name: str, same_weights: bool) -> Severity:
     if name in ("recipe.sha256", "run.keep_unsafe") or (name in _PLACE and same_weights):
         return "nothing"
-    if name in _BITS or _is_package(name) or (name.startswith("steps.") and name.endswith(".batch")):
+    if name in _BITS or _is_package(name) or (name.startswith("steps.") and name.endswith((".batch", ".batches"))):
         return "last bits"
     return "meaning"
 

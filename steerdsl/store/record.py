@@ -117,7 +117,7 @@ def described(plan: Plan, model: Mapping[str, Any]) -> dict[str, Any]:
             "on": options.on,
             "device": model.get("device", options.device),
             "dtype": plan.dtype,
-            "batch_size": plan.batch_size,
+            "batch_size": plan.rows,
             "seed": options.seed,
             "model": options.model,
             "set": list(options.sets),

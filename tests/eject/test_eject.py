@@ -256,7 +256,8 @@ def vectors(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, torch.Ten
 def require_equal(
     world: World, process: subprocess.Popen[str], name: str, model: str, dtype: str, batch_size: str, recipe: str
 ) -> None:
-    """The program's answers and vectors are the run's, bit for bit."""
+    """The program's answers and vectors are the run's, bit for bit; in half precision, where the run's answers
+    share batches with the controls', most of them begin alike."""
     run = world.folder / f"{name}.run"
     arguments = ("--model", model, "--dtype", dtype, "--batch-size", batch_size, "--quiet", "--out", str(run))
     assert world.steerdsl("run", "-e", recipe, *arguments) == 0
@@ -264,7 +265,15 @@ def require_equal(
     assert process.returncode == 0, process.stderr.read() if process.stderr else ""
     ejected = world.folder / f"{name}.ejected"
     beside = ("random", "prompted", "reference")  # a program leaves the controls to `steerdsl run`
-    assert lines(ejected) == [line for line in lines(run) if line["variant"] not in beside]
+    own, runs = lines(ejected), [line for line in lines(run) if line["variant"] not in beside]
+    if dtype == "float32":
+        assert own == runs
+    else:
+        tokens = ("token_ids", "text", "ended")
+        places = [[{k: v for k, v in line.items() if k not in tokens} for line in side] for side in (own, runs)]
+        assert places[0] == places[1]
+        alike = [a["token_ids"][:2] == b["token_ids"][:2] for a, b in zip(own, runs, strict=True)]
+        assert sum(alike) > 0.9 * len(alike)
     ours, theirs = vectors(ejected), vectors(run)
     assert ours.keys() == theirs.keys()
     for vector, (header, tensors) in ours.items():

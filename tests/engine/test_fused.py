@@ -8,10 +8,11 @@ import pytest
 from cases import PATCH
 from world import World
 
-from steerdsl.engine.answers import Sampling, generate, generate_together
+from steerdsl.engine.answers import answer, generate, rows_of
 from steerdsl.engine.program import compile_steer
 from steerdsl.engine.rows import Acting, acting, compile_rows
 from steerdsl.models.batching import batches, pad_id
+from steerdsl.plan.requests import Sampling
 
 TOKENS = 6
 ANGLES = ("0deg", "90deg", "180deg", "295deg")
@@ -65,16 +66,16 @@ OTHERS = ("angles, keeping norms, on another stream", "conditions of prompts", "
 ROWS = [("llama", name) for name in (*SHARED, *APART)] + [(f, name) for f in ("opt", "gemma2") for name in OTHERS]
 
 
-def together(world: World, steers: Sequence[Acting], size: int = 3) -> list[list[list[int]]]:
+def together(world: World, steers: Sequence[Acting | None], size: int = 3) -> list[list[list[int]]]:
     """The tokens of each steer's answer to each prompt; `size` prompts a batch, the last one smaller."""
     found: list[list[list[int]]] = [[[] for _ in world.prompts] for _ in steers]
+    rows = rows_of(world.prompts, Sampling(TOKENS))
     for batch in batches(world.prompts, size, pad_id(world.opened.tokenizer)):
-        touches = compile_rows(steers, len(batch.index), world.opened.arch)
-        for own, answers in zip(
-            found, generate_together(world.session, batch, len(steers), touches, Sampling(TOKENS)), strict=True
-        ):
-            for answer in answers:
-                own[answer.prompt] = list(answer.token_ids)
+        asked = [(number, i) for number in range(len(steers)) for i in batch.index]
+        touches = compile_rows([steers[number] for number, _ in asked], world.opened.arch)
+        made = answer(world.session, [rows[i][0] for _, i in asked], touches)
+        for (number, i), a in zip(asked, made, strict=True):
+            found[number][i] = list(a.token_ids)
     return found
 
 

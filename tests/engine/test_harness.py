@@ -9,13 +9,12 @@ import pytest
 import torch
 from world import World
 
-from steerdsl.engine.likelihood import read_texts
+from steerdsl.engine.likelihood import Reading, read_texts
 from steerdsl.measure.answers import Figures
 from steerdsl.measure.metrics.lm_eval import figures
 from steerdsl.measure.stats import interval
 from steerdsl.methods.types import MethodError
 from steerdsl.models.cache import no_progress
-from steerdsl.models.prompts import Rendered
 
 pytest.importorskip("lm_eval")
 from lm_eval.api.instance import Instance
@@ -40,8 +39,10 @@ def asked(kind: str, *arguments: tuple[Any, ...]) -> list[Any]:
 
 
 def ours(world: World, line: str = "", instruction: str | None = None) -> SteeredModel:
-    touches = world.touches(line) if line else []
-    return SteeredModel(world.session, touches, 2, no_progress, instruction)
+    def two(width: int) -> int:
+        return 2
+
+    return SteeredModel(world.session, world.acting(line), two, two, no_progress, instruction)
 
 
 def theirs(world: World) -> Any:
@@ -106,8 +107,8 @@ def test_steered_log_likelihoods_are_those_of_every_other_reading(tiny_world: Ca
     steered = ours(world, line)
     found = steered.loglikelihood(pairs)
     encoded = [steered._encode_pair(*pair) for pair in PAIRS[:3]]
-    texts = [Rendered("", (*a, *b), (0, 0), "") for a, b in encoded]
-    readings = read_texts(world.session, texts, [len(a) for a, _ in encoded], world.touches(line), 1)
+    texts = [Reading((*a, *b), len(a), world.acting(line)) for a, b in encoded]
+    readings = read_texts(world.session, texts, lambda width: 1)
     assert [total for total, _ in found] == pytest.approx([float(r.sum()) for r in readings], abs=1e-4)
     plain = ours(world).loglikelihood(pairs)
     assert max(abs(a - b) for (a, _), (b, _) in zip(found, plain, strict=True)) > 0.05

@@ -42,7 +42,7 @@ def by_hand(model: Any, tokenizer: Any, text: str, letters: str, special: bool) 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
 def test_letters_after_a_template(tiny_world: Callable[..., World], family: str) -> None:
     world = tiny_world(family)
-    found = letter_logprobs(world.session, world.renderer, QUESTIONS, LETTERS, (), 2)
+    found = letter_logprobs(world.session, world.renderer, QUESTIONS, LETTERS, [None] * 3, lambda width: 2)
     for question, letters, read in zip(QUESTIONS, LETTERS, found, strict=True):
         text = world.opened.tokenizer.apply_chat_template(
             [{"role": "user", "content": question}], add_generation_prompt=True, tokenize=False
@@ -56,7 +56,7 @@ def test_letters_after_raw_text_and_after_a_newline(tiny_world: Callable[..., Wo
     tokenizer = world.opened.tokenizer
     for template, end in (("none", " "), ("newline", "\n")):
         renderer = Renderer(tokenizer, template=template)
-        found = letter_logprobs(world.session, renderer, QUESTIONS, LETTERS, (), 8)
+        found = letter_logprobs(world.session, renderer, QUESTIONS, LETTERS, [None] * 3, lambda width: 8)
         for question, letters, read in zip(QUESTIONS, LETTERS, found, strict=True):
             before = tokenizer(question)["input_ids"]
             wanted = []
@@ -73,8 +73,10 @@ def test_letters_under_a_steer(tiny_world: Callable[..., World]) -> None:
     """Against hooks: the prompt is edited as a prompt, and the letter is what comes next."""
     world = tiny_world("llama")
     line = "add v by 2 at layer 50% during prompt; ablate u at layer 100%"
-    found = letter_logprobs(world.session, world.renderer, QUESTIONS, LETTERS, world.touches(line), 2)
-    plain = letter_logprobs(world.session, world.renderer, QUESTIONS, LETTERS, (), 2)
+    found = letter_logprobs(
+        world.session, world.renderer, QUESTIONS, LETTERS, [world.acting(line)] * 3, lambda width: 2
+    )
+    plain = letter_logprobs(world.session, world.renderer, QUESTIONS, LETTERS, [None] * 3, lambda width: 2)
     hooked: Steered = world.steered(line)
     for question, letters, read, before in zip(QUESTIONS, LETTERS, found, plain, strict=True):
         prompt = world.renderer.render(question)
@@ -91,7 +93,7 @@ def test_continuations_of_several_tokens(tiny_world: Callable[..., World]) -> No
     with torch.no_grad():
         likeliest = int(world.model(torch.tensor([b])).logits[0, -1].argmax())
     pairs = [(a, (7, 8, 9)), (b, (likeliest,)), (a, (7, 8, 10)), (b, (5, 6))]
-    found = continuation_logprobs(world.session, pairs, (), 2)
+    found = continuation_logprobs(world.session, pairs, [None] * len(pairs), lambda width: 2)
     for (context, tokens), (total, greedy) in zip(pairs, found, strict=True):
         with torch.no_grad():
             logits = world.model(torch.tensor([context + tokens])).logits[0, len(context) - 1 : -1].double()
@@ -105,7 +107,7 @@ def test_a_full_context_is_not_overrun(tiny_world: Callable[..., World]) -> None
     """GPT-2 has no place for a token after its last position, and the last token need not be read."""
     world = tiny_world("gpt2")
     context = tuple(range(10, 265))
-    [(total, _)] = continuation_logprobs(world.session, [(context, (7, 8))], (), 2)
+    [(total, _)] = continuation_logprobs(world.session, [(context, (7, 8))], [None], lambda width: 2)
     with torch.no_grad():
         logits = world.model(torch.tensor([(*context, 7)])).logits[0].double().log_softmax(-1)
     assert total == pytest.approx(float(logits[-2, 7] + logits[-1, 8]), abs=1e-4)
@@ -149,7 +151,7 @@ def test_letters_of_the_default_model() -> None:
     ]
     for template, texts, space in (("chat", chat, ""), ("none", QUESTIONS, " ")):
         renderer = Renderer(tokenizer, template=template)
-        found = letter_logprobs(session, renderer, QUESTIONS, LETTERS, (), 2)
+        found = letter_logprobs(session, renderer, QUESTIONS, LETTERS, [None] * 3, lambda width: 2)
         for text, letters, read in zip(texts, LETTERS, found, strict=True):
             tokens = [tokenizer(space + letter, add_special_tokens=False)["input_ids"] for letter in letters]
             assert all(len(row) == 1 for row in tokens)

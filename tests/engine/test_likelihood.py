@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from cases import PATCH
 from hooks import Steered
 from world import World
 
-from steerdsl.engine.likelihood import read_shifts, read_texts
+from steerdsl.engine.likelihood import Reading, read_shifts, read_texts
 from steerdsl.engine.probe import Probe
 from steerdsl.lang.recipe import Stream
 from steerdsl.methods.divergence import kl
@@ -45,10 +44,9 @@ def check(world: World, line: str) -> float:
     texts, starts = world.answered, [len(ids) for ids in world.ids]
     hooked = world.steered(line) if line else Steered(world.model, world.family)
     moved = []
-    plain = read_texts(world.session, texts, starts, (), batch_size=5)
-    touches = world.touches(line) if line else []
-    scored = read_texts(world.session, texts, starts, touches, batch_size=3)
-    readings = world.logits(touches, batch_size=3)
+    plain = read_texts(world.session, world.readings(), lambda width: 5)
+    scored = read_texts(world.session, world.readings(line), lambda width: 3)
+    readings = world.logits(world.touches(line) if line else [], batch_size=3)
     for text, start, logprobs, logits, unsteered in zip(texts, starts, scored, readings, plain, strict=True):
         prompt, answer = text.ids[:start], text.ids[start:]
         wanted = hooked.forced(prompt, answer)
@@ -70,16 +68,37 @@ def test_other_families(tiny_world: Callable[..., World], family: str) -> None:
     assert check(tiny_world(family), "add v by 2 at layer 50% first 3; ablate h on head(0, 1) during generation") > 0.05
 
 
+@pytest.mark.parametrize("family", ["llama", "opt", "gemma2"])
+def test_steers_that_share_batches_read_what_each_reads_alone(tiny_world: Callable[..., World], family: str) -> None:
+    """Unsteered texts, and those of several steers, conditions that are decided too late among them."""
+    world = tiny_world(family)
+    lines = ["", LINES[0], LINES[3], LINES[13], LINES[14], "add v by 1 at layer 50%", "add v by -3 at layer 50%"]
+    readings = [world.readings(line) for line in lines]
+    texts = [text for own in readings for text in own]
+    for size in (4, 100):
+        found = iter(read_texts(world.session, texts, lambda width, size=size: size))  # type: ignore[misc]
+        pairs = [(plain, text) for own in readings for plain, text in zip(readings[0], own, strict=True)]
+        moved = iter(read_shifts(world.session, pairs, lambda width, size=size: size))  # type: ignore[misc]
+        for line, own in zip(lines, readings, strict=True):
+            hooked = world.steered(line) if line else Steered(world.model, family)
+            for text in own:
+                prompt, answer = text.ids[: text.start], text.ids[text.start :]
+                wanted = hooked.forced(prompt, answer).double().log_softmax(-1)
+                expected = wanted[range(len(answer)), list(answer)]
+                torch.testing.assert_close(next(found), expected, atol=1e-4, rtol=0)
+                plain = Steered(world.model, family).forced(prompt, answer).double().log_softmax(-1)
+                shift = (plain.exp() * (plain - wanted)).sum(-1)
+                torch.testing.assert_close(next(moved), shift, atol=1e-5, rtol=1e-3)
+
+
 @pytest.mark.parametrize("line", ["", LINES[0], LINES[13], LINES[14]])
 def test_how_far_distributions_move(tiny_world: Callable[..., World], line: str) -> None:
     """KL(unsteered ‖ steered) token by token, where the steered texts have an instruction before them as well."""
     world = tiny_world("llama")
     before = world.renderer.render("Be brief.").ids if line else ()
     starts = [len(ids) for ids in world.ids]
-    longer = [replace(t, ids=(*before, *t.ids)) for t in world.answered]
-    edited = longer, [n + len(before) for n in starts]
-    touches = world.touches(line) if line else []
-    found = read_shifts(world.session, (world.answered, starts), edited, touches, batch_size=3)
+    pairs = list(zip(world.readings(), world.readings(line, before), strict=True))
+    found = read_shifts(world.session, pairs, lambda width: 3)
     hooked = world.steered(line) if line else Steered(world.model, "llama")
     bare = Steered(world.model, "llama")
     for text, start, nats in zip(world.answered, starts, found, strict=True):
@@ -94,7 +113,7 @@ def test_how_far_distributions_move(tiny_world: Callable[..., World], line: str)
 def test_plain_texts_equal_transformers(tiny_world: Callable[..., World]) -> None:
     """Every token but the first, as perplexity reads them."""
     world = tiny_world("gpt2")
-    readings = read_texts(world.session, world.prompts, [1] * len(world.prompts), (), batch_size=2)
+    readings = read_texts(world.session, [Reading(prompt.ids, 1) for prompt in world.prompts], lambda width: 2)
     for prompt, logprobs in zip(world.prompts, readings, strict=True):
         ids = torch.tensor([prompt.ids])
         with torch.no_grad():

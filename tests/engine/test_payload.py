@@ -14,6 +14,7 @@ from cases import PATCH
 from nnsight.schema.request import RequestModel
 from world import World
 
+from steerdsl.engine.answers import generate
 from steerdsl.engine.capture import capture
 from steerdsl.engine.continuations import continuation_logprobs
 from steerdsl.engine.likelihood import read_shifts, read_texts
@@ -23,6 +24,7 @@ from steerdsl.lang.recipe import Position, Stream
 from steerdsl.methods.divergence import kl
 from steerdsl.methods.types import Trial
 from steerdsl.models.cache import no_progress
+from steerdsl.plan.requests import Sampling
 
 FORBIDDEN = ("steerdsl", "lark", "rich", "typer", "pygments")
 LINES = (
@@ -85,6 +87,11 @@ def back(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return found
 
 
+def three(width: int) -> int:
+    """Texts that are read at once."""
+    return 3
+
+
 def numbers(kept: Any) -> int:
     return kept.numel() if isinstance(kept, torch.Tensor) else sum(map(numbers, kept))
 
@@ -107,10 +114,11 @@ def test_the_reader_finds_what_is_named() -> None:
 def test_steers(tiny_world: Callable[..., World], sent: list[bytes], line: str) -> None:
     world = tiny_world("llama", on="simulate")
     world.engine_tokens(line, 3, batch_size=4)
-    texts = world.answered, [len(ids) for ids in world.ids]
-    list(read_texts(world.session, *texts, world.touches(line), 3))
-    list(read_shifts(world.session, texts, texts, world.touches(line), 3))
-    continuation_logprobs(world.session, [(ids, (7, 8)) for ids in world.ids], world.touches(line), 3)
+    list(generate(world.session, world.prompts, world.touches(line), Sampling(3, 0.7, 2), 4))
+    read_texts(world.session, world.readings(line), three)
+    read_shifts(world.session, list(zip(world.readings(), world.readings(line), strict=True)), three)
+    pairs = [(ids, (7, 8)) for ids in world.ids]
+    continuation_logprobs(world.session, pairs, [world.acting(line)] * len(pairs), three)
     assert len(sent) > 4 and [forbidden(payload) for payload in sent] == [[]] * len(sent)
 
 
@@ -120,9 +128,9 @@ def test_a_divergence_is_taken_where_the_model_is(
 ) -> None:
     """One request a batch, though a text be read twice for a condition; a number for each token comes back."""
     world = tiny_world("llama", on="simulate")
-    touches, texts = world.touches(line), (world.answered, [len(ids) for ids in world.ids])
+    pairs = list(zip(world.readings(), world.readings(line), strict=True))
     sent.clear()
-    assert len(list(read_shifts(world.session, texts, texts, touches, 3))) == 5
+    assert len(read_shifts(world.session, pairs, three)) == 5
     assert len(sent) == 2
     scored = sum(len(text.ids) for text in world.answered) - sum(len(ids) for ids in world.ids)
     assert numbers(back) == scored
@@ -132,7 +140,7 @@ def test_continuations_are_judged_where_the_model_is(tiny_world: Callable[..., W
     """Two figures of each come back, and no distribution."""
     world = tiny_world("llama", on="simulate")
     pairs = [(ids, tail) for ids in world.ids for tail in ((7, 8), (7, 9))]
-    assert len(continuation_logprobs(world.session, pairs, (), 3)) == len(pairs)
+    assert len(continuation_logprobs(world.session, pairs, [None] * len(pairs), three)) == len(pairs)
     assert numbers(back) == 2 * len(pairs)
 
 
@@ -177,7 +185,8 @@ print(sorted(used))
 
 def test_a_machine_without_the_package_reads_it(tiny_world: Callable[..., World], sent: list[bytes]) -> None:
     world = tiny_world("llama", on="simulate")
-    world.engine_tokens("add v by 2 when cos(v) > 0.1 at layer 50%", 2, batch_size=4)
+    touches = world.touches("add v by 2 when cos(v) > 0.1 at layer 50%")
+    list(generate(world.session, world.prompts, touches, Sampling(2, 0.7), 4))
     command = [sys.executable, "-c", READER.format(forbidden=("steerdsl", "lark"))]  # transformers looks for rich
     done = subprocess.run(command, input=sent[-1], capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr.decode()

@@ -9,10 +9,11 @@ import torch
 from cases import PATCH
 from world import World
 
-from steerdsl.engine.answers import Sampling, generate
+from steerdsl.engine.answers import generate
 from steerdsl.engine.capture import capture
 from steerdsl.engine.likelihood import read_shifts
 from steerdsl.lang.recipe import Position, Stream
+from steerdsl.plan.requests import Sampling
 
 LINES = (
     "ablate v[50%] everywhere",
@@ -36,9 +37,9 @@ def test_tokens_and_readings(pair: Iterable[World], line: str) -> None:
     tokens, readings, shifts = [], [], []
     for world in pair:
         tokens.append(world.engine_tokens(line, 6, batch_size=4))
-        texts = world.answered, [len(ids) for ids in world.ids]
         readings.append(torch.cat(world.logits(world.touches(line), 3)))
-        shifts.append(torch.cat(list(read_shifts(world.session, texts, texts, world.touches(line), 3))))
+        pairs = list(zip(world.readings(), world.readings(line), strict=True))
+        shifts.append(torch.cat(read_shifts(world.session, pairs, lambda width: 3)))
     assert tokens[0] == tokens[1] != [list(t) for t in world.unsteered(6)]
     assert torch.equal(*readings) and torch.equal(*shifts)
 

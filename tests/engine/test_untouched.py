@@ -12,7 +12,8 @@ from hooks import Steered, left_padded
 from torch import Tensor
 from world import HALF, World
 
-from steerdsl.engine.answers import Sampling, generation_config
+from steerdsl.engine.answers import generation_config
+from steerdsl.plan.requests import Sampling
 
 AT_ONE_PLACE = (
     "ablate v at layer 50%",

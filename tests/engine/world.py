@@ -19,10 +19,11 @@ from formulas import Material, number, unit
 from hooks import Steered, left_padded
 from torch import Tensor
 
-from steerdsl.engine.answers import Sampling, generate
+from steerdsl.engine.answers import generate
 from steerdsl.engine.capture import inputs
-from steerdsl.engine.likelihood import _steps, _Tail
+from steerdsl.engine.likelihood import Reading, _steps, _Tail
 from steerdsl.engine.program import compile_steer
+from steerdsl.engine.rows import Acting, acting
 from steerdsl.engine.sources import patch_rows
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.values import Values
@@ -34,6 +35,7 @@ from steerdsl.methods.types import Directions, Plane, Vector
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.opened import Opened
 from steerdsl.models.prompts import Rendered, Renderer
+from steerdsl.plan.requests import Sampling
 
 HALF = r.LayerPoint(0.5, share=True)
 NAMES = (*STREAMS, "u", "two", "slanted")
@@ -172,6 +174,16 @@ class World:
         widest = int(middle.diff().argmax())
         return float(middle[widest : widest + 2].mean())
 
+    def acting(self, line: str) -> Acting | None:
+        """A steer as it acts on rows of its own; the empty line is none."""
+        return acting(self.ops(line), self.values, None, {}) if line else None
+
+    def readings(self, line: str = "", before: tuple[int, ...] = ()) -> list[Reading]:
+        """The texts of `answered`, with some tokens before each, under a steer."""
+        steer = self.acting(line)
+        texts = zip(self.answered, self.ids, strict=True)
+        return [Reading((*before, *text.ids), len(before) + len(ids), steer) for text, ids in texts]
+
     def touches(self, line: str) -> list[Touch]:
         return compile_steer(self.ops(line), self.opened.arch, self.values)
 
@@ -190,7 +202,8 @@ class World:
         found: list[Tensor] = []
         for batch in batches(self.answered, batch_size, pad_id(self.opened.tokenizer), order="given"):
             starts = [len(self.ids[i]) for i in batch.index]
-            found += self.session.logits(inputs(batch), touches, _steps(batch, starts), _Tail(batch, starts))
+            tail = _Tail(batch.mask.sum(-1).tolist(), starts)
+            found += self.session.logits(inputs(batch), touches, _steps(batch, starts), tail)
         return found
 
     def engine_tokens(self, line: str, n: int, batch_size: int) -> list[list[int]]:

@@ -185,18 +185,17 @@ def test_an_override_without_a_value(on_tiny: Any) -> None:
 
 
 def test_interrupting_keeps_what_was_made(on_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in the middle of the second variant's answers."""
-    from steerdsl.engine import asking
+    """Ctrl-C in the second batch: the first, which is kept, has a prompt's answers of all variants."""
+    made: list[int] = []
+    traced = Session.generate
 
-    real = asking.generate
+    def interrupted(self: Session, *given: Any) -> Any:
+        if len(made) == 1:
+            raise KeyboardInterrupt
+        made.append(1)
+        return traced(self, *given)
 
-    def interrupted(session: Any, prompts: Any, touches: Any, *rest: Any) -> Any:
-        for batch in real(session, prompts, touches, *rest):
-            yield batch
-            if touches:
-                raise KeyboardInterrupt
-
-    monkeypatch.setattr(asking, "generate", interrupted)
+    monkeypatch.setattr(Session, "generate", interrupted)
     steered = "steer s { ablate topic at layers 1 }"
     text = f"{FITTED}; {steered}; evaluate s on econ with distinct_1, max_tokens: 4, controls: none"
     code, _, err = on_tiny("run", "-e", text, "--out", "r", "--batch-size", "4")
@@ -204,12 +203,12 @@ def test_interrupting_keeps_what_was_made(on_tiny: Any, monkeypatch: pytest.Monk
     found = json.loads(Path("r/record.json").read_text())
     assert found["state"] == "interrupted" and found["reached"].startswith("step 3, evaluate")
     rows = [json.loads(line) for line in Path("r/generations.jsonl").read_text().splitlines()]
-    assert len([row for row in rows if row["variant"] == "s"]) == 4
+    assert [row["variant"] for row in rows] == ["baseline", "s"] and rows[0]["prompt"] == rows[1]["prompt"]
     assert Path("r/vectors/topic.safetensors").exists()
-    monkeypatch.setattr(asking, "generate", real)
-    made: list[int] = []
-    traced = Session.generate
+    made.clear()
     monkeypatch.setattr(Session, "generate", lambda self, *a: made.append(1) or traced(self, *a))
     assert on_tiny("run", "-e", text, "--out", "again", "--batch-size", "4")[0] == 0
-    batches = -(-len({row["prompt"] for row in rows}) // 4)
-    assert len(made) == batches - 1  # all of the steer's but the one that was kept
+    whole = [json.loads(row) for row in Path("again/generations.jsonl").read_text().splitlines()]
+    prompts = len(whole) // 2
+    # The first batch of what is left has one prompt again, each other one two: four rows.
+    assert len(made) == 1 + -(-(prompts - 2) // 2)

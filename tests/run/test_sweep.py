@@ -48,16 +48,16 @@ def table(folder: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Steers and prompts of each shared batch that is made."""
-    made: list[tuple[int, int]] = []
-    plain = fused.generate_together
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The rows of each batch that is made."""
+    made: list[int] = []
+    plain = fused.answer
 
-    def counted(session: Any, batch: Any, count: int, *more: Any) -> Any:
-        made.append((count, len(batch.index)))
-        return plain(session, batch, count, *more)
+    def counted(session: Any, rows: Any, touches: Any) -> Any:
+        made.append(len(rows))
+        return plain(session, rows, touches)
 
-    monkeypatch.setattr(fused, "generate_together", counted)
+    monkeypatch.setattr(fused, "answer", counted)
     return made
 
 
@@ -66,14 +66,15 @@ def fresh(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
 
 
 def test_a_sweep_is_what_its_points_are_alone(
-    on_tiny: Any, batches: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    on_tiny: Any, batches: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert on_tiny("run", "-e", HEAD + SWEEP, "--out", "r")[0] == 0
-    # Four angles, each with its five random controls; every prompt of a data set in one batch.
-    assert batches == [(24, 5), (24, 4)]
+    # Four angles, each with its five random controls, and the unsteered model: one prompt, then all others.
+    assert batches == [25, 100, 25, 75]
+    batches.clear()
     fresh(monkeypatch, tmp_path / "other")
-    assert on_tiny("run", "-e", HEAD + WRITTEN_OUT, "--out", "alone")[0] == 0
-    assert len(batches) == 2
+    assert on_tiny("run", "-e", HEAD + WRITTEN_OUT, "--batch-size", "1", "--out", "alone")[0] == 0
+    assert batches == [1] * 225
     own, alone = lines("r"), lines("alone")
     assert len(own) == len(alone) == 4 * 9 * 7
     assert [row["token_ids"] for row in own] == [row["token_ids"] for row in alone]
@@ -88,60 +89,33 @@ def test_a_sweep_is_what_its_points_are_alone(
 
 
 def test_the_plan_and_the_record_say_what_is_made_together(on_tiny: Any) -> None:
-    out = on_tiny("plan", "-e", HEAD + SWEEP)[1]
-    assert "s: 4 points × 6 variants × 5 prompts of a as 120 rows, 120 at a time" in out
-    assert "s: 4 points × 6 variants × 4 prompts of b as 96 rows, 96 at a time" in out
-    assert "out: 6 points × 5 prompts of a as 30 rows, 12 at a time" in " ".join(
-        on_tiny("plan", "-e", HEAD + GENERATE.replace("MORE", ""), "--batch-size", "2")[1].split()
-    )
+    out = " ".join(on_tiny("plan", "-e", HEAD + SWEEP)[1].split())
+    assert "a: 5 prompts × 25 answers of all variants as 125 rows, 100 at a time (by memory)" in out
+    assert "b: 4 prompts × 25 answers of all variants as 100 rows, 75 at a time (by memory)" in out
+    out = " ".join(on_tiny("plan", "-e", HEAD + GENERATE.replace("MORE", ""), "--batch-size", "12")[1].split())
+    assert "a: 5 prompts × 6 answers of all variants as 30 rows, 12 at a time (as asked)" in out
     assert on_tiny("run", "-e", HEAD + SWEEP, "--out", "r")[0] == 0
-    steps = json.loads(Path("r/record.json").read_text())["plan"]["steps"]
-    assert [step.get("fused", 0) > 0 for step in steps] == [step["verb"] == "sweep" for step in steps]
+    record = json.loads(Path("r/record.json").read_text())
+    assert [step.get("rows", 0) for step in record["plan"]["steps"]] == [0, 0, 288]
+    assert record["run"]["batch_size"] == record["plan"]["batch_size"] == "auto"
 
 
-def test_sampled_answers_are_not_made_together(on_tiny: Any, batches: list[tuple[int, int]]) -> None:
-    text = HEAD + GENERATE.replace("MORE", ", temperature: 0.8, n: 2, seed: 1")
-    assert "out: one point after another, for its answers are sampled" in on_tiny("plan", "-e", text)[1]
-    assert on_tiny("run", "-e", text, "--out", "r")[0] == 0
-    assert batches == [] and len(lines("r")) == 6 * 5 * 2
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_an_interrupted_sweep_goes_on_where_it_stopped(
-    steerdsl: Any, tiny_model: Path, batches: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, dtype: str
+def test_sampled_answers_share_batches_and_are_what_each_is_alone(
+    on_tiny: Any, batches: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    text = HEAD + GENERATE.replace("MORE", "")
-    words = ("-e", text, "--batch-size", "2", "--model", str(tiny_model), "--dtype", dtype, "--device", "cpu")
-    plain, stops = fused.generate_together, [2, 1]
-
-    def stopped(*given: Any) -> Any:
-        if stops and len(batches) == stops[0]:
-            raise KeyboardInterrupt
-        return plain(*given)
-
-    monkeypatch.setattr(fused, "generate_together", stopped)
-    assert steerdsl("run", *words, "--out", "one")[0] == 130
-    assert batches == [(6, 2), (6, 2)]
-    state = json.loads(Path("one/record.json").read_text())
-    assert state["state"] == "interrupted" and len(lines("one")) == 24
-    assert {row["point"]["depth"] for row in lines("one")} == {"0%", "50%", "100%"}
-    stops.clear()
-    batches.clear()
-    assert steerdsl("run", *words, "--out", "two")[0] == 0
-    assert batches == [(6, 1)]
-    kept = {(str(row["point"]), row["row"]): row for row in lines("one")}
-    whole = {(str(row["point"]), row["row"]): row for row in lines("two")}
-    assert len(whole) == 30 and all(whole[place] == row for place, row in kept.items())
-    batches.clear()
-    assert steerdsl("run", *words, "--out", "three")[0] == 0
-    assert batches == [] and lines("three") == lines("two")
+    text = HEAD + GENERATE.replace("MORE", ", temperature: 0.8, n: 2, seed: 1")
+    assert on_tiny("run", "-e", text, "--out", "r")[0] == 0
+    assert batches == [12, 48] and len(lines("r")) == 6 * 5 * 2
+    fresh(monkeypatch, tmp_path / "other")
+    assert on_tiny("run", "-e", text, "--out", "alone", "--batch-size", "1")[0] == 0
+    assert lines("alone") == lines("r")
 
 
-def test_only_the_points_that_are_new_are_made(steerdsl: Any, tiny_model: Path, batches: list[tuple[int, int]]) -> None:
+def test_only_the_points_that_are_new_are_made(steerdsl: Any, tiny_model: Path, batches: list[int]) -> None:
     """In float32. In bfloat16 the answers of a sweep belong together, since they shared batches."""
     more = SWEEP.replace("step 90deg", "step 45deg").replace("turned on a, b", "turned on a")
     few = SWEEP.replace("turned on a, b", "turned on a")
-    for dtype, wanted in (("float32", [(24, 5), (18, 5)]), ("bfloat16", [(24, 5), (42, 5)])):
+    for dtype, wanted in (("float32", [25, 100, 18, 72]), ("bfloat16", [25, 100, 43, 172])):
         batches.clear()
         words = ("--model", str(tiny_model), "--dtype", dtype, "--device", "cpu", "--out")
         assert steerdsl("run", "-e", HEAD + few, *words, f"few-{dtype}")[0] == 0
@@ -150,13 +124,13 @@ def test_only_the_points_that_are_new_are_made(steerdsl: Any, tiny_model: Path, 
 
 
 def test_rehearsed_remotely_the_tokens_are_the_same(
-    on_tiny: Any, batches: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    on_tiny: Any, batches: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     text = HEAD + GENERATE.replace("MORE", "")
     assert on_tiny("run", "-e", text, "--out", "here")[0] == 0
     fresh(monkeypatch, tmp_path / "other")
     assert on_tiny("run", "-e", text, "--out", "there", "--on", "simulate")[0] == 0
-    assert batches == [(6, 5), (6, 5)] and lines("here") == lines("there")
+    assert batches == [6, 24, 6, 24] and lines("here") == lines("there")
 
 
 def test_withheld_answers_leave_nothing_behind(on_tiny: Any, tmp_path: Path) -> None:
@@ -170,12 +144,10 @@ def test_withheld_answers_leave_nothing_behind(on_tiny: Any, tmp_path: Path) -> 
     assert lines("again") == lines("r")
 
 
-def test_a_point_where_nothing_can_act_is_marked_and_the_rest_is_kept(
-    on_tiny: Any, batches: list[tuple[int, int]]
-) -> None:
+def test_a_point_where_nothing_can_act_is_marked_and_the_rest_is_kept(on_tiny: Any, batches: list[int]) -> None:
     body = "sweep late over 0,1,2 { steer s { add topic by 1 first 2 after late }; g = generate from a with steer: s }"
     code, _, err = on_tiny("run", "-e", HEAD + body, "--out", "r")
-    assert code == 3 and "its clauses leave no token" in err and batches == [(2, 5)]
+    assert code == 3 and "its clauses leave no token" in err and batches == [2, 8]
     record = json.loads(Path("r/record.json").read_text())
     assert [entry["at"] for entry in record["failed"]] == [{"late": "2"}] and record["reached"] == "the end"
     assert {row["point"]["late"] for row in lines("r")} == {"0", "1"}

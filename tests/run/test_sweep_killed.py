@@ -46,7 +46,7 @@ def test_the_same_command_continues(tiny_model: Path, tmp_path: Path) -> None:
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     before = [path for path in (tmp_path / "cache").rglob("meta.json") if _kind(path) == "batch"]
-    assert 2 < len(before) < 30 and not (tmp_path / "first").exists()
+    assert 2 < len(before) < 120 and not (tmp_path / "first").exists()
     written = {path: path.stat().st_mtime_ns for path in before}
     assert start("second", "cache").wait() == 0 and start("whole", "other").wait() == 0
     assert lines(tmp_path / "second") == lines(tmp_path / "whole") and len(lines(tmp_path / "second")) == 120

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from steerdsl.eject.parts.batching import batches
 from steerdsl.eject.parts.prompts import Prompt, read_prompts
-from steerdsl.eject.parts.settings import BATCH_SIZE
+from steerdsl.eject.parts.settings import BATCH_SIZE, READ
 
 
 def blocks(model: Any) -> Any:
@@ -69,7 +69,9 @@ def capture(
     """Statistics of one stream over one class of prompts, every layer in one pass."""
     prompts = read_prompts(tokenizer, rows)
     statistics = Statistics()
-    for index, batch in batches(prompts, BATCH_SIZE):
+    size = BATCH_SIZE  # if: not fitted
+    size = max(1, READ // max(len(prompt.ids) for prompt in prompts))  # if: fitted
+    for index, batch in batches(prompts, size):
         width = batch["input_ids"].shape[1]
         picked = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
         for row, i in enumerate(index):

@@ -7,7 +7,8 @@ import torch
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 REVISION: str | None = None
 DTYPE = torch.float32
-BATCH_SIZE = 16
+BATCH_SIZE = 64
+READ = 2048
 N_LAYERS = 30
 END_IDS = (2,)
 PAD_ID = 2

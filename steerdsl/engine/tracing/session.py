@@ -161,20 +161,27 @@ class Session:
         return dict(state)
 
     def generate(
-        self, inputs: Mapping[str, Tensor], touches: Sequence[Touch], passes: int, config: Any
+        self,
+        inputs: Mapping[str, Tensor],
+        touches: Sequence[Touch],
+        passes: int,
+        config: Any,
+        choose: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Generate up to `passes` tokens for each row: int64 [B, S + generated], prompt included; and for each
         row the first step whose logits were not finite, int64 [B], -1 where all were (`finite.Watch`).
 
-        Samples are drawn from the seed that `torch.manual_seed` was last given, wherever the model is.
+        `choose` changes the scores of each token before one is taken. Where `config` samples by itself, it
+        draws from the seed that `torch.manual_seed` was last given, wherever the model is.
         """
         require_fit([inputs], self.opened.arch, passes)
         model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
         padded, rows, seed = _padding(mask), len(mask), torch.initial_seed()
         # By name too: what an object leaves open is filled from the model's own files, here or on a server.
         settings = spelled_out(config)
-        watch = Watch(end_tokens(config))
-        with _quiet(), model.generate(**settings, logits_processor=[watch], **self._where) as tracer:
+        watch = Watch(end_tokens(config))  # first, since it looks at the model's own logits
+        processors = [watch] if choose is None else [watch, choose]
+        with _quiet(), model.generate(**settings, logits_processor=processors, **self._where) as tracer:
             torch.manual_seed(seed)
             with tracer.invoke(batch):
                 ids = tracer.result.save()

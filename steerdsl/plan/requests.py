@@ -1,0 +1,88 @@
+"""What the steps of a plan ask the model to answer.
+
+In: a step and what the planning knows of its variants. Out: `Request`s, in the order in which the step asks.
+Requests with the same prompts and the same limit of tokens are of one `group`: their answers are rows of
+shared batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.lang import recipe as r
+from steerdsl.lang.reads import needs
+from steerdsl.lang.variants import BASELINE, REFERENCE
+from steerdsl.plan.controls import Variant
+from steerdsl.plan.samples import Sample, samples_key
+from steerdsl.store.results import content_key
+
+if TYPE_CHECKING:
+    from steerdsl.plan.planner import Planning
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """max_tokens: at most so many new tokens. temperature 0 is greedy; n answers a prompt. What is drawn
+    depends on `seed`, the prompt and the answer's number, and on no other answer."""
+
+    max_tokens: int = 64
+    temperature: float = 0.0
+    n: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for: the answers of a variant to the samples of a data set, for the step `step`.
+    `group` is shared by requests that share batches; `what` hashes the prompts as they are asked, what acts,
+    and the sampling."""
+
+    step: str
+    ref: r.DataRef
+    found: tuple[Sample, ...]
+    variant: Variant
+    sampling: Sampling
+    group: str
+    what: str
+
+    def instructed(self) -> tuple[Sample, ...]:
+        """The samples as they are asked: with the variant's instruction before each prompt."""
+        before = self.variant.instruction
+        if before is None:
+            return self.found
+        return tuple(replace(s, prompt=f"{before}\n\n{s.prompt}") for s in self.found)
+
+
+def requests(p: Planning, step: r.Generate | r.Evaluate, variants: Sequence[Variant] = ()) -> tuple[Request, ...]:
+    """Every variant of a step on each of its data sets, the references last. Raises RecipeError D511 for an
+    empty split."""
+    if isinstance(step, r.Generate):
+        sampling = Sampling(step.max_tokens, step.temperature, step.n, step.seed)
+        return (_request(p, step.name, step.data, Variant(step.steer or BASELINE, step.steer), sampling),)
+    wanted = [(variant, Sampling(**evaluation_settings(step))) for variant in variants]
+    if needs(step.metrics, "references"):
+        wanted.append((Variant(REFERENCE), Sampling(**references(step))))
+    return tuple(_request(p, step.name, ref, *each) for ref in step.data for each in wanted)
+
+
+def _request(p: Planning, step: str, ref: r.DataRef, variant: Variant, sampling: Sampling) -> Request:
+    found, prompts = p.samples(ref)
+    group = f"{prompts} {sampling.max_tokens}"
+    request = Request(step, ref, found, variant, sampling, group, "")
+    asked = prompts if variant.instruction is None else samples_key(request.instructed())
+    what = content_key({"prompts": asked, "steer": variant.steer_key(p.keys), "settings": asdict(sampling)})
+    return replace(request, what=what)
+
+
+def evaluation_settings(s: r.Evaluate) -> dict[str, Any]:
+    """How an evaluation generates the answers that it scores."""
+    return {**{name: s.options[name] for name in ("max_tokens", "temperature", "seed")}, "n": 1}
+
+
+def references(s: r.Evaluate) -> dict[str, Any]:
+    """How the unsteered answers are sampled that answers are compared with: the K of the K+1 default
+    samples of the slides; the one more is the baseline's own answer, so no answer is its own reference."""
+    seed = s.options["seed"] + 1
+    return {"max_tokens": s.options["max_tokens"], "temperature": 0.7, "n": s.options["references"], "seed": seed}

@@ -34,7 +34,10 @@ def test_the_whole_recipe_holds_its_claim_and_breaks_nothing(steerdsl: Call) -> 
 
 @pytest.mark.slow
 def test_at_a_share_that_breaks_the_model_the_run_says_so(steerdsl: Call) -> None:
-    Path("obsessed.steer").write_text(whole_recipe())
+    asked = 'on econ, generic with bleu, rouge_l, keyword_rate("econ")'
+    less = 'on generic with keyword_rate("econ"), max_tokens: 24, controls: random, draws: 2'
+    assert asked in whole_recipe()
+    Path("obsessed.steer").write_text(whole_recipe().replace(asked, less))
     code, _, err = steerdsl("run", "obsessed.steer", "--set", "strength=40%", "--out", "mine")
-    assert code in (4, 5)
+    assert code == 5  # no topic word in any answer, steered or not
     assert "generic: `obsessed` breaks the model" in err and "lower the strength" in err

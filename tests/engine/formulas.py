@@ -135,7 +135,8 @@ def in_time(op: r.Op, t: int) -> bool:
 
 
 def number(point: Any, n_layers: int) -> int:
-    return round(point.value * (n_layers - 1)) if point.share else int(point.value)
+    # Halves up, in hundredths of a percent so that no binary fraction decides.
+    return (round(point.value * 10_000) * (n_layers - 1) + 5_000) // 10_000 if point.share else int(point.value)
 
 
 def numbers(layers: r.Layers, n_layers: int) -> list[int]:

@@ -134,7 +134,7 @@ class Progress:
             rate = gained / spent
             if self.unit:
                 found.append(f"{size_text(rate)}/s" if self.unit == "bytes" else f"{rate:.0f} {self.unit}/s")
-            found.append(f"{duration(round((self.total - self.done) / rate))} left")
+            found.append(f"{duration(max(1, round((self.total - self.done) / rate)))} left")
         return found
 
     def _watch(self) -> None:

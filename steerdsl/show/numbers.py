@@ -79,10 +79,10 @@ def p_value(p: Any) -> str:
 
 
 def duration(seconds: Any) -> str:
-    """`0.4 s`, `12 s`, `2 min 5 s`, `1 h 12 min`."""
+    """`0.4 s`, `12 s`, `2 min 5 s`, `1 h 12 min`; a whole number of seconds has no tenths."""
     if not isinstance(seconds, int | float):
         return "?"
-    if seconds < 10:
+    if seconds < 10 and not isinstance(seconds, int):
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:

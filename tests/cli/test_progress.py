@@ -50,7 +50,7 @@ def shown(text: str, done: int, total: int, unit: str = "", spent: float = 0.0, 
     [
         (("reading activations", 16, 64), "[2/7] step: reading activations  25%  16 of 64"),
         (("loading the model", 0, 0, "", 3.0), "[2/7] step: loading the model  3.0 s"),
-        (("answers", 120, 480, "tokens", 2.0, 120), "[2/7] step: answers  25%  60 tokens/s  6.0 s left"),
+        (("answers", 120, 480, "tokens", 2.0, 120), "[2/7] step: answers  25%  60 tokens/s  6 s left"),
         (
             ("downloading", 35_200_000, 92_900_000, "bytes", 10.0, 35_200_000),
             "[2/7] step: downloading  37%  35.2 MB of 92.9 MB  3.5 MB/s  16 s left",

@@ -127,7 +127,8 @@ def test_p_values(p: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.04, "0.0 s"), (9.96, "10.0 s"), (12.4, "12 s"), (125, "2 min 5 s"), (4321, "1 h 12 min")]
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (9.96, "10.0 s"), (9, "9 s"), (12.4, "12 s"), (125, "2 min 5 s"), (4321, "1 h 12 min")],
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.capture import inputs
 from steerdsl.engine.finite import SOUND, broken_rows, end_tokens
+from steerdsl.engine.meter import Meter
 from steerdsl.engine.sampling import chooser, uniforms
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.wire import Touch
@@ -60,14 +61,16 @@ def rows_of(prompts: Sequence[Rendered], sampling: Sampling) -> list[list[Row]]:
     return found
 
 
-def answer(session: Session, rows: Sequence[Row], touches: Sequence[Touch]) -> list[Answer]:
+def answer(session: Session, rows: Sequence[Row], touches: Sequence[Touch], meter: Meter | None = None) -> list[Answer]:
     """The answer of each row of a batch. Rows have one limit of tokens; `touches` know which rows are whose.
-    A row whose logits are not finite gives a `broken` answer, and its neighbours keep theirs."""
+    A row whose logits are not finite gives a `broken` answer, and its neighbours keep theirs. `meter` is told of each token."""
     tokenizer, passes = session.opened.tokenizer, rows[0].sampling.max_tokens
     batch = joined([row.prompt.ids for row in rows], pad_id(tokenizer))
     config = generation_config(session.opened, rows[0].sampling)
     choose = _choosing(rows, batch.input_ids.shape[1])
-    new, failed = decode(session, inputs(batch), touches, passes, config, choose)
+    if meter is not None:
+        meter.begin(len(rows), config.pad_token_id)
+    new, failed = decode(session, inputs(batch), touches, passes, config, choose, meter)
     made = zip(rows, new, failed, strict=True)
     return [replace(_answer(tokenizer, config, row, tokens), broken=error) for row, tokens, error in made]
 
@@ -100,10 +103,11 @@ def decode(
     passes: int,
     config: Any,
     choose: Callable[[Tensor, Tensor], Tensor] | None = None,
+    meter: Meter | None = None,
 ) -> tuple[list[list[int]], list[NotFinite | None]]:
     """The new tokens of each row, and the error of each row whose logits were not finite when one of its
     tokens was chosen; what a row gives after its end does not matter."""
-    ids, first = session.generate(given, touches, passes, config, choose)
+    ids, first = session.generate(given, touches, passes, config, choose, meter)
     width = given["input_ids"].shape[1]
     new: list[list[int]] = ids[:, width:].tolist()
     ends = end_tokens(config)

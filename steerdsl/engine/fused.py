@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from steerdsl.engine.answers import Answer, Row, answer, require_sound, rows_of
 from steerdsl.engine.asking import about, drop, keep, missing, rendered, request_key, show, steer_of, withheld
 from steerdsl.engine.context import Run
+from steerdsl.engine.meter import Meter
 from steerdsl.engine.rows import Acting, compile_rows
 from steerdsl.engine.wire import Touch
 from steerdsl.forms.kept import BATCHED_ANSWER
@@ -120,6 +121,8 @@ class Asks:
         run, shared, order = self.run, self.shared[group[0].request.group], _order(group)
         name, total = group[0].request.ref.name, sum(len(rows) for ask in todo for rows in ask.rows)
 
+        meter = Meter(run.progress, f"answers to {name}", total, group[0].request.sampling.max_tokens)
+
         def finish(part: Part, answers: Sequence[Answer]) -> None:
             for ask, own in _by_ask(part, answers):
                 if ask.key in made:
@@ -130,17 +133,22 @@ class Asks:
                         drop(ask.run, ask.request)
                     else:
                         show(ask.run, ask.request, own)
-            run.progress(f"answers to {name}", sum(map(len, made.values())), total)
 
         kept: list[str] = []
         if shared.key is None:
             known, kept = self._known(_parts(group, order, shared.rows))
             part, order = _whole(known, todo, order)
+            meter.known(len(part))
             finish(part, [known[ask.key, row.place, row.sample] for ask, row in part])
             group = todo
         for part in _parts(group, order, shared.rows):
             key = _part_key(part)
-            finish(part, self._load(key) or self._make(key, part))
+            found = self._load(key)
+            if found is None:
+                found = self._make(key, part, meter)
+            else:
+                meter.known(len(part))
+            finish(part, found)
             kept.append(key)
         for ask in todo:
             if ask.key not in run.broken:
@@ -164,10 +172,10 @@ class Asks:
             self.run.progress("going on with answers that an earlier run has made", 0, 0)
         return known, keys
 
-    def _make(self, key: str, part: Part) -> list[Answer]:
+    def _make(self, key: str, part: Part, meter: Meter) -> list[Answer]:
         """The answers of a batch, kept in the store until all are there. Where one is broken, the batch is not
         kept: its neighbours' answers are, once all batches are made."""
-        made = self._fitted(part)
+        made = self._fitted(part, meter)
         if any(a.broken for a in made):
             return made
 
@@ -185,13 +193,13 @@ class Asks:
         )
         return None if rows is None else [Answer(0, 0, tuple(ids), text, ended) for ids, text, ended in rows]
 
-    def _fitted(self, part: Part) -> list[Answer]:
+    def _fitted(self, part: Part, meter: Meter) -> list[Answer]:
         """The answers of a batch, in halves where the device has no memory for it at once."""
         import torch
 
         if self.fits is None or len(part) <= self.fits:
             try:
-                return answer(self.run.session, [row for _, row in part], self._compiled(part))
+                return answer(self.run.session, [row for _, row in part], self._compiled(part), meter)
             except torch.OutOfMemoryError as error:
                 if len(part) == 1:
                     raise RecipeError([_too_large(error)], RUN_FAILED) from error
@@ -200,7 +208,7 @@ class Asks:
             short = f"the device's memory did not hold {len(part)} answers at once"
             self.run.results.warnings.append(f"{short}: at most {self.fits} shared a batch from there on")
         half = len(part) // 2
-        return self._fitted(part[:half]) + self._fitted(part[half:])
+        return self._fitted(part[:half], meter) + self._fitted(part[half:], meter)
 
     def _compiled(self, part: Part) -> list[Touch]:
         """The edits of a batch; batches that have the same rows share them."""

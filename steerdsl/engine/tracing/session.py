@@ -167,12 +167,14 @@ class Session:
         passes: int,
         config: Any,
         choose: Callable[[Tensor, Tensor], Tensor] | None = None,
+        meter: Any = None,
     ) -> tuple[Tensor, Tensor]:
         """Generate up to `passes` tokens for each row: int64 [B, S + generated], prompt included; and for each
         row the first step whose logits were not finite, int64 [B], -1 where all were (`finite.Watch`).
 
         `choose` changes the scores of each token before one is taken. Where `config` samples by itself, it
-        draws from the seed that `torch.manual_seed` was last given, wherever the model is.
+        draws from the seed that `torch.manual_seed` was last given, wherever the model is. `meter`, a streamer of
+        transformers, is told each token where the model is in this process.
         """
         require_fit([inputs], self.opened.arch, passes)
         model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
@@ -181,7 +183,8 @@ class Session:
         settings = spelled_out(config)
         watch = Watch(end_tokens(config))  # first, since it looks at the model's own logits
         processors = [watch] if choose is None else [watch, choose]
-        with _quiet(), model.generate(**settings, logits_processor=processors, **self._where) as tracer:
+        told = {"streamer": meter} if meter is not None and not self._where else {}
+        with _quiet(), model.generate(**settings, logits_processor=processors, **told, **self._where) as tracer:
             torch.manual_seed(seed)
             with tracer.invoke(batch):
                 ids = tracer.result.save()

@@ -61,7 +61,8 @@ def test_every_draw_is_kept_and_one_line_is_shown(on_tiny: Any) -> None:
     line = json.loads((Path("r") / "scores.json").read_text())["s"]["kl"]["a"]["random"]
     assert len(line["draws"]) == 3 and line["mean"] == pytest.approx(sum(d["mean"] for d in line["draws"]) / 3)
     assert len({d["mean"] for d in line["draws"]}) == 3
-    assert "3 draws, sd" in out and out.count("\n random ") <= 2
+    shown = on_tiny("show", "r")[1]
+    assert "3 draws, sd" in shown and shown.count("\n random ") <= 2
     assert "3 draws, sd" in Path("r/report.html").read_text()
 
 

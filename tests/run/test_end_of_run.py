@@ -22,9 +22,9 @@ best = select layers of topic by max_norm
 steer more { add topic by 300% at layers best }
 wild = generate from a with steer: more, temperature: 2, max_tokens: 8, seed: 5
 short = evaluate more on a with bleu, max_tokens: 5, controls: none
-long = evaluate more on a with distinct_2, max_tokens: 9, controls: none
+long = evaluate more on a with zlib_ratio, max_tokens: 9, controls: none
 check short.bleu.a >= 0
-check long.distinct_2.a > 1000
+check long.zlib_ratio.a > 1000
 """
 
 
@@ -48,9 +48,9 @@ def test_the_end_is_some_fifteen_lines_with_what_a_person_asks_first(made: Any) 
     assert len(lines) <= 20
     assert lines[0].startswith("run") and "check failed in " in lines[0] and "(float32 on cpu, " in lines[0]
     assert f"layer {record['choices']['best']['chosen'][0]} of topic, by max_norm" in named["best"]
-    assert "bleu on a" in named["more, short"] and "distinct_2 on a" in named["more, long"]
+    assert "bleu on a" in named["more, short"] and "zlib_ratio on a" in named["more, long"]
     assert named["holds"].split("  ", 1)[1].strip().startswith("check short.bleu.a >= 0: ")
-    assert "check long.distinct_2.a > 1000: " in named["fails"] and "against 1000" in named["fails"]
+    assert "check long.zlib_ratio.a > 1000: " in named["fails"] and "against 1000" in named["fails"]
     assert "r/report.html" in named["report"] and "steerdsl show r" in named["report"]
     assert all(f"[{i}/8] " in err for i in range(1, 9))
 
@@ -85,7 +85,7 @@ def test_answers_stand_under_the_step_that_asked_in_terminal_and_report(made: An
 def test_quiet_prints_the_claim_that_does_not_hold_and_nothing_else(made: Any) -> None:
     code, out, err = made("run", "-e", SAMPLED, "--out", "r", "-q")
     assert (code, out) == (4, "")
-    assert err.startswith("fails: check long.distinct_2.a > 1000: ") and err.endswith(" against 1000\n")
+    assert err.startswith("fails: check long.zlib_ratio.a > 1000: ") and err.endswith(" against 1000\n")
     assert len(err.splitlines()) == 1
 
 

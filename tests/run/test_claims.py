@@ -52,7 +52,7 @@ def test_a_failed_claim_outweighs_one_that_is_not_settled(on_tiny: Any) -> None:
 
 
 def test_every_draw_is_kept_and_one_line_is_shown(on_tiny: Any) -> None:
-    code, out, err = on_tiny("run", "-e", SCORED, "--out", "r")
+    code, _, err = on_tiny("run", "-e", SCORED, "--out", "r")
     assert code == 0, err
     rows = [json.loads(line) for line in (Path("r") / "generations.jsonl").read_text().splitlines()]
     draws = [row["draw"] for row in rows if row["variant"] == "random"]

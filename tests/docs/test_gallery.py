@@ -70,7 +70,7 @@ KEPT = [name for name, run in records.RUNS.items() if not run.needs or records.p
 def test_a_run_was_made_of_the_recipe_as_it_is(name: str) -> None:
     record = records.read(name)
     assert record is not None, f"python docs/gallery/run.py {name}"
-    assert record["state"] in ("complete", "check failed")
+    assert record["state"] in ("complete", "check failed", "check not settled")
     text = (ROOT / "recipes" / f"{record['recipe']}.steer").read_text(encoding="utf-8")
     assert record["recipe_sha256"] == records.essence(text)
     for picture in records.RUNS[name].pictures:

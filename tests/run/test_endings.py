@@ -39,12 +39,13 @@ def answers(folder: str = "r") -> int:
 
 
 def at_second_answers(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
-    """Do something when the answers of the second `generate` are about to be made."""
+    """Do something when the answers of the second `generate` are about to be made: those of the first, which
+    is answered together with it, took two batches."""
     plain, seen = Session.generate, []
 
     def generate(self: Session, *given: Any) -> Any:
         seen.append(0)
-        if len(seen) == 2:
+        if len(seen) == 3:
             act()
         return plain(self, *given)
 
@@ -63,7 +64,7 @@ ENDS = {
     "quota": (raising(OSError(errno.EDQUOT, "Disk quota exceeded")), "R815", "disk quota exceeded"),
     "memory": (raising(MemoryError()), "R816", "the memory was not enough"),
     "torch's memory": (lambda: torch.empty(2**56, dtype=torch.uint8), "R816", "the memory was not enough"),
-    "a GPU's memory": (raising(torch.OutOfMemoryError("CUDA out of memory. Tried …")), "R816", "memory"),
+    "a GPU's memory": (raising(torch.OutOfMemoryError("CUDA out of memory. Tried …")), "R850", "memory"),
     "a file": (raising(PermissionError(errno.EACCES, "Permission denied", "/a/b")), "R817", "/a/b: permission denied"),
 }
 
@@ -77,7 +78,7 @@ def test_what_the_machine_refuses_is_told_and_recorded(
     exit_code, _, err = on_tiny("run", "-e", TEXT, "--out", "r", "--quiet")
     assert exit_code == 3 and f"error[{code}]: " in err and words in err and "bug" not in err
     found = record()
-    assert (found["state"], found["reached"]) == ("failed", "step 3, generate two") and words in found["error"]
+    assert (found["state"], found["reached"]) == ("failed", "step 2, generate one") and words in found["error"]
     assert answers() == 4 and Path("r/vectors/topic.safetensors").is_file()
 
 
@@ -101,7 +102,7 @@ from steerdsl.engine.tracing import Session
 plain, seen, write = Session.generate, [], finish.write_record
 def generate(self, *given):
     seen.append(0)
-    if len(seen) == 2:
+    if len(seen) == 3:
         os.kill(os.getpid(), signal.{name})
     return plain(self, *given)
 def slow(*given, **more):
@@ -120,7 +121,7 @@ main()
     assert done.returncode == 130 and "Traceback" not in done.stderr, done.stderr
     assert done.stderr.count("the record is being written") == times - 1
     found = record(str(tmp_path / "r"))
-    assert (found["state"], found["reached"]) == ("interrupted", "step 3, generate two")
+    assert (found["state"], found["reached"]) == ("interrupted", "step 2, generate one")
     assert found["error"] == f"stopped by {name}" and answers(str(tmp_path / "r")) == 4
 
 

@@ -22,8 +22,8 @@ steer less { ablate topic[1] everywhere }
 steer more { add topic by 2 at layer 1 }
 """
 ALL = f"""{HEAD}
-s = evaluate less on a, b with bleu, kl, references: 2, max_tokens: 5
-t = evaluate more on a with distinct_1, max_tokens: 5
+s = evaluate less on a, b with bleu, kl, references: 2, max_tokens: 5, draws: 1
+t = evaluate more on a with distinct_1, max_tokens: 5, draws: 1
 g = generate from a with steer: more, max_tokens: 5, temperature: 0.9, n: 3, seed: 4
 short = generate from a with max_tokens: 3
 """

@@ -39,6 +39,7 @@ HEADS = r"attn\.hook_(z|result)|self_attn\.o_proj"
 IN = frozenset({"in", "of", "for", "into", "on"})
 # Words that join the parts of a statement, the likeliest first.
 JOINING = ("FROM", "VS", "OF", "LAYERS", "BY", "TO", "OVER", "ON", "WITH")
+NEAR = 4  # tokens before the failure that are looked at
 WHOLE = frozenset({"all", "every", "each", "any"})
 
 
@@ -174,7 +175,7 @@ def one_word(f: Failure) -> Mistake | None:
     said = {token.type for token in f.tokens}
     for kind in (kind for kind in JOINING if kind not in said):
         word = Token.new_borrow_pos(kind, keywords()[kind], f.tokens[min(f.at, len(f.tokens) - 1)])
-        for i in range(f.at, 0, -1):
+        for i in range(f.at, max(0, f.at - NEAR), -1):
             old = f.tokens[i] if i < len(f.tokens) else None
             if old is None:
                 continue

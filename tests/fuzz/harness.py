@@ -56,6 +56,8 @@ def fuzz(case: Case, count: int, seed: int = 0, only: int | None = None, limit: 
         home = Path(place)
         for folder in ("case", "around", "cache"):
             (home / folder).mkdir()
+        if only is None:  # one for nothing: it imports what all need
+            _try(case, -1, seed, home, Outcome())
         for number in range(count) if only is None else [only]:
             if time.monotonic() - began > limit:
                 outcome.counts["not tried: out of time"] = count - number

@@ -96,7 +96,7 @@ class Shared:
     done: set[str] = field(default_factory=set)
     data: dict[str, DataSpec] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
-    fits: list[Fit] = field(default_factory=list)
+    fits: dict[tuple[Any, ...], dict[tuple[str, ...], Fit]] = field(default_factory=dict)  # by source, each once
     fitted: dict[str, Span] = field(default_factory=dict)  # the data sets' names, and where they were first fitted on
     model: tuple[ModelSpec, Label] | None = None
     edition: tuple[int, Label] | None = None

@@ -179,16 +179,15 @@ def _parts(ctx: Context, name: Name) -> tuple[str | None, Any] | None:
 
 def fit(ctx: Context, ref: DataRef, by: str) -> None:
     """Remember that `by` was fitted on a part of a data set."""
-    done = Fit(ctx.shared.data[ref.name], ref.split, by)
-    if done not in ctx.shared.fits:
-        ctx.shared.fits.append(done)
+    spec = ctx.shared.data[ref.name]
+    ctx.shared.fits.setdefault(_source_of(spec), {})[ref.name, ref.split, by] = Fit(spec, ref.split, by)
     ctx.shared.fitted.setdefault(ref.name, NOWHERE if ctx.block == "used" else ref.span)
 
 
 def settle(ctx: Context, ref: DataRef, warn: bool) -> DataRef:
     """Fill in the part of a reference that named none, and warn of rows that were fitted on."""
     spec = ctx.shared.data[ref.name]
-    fits = [done for done in ctx.shared.fits if _one_source(done.spec, spec)]
+    fits = ctx.shared.fits.get(_source_of(spec), {}).values()
     if not ref.reason:
         if not fits:
             return replace(ref, reason="nothing was fitted on it")
@@ -196,21 +195,17 @@ def settle(ctx: Context, ref: DataRef, warn: bool) -> DataRef:
             ref = replace(ref, split="held_out", reason=FITTED)
         else:
             ref = replace(ref, reason="fitted on it, and nothing is held out")
-    seen = [done for done in fits if not _apart(done, spec, ref.split)]
-    if seen and warn:
+    seen = [done for done in fits if not _apart(done, spec, ref.split)] if warn else []
+    if seen:
         by = list(dict.fromkeys(done.by for done in seen))
         title = f"`{ref.name}.{ref.split}` holds rows that {listed(by)} {'was' if len(by) == 1 else 'were'} fitted on"
         ctx.warn("S450", title, ref.span, help=_keep_apart(seen, spec, ref))
     return ref
 
 
-def _one_source(one: DataSpec, other: DataSpec) -> bool:
-    return (one.kind, one.source, one.subset, one.hub_split) == (
-        other.kind,
-        other.source,
-        other.subset,
-        other.hub_split,
-    )
+def _source_of(spec: DataSpec) -> tuple[Any, ...]:
+    """What two declarations of the same rows have in common."""
+    return spec.kind, spec.source, spec.subset, spec.hub_split
 
 
 def _apart(done: Fit, spec: DataSpec, split: Split) -> bool:

@@ -29,7 +29,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from records import HERE, ROOT, read
+from records import HERE, OUTDATED, ROOT, outdated, read
 
 IMAGES = ROOT / "docs" / "images"
 MISSING = "*Not run yet.*"
@@ -77,13 +77,15 @@ def _run(words: Sequence[str]) -> str:
     if record["choices"]:
         chosen = (f"`{key}` {', '.join(map(str, value['chosen']))}" for key, value in record["choices"].items())
         lines.append(f"Layers chosen: {'; '.join(chosen)}.")
+    if outdated(record):
+        lines.append(OUTDATED)
     lines = ["  \n".join(lines)]
     if judge := record.get("judge"):
         lines[0] += f"  \nJudge: {judge['model']}, {judge['calls']} calls, {judge['refused']} without marks."
     if record["checks"]:
         lines += ["", *_row(["claim", "holds", "left", "right"]), *_row(["---"] * 4)]
         for check in record["checks"]:
-            holds = "yes" if check["holds"] else "no"
+            holds = {True: "yes", False: "no", None: "not settled"}[check["holds"]]
             lines += _row([f"`{check['claim']}`", holds, _shown(check["left"]), _shown(check["right"])])
     return "\n".join(lines)
 

@@ -23,6 +23,10 @@ DIGITS = 4
 KEPT = ("mean", "low", "high", "n")
 
 
+# What a page says of a record whose recipe has been changed since.
+OUTDATED = "**Made with an earlier version of the recipe, on fewer prompts: run it again for the figures of today's.**"
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run of a recipe: `sets` are its `--set` options, `pictures` the plots that a page shows.
@@ -84,6 +88,12 @@ def essence(text: str) -> str:
     """A hash of a recipe without its comments, which may be reworded after a run."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def outdated(record: Mapping[str, Any]) -> bool:
+    """Whether the recipe has been changed since a record was made of it."""
+    text = (ROOT / "recipes" / f"{record['recipe']}.steer").read_text(encoding="utf-8")
+    return bool(record["recipe_sha256"] != essence(text))
 
 
 def small(name: str, folder: Path) -> dict[str, Any]:

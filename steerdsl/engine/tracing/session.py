@@ -21,6 +21,7 @@ import torch
 from nnsight.modeling.transformers import TransformersModel
 
 import steerdsl
+import steerdsl.engine.tracing.payload
 from steerdsl.engine.moments import take
 from steerdsl.engine.tracing.ndif import Ndif, greet
 from steerdsl.engine.wire import Touch, gather, place, read, visit, walk

@@ -93,9 +93,10 @@ class Session:
             self.model = TransformersModel(opened.info.path, task="text-generation", tokenizer=opened.tokenizer)
             greet(self.model, link)
 
-    @property
-    def _where(self) -> dict[str, Any]:
+    def _where(self, *masks: Tensor) -> dict[str, Any]:
+        """Where a block runs; `masks` are those of its passes."""
         if self.link is not None:
+            self.link.rows = max(len(mask) for mask in masks)
             return {"backend": Ndif(self.link, self.model)}
         return {"remote": "local"} if self.on == "simulate" else {}
 
@@ -116,7 +117,7 @@ class Session:
         """
         model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
         padded, rows = _padding(mask), len(mask)
-        with _quiet(), model.trace(**self._where) as tracer:
+        with _quiet(), model.trace(**self._where(mask)) as tracer:
             with tracer.invoke(batch):
                 if touches:
                     visit(place(model, touches), rows, 0, padded, {})
@@ -142,7 +143,7 @@ class Session:
         """
         model = self.model
         given = [{**job, "rows": len(job["picked"]), "padded": _padding(_mask(job))} for job in jobs]
-        with _quiet(), model.session(**self._where):
+        with _quiet(), model.session(**self._where(*map(_mask, jobs))):
             state = nnsight.save({})
             for job in given:
                 with model.trace() as tracer:
@@ -165,7 +166,7 @@ class Session:
         padded, rows, seed = _padding(mask), len(mask), torch.initial_seed()
         # By name too: what an object leaves open is filled from the model's own files, here or on a server.
         settings = spelled_out(config)
-        with _quiet(), model.generate(**settings, **self._where) as tracer:
+        with _quiet(), model.generate(**settings, **self._where(mask)) as tracer:
             torch.manual_seed(seed)
             with tracer.invoke(batch):
                 ids = tracer.result.save()
@@ -201,7 +202,7 @@ class Session:
         """
         model = self.model
         given = [{**one, "rows": len(_mask(one)), "padded": _padding(_mask(one))} for one in readings]
-        with _quiet(), model.session(**self._where):
+        with _quiet(), model.session(**self._where(*map(_mask, readings))):
             read = []
             for one in given:
                 memory: dict[str, Any] = {}

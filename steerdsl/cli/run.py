@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -113,18 +114,24 @@ def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outco
     current.tell = progress.say
     outcome = Outcome(current)
     timings: list[dict[str, Any]] = []
-    before = current.traffic()
+    before, begun = current.traffic(), 0.0
+    under_way: Any = None
+
+    def ended(step: Any, seconds: float) -> None:
+        nonlocal before, under_way
+        before, gone, under_way = current.traffic(), current.traffic().since(before), None
+        about = {"step": step.number, "verb": step.verb, "name": step.name, "seconds": round(seconds, 3)}
+        timings.append({**about, **gone})
 
     def watch(step: Any, seconds: float | None) -> None:
-        nonlocal before
+        nonlocal begun, under_way
         if seconds is None:
+            begun, under_way = time.perf_counter(), step
             makers.begin(step.number)
             outcome.stopped_at = f"step {step.number}, {step.verb} {step.name}".rstrip()
             progress.title(f"[{step.number}/{len(prepared.plan.steps)}] {step.verb} {step.name}")
         else:
-            before, gone = current.traffic(), current.traffic().since(before)
-            about = {"step": step.number, "verb": step.verb, "name": step.name, "seconds": round(seconds, 3)}
-            timings.append({**about, **gone})
+            ended(step, seconds)
 
     try:
         run_plan(current, watch)
@@ -135,6 +142,8 @@ def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outco
         outcome.exit_code, outcome.state = INTERRUPTED, "interrupted"
     except RecipeError as error:
         outcome.exit_code, outcome.state, outcome.error = error.exit_code, "failed", error
+    if under_way is not None:  # what a step cost that did not come to its end
+        ended(under_way, time.perf_counter() - begun)
     finish(current, directory, outcome.state, outcome.stopped_at, timings, outcome.error)
     return outcome
 

@@ -6,7 +6,7 @@ extracted vectors and the statistics behind them in the store.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,14 @@ from steerdsl.engine.context import Run
 from steerdsl.formats import table
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import Activations, Vector
-from steerdsl.models.prompts import require_room
+from steerdsl.models.batching import batches, pad_id
+from steerdsl.models.prompts import Rendered, require_room
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.samples import Sample, samples, samples_key
 from steerdsl.plan.words import position
 from steerdsl.registry import find
+from steerdsl.store.files import read_lines, write_lines
 from steerdsl.store.results import content_key
 from steerdsl.store.vectors import load_activations, load_vector, save_activations, save_vector
 
@@ -109,6 +111,23 @@ def _rendered(run: Run, ref: r.DataRef) -> str:
     return content_key({"rendered": [p.sha256 for p in prompts]})
 
 
+def _activations(folder: Path) -> Activations:
+    return load_activations(folder / "activations.safetensors")
+
+
+def kept(run: Run, key: str, about: Mapping[str, str], make: Callable[[], Activations]) -> Activations:
+    """Activations from the store, or made now and put there."""
+    known = run.store.load(key, _activations)
+    if known is None:
+        made = make()
+
+        def write(fresh: Path) -> None:
+            save_activations(made, fresh / "activations.safetensors")
+
+        known = run.store.save(key, {"kind": "activations", **about}, write, _activations)
+    return known
+
+
 def capture_class(run: Run, step: r.Extract, ref: r.DataRef | None, layers: Sequence[int], rows: bool) -> Activations:
     """The statistics of one class of an extraction, from the store where it has them."""
     assert ref is not None and run.plan.model_key is not None
@@ -125,19 +144,8 @@ def capture_class(run: Run, step: r.Extract, ref: r.DataRef | None, layers: Sequ
         rows=rows,
     )
 
-    def read(folder: Path) -> Activations:
-        return load_activations(folder / "activations.safetensors")
-
-    known = run.store.load(key, read)
-    if known is None:
-        activations = _capture(run, step, ref, found, layers, rows)
-
-        def write(fresh: Path) -> None:
-            save_activations(activations, fresh / "activations.safetensors")
-
-        about = {"kind": "activations", "data": _side(ref), "stream": step.stream.name}
-        known = run.store.save(key, about, write, read)
-    return known
+    about = {"data": _side(ref), "stream": step.stream.name}
+    return kept(run, key, about, lambda: _capture(run, step, ref, found, layers, rows))
 
 
 def _capture(
@@ -168,15 +176,37 @@ def _capture(
     )
 
 
+def _own_answers(run: Run, prompts: Sequence[Rendered], sampling: Sampling) -> list[str]:
+    """The model's answers to the prompts of one batch, kept in the store for a run that is lost before all are
+    there; not those to data that is declared unsafe."""
+    settings = {"max_tokens": sampling.max_tokens, "rendered": [p.sha256 for p in prompts]}
+    key = step_key("own answers", 1, {}, model=run.plan.model_key, **settings)
+    unsafe = any(data.spec.unsafe for data in run.plan.data.values())
+
+    def read(folder: Path) -> list[str]:
+        return [str(text) for text in read_lines(folder / "texts.jsonl")]
+
+    known = None if unsafe else run.store.load(key, read)
+    if known is None:
+        made = [a for batch in generate(run.session, prompts, (), sampling, len(prompts)) for a in batch]
+        known = [a.text for a in sorted(made, key=lambda a: a.prompt)]
+        if not unsafe:
+            texts = known
+            run.store.put(key, {"kind": "batch"}, lambda fresh: write_lines(fresh / "texts.jsonl", texts))
+    return known
+
+
 def _answered(run: Run, found: Sequence[Sample]) -> list[Sample]:
     """Samples with the model's own greedy answer where the data gives none."""
     open_ = [s for s in found if s.response is None]
     if not open_:
         return list(found)
     sampling = Sampling(max_tokens=RESPONSE_TOKENS)
+    prompts = run.render(open_)
     texts: dict[int, str] = {}
-    for batch in generate(run.session, run.render(open_), (), sampling, run.plan.batch_size):
-        texts |= {a.prompt: a.text for a in batch}
+    for batch in batches(prompts, run.plan.batch_size, pad_id(run.plan.model.tokenizer)):
+        own = _own_answers(run, [prompts[i] for i in batch.index], sampling)
+        texts |= dict(zip(batch.index, own, strict=True))
         run.progress("answering, to read the answers", len(texts), len(open_))
     answers = iter(texts[i] for i in range(len(open_)))
     return [s if s.response is not None else replace(s, response=next(answers)) for s in found]

@@ -126,7 +126,9 @@ def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outco
     outcome = Outcome(current)
     timings: list[dict[str, Any]] = []
     with listening() as ear:
-        bug = _attempt(outcome, _watch(outcome, progress, makers, timings), ear)
+        watch = Watch(outcome, progress, makers, timings)
+        bug = _attempt(outcome, watch, ear)
+        watch.lost()
         why = outcome.why or (None if outcome.error is None else str(outcome.error))
         finish(current, directory, outcome.state, outcome.stopped_at, timings, why)
     if bug is not None:
@@ -135,29 +137,40 @@ def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outco
     return outcome
 
 
-def _watch(outcome: Outcome, progress: Any, makers: Any, timings: list[dict[str, Any]]) -> Any:
+class Watch:
     """What is called before and after each step: it shows and times the step, and stops a run whose output
     nobody reads any more."""
-    from steerdsl.cli.ending import require_heard
 
-    current = outcome.run
-    before = current.traffic()
+    def __init__(self, outcome: Outcome, progress: Any, makers: Any, timings: list[dict[str, Any]]) -> None:
+        self.outcome, self.progress, self.makers, self.timings = outcome, progress, makers, timings
+        self.before = outcome.run.traffic()
+        self.begun, self.under_way = 0.0, None
 
-    def watch(step: Any, seconds: float | None) -> None:
-        nonlocal before
+    def __call__(self, step: Any, seconds: float | None) -> None:
+        from steerdsl.cli.ending import require_heard
+
+        outcome = self.outcome
         if seconds is None:
-            makers.begin(step.number)
+            self.begun, self.under_way = time.perf_counter(), step
+            self.makers.begin(step.number)
             outcome.stopped_at = f"step {step.number}, {step.verb} {step.name}".rstrip()
-            progress.title(f"[{step.number}/{len(current.plan.steps)}] {step.verb} {step.name}".rstrip())
+            self.progress.title(f"[{step.number}/{len(outcome.run.plan.steps)}] {step.verb} {step.name}".rstrip())
             require_heard()
         else:
-            before, gone = current.traffic(), current.traffic().since(before)
-            about = {"step": step.number, "verb": step.verb, "name": step.name, "seconds": round(seconds, 3)}
-            timings.append({**about, **gone})
-            progress.finished("in the store already" if step.done else "")
+            self._time(step, seconds)
+            self.progress.finished("in the store already" if step.done else "")
             outcome.stopped_at = ""
 
-    return watch
+    def lost(self) -> None:
+        """Time a step that did not come to its end, for what it cost."""
+        if self.under_way is not None:
+            self._time(self.under_way, time.perf_counter() - self.begun)
+
+    def _time(self, step: Any, seconds: float) -> None:
+        now = self.outcome.run.traffic()
+        gone, self.before, self.under_way = now.since(self.before), now, None
+        about = {"step": step.number, "verb": step.verb, "name": step.name, "seconds": round(seconds, 3)}
+        self.timings.append({**about, **gone})
 
 
 def _attempt(outcome: Outcome, watch: Any, ear: Any) -> Exception | None:

@@ -2,15 +2,16 @@
 
 In: rendered prompts, a position, a stream and layers. Out: `Activations`. One forward pass a batch
 reads every layer, stops after the last, and keeps no activation that the method did not ask for.
-Batches go to a server several at a time, and only their statistics come back.
+Batches go to a server several at a time (`joining`), and only their statistics come back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.finite import require_activations
+from steerdsl.engine.joining import BYTES, in_parts, joined
 from steerdsl.engine.moments import merge, result
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.wire import Touch
@@ -22,8 +23,6 @@ from steerdsl.models.positions import Reading
 from steerdsl.models.prompts import Rendered
 from steerdsl.plan.rows import text_rows
 from steerdsl.registry import find
-
-PROMPTS = 64  # in one request to a server: statistics of 30 layers come back as 0.3 MB, however many it has
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,39 +50,83 @@ def capture(
     import torch
 
     arch = session.opened.arch
-    sites = [arch.read(stream.name, layer) for layer in layers]
-    reads = [(site.module, site.side) for site in sites]
-    part = arch.head_slice(stream.numbers[1]) if stream.name == "head" else slice(None)
     entry = find("position", position.name)
     readings = [entry.run(p, position.number) for p in prompts]
+    size = batch_size or text_rows(max(len(p.ids) for p in prompts))
+    found = batches(prompts, size, pad_id(session.opened.tokenizer))
+    progress("reading activations", 0, len(prompts))
+    part = arch.head_slice(stream.numbers[1]) if stream.name == "head" else slice(None)
+    # What comes back of an activation: its norm, and with `rows` itself.
+    each = 8 + (4 * arch.width(stream.name) if rows else 0)
+    parts = []
+    for own in _shares(layers, each * max(map(_most, readings)), session.on):
+        reads = [(site.module, site.side) for site in (arch.read(stream.name, layer) for layer in own)]
+
+        def ask(group: Sequence[Batch], reads: Sequence[tuple[str, str]] = reads) -> dict[str, Any]:
+            jobs = [_job(batch, [readings[i] for i in batch.index]) for batch in group]
+            return session.summarise(jobs, reads, part, rows, touches)
+
+        parts.append(_read(found, readings, each * len(own), session.on, ask, progress))
+    made = _stacked([part for part, _ in parts])
+    norms = torch.cat([norms for _, norms in parts])
+    require_activations(made, norms, f"{stream.name}, {position.name}", layers, session)
+    return made
+
+
+def _read(
+    found: Sequence[Batch],
+    readings: Sequence[Reading],
+    each: int,
+    on: str,
+    ask: Callable[[Sequence[Batch]], dict[str, Any]],
+    progress: Progress,
+) -> tuple[Activations, Tensor]:
+    """The statistics of all batches, request by request, and the norm of each sample, float64 [layers, samples];
+    `each` are the bytes that come back of one sample."""
+    import torch
+
+    def places(batch: Batch) -> list[int]:
+        return [i for i in batch.index for _ in range(_most(readings[i]))]
+
     moments: dict[str, Any] = {}
     done, order = 0, list[int]()
-    progress("reading activations", 0, len(prompts))
-    size = batch_size or text_rows(max(len(p.ids) for p in prompts))
-    for group in _groups(batches(prompts, size, pad_id(session.opened.tokenizer)), session.on):
-        jobs = [_job(batch, [readings[i] for i in batch.index]) for batch in group]
-        merge(moments, session.summarise(jobs, reads, part, rows, touches))
-        for batch, job in zip(group, jobs, strict=True):
-            one_each = job["columns"] is not None or job["average"]
-            order += [i for i in batch.index for _ in range(1 if one_each else len(readings[i].indexes))]
-            done += len(batch.index)
-        progress("reading activations", done, len(prompts))
-    found = result(moments, torch.tensor(order))
-    norms = torch.cat(moments["norms"], dim=1)
-    require_activations(found, norms, f"{stream.name}, {position.name}", layers, session)
-    return found
+    for request in joined(found, on, lambda batch: each * len(places(batch))):
+        for group, given in in_parts(request, ask):
+            merge(moments, given)
+            order += [i for batch in group for i in places(batch)]
+            done += sum(len(batch.index) for batch in group)
+            progress("reading activations", done, len(readings))
+    return result(moments, torch.tensor(order)), torch.cat(moments["norms"], dim=1)
 
 
-def _groups(found: Iterable[Batch], on: str) -> Iterator[list[Batch]]:
-    """The batches of one request: each alone on this machine, where a request costs nothing."""
-    group: list[Batch] = []
-    for batch in found:
-        if group and (on == "local" or sum(len(b.index) for b in group) + len(batch.index) > PROMPTS):
-            yield group
-            group = []
-        group.append(batch)
-    if group:
-        yield group
+def _most(reading: Reading) -> int:
+    """The samples that a prompt gives."""
+    return 1 if reading.average else len(reading.indexes)
+
+
+def _shares(layers: Sequence[int], each: int, on: str) -> list[Sequence[int]]:
+    """The layers that are read in one request, where the largest prompt has `each` bytes a layer."""
+    most = len(layers) if on == "local" else max(1, BYTES // each)
+    count = -(-len(layers) // most)
+    size = -(-len(layers) // count)
+    return [layers[start : start + size] for start in range(0, len(layers), size)]
+
+
+def _stacked(parts: Sequence[Activations]) -> Activations:
+    """The statistics of some layers and of the next ones, of the same samples."""
+    import torch
+
+    if len(parts) == 1:
+        return parts[0]
+    spread = [part.variance for part in parts if part.variance is not None]
+    rows = [part.rows for part in parts if part.rows is not None]
+    return Activations(
+        n=parts[0].n,
+        mean=torch.cat([part.mean for part in parts]),
+        variance=torch.cat(spread) if spread else None,
+        median_norm=torch.cat([part.median_norm for part in parts]),
+        rows=torch.cat(rows, 1) if rows else None,
+    )
 
 
 def _job(batch: Batch, readings: Sequence[Reading]) -> dict[str, Any]:

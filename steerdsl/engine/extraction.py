@@ -6,7 +6,7 @@ extracted vectors and the statistics behind them in the store.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.engine.answers import generate
 from steerdsl.engine.context import Run
 from steerdsl.formats import table
+from steerdsl.forms.text import read_lines
 from steerdsl.lang import recipe as r
-from steerdsl.methods.finite import finite
 from steerdsl.methods.types import Activations, Vector
+from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.prompts import Rendered, require_room
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.plan import PlanStep
@@ -24,6 +25,7 @@ from steerdsl.plan.requests import Sampling
 from steerdsl.plan.samples import ANSWERED, OWN, Sample, class_samples, samples_key
 from steerdsl.plan.words import position
 from steerdsl.registry import find
+from steerdsl.store.files import write_lines
 from steerdsl.store.results import content_key
 from steerdsl.store.vectors import load_activations, load_vector, save_activations, save_vector
 
@@ -111,6 +113,23 @@ def _rendered(run: Run, step: r.Extract, ref: r.DataRef) -> str:
     return content_key({"rendered": [p.sha256 for p in prompts]})
 
 
+def _activations(folder: Path) -> Activations:
+    return load_activations(folder / "activations.safetensors")
+
+
+def kept(run: Run, key: str, about: Mapping[str, str], make: Callable[[], Activations]) -> Activations:
+    """Activations from the store, or made now and put there."""
+    known = run.store.load(key, _activations)
+    if known is None or not finite(known.mean):  # an older version kept what was not finite
+        made = make()
+
+        def write(fresh: Path) -> None:
+            save_activations(made, fresh / "activations.safetensors")
+
+        known = run.store.save(key, {"kind": "activations", **about}, write, _activations)
+    return known
+
+
 def capture_class(run: Run, step: r.Extract, ref: r.DataRef | None, layers: Sequence[int], rows: bool) -> Activations:
     """The statistics of one class of an extraction, from the store where it has them."""
     assert ref is not None and run.plan.model_key is not None
@@ -128,19 +147,8 @@ def capture_class(run: Run, step: r.Extract, ref: r.DataRef | None, layers: Sequ
         **({"answers": OWN} if step.position.name == ANSWERED else {}),
     )
 
-    def read(folder: Path) -> Activations:
-        return load_activations(folder / "activations.safetensors")
-
-    known = run.store.load(key, read)
-    if known is None or not finite(known.mean):  # an older version kept what was not finite
-        activations = _capture(run, step, ref, found, layers, rows)
-
-        def write(fresh: Path) -> None:
-            save_activations(activations, fresh / "activations.safetensors")
-
-        about = {"kind": "activations", "data": _side(ref), "stream": step.stream.name}
-        known = run.store.save(key, about, write, read)
-    return known
+    about = {"data": _side(ref), "stream": step.stream.name}
+    return kept(run, key, about, lambda: _capture(run, step, ref, found, layers, rows))
 
 
 def _capture(
@@ -169,6 +177,25 @@ def _capture(
     )
 
 
+def _own_answers(run: Run, prompts: Sequence[Rendered], sampling: Sampling) -> list[list[int]]:
+    """The tokens of the model's answers to the prompts of one batch, kept in the store for a run that is lost
+    before all are there; not those to data that is declared unsafe."""
+    settings = {"max_tokens": sampling.max_tokens, "rendered": [p.sha256 for p in prompts]}
+    key = step_key("own answers", 2, {}, model=run.plan.model_key, **settings)
+    unsafe = any(data.spec.unsafe for data in run.plan.data.values())
+
+    def read(folder: Path) -> list[list[int]]:
+        return read_lines(folder / "answers.jsonl", [int], within=folder)
+
+    known = None if unsafe else run.store.load(key, read)
+    if known is None:
+        made = [a for batch in generate(run.session, prompts, (), sampling, len(prompts)) for a in batch]
+        tokens = known = [list(a.token_ids) for a in sorted(made, key=lambda a: a.prompt)]
+        if not unsafe:
+            run.store.put(key, {"kind": "batch"}, lambda fresh: write_lines(fresh / "answers.jsonl", tokens))
+    return known
+
+
 def _answered(run: Run, found: Sequence[Sample]) -> list[Rendered]:
     """Prompts with their answers: the data's, else the model's own greedy one, token by token as it was made."""
     prompts = run.render(found)
@@ -177,12 +204,13 @@ def _answered(run: Run, found: Sequence[Sample]) -> list[Rendered]:
         return prompts
     asked, done = [prompts[i] for i in open_], 0
     rows = run.plan.answer_rows(max(len(p.ids) for p in asked) + RESPONSE_TOKENS)
-    for batch in generate(run.session, asked, (), Sampling(max_tokens=RESPONSE_TOKENS), rows):
-        for a in batch:
-            before = asked[a.prompt]
-            span = (len(before.ids), len(before.ids) + len(a.token_ids))
-            prompts[open_[a.prompt]] = replace(before, ids=(*before.ids, *a.token_ids), response=span)
-        done += len(batch)
+    for batch in batches(asked, rows, pad_id(run.plan.model.tokenizer)):
+        own = _own_answers(run, [asked[i] for i in batch.index], Sampling(max_tokens=RESPONSE_TOKENS))
+        for i, tokens in zip(batch.index, own, strict=True):
+            before = asked[i]
+            span = (len(before.ids), len(before.ids) + len(tokens))
+            prompts[open_[i]] = replace(before, ids=(*before.ids, *tokens), response=span)
+        done += len(batch.index)
         run.progress("answering, to read the answers", done, len(open_))
     return prompts
 

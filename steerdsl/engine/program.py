@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -245,8 +246,7 @@ class Compiler:
 
 
 def _aligner(op: r.Op) -> Callable[[Tensor, int], Tensor]:
-    how = op.args.get("align", "end")
-    return lambda mask, length: align(mask, length, how)
+    return partial(align, how=op.args.get("align", "end"))
 
 
 def compile_steer(ops: Sequence[r.Op], arch: Architecture, values: Values, control: int | None = None) -> list[Touch]:

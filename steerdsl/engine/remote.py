@@ -6,6 +6,7 @@ R820 to R832. The key is held by the link alone, and no text that leaves it has 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,8 +16,12 @@ from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.models.cache import Progress, no_progress
 
 DEFAULT_HOST = "https://api.ndif.us"
-# A connection that fails is tried again after these pauses: about as long as a server takes to restart.
+# A connection that fails is tried again after these pauses, and for TRYING seconds altogether: about as long as a
+# server takes to restart.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
+TRYING = 30.0
+REPLY = 20.0  # seconds that a server has to answer
+PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP statuses of a server that may come back by itself
 PATIENCE = 600.0  # seconds without any news of a request that the server has taken
 RUN_FAILED = 3
 USAGE = 2
@@ -65,6 +70,7 @@ class Link:
     progress: Progress = no_progress
     tell: Callable[[str], None] = lambda text: None
     model_key: str = ""
+    rows: int = 1  # prompts of a pass of the request under way
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     traffic: Traffic = field(default_factory=Traffic)
     insecure: bool = False
@@ -73,27 +79,35 @@ class Link:
         """A server's words without the key, should it have sent it back."""
         return text.replace(self.key, "(the key)") if self.key else text
 
+    def line(self, text: str) -> str:
+        """The same as one short line."""
+        return " ".join("".join(c if c.isprintable() else " " for c in self.clean(text)).split())[:300]
+
     def differences(self) -> list[str]:
         """The packages whose versions differ, for the record; empty before the server was asked."""
         pairs = [(name, pair) for name, pair in self.versions.items() if pair["here"] != pair["there"]]
         return [f"the server at {self.host} has {name} {p['there']}, this machine {p['here']}" for name, p in pairs]
 
-    def persist(self, attempt: Callable[[], Any]) -> Any:
-        """What `attempt` gives; when the server is lost, again after each of PAUSES. Passes change
-        nothing on a server, so one may be sent twice. Raises RecipeError R820 or R823 in the end."""
-        taken = False
+    def persist(self, attempt: Callable[[float], Any]) -> Any:
+        """What `attempt` gives, which is told how many seconds the server has to answer; when the server is
+        lost, again after each of PAUSES, until TRYING seconds have gone. Passes change nothing on a server, so
+        one may be sent twice. Raises RecipeError R820 or R823 in the end."""
+        taken, until = False, None
         for pause in (*PAUSES, None):
+            begun = time.monotonic()
             try:
-                return attempt()
+                return attempt(REPLY if until is None else min(REPLY, max(1.0, until - begun)))
             except Lost as lost:
                 taken |= lost.taken
-                if pause is None:
+                # A server that had taken the request worked on it until now.
+                until = time.monotonic() + TRYING if lost.taken else until or begun + TRYING
+                if pause is None or time.monotonic() + pause >= until:
                     raise failure(self._lost(lost, taken)) from lost
                 self.progress(f"{self.host} does not answer; trying again in {pause:.0f} s", 0, 0)
                 time.sleep(pause)
 
     def _lost(self, lost: Lost, taken: bool) -> Diagnostic:
-        note = (f"the reason given: {self.clean(str(lost))}",)
+        note = (f"the reason given: {self.line(str(lost))}",)
         if taken:
             title = f"the NDIF server at {self.host} was lost while it worked on this step"
             way_out = "run the recipe again when it is back: finished work is kept, and the run goes on from there"
@@ -110,10 +124,13 @@ def failure(diagnostic: Diagnostic, exit_code: int = RUN_FAILED) -> RecipeError:
 def find_model(link: Link, status: dict[str, Any]) -> str:
     """The server's name of the model that is asked for, from what GET /status says.
 
-    Raises RecipeError R821 when it is not served.
+    Raises RecipeError R821 when it is not served, R837 when what is said has another form.
     """
+    deployments = status.get("deployments")
+    if not isinstance(deployments, dict) or not all(isinstance(facts, dict) for facts in deployments.values()):
+        raise failure(unreadable(link, "/status", "it names no deployments"))
     served: dict[str, str] = {}
-    for name, facts in status.get("deployments", {}).items():
+    for name, facts in deployments.items():
         model_key = str(facts.get("model_key") or name.partition(":ModelActor:")[2])
         if facts.get("application_state") not in ("RUNNING", "DEPLOYING") or "{" not in model_key:
             continue
@@ -124,18 +141,43 @@ def find_model(link: Link, status: dict[str, Any]) -> str:
             if str(about.get("repo_id")).lower() == link.repo.lower() and same_revision:
                 return model_key
     at = f" at revision {link.revision}" if link.revision else ""
-    listed = ", ".join(sorted(served)) or "none"
+    listed = link.line(", ".join(sorted(served))) or "none"
     title = f"the server at {link.host} does not serve `{link.repo}`{at}"
     way_out = "run a model that it serves with --model, or have this one deployed"
     raise failure(Diagnostic("R821", title, (), (f"served now: {listed}",), way_out))
 
 
-def _parts(model_key: str) -> dict[str, Any]:
-    import json
+def find_versions(link: Link, env: dict[str, Any]) -> dict[str, str]:
+    """The versions of packages that GET /env says. Raises RecipeError R837 when it has another form."""
+    found = env.get("packages", {})
+    if not isinstance(found, dict) or not all(isinstance(found.get(name, ""), str) for name in DIFFERS):
+        raise failure(unreadable(link, "/env", "it names no versions of packages"))
+    return {name: link.line(found[name]) for name in DIFFERS if name in found}
 
+
+def read_table(link: Link, where: str, text: str | bytes) -> dict[str, Any]:
+    """What a server says in JSON at one address. Raises RecipeError R837 for anything but a table."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise failure(unreadable(link, where, "it is not JSON")) from error
+    if not isinstance(found, dict):
+        raise failure(unreadable(link, where, "it is not a table"))
+    return found
+
+
+def unreadable(link: Link, where: str, why: str) -> Diagnostic:
+    """The diagnostic of a reply that has not the form of an NDIF server's."""
+    title = f"what answers at {link.host} does not speak as an NDIF server of this version does"
+    return Diagnostic(
+        "R837", title, (), (f"its reply at {where} cannot be read: {link.line(why)}",), "check --host or NDIF_HOST"
+    )
+
+
+def _parts(model_key: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(model_key[model_key.index("{") :])
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found
 
@@ -164,9 +206,9 @@ def compare(link: Link, here: dict[str, str], there: dict[str, str]) -> str | No
 def refusal(link: Link, status: int, detail: str) -> Diagnostic | None:
     """The diagnostic of an HTTP status that is not about the request's contents, or None.
     503 and its kind raise `Lost`: the server comes back by itself."""
-    detail = link.clean(detail)
-    if status in (502, 503, 504):
-        raise Lost(detail or f"HTTP {status}", taken=False)
+    detail = link.line(detail)
+    if status in PASSING:
+        raise Lost(f"HTTP {status}" + (f", {detail}" if detail else ""), taken=False)
     if status in (401, 403) or (status == 400 and "API key" in detail):
         what = "does not accept the API key" if link.key else "asks for an API key"
         way_out = "set NDIF_API_KEY to a key of this server, or store one with `nnsight login`"
@@ -185,33 +227,35 @@ def refusal(link: Link, status: int, detail: str) -> Diagnostic | None:
 def too_large(link: Link, what: str) -> Diagnostic:
     """The diagnostic of something that does not fit over the wire."""
     title = f"{what} is too large for the server at {link.host}"
-    return Diagnostic("R824", title, help="use a smaller --batch-size, fewer prompts or fewer tokens")
+    return Diagnostic("R824", title, help=_smaller(link))
+
+
+def _smaller(link: Link) -> str:
+    """What makes a request smaller. A single prompt is not made so by other batches; requests for activations
+    come down to one by themselves (`joining`)."""
+    return "use a smaller --batch-size or fewer tokens" if link.rows > 1 else "use shorter prompts or fewer tokens"
 
 
 def said(link: Link, description: str) -> Diagnostic:
     """The diagnostic of an error that the server reports for a request that it ran.
     Raises `Lost` for what is no fault of the request."""
     text = link.clean(description).strip()
+    first = link.line((text.splitlines() or ["nothing"])[0])
     passing = ("evicted", "preempted by the server", "Error submitting", "Error starting", "Error provisioning")
     if any(words in text for words in passing):
-        raise Lost(text.splitlines()[0], taken=True)
+        raise Lost(first, taken=True)
     if "exceeded the execution timeout" in text:
-        way_out = "use a smaller --batch-size or fewer tokens"
-        return Diagnostic("R831", f"the server at {link.host} stopped the step at its time limit", (), (text,), way_out)
+        title = f"the server at {link.host} stopped the step at its time limit"
+        return Diagnostic("R831", title, (), (link.line(text),), _smaller(link))
     if "payload could not be read" in text or "model architecture on this server" in text:
         title = f"the server at {link.host} cannot read the request"
         way_out = "install the versions of nnsight, torch and transformers that the server has"
-        return Diagnostic("R830", title, (), (text.splitlines()[0],), way_out)
+        return Diagnostic("R830", title, (), (first,), way_out)
+    # The line of a traceback that names the exception.
+    last = link.line((text.splitlines() or ["nothing"])[-1])
     if "out of memory" in text.lower():
-        return Diagnostic(
-            "R826", f"the server at {link.host} ran out of memory", (), (_last(text),), "use a smaller --batch-size"
-        )
-    return Diagnostic("R826", f"the step failed on the server at {link.host}", (), (f"it says: {_last(text)}",))
-
-
-def _last(text: str) -> str:
-    """The line of a traceback that names the exception."""
-    return text.splitlines()[-1].strip() if text else "nothing"
+        return Diagnostic("R826", f"the server at {link.host} ran out of memory", (), (last,), _smaller(link))
+    return Diagnostic("R826", f"the step failed on the server at {link.host}", (), (f"it says: {last}",))
 
 
 def waited(link: Link, status: str) -> Diagnostic:
@@ -221,7 +265,7 @@ def waited(link: Link, status: str) -> Diagnostic:
         "R822",
         title,
         (),
-        (f"the last news: {link.clean(status)}",),
+        (f"the last news: {link.line(status)}",),
         "run the recipe again later: finished work is kept",
     )
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steerdsl.engine.context import Run
-from steerdsl.engine.extraction import capture_class
+from steerdsl.engine.extraction import capture_class, kept
 from steerdsl.engine.program import Place, places
 from steerdsl.lang import recipe as r
+from steerdsl.methods.types import Activations
+from steerdsl.models.prompts import Rendered
+from steerdsl.plan.keys import step_key
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,9 +21,7 @@ if TYPE_CHECKING:
 
 def patch_rows(run: Run, op: r.Op) -> dict[Place, Tensor]:
     """The activations of a patch's prompt at each place where the patch acts: float32 [S, d]."""
-    from steerdsl.engine.capture import capture
-
-    rendered = [run.renderer.render(str(op.args["from"]))]
+    rendered = run.renderer.render(str(op.args["from"]))
     groups: dict[r.Stream, list[Place]] = {}
     for place in places(op, run.plan.model.arch, run.values.chosen):
         stream = r.Stream(place.stream)
@@ -31,10 +32,20 @@ def patch_rows(run: Run, op: r.Op) -> dict[Place, Tensor]:
     found: dict[Place, Tensor] = {}
     for stream, group in groups.items():
         layers = [place.layer for place in group]
-        rows = capture(run.session, rendered, r.Position("all"), stream, layers, rows=True).rows
+        rows = _patch(run, rendered, stream, layers).rows
         assert rows is not None
         found |= {place: rows[:, i] for i, place in enumerate(group)}
     return found
+
+
+def _patch(run: Run, rendered: Rendered, stream: r.Stream, layers: list[int]) -> Activations:
+    """Every token of a prompt, from the store where it has them."""
+    from steerdsl.engine.capture import capture
+
+    about = {"data": "a patch", "stream": stream.name}
+    parts = {"rendered": rendered.sha256, "stream": stream, "layers": layers}
+    key = step_key("patch", 1, {}, model=run.plan.model_key, **parts)
+    return kept(run, key, about, lambda: capture(run.session, [rendered], r.Position("all"), stream, layers, rows=True))
 
 
 def sample_differences(run: Run, vector: str, layers: tuple[int, ...]) -> Tensor:

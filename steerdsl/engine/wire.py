@@ -1,6 +1,6 @@
 """What happens inside a forward pass: reading and writing activations at sites, step by step.
 
-In: plain data (`Touch`es with closures over tensors). Out: edited activations, captured rows.
+In: plain data (`Touch`es: functions with the tensors that they act with). Out: edited activations, captured rows.
 Everything here may be sent to a server by value, so it uses torch, builtins and kernels of
 `methods.ops` alone, and no class of this package; `tracing` calls it from inside nnsight's blocks.
 """
@@ -8,6 +8,7 @@ Everything here may be sent to a server by value, so it uses torch, builtins and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.methods.ops.keep_norm import keep_norm as rescale
@@ -99,75 +100,84 @@ def make_edit(
     part: tuple[int, int] | None,
     align: Callable[[Tensor, int], Tensor] | None = None,
 ) -> Edit:
-    """Close a kernel over its tensors and the conditions under which it acts.
+    """A kernel with its tensors and the conditions under which it acts.
 
     steps: first pass and one past the last pass that it acts in. gates: functions (x, step, mask,
     memory) -> bool [B, S] or [B, 1], or None while undecided (then nothing happens). align: for
     patches, which source row each token takes, from the mask. The arithmetic is float32 (float64 stays).
     """
-    cast: dict[Any, dict[str, Tensor]] = {}
+    # One function over plain data, here and below: a closure for each site would be sent as text once for each.
+    return partial(_edit, (kernel, params, steps, tuple(gates), keep_norm, part, align))
 
-    def local(x: Tensor) -> dict[str, Tensor]:
-        # One copy for each device and dtype: a model spread over devices keeps each edit on its own.
-        key = (x.device, x.dtype)
-        if key not in cast:
-            cast[key] = {
-                k: v.to(device=x.device, dtype=x.dtype if v.is_floating_point() else v.dtype) for k, v in params.items()
-            }
-        return cast[key]
 
-    def edit(h: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any]) -> Tensor:
-        if isinstance(step, int):
-            if step < steps[0] or (steps[1] is not None and step >= steps[1]):
-                return h
-            gate = mask if step == 0 else None
-        else:
-            gate = step >= steps[0] if steps[1] is None else (step >= steps[0]) & (step < steps[1])
-            gate = gate if mask is None else gate & mask
-        whole = h
-        if part is not None:
-            h = h[..., part[0] : part[1]]
-        x = h if h.dtype.itemsize == 8 else h.float()
-        p = local(x)
-        if align is not None:
-            here = gate if gate is not None else x.new_ones(x.shape[:-1])
-            p = {**p, "index": align(here.to(x.device), len(p["rows"]))}
-        y = kernel(x, p)
-        if keep_norm:
-            y = rescale(x, y)
-        for condition in gates:
-            decided = condition(x, step, mask, memory)
-            if decided is None:
-                return whole
-            gate = decided if gate is None else gate.to(x.device) & decided
-        if gate is not None:
-            y = y.where(gate.to(x.device)[..., None], x)
-        y = y.to(h.dtype)
-        if part is not None:
-            y = _join(whole, y, part)
-        return y
+def _edit(does: tuple[Any, ...], h: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any]) -> Tensor:
+    kernel, params, steps, gates, keep_norm, part, align = does
+    y: Tensor
+    if isinstance(step, int):
+        if step < steps[0] or (steps[1] is not None and step >= steps[1]):
+            return h
+        gate = mask if step == 0 else None
+    else:
+        gate = step >= steps[0] if steps[1] is None else (step >= steps[0]) & (step < steps[1])
+        gate = gate if mask is None else gate & mask
+    whole = h
+    if part is not None:
+        h = h[..., part[0] : part[1]]
+    x = h if h.dtype.itemsize == 8 else h.float()
+    p = _local(params, x, memory)
+    if align is not None:
+        here = gate if gate is not None else x.new_ones(x.shape[:-1])
+        p = {**p, "index": align(here.to(x.device), len(p["rows"]))}
+    y = kernel(x, p)
+    if keep_norm:
+        y = rescale(x, y)
+    for condition in gates:
+        decided = condition(x, step, mask, memory)
+        if decided is None:
+            return whole
+        gate = decided if gate is None else gate.to(x.device) & decided
+    if gate is not None:
+        y = y.where(gate.to(x.device)[..., None], x)
+    y = y.to(h.dtype)
+    return y if part is None else _join(whole, y, part)
 
-    return edit
+
+def _local(params: dict[str, Tensor], x: Tensor, memory: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors of an edit where `x` is: one copy for each generation, device and dtype. The memory has them, not
+    the edit, which is sent again with the next batch."""
+    key = f"local {id(params)} {x.device} {x.dtype}"
+    if key not in memory:
+        memory[key] = {
+            k: v.to(device=x.device, dtype=x.dtype if v.is_floating_point() else v.dtype) for k, v in params.items()
+        }
+    found: dict[str, Tensor] = memory[key]
+    return found
 
 
 def by_rows(parts: Sequence[tuple[int, int, Sequence[Edit]]]) -> Edit:
     """One edit made of several that have rows of the batch to themselves: the first row, one past the
     last, and the edits of those rows, one after another."""
+    return partial(_by_rows, list(parts))
 
-    def edit(h: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any]) -> Tensor:
-        out = None
-        for start, stop, edits in parts:
-            own = new = h[start:stop]
-            at = step if isinstance(step, int) else step[start:stop]
-            real = None if mask is None else mask[start:stop]
-            for inner in edits:
-                new = inner(new, at, real, memory)
-            if new is not own:
-                out = h.clone() if out is None else out
-                out[start:stop] = new
-        return h if out is None else out
 
-    return edit
+def _by_rows(
+    parts: Sequence[tuple[int, int, Sequence[Edit]]],
+    h: Tensor,
+    step: Step,
+    mask: Tensor | None,
+    memory: dict[str, Any],
+) -> Tensor:
+    out = None
+    for start, stop, edits in parts:
+        own = new = h[start:stop]
+        at = step if isinstance(step, int) else step[start:stop]
+        real = None if mask is None else mask[start:stop]
+        for inner in edits:
+            new = inner(new, at, real, memory)
+        if new is not own:
+            out = h.clone() if out is None else out
+            out[start:stop] = new
+    return h if out is None else out
 
 
 def _join(whole: Tensor, y: Tensor, part: tuple[int, int]) -> Tensor:
@@ -188,11 +198,12 @@ def compare(value: Tensor, op: str, threshold: float) -> Tensor:
 
 def make_gate(figure: Callable[[Tensor, Tensor], Tensor], direction: Tensor, op: str, threshold: float) -> Any:
     """A condition that is read token by token where the operation acts: bool [B, S]."""
+    return partial(_gate, (figure, direction, op, threshold))
 
-    def gate(x: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any]) -> Tensor:
-        return compare(figure(x, direction.to(device=x.device, dtype=x.dtype)), op, threshold)
 
-    return gate
+def _gate(reads: tuple[Any, ...], x: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any]) -> Tensor:
+    figure, direction, op, threshold = reads
+    return compare(figure(x, direction.to(device=x.device, dtype=x.dtype)), op, threshold)
 
 
 def make_memory_gate(key: str) -> Any:
@@ -202,39 +213,40 @@ def make_memory_gate(key: str) -> Any:
     a text that is read in one pass, the generated tokens must know all the same: a first reading of
     it (`memory["before"]`) tells them.
     """
+    return partial(_memory_gate, key)
 
-    def gate(x: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any]) -> Tensor | None:
-        decided: Tensor | None = memory.get(key)
-        if decided is not None:
-            return decided.to(x.device)[:, None]
-        if isinstance(step, int):
-            return None
-        if "before" not in memory:
-            memory["late"] = True
-            return None
-        later: Tensor = memory["before"][key].to(x.device)[:, None] & (step > 0).to(x.device)
-        return later
 
-    return gate
+def _memory_gate(key: str, x: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any]) -> Tensor | None:
+    decided: Tensor | None = memory.get(key)
+    if decided is not None:
+        return decided.to(x.device)[:, None]
+    if isinstance(step, int):
+        return None
+    if "before" not in memory:
+        memory["late"] = True
+        return None
+    later: Tensor = memory["before"][key].to(x.device)[:, None] & (step > 0).to(x.device)
+    return later
 
 
 def make_probe(
     figure: Callable[[Tensor, Tensor], Tensor], direction: Tensor, op: str, threshold: float, key: str
 ) -> Edit:
     """Decide a condition once, on the prompt pass, from the mean over each row's real tokens."""
+    return partial(_probe, (figure, direction, op, threshold, key))
 
-    def probe(h: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any]) -> Tensor:
-        if key in memory or (isinstance(step, int) and step > 0):
-            return h
-        x = h if h.dtype.itemsize == 8 else h.float()
-        real = x.new_ones(x.shape[:-1]).bool() if mask is None else mask.to(x.device)
-        if not isinstance(step, int):
-            real = real & (step == 0).to(x.device)
-        mean = x.where(real[..., None], 0).sum(dim=1) / real.sum(dim=1, keepdim=True)
-        memory[key] = compare(figure(mean, direction.to(mean)), op, threshold)
+
+def _probe(reads: tuple[Any, ...], h: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any]) -> Tensor:
+    figure, direction, op, threshold, key = reads
+    if key in memory or (isinstance(step, int) and step > 0):
         return h
-
-    return probe
+    x = h if h.dtype.itemsize == 8 else h.float()
+    real = x.new_ones(x.shape[:-1]).bool() if mask is None else mask.to(x.device)
+    if not isinstance(step, int):
+        real = real & (step == 0).to(x.device)
+    mean = x.where(real[..., None], 0).sum(dim=1) / real.sum(dim=1, keepdim=True)
+    memory[key] = compare(figure(mean, direction.to(mean)), op, threshold)
+    return h
 
 
 def gather(h: Tensor, columns: Tensor | None, average: bool, picked: Tensor) -> Tensor:

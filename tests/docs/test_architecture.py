@@ -61,4 +61,4 @@ def test_one_package_imports_nnsight() -> None:
         for path in files(room)
         if any(m.split(".")[0] == "nnsight" for m in imported(ast.parse(path.read_text(encoding="utf-8"))))
     ]
-    assert known == ["engine/tracing/ndif.py", "engine/tracing/session.py"]
+    assert known == ["engine/tracing/ndif.py", "engine/tracing/payload.py", "engine/tracing/session.py"]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 import pickletools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from cases import PATCH
+from nnsight.intervention.serialization import dumps, loads
 from nnsight.schema.request import RequestModel
 from world import World
 
@@ -25,6 +28,7 @@ from steerdsl.methods.divergence import kl
 from steerdsl.methods.types import Trial
 from steerdsl.models.cache import no_progress
 from steerdsl.plan.requests import Sampling
+from steerdsl.registry import entries
 
 FORBIDDEN = ("steerdsl", "lark", "rich", "typer", "pygments")
 LINES = (
@@ -102,8 +106,6 @@ def forbidden(payload: bytes) -> list[str]:
 
 def test_the_reader_finds_what_is_named() -> None:
     """So that the tests below can fail."""
-    import pickle
-
     from steerdsl.models.prompts import Rendered
 
     payload = pickle.dumps([Rendered("", (), (0, 0), ""), Position("all")], protocol=5)
@@ -162,6 +164,88 @@ def test_selections(tiny_world: Callable[..., World], sent: list[bytes], back: l
     assert probe.figures("positive", trials, kl).shape == (3, len(world.prompts))
     assert [forbidden(payload) for payload in sent] == [[], []]  # one for each batch
     assert numbers(back) == 3 * len(world.prompts)
+
+
+DEEP = 24  # layers: a vector has one direction for each, and a payload those that act
+TEXT = 9_000  # bytes of code and names at most, beside what a request without a steer has
+ENVELOPE = 700  # bytes that pickle writes beside a tensor's own
+ACTS = {
+    "ablate": "ablate v at layer 50%",
+    "add": "add v by 2 at layer 50%",
+    "cap": "cap v to 1 at layer 50%",
+    "clamp": "clamp v to 1 at layer 50%",
+    "patch": 'patch from "Why?" at layer 50%',
+    "rotate": "rotate p by 30deg at layer 50%",
+}
+WHEN = {
+    "": "",
+    "step": "when step < 2",
+    **{f"{kind}, each token": f"when {kind}(v) > 0" for kind in ("cos", "proj")},
+    **{f"{kind}, a layer": f"when {kind}(v) > 0 at layer 50%" for kind in ("cos", "proj")},
+}
+
+
+def tensors(found: Any) -> Iterator[torch.Tensor]:
+    """Every tensor that edits hold."""
+    match found:
+        case torch.Tensor():
+            yield found
+        case partial():
+            yield from tensors([found.args, found.keywords])
+        case dict():
+            yield from tensors(list(found.values()))
+        case list() | tuple():
+            for one in found:
+                yield from tensors(one)
+
+
+def test_the_table_has_every_operation_and_condition() -> None:
+    assert set(ACTS) == set(entries("op"))
+    assert {key.partition(",")[0] for key in WHEN} == {"", *entries("condition")}
+
+
+@pytest.mark.parametrize("when", WHEN.values())
+@pytest.mark.parametrize("act", [*ACTS.values(), "ablate v[50%] everywhere", "ablate v everywhere"])
+def test_a_request_is_as_large_as_what_acts(
+    tiny_world: Callable[..., World], sent: list[bytes], act: str, when: str
+) -> None:
+    """A direction is sent, and not the vector that it is a row of; no batch sends more than the one before."""
+    world = tiny_world("llama", on="simulate", num_hidden_layers=DEEP, hidden_size=256)
+    touches = world.touches(f"{act} {when}")
+    sent.clear()
+    world.engine_tokens("", 2, batch_size=3)
+    bare = max(len(payload) for payload in sent)
+    sent.clear()
+    list(generate(world.session, world.prompts, touches, Sampling(2), 3))
+    held = {id(t): t for t in tensors(touches)}.values()
+    numbers = sum(t.numel() * t.element_size() + ENVELOPE for t in held)
+    names = 250 * len(touches)
+    assert len(sent) == 2 and max(map(len, sent)) < bare + numbers + names + TEXT
+    if "everywhere" not in act:
+        rows = len(world.renderer.render("Why?").ids) if act.startswith("patch") else 3
+        assert sum(t.numel() for t in held) < (rows + 2) * 256  # as few as the operation's formula has
+
+
+def test_a_function_is_sent_once(tiny_world: Callable[..., World], sent: list[bytes]) -> None:
+    """However many sites a steer acts at, under a condition of each kind."""
+    world = tiny_world("llama", on="simulate", num_hidden_layers=DEEP, hidden_size=256)
+    when = "when cos(v) > 0 when proj(v) > 0 at layer 50%"
+    lines = (f"add v by 2 at layer 0% {when}", f"ablate v at layers 0%..100% {when}", *ACTS.values())
+    touches = world.touches("; ".join(lines))
+    list(generate(world.session, world.prompts, touches, Sampling(2), 3))
+    texts = [argument for opcode, argument, _ in pickletools.genops(sent[-1]) if "UNICODE" in opcode.name]
+    sources = [text for text in texts if text.startswith("def ")]
+    assert len(sources) > 10 and sorted(sources) == sorted(set(sources))
+
+
+def test_a_request_leaves_tensors_as_they_are() -> None:
+    """Views of every kind arrive with their numbers, and the pickles of this machine are torch's own."""
+    whole = torch.arange(24.0).reshape(4, 6)
+    views = [whole, whole[1], whole.T, whole[:, 2], whole[::2], whole[0, 0], whole[:0], whole[1].expand(3, 6)]
+    for view in [*views, whole.bool()[1], whole.half()[2:], whole.bfloat16()[1], whole.to(torch.int32)[3]]:
+        again = loads(dumps({"a": view}))["a"]
+        assert torch.equal(again, view) and again.dtype == view.dtype
+    assert len(dumps(torch.zeros(100_000)[:3])) < 1_000 < 400_000 < len(pickle.dumps(torch.zeros(100_000)[:3]))
 
 
 READER = """

@@ -97,8 +97,7 @@ REFUSALS = [
     ),
     (
         (413, ""),
-        f"error[R824]: the request is too large for the server at {HOST}\n"
-        "help: use a smaller --batch-size, fewer prompts or fewer tokens\n",
+        f"error[R824]: the request is too large for the server at {HOST}\nhelp: use shorter prompts or fewer tokens\n",
     ),
     (
         (400, "Client nnsight version 0.8.1 is below the minimum supported 0.9."),
@@ -118,19 +117,30 @@ def test_refusals(link: Link, reply: tuple[int, str], message: str) -> None:
 
 def test_a_key_that_the_server_repeats(link: Link) -> None:
     """A server says the key that it refuses; no message does."""
-    for number, detail in ((400, f"Invalid API key format: '{KEY}'."), (500, f"key {KEY} broke it")):
+    for number, detail in ((400, f"Invalid API key format: '{KEY}'."), (501, f"key {KEY} broke it")):
         found = remote.refusal(link, number, detail)
         assert found is not None and KEY not in text(found)
     assert KEY not in text(remote.said(link, f"Traceback\nValueError: {KEY}"))
 
 
-@pytest.mark.parametrize("reply", [502, 503, 504])
+@pytest.mark.parametrize("reply", [408, 429, 500, 502, 503, 504])
 def test_a_server_that_is_away_for_a_while(link: Link, reply: int) -> None:
-    with pytest.raises(Lost) as caught:
-        remote.refusal(link, reply, "reconnecting")
+    with pytest.raises(Lost, match=f"HTTP {reply}, reconnecting$") as caught:
+        remote.refusal(link, reply, " reconnecting\n")
     assert not caught.value.taken
 
 
+@pytest.mark.parametrize("rows", [1, 16])
+def test_the_advice_helps(link: Link, rows: int) -> None:
+    """A smaller batch is advised where there is one."""
+    link.rows = rows
+    found = remote.refusal(link, 413, ""), remote.said(link, "exceeded the execution timeout"), remote.said(link, OOM)
+    assert {diagnostic.help for diagnostic in found if diagnostic} == {
+        "use a smaller --batch-size or fewer tokens" if rows > 1 else "use shorter prompts or fewer tokens"
+    }
+
+
+OOM = "Traceback\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB\n"
 SAID = [
     (
         "Traceback (most recent call last):\n  File x\nRuntimeError: mat1 and mat2 shapes cannot be multiplied\n",
@@ -138,16 +148,16 @@ SAID = [
         "note: it says: RuntimeError: mat1 and mat2 shapes cannot be multiplied\n",
     ),
     (
-        "Traceback\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB\n",
+        OOM,
         f"error[R826]: the server at {HOST} ran out of memory\n"
         "note: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB\n"
-        "help: use a smaller --batch-size\n",
+        "help: use shorter prompts or fewer tokens\n",
     ),
     (
         "Your job exceeded the execution timeout of 60s.",
         f"error[R831]: the server at {HOST} stopped the step at its time limit\n"
         "note: Your job exceeded the execution timeout of 60s.\n"
-        "help: use a smaller --batch-size or fewer tokens\n",
+        "help: use shorter prompts or fewer tokens\n",
     ),
     (
         "Your request payload could not be read (ValueError: x). It may be\ntruncated",
@@ -170,10 +180,10 @@ def test_what_passes(link: Link, description: str) -> None:
     assert caught.value.taken
 
 
-def failing(times: int, taken: bool) -> Callable[[], str]:
+def failing(times: int, taken: bool) -> Callable[[float], str]:
     left = [times]
 
-    def attempt() -> str:
+    def attempt(seconds: float) -> str:
         left[0] -= 1
         if left[0] >= 0:
             raise Lost(f"refused {KEY}", taken)
@@ -208,6 +218,27 @@ def test_a_lost_server_is_given_up(link: Link, monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(RecipeError) as caught:
         link.persist(failing(99, taken))
     assert (caught.value.exit_code, text(caught.value)) == (3, LOST[taken])
+
+
+@pytest.mark.parametrize(("taken", "attempts"), [(False, 2), (True, 6)])
+def test_a_silent_server_is_given_up_in_time(
+    link: Link, monkeypatch: pytest.MonkeyPatch, taken: bool, attempts: int
+) -> None:
+    """Within half a minute, by a clock that moves as the server is waited for; longer only where the server had
+    worked on the request."""
+    now, given = [0.0], list[float]()
+    monkeypatch.setattr(remote.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(remote.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+
+    def silent(seconds: float) -> None:
+        given.append(seconds)
+        now[0] += seconds
+        raise Lost("silent", taken)
+
+    with pytest.raises(RecipeError):
+        link.persist(silent)
+    assert len(given) == attempts and max(given) <= 20
+    assert taken or now[0] <= 30
 
 
 def test_a_server_that_says_nothing(link: Link) -> None:

@@ -155,7 +155,7 @@ def test_the_key_is_not_taken_elsewhere(places: list[Place]) -> None:
     first.leads_to = f"ws://{second.at}/subscribe"
     backend = linked(f"http://{first.at}")
     with pytest.raises(Lost, match="Redirect") as caught:
-        backend._once(RequestModel(model_key="k"), b"")
+        backend._once(RequestModel(model_key="k"), b"", 5)
     assert not caught.value.taken
     assert [asked["ndif-api-key"] for asked in first.asked] == [KEY] and not second.asked
 

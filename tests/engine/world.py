@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,6 +38,7 @@ from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.opened import Opened
 from steerdsl.models.prompts import Rendered, Renderer
 from steerdsl.plan.requests import Sampling
+from steerdsl.store.results import Store
 
 HALF = r.LayerPoint(0.5, share=True)
 NAMES = (*STREAMS, "u", "two", "slanted")
@@ -140,11 +143,13 @@ class World:
             mean, meta = m.means["generic"].float(), {"positive": "econ", "negative": "generic"}
             layers = torch.arange(self.n_layers)
             values.vectors[name] = Vector(name, directions, layers, m.stream[name], -mean, mean, meta)
+        folder = self.memo["store"] = TemporaryDirectory()  # removed with the world
         run = SimpleNamespace(
             renderer=self.renderer,
             session=self.session,
             values=values,
-            plan=SimpleNamespace(model=SimpleNamespace(arch=self.opened.arch)),
+            store=Store(Path(folder.name)),
+            plan=SimpleNamespace(model=SimpleNamespace(arch=self.opened.arch), model_key=self.family),
         )
         values.patches = partial(patch_rows, run)
         return values

@@ -207,6 +207,7 @@ def test_a_server_that_is_killed(
     assert code == 3
     said = "R823]: the NDIF server at {} was lost while it" if within else "R820]: no NDIF server answers at {}"
     assert said.format(ndif.URL) in err and ", sweep" in err
+    assert record("killed")["timings"][-1]["verb"] == "sweep" and record("killed")["timings"][-1]["sent"] > 0
     assert record("killed")["state"] == "failed" and len(answers("killed")) < len(answers("undisturbed"))
     ndif.restart("api")
     code, _, err = on_server(SWEEP, "--out", "again", *words)
@@ -220,6 +221,7 @@ def test_a_server_that_is_killed(
 def test_a_server_that_starts_late(on_server: Call, api_again: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is started while the server is not up yet waits for it."""
     monkeypatch.setattr(remote, "PAUSES", (1.0,) * 120)  # a busy machine starts it slowly
+    monkeypatch.setattr(remote, "TRYING", 240.0)
     ndif.kill("api")
     late = threading.Timer(2.0, ndif.restart, ("api",))
     late.start()

@@ -6,7 +6,6 @@ websocket for news of it and one POST; what comes back is unpickled, so the host
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
@@ -17,18 +16,18 @@ from typing import Any
 import httpx
 import nnsight
 import websocket
+import zstandard
 from nnsight.intervention.backends.remote import RemoteBackend, RemoteError
 from nnsight.schema.config import CONFIG
 from nnsight.schema.request import RequestModel
 from nnsight.schema.response import ResponseModel, Status
 
 from steerdsl.engine import remote
-from steerdsl.engine.remote import DIFFERS, Link, Lost, failure
+from steerdsl.engine.remote import DIFFERS, Link, Lost, failure, unreadable
+from steerdsl.engine.replies import RESULT, SAYS, SLOWEST, News, TooLong, exchange, subscribe, within
 from steerdsl.engine.safety import require_safe_result
 
-CONNECT = 10.0  # seconds
-READ = 60.0
-LARGEST = 1 << 30  # bytes of one result
+HELD = ("dtype", "torch", "transformers", "nnsight")  # what a server is asked of its model
 
 
 def address(host: str | None) -> str:
@@ -43,12 +42,13 @@ def api_key() -> str:
 
 def greet(model: Any, link: Link) -> None:
     """Make sure, before the first request, that the server is up and serves the model in the dtype
-    planned, and tell the user which versions differ. Raises RecipeError R820, R821, R825 and R832."""
+    planned, and tell the user which versions differ. Raises RecipeError R820, R821, R825, R832 and R837."""
     link.model_key = remote.find_model(link, _get(link, "/status"))
     here = {name: version(name).partition("+")[0] for name in DIFFERS}
-    told = remote.compare(link, here, _get(link, "/env").get("packages", {}))
+    told = remote.compare(link, here, remote.find_versions(link, _get(link, "/env")))
     if told:
         link.tell(told)
+    held: Any = None
     with model.session(backend=Ndif(link, model)):
         import torch
         import transformers
@@ -61,6 +61,8 @@ def greet(model: Any, link: Link) -> None:
                 "nnsight": nnsight.__version__,
             }
         )
+    if not isinstance(held, dict) or not all(isinstance(held.get(name), str) for name in HELD):
+        raise failure(unreadable(link, "/request", "it does not say what its model runs with"))
     # What the server says of itself need not be what its model runs with.
     found = remote.compare(link, here, {name: held[name] for name in DIFFERS})
     if found and found != told:
@@ -69,38 +71,42 @@ def greet(model: Any, link: Link) -> None:
 
 
 def _get(link: Link, path: str) -> dict[str, Any]:
-    def once() -> dict[str, Any]:
-        try:
-            reply = httpx.get(link.host + path, timeout=httpx.Timeout(READ, connect=CONNECT), headers=_key(link))
-        except httpx.HTTPError as error:
-            raise Lost(str(error) or type(error).__name__, taken=False) from error
-        _require_ok(link, reply)
-        try:
-            found = reply.json()
-        except ValueError as error:
-            raise Lost(f"what answers at {path} is no NDIF server", taken=False) from error
-        return found if isinstance(found, dict) else {}
+    """What the server says of itself."""
+
+    def once(seconds: float) -> dict[str, Any]:
+        return remote.read_table(link, path, _exchange(link, "GET", path, seconds))
 
     got: dict[str, Any] = link.persist(once)
     return got
+
+
+def _exchange(link: Link, method: str, path: str, seconds: float, **given: Any) -> bytes:
+    """The body of a reply of the server. Raises `Lost`, and RecipeError for what else its status says."""
+    given["headers"] = {**given.get("headers", {}), **_key(link)}
+    try:
+        status, body = exchange(method, link.host + path, seconds, SAYS, **given)
+    except TooLong as error:
+        raise failure(unreadable(link, path, f"it has more than {SAYS >> 20} MB")) from error
+    except (OSError, httpx.HTTPError) as error:
+        raise Lost(str(error) or type(error).__name__, taken=False) from error
+    _require_ok(link, path, status, body)
+    return body
 
 
 def _key(link: Link) -> dict[str, str]:
     return {"ndif-api-key": link.key} if link.key else {}
 
 
-def _require_ok(link: Link, reply: httpx.Response) -> None:
+def _require_ok(link: Link, path: str, status: int, body: bytes) -> None:
     """Raise what an HTTP status says."""
-    if reply.is_success:
+    if 200 <= status < 300:
         return
     try:
-        body = reply.json()
-        detail = body.get("detail") if isinstance(body, dict) else body
-    except ValueError:
-        detail = ""
-    found = remote.refusal(link, reply.status_code, str(detail or ""))
-    if found is not None:
-        raise failure(found)
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        said = None
+    found = remote.refusal(link, status, str((said.get("detail") if isinstance(said, dict) else said) or ""))
+    raise failure(found or unreadable(link, path, f"it is HTTP {status}"))
 
 
 class _Silent:
@@ -125,53 +131,78 @@ class Ndif(RemoteBackend):  # type: ignore[misc]
         """Send a block until it has run, and give what it saved."""
         # Not `self._serialize`, which sends along every module of the folder that the user is in.
         blob = RequestModel.serialize(tracer, self.compress)
-        return self.link.persist(lambda: self._once(request, blob))
+        return self.link.persist(lambda seconds: self._once(request, blob, seconds))
 
-    def _once(self, request: RequestModel, blob: bytes) -> Any:
+    def _once(self, request: RequestModel, blob: bytes, seconds: float) -> Any:
+        connection, taken = self._subscribe(seconds), False
         try:
-            # No redirect: it would take the key along to wherever it leads.
-            connection = websocket.create_connection(
-                f"{self.ws_host}/subscribe", header=_key(self.link), timeout=CONNECT, redirect_limit=0
-            )
-        except (OSError, websocket.WebSocketException) as error:
-            raise Lost(str(error), taken=False) from error
-        taken = False
-        try:
-            request.session_id = json.loads(connection.recv())["session_id"]
-            self.handle(self._post(request, blob))
+            request.session_id = self._greeting(within(seconds, lambda count: connection.recv()))
+            self.note(self._post(request, blob, seconds))
             taken = True
             return self._wait(connection)
-        except websocket.WebSocketPayloadException as error:
+        except TooLong as error:
             raise failure(remote.too_large(self.link, "the result")) from error
         except RemoteError as error:
             raise failure(remote.said(self.link, str(error))) from error
-        except (OSError, ValueError, websocket.WebSocketException, httpx.HTTPError) as error:
+        except websocket.WebSocketPayloadException as error:
+            raise failure(unreadable(self.link, "/subscribe", "it is not text")) from error
+        except (OSError, websocket.WebSocketException, httpx.HTTPError) as error:
             raise Lost(str(error) or type(error).__name__, taken) from error
         finally:
-            connection.close()
+            connection.shutdown()  # type: ignore[no-untyped-call]
 
-    def _post(self, request: RequestModel, blob: bytes) -> ResponseModel:
+    def _greeting(self, message: str | bytes) -> str:
+        """The name that the server gives to the websocket."""
+        if not message:
+            raise Lost("the connection was closed", taken=False)
+        found = remote.read_table(self.link, "/subscribe", message).get("session_id")
+        if not isinstance(found, str):
+            raise failure(unreadable(self.link, "/subscribe", "it names no session"))
+        return found
+
+    def _subscribe(self, seconds: float) -> News:
+        """The websocket that news of a request comes over."""
+        try:
+            return subscribe(f"{self.ws_host}/subscribe", seconds, _key(self.link))
+        except websocket.WebSocketBadStatusException as error:  # its words are all headers of the reply
+            _require_ok(self.link, "/subscribe", int(error.status_code or 0), error.resp_body or b"")
+            raise failure(unreadable(self.link, "/subscribe", f"it is HTTP {error.status_code}")) from error
+        except (OSError, websocket.WebSocketException) as error:
+            raise Lost(str(error) or type(error).__name__, taken=False) from error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:  # its reply has not the form of HTTP
+            raise failure(unreadable(self.link, "/subscribe", "it opens no websocket")) from error
+
+    def _post(self, request: RequestModel, blob: bytes, seconds: float) -> ResponseModel:
         headers = {
             "ndif-timestamp": repr(time.time()),
             "nnsight-version": version("nnsight"),
             "python-version": sys.version,
-            **_key(self.link),
         }
         self.link.traffic.sent += len(blob)
-        reply = httpx.post(
-            f"{self.host}/request",
+        body = _exchange(
+            self.link,
+            "POST",
+            "/request",
+            seconds + len(blob) / SLOWEST,
             data={"data": request.metadata()},
             files={"blob": ("request", blob, "application/octet-stream")},
             headers=headers,
-            timeout=httpx.Timeout(READ, connect=CONNECT),
         )
-        _require_ok(self.link, reply)
-        return ResponseModel.model_validate_json(reply.text)
+        return self._read("/request", body.decode(errors="replace"))
 
-    def _wait(self, connection: websocket.WebSocket) -> Any:
+    def _read(self, where: str, message: str | bytes) -> ResponseModel:
+        """One piece of news. What a server sends may fail to be read in any way."""
+        try:
+            response: ResponseModel = self.parse(message)
+        except Exception as error:
+            raise failure(unreadable(self.link, where, "it is no news of a request")) from error
+        return response
+
+    def _wait(self, connection: News) -> Any:
         connection.settimeout(1.0)
         heard = time.monotonic()
         while True:
+            connection.until = time.monotonic() + 1.0
             try:
                 message = connection.recv()
             except websocket.WebSocketTimeoutException:
@@ -181,42 +212,46 @@ class Ndif(RemoteBackend):  # type: ignore[misc]
             if not message:
                 raise Lost("the connection was closed", taken=True)
             heard = time.monotonic()
-            response = self.parse(message)
+            response = self._read("/subscribe", message)
             result = self.handle(response)
             if response.status == Status.COMPLETED:
+                if not isinstance(result, dict):
+                    raise failure(unreadable(self.link, "/subscribe", "it has no result"))
                 self.link.traffic.requests += 1
                 return result
 
     def note(self, response: ResponseModel) -> bool:
         """Show what the server says of the request. Raises RemoteError when it failed."""
         if response.status == Status.LOG:
-            lines = self.link.clean(response.description).strip().splitlines()
-            for line in lines:
-                self.link.progress(f"the server says: {line}", 0, 0)
+            for line in response.description.strip().splitlines():
+                self.link.progress(f"the server says: {self.link.line(line)}", 0, 0)
         else:
             self.news = f"{response.status.value.lower()}: {response.description}"
-            self.link.progress(f"on the server, {self.link.clean(self.news)}", 0, 0)
+            self.link.progress(f"on the server, {self.link.line(self.news)}", 0, 0)
         done: bool = super().note(response)
         return done
 
     def download_result(self, url: Any) -> Any:
         """What the request saved: it came with the news, or lies at `url`."""
+        if isinstance(url, bytes | bytearray):
+            return self.finalize(bytes(url))
         if not isinstance(url, str) or not url:
-            return super().download_result(url)
+            raise failure(unreadable(self.link, "/subscribe", "it has no result"))
         require_safe_result(self.link, url)
         # No redirect: it could lead to where no result would be taken from.
-        limits = httpx.Timeout(READ, connect=CONNECT)
-        with httpx.stream("GET", url, timeout=limits, follow_redirects=False) as reply:
-            if not reply.is_success:  # not httpx's own words, which hold the signature of the address
-                raise Lost(f"HTTP {reply.status_code} where its result should lie", taken=True)
-            kept = io.BytesIO()
-            for chunk in reply.iter_bytes():
-                kept.write(chunk)
-                if kept.tell() > LARGEST:
-                    raise failure(remote.too_large(self.link, "the result"))
-        return self.finalize(kept.getvalue())
+        status, body = exchange("GET", url, remote.REPLY, RESULT)
+        if not 200 <= status < 300:  # not httpx's own words, which hold the signature of the address
+            raise Lost(f"HTTP {status} where its result should lie", taken=True)
+        return self.finalize(body)
 
     def finalize(self, content: bytes) -> Any:
         """The saved values from the bytes that came back."""
         self.link.traffic.received += len(content)
-        return super().finalize(content)
+        try:
+            if self.compress and zstandard.frame_content_size(content) > RESULT:
+                raise TooLong
+            return super().finalize(content)
+        except TooLong:
+            raise
+        except Exception as error:  # what a server sends may fail to be read in any way
+            raise failure(unreadable(self.link, "/subscribe", "its result cannot be unpacked")) from error

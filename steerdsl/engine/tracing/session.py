@@ -21,6 +21,7 @@ import torch
 from nnsight.modeling.transformers import TransformersModel
 
 import steerdsl
+import steerdsl.engine.tracing.payload
 from steerdsl.engine.finite import Watch, broken, end_tokens, logits_error, require_figures, unsound
 from steerdsl.engine.moments import take
 from steerdsl.engine.room import require_fit
@@ -95,9 +96,10 @@ class Session:
             self.model = TransformersModel(opened.info.path, task="text-generation", tokenizer=opened.tokenizer)
             greet(self.model, link)
 
-    @property
-    def _where(self) -> dict[str, Any]:
+    def _where(self, *masks: Tensor) -> dict[str, Any]:
+        """Where a block runs; `masks` are those of its passes."""
         if self.link is not None:
+            self.link.rows = max(len(mask) for mask in masks)
             return {"backend": Ndif(self.link, self.model)}
         return {"remote": "local"} if self.on == "simulate" else {}
 
@@ -119,7 +121,7 @@ class Session:
         require_fit([inputs], self.opened.arch)
         model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
         padded, rows = _padding(mask), len(mask)
-        with _quiet(), model.trace(**self._where) as tracer:
+        with _quiet(), model.trace(**self._where(mask)) as tracer:
             with tracer.invoke(batch):
                 if touches:
                     visit(place(model, touches), rows, 0, padded, {})
@@ -146,7 +148,7 @@ class Session:
         require_fit([job["inputs"] for job in jobs], self.opened.arch)
         model = self.model
         given = [{**job, "rows": len(job["picked"]), "padded": _padding(_mask(job))} for job in jobs]
-        with _quiet(), model.session(**self._where):
+        with _quiet(), model.session(**self._where(*map(_mask, jobs))):
             state = nnsight.save({})
             for job in given:
                 with model.trace() as tracer:
@@ -183,8 +185,9 @@ class Session:
         settings = spelled_out(config)
         watch = Watch(end_tokens(config))  # first, since it looks at the model's own logits
         processors = [watch] if choose is None else [watch, choose]
-        told = {"streamer": meter} if meter is not None and not self._where else {}
-        with _quiet(), model.generate(**settings, logits_processor=processors, **told, **self._where) as tracer:
+        where = self._where(mask)
+        told = {"streamer": meter} if meter is not None and not where else {}
+        with _quiet(), model.generate(**settings, logits_processor=processors, **told, **where) as tracer:
             torch.manual_seed(seed)
             with tracer.invoke(batch):
                 ids = tracer.result.save()
@@ -221,7 +224,7 @@ class Session:
         require_fit([one["inputs"] for one in readings], self.opened.arch)
         model = self.model
         given = [{**one, "rows": len(_mask(one)), "padded": _padding(_mask(one))} for one in readings]
-        with _quiet(), model.session(**self._where):
+        with _quiet(), model.session(**self._where(*map(_mask, readings))):
             read, marks = [], []
             for one in given:
                 memory: dict[str, Any] = {}
@@ -254,7 +257,7 @@ class Session:
         mask = _mask(reading)
         rows, padded, picked = len(mask), _padding(mask), mask.clone()
         picked[:row], picked[row + 1 :] = False, False
-        with _quiet(), model.trace(**self._where) as tracer:
+        with _quiet(), model.trace(**self._where(mask)) as tracer:
             with tracer.invoke(batch):
                 if touches:
                     visit(place(model, touches), rows, steps, padded, {})

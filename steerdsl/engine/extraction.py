@@ -16,6 +16,7 @@ from steerdsl.engine.context import Run
 from steerdsl.formats import table
 from steerdsl.forms.text import read_lines
 from steerdsl.lang import recipe as r
+from steerdsl.methods.finite import finite
 from steerdsl.methods.types import Activations, Vector
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.prompts import Rendered, require_room

@@ -8,6 +8,7 @@ needless white space, "What is bread?" and "What is bread? " are on one side.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 
 from steerdsl.data.faults import Fault, diagnostics
@@ -25,9 +26,15 @@ def fraction(seed: int, text: str, salt: str = "") -> float:
     return int.from_bytes(digest[:8]) / 2**64
 
 
+@lru_cache(1 << 16)  # every step of a sweep asks for the same rows
+def place(row: Row, seed: int) -> float:
+    """Where a row lies between 0 and 1: below the share it is held out."""
+    return fraction(seed, row.tidy)
+
+
 def is_held_out(row: Row, seed: int, share: float) -> bool:
     """Whether a row belongs to the held-out `share` (0 to 1) of its data set."""
-    return fraction(seed, row.tidy) < share
+    return place(row, seed) < share
 
 
 def sample(rows: Sequence[Row], take: int, seed: int) -> tuple[Row, ...]:

@@ -71,12 +71,17 @@ def grown(chance: random.Random) -> str:
 
 def exchanged(chance: random.Random) -> str:
     """A good recipe with some of its tokens exchanged, left out or doubled."""
-    tokens = [str(t) for t in lex(chance.choice(good()))]
+    tokens = lex(chance.choice(good()))
+    made = [str(t) for t in tokens]
+    alike = chance.random() < 0.5  # by words of their kind, so that more recipes stay right
     for _ in range(chance.choice((1, 1, 1, 2, 5))):
         at = chance.randrange(len(tokens))
-        new = chance.choice((*NUMBERS, *words(), *TEXTS, *spellings().values(), "", tokens[at] * 2, "\n"))
-        tokens[at] = chance.choice((new, tokens[chance.randrange(len(tokens))]))
-    return " ".join(tokens)
+        if alike:
+            made[at] = token(chance, tokens[at].type) if tokens[at].type in ("NAME", "QUANTITY") else made[at]
+        else:
+            new = chance.choice((*NUMBERS, *words(), *TEXTS, *spellings().values(), "", made[at] * 2, "\n"))
+            made[at] = chance.choice((new, made[chance.randrange(len(made))]))
+    return " ".join(made)
 
 
 @cache

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fuzz import data_files, packs, vectors
+from fuzz import data_files, packs, recipes, vectors
 from fuzz.harness import Case, fuzz
 
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
@@ -54,7 +54,7 @@ def test_the_harness_finds_it(case: Case, ended: str, failure: str | None) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", [data_files, vectors, packs], ids=lambda program: program.__name__)
+@pytest.mark.parametrize("program", [recipes, data_files, vectors, packs], ids=lambda program: program.__name__)
 def test_nothing_is_found(program: object) -> None:
     outcome = fuzz(program.case, 400, seed=7, limit=240)  # type: ignore[attr-defined]
     assert not outcome.failures, outcome.failures[0]

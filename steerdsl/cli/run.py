@@ -232,7 +232,8 @@ def _report(outcome: Outcome, directory: RunDirectory, as_json: bool, quiet: boo
 
 def _print_failed(checks: Sequence[Mapping[str, Any]]) -> None:
     """The claims that do not hold: what the exit code is for, also where nothing else is printed."""
-    from steerdsl.show.sentences import HOLDS, claims
+    from steerdsl.measure.verdict import HOLDS
+    from steerdsl.show.sentences import claims
 
     for claim in claims(checks):
         if claim.verdict != HOLDS:

@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from steerdsl.measure.verdict import evidence, outcome
+from steerdsl.measure.verdict import outcome
 from steerdsl.share.pack import Pack
+from steerdsl.show.sentences import evidence
 
 LICENCE = "unknown"  # the hub's word for one that was not given
 

@@ -6,13 +6,13 @@ lack or add are left alone. Out: one sentence for each evaluation, layer and cla
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM, in_order, steered
+from steerdsl.measure.verdict import FAILS, HOLDS, OPEN, outcome, said
 from steerdsl.registry import entries
 from steerdsl.show.numbers import apart, draws, interval, number, p_value, signed
 
@@ -20,7 +20,6 @@ SETTLED = 0.05  # from this p-value on, a difference is said to be open
 BESIDE = 2  # data sets beside the first that a sentence names
 NAMED = 3  # points of a sweep that a claim names
 CALLED = {RANDOM: "random directions", PROMPTED: "prompting"}
-HOLDS, FAILS, OPEN = "holds", "fails", "not settled"
 _DIRECTION = re.compile(r"\b((?:higher|lower) is [^,:;]+)")
 
 Figures = Mapping[str, Any]
@@ -208,16 +207,10 @@ def _at(at: Mapping[str, str]) -> str:
     return ", ".join(f"{axis} {label}" for axis, label in at.items())
 
 
-def verdict(check: Mapping[str, Any]) -> str:
-    """How a claim ended; older records say whether it holds and nothing else."""
-    said = check.get("outcome")
-    return str(said) if said in (HOLDS, FAILS, OPEN) else HOLDS if check.get("holds") else FAILS
-
-
 def claim_figures(check: Mapping[str, Any]) -> str:
     """`0.811 against 8.05; difference -7.24 [-9, -5], p < .001, 15 prompts`, then why it is not settled."""
     left, right = apart(check.get("left"), check.get("right"))
-    return "; ".join(part for part in (f"{left} against {right}", evidence(check), reason(check)) if part)
+    return "; ".join(part for part in (f"{left} against {right}", evidence(check), said(check)) if part)
 
 
 def evidence(check: Mapping[str, Any]) -> str:
@@ -231,14 +224,6 @@ def evidence(check: Mapping[str, Any]) -> str:
     return "difference " + ", ".join(part for part in about if part)
 
 
-def reason(check: Mapping[str, Any]) -> str:
-    """What stands behind an outcome that is not settled, and how many prompts would about do."""
-    why, needs = str(check.get("why") or ""), check.get("needs")
-    if why and isinstance(needs, int | float):
-        why += f"; about {math.ceil(needs)} would, if the effect is what it seems"
-    return "; ".join(part for part in (why, *map(str, check.get("notes") or ())) if part)
-
-
 def claims(checks: Sequence[Mapping[str, Any]]) -> Iterator[Claim]:
     """Each claim once: with its figures, or, where it was checked at the points of a sweep, with how many of
     them it holds at and the first at which it does not."""
@@ -246,7 +231,7 @@ def claims(checks: Sequence[Mapping[str, Any]]) -> Iterator[Claim]:
     for check in checks:
         by_text.setdefault(str(check.get("claim", "")), []).append(check)
     for text, every in by_text.items():
-        verdicts = [verdict(check) for check in every]
+        verdicts = [outcome(check) for check in every]
         worst = next((v for v in (FAILS, OPEN) if v in verdicts), HOLDS)
         if len(every) == 1:
             yield Claim(worst, text, claim_figures(every[0]))

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.lang.variants import BASELINE, steered
+from steerdsl.measure.verdict import FAILS, HOLDS, OPEN
 from steerdsl.show import sentences
 from steerdsl.show.numbers import duration
 from steerdsl.show.sheet import Sheet
 
 ANSWER = 180  # characters of an answer or a prompt
 MOST = 6  # lines of one kind
-LOOKS = {sentences.HOLDS: "green", sentences.FAILS: "bold red", sentences.OPEN: "yellow"}
+LOOKS = {HOLDS: "green", FAILS: "bold red", OPEN: "yellow"}
 
 Line = tuple[str, str]  # its name and its text
 Row = Mapping[str, Any]
@@ -81,12 +82,12 @@ def lines(record: Mapping[str, Any], scores: Mapping[str, Any], rows: Sequence[R
         yield from (((name, short(text)), "") for name, text in answers)
     claims = list(sentences.claims(record.get("checks") or ()))
     # What does not hold is printed, however many claims there are.
-    claims.sort(key=lambda claim: claim.verdict == sentences.HOLDS)
-    bad = sum(claim.verdict != sentences.HOLDS for claim in claims)
+    claims.sort(key=lambda claim: claim.verdict == HOLDS)
+    bad = sum(claim.verdict != HOLDS for claim in claims)
     for claim in claims[: max(MOST, bad)]:
         yield (claim.verdict, f"{claim.text}: {claim.found}"), LOOKS[claim.verdict]
     if len(claims) > max(MOST, bad):
-        yield (sentences.HOLDS, f"and {len(claims) - max(MOST, bad)} more claims"), ""
+        yield (HOLDS, f"and {len(claims) - max(MOST, bad)} more claims"), ""
 
 
 def _layers(record: Mapping[str, Any]) -> Iterator[Line]:

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from steerdsl.lang.variants import BASELINE, RANDOM, REFERENCE, in_order, place, steered
+from steerdsl.measure.verdict import outcome
 from steerdsl.show import sentences
 from steerdsl.show.numbers import NOTHING, drawn, interval, number, p_value, rank, signed
 from steerdsl.show.sheet import Sheet
@@ -133,7 +134,7 @@ def claims(checks: Sequence[Mapping[str, Any]]) -> Sheet:
     rows, styles = [], {}
     for i, check in enumerate(checks):
         at = ", ".join(f"{k} {v}" for k, v in (check.get("at") or {}).items())
-        verdict = sentences.verdict(check)
+        verdict = outcome(check)
         rows.append((verdict, check["claim"] + (f"  ({at})" if at else ""), sentences.claim_figures(check)))
         styles[i, 0] = LOOKS[verdict]
     return Sheet(("", "claim", "found"), rows, "claims", prose=(1, 2), styles=styles)

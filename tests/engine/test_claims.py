@@ -19,7 +19,8 @@ from steerdsl.measure.answers import Figures
 from steerdsl.measure.rates import newcombe
 from steerdsl.measure.scores import Score, tabled
 from steerdsl.measure.stats import difference, interval
-from steerdsl.measure.verdict import evidence, said
+from steerdsl.measure.verdict import said
+from steerdsl.show.sentences import evidence
 
 RECIPE = """
 topic = extract diffmean from econ vs generic

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from steerdsl.measure.verdict import FAILS, HOLDS, OPEN, outcome, said
 from steerdsl.show import sentences
 from steerdsl.show.numbers import apart
 from steerdsl.show.report.figures import below, number
@@ -19,7 +20,7 @@ from steerdsl.show.report.html import Html, details, joined, section, table, tag
 NAMELESS = ("-e", "<stdin>")  # recipes that are no file
 COPY = "recipe.steer"
 NO_CLAIM = "The recipe makes no claim."
-STATES = {sentences.HOLDS: "complete", sentences.FAILS: "failed", sentences.OPEN: "open"}
+STATES = {HOLDS: "complete", FAILS: "failed", OPEN: "open"}
 
 
 def headline(run: RunFiles) -> Html:
@@ -56,11 +57,11 @@ def claims(run: RunFiles) -> Html:
     rows = []
     for check in run.record.get("checks") or ():
         at = ", ".join(f"{axis} {label}" for axis, label in (check.get("at") or {}).items())
-        word = sentences.verdict(check)
+        word = outcome(check)
         verdict = tag("span", word, class_=f"state {STATES[word]}")
         claim = check["claim"] + (f" ({at})" if at else "")
         sides = (x.replace("-", "−") for x in apart(check.get("left"), check.get("right")))
-        more = joined((sentences.evidence(check), below(sentences.reason(check))))
+        more = joined((sentences.evidence(check), below(said(check))))
         rows.append([tag("code", claim), verdict, *sides, more])
     head = ("claim", "", "found", "against", "")
     return section("Claims", table(head, rows, class_="figures") if rows else tag("p", NO_CLAIM, class_="note"))

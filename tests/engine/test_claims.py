@@ -54,7 +54,7 @@ def verdict(claim: str, scores: dict[str, Any], **more: Any) -> dict[str, Any]:
     step = recipe.steps[-1]
     assert isinstance(step, Check)
     plan = SimpleNamespace(steps=[SimpleNamespace(step=s, points=()) for s in recipe.steps])
-    run = SimpleNamespace(results=SimpleNamespace(scores=scores), plan=plan, values=SimpleNamespace(**more))
+    run = SimpleNamespace(results=SimpleNamespace(failed=[], scores=scores), plan=plan, values=SimpleNamespace(**more))
     (found,) = verdicts(run, step)  # type: ignore[arg-type]
     json.dumps(found, allow_nan=False)
     return found

@@ -121,6 +121,7 @@ class Asks:
         run, shared, order = self.run, self.shared[group[0].request.group], _order(group)
         name, total = group[0].request.ref.name, sum(len(rows) for ask in todo for rows in ask.rows)
 
+        _ = run.session  # which says so while it is opened
         meter = Meter(run.progress, f"answers to {name}", total, group[0].request.sampling.max_tokens)
 
         def finish(part: Part, answers: Sequence[Answer]) -> None:

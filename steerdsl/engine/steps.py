@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from steerdsl.engine import claims, evaluation, extraction, outputs, points, selection
@@ -127,24 +128,33 @@ def _answer_together(run: Run, pool: Sequence[PlanStep]) -> None:
 
     def gather(then: Run, planned: PlanStep) -> None:
         for inner in _points(then, planned):
-            try:
+            with _failing_later():
                 for step in inner:
                     _step(then, step, runners)
-            except RecipeError as error:
-                if not points.of_one_point(error):  # it fails once more when it is run, and is marked then
-                    raise
 
     special: Mapping[type, Runner] = {
         **{r.Generate: run.asks.gather, r.Evaluate: run.asks.gather, r.Sweep: gather},
         **dict.fromkeys((r.Check, r.Plot, r.Export), _later),
     }
     runners = {**RUN, **special}
-    for planned in pool:
-        then.shared = planned.shared
-        run.asks.shared |= planned.shared
-        _step(then, planned, runners)
+    with _failing_later():
+        for planned in pool:
+            then.shared = planned.shared
+            run.asks.shared |= planned.shared
+            _step(then, planned, runners)
     del run.results.warnings[before:]  # the steps will say the same when they run
     _step(run, pool[0], {type(pool[0].step): lambda run, planned: run.asks.answer()})
+
+
+@contextmanager
+def _failing_later() -> Iterator[None]:
+    """Pass over a step that the data or the model do not allow, and what comes after it: it fails once more
+    when it is run, and what comes before it is answered and kept."""
+    try:
+        yield
+    except RecipeError as error:
+        if not points.of_one_point(error):
+            raise
 
 
 def _points(run: Run, planned: PlanStep) -> Iterator[Sequence[PlanStep]]:

@@ -40,8 +40,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
     found: list[list[Any]] = []
     plain = fused.answer
 
-    def noted(session: Any, rows: Any, touches: Any) -> Any:
-        answers = plain(session, rows, touches)
+    def noted(session: Any, rows: Any, *more: Any) -> Any:
+        answers = plain(session, rows, *more)
         found.append(list(rows))
         return answers
 
@@ -113,7 +113,7 @@ def test_in_half_precision_keys_name_what_shares_a_batch(run: Any, made: list[An
     for changed, rows in (
         (text, [2, 8]),
         (text.replace("distinct_1", "distinct_1, kl"), []),
-        (text.replace("none", "random"), [3, 12]),
+        (text.replace("none", "random, draws: 1"), [3, 12]),
         (f"{text}\ng = generate from a with steer: more, max_tokens: 4", [3, 12]),
         (f"{text}\ng = generate from a with steer: more, max_tokens: 5", [1, 4]),
     ):
@@ -132,12 +132,12 @@ class Stop:
         self.left, self.total = -1, 0
         plain = fused.answer
 
-        def stopped(session: Any, rows: Any, touches: Any) -> Any:
+        def stopped(session: Any, rows: Any, *more: Any) -> Any:
             if self.left == 0:
                 self.left = -1
                 raise KeyboardInterrupt
             self.left -= 1
-            answers = plain(session, rows, touches)
+            answers = plain(session, rows, *more)
             self.total += len(rows)
             return answers
 
@@ -215,11 +215,11 @@ def scarce(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
     """A device with memory for so many rows; the batches that are tried."""
     plain, tried = fused.answer, list[int]()
 
-    def answer(session: Any, rows: Any, touches: Any) -> Any:
+    def answer(session: Any, rows: Any, *more: Any) -> Any:
         tried.append(len(rows))
         if len(rows) > most:
             raise torch.OutOfMemoryError("out of memory: tried to allocate 2 GiB\nmore")
-        return plain(session, rows, touches)
+        return plain(session, rows, *more)
 
     monkeypatch.setattr(fused, "answer", answer)
     return tried
@@ -263,3 +263,14 @@ two = generate from hidden with max_tokens: 4
     assert len(hidden) == 4 and all(row["text"] is None and row["token_ids"] == [] for row in hidden)
     metas = [json.loads(path.read_text()) for path in (tmp_path / "cache").rglob("meta.json")]
     assert [meta["variant"] for meta in metas if meta["kind"] == "answers"] == ["more"]
+
+
+def test_a_later_step_that_cannot_act_takes_nothing_from_the_ones_before_it(steerdsl: Call, tiny_model: Path) -> None:
+    """It is looked at for what it asks before they run, and fails in its turn."""
+    late = "steer late { add topic by 1 first 2 after 2 }\ng = generate from a with steer: late, max_tokens: 4"
+    text = f"{HEAD}s = evaluate less on a with distinct_1, controls: none, max_tokens: 4\n{late}"
+    words = ("--model", str(tiny_model), "--device", "cpu", "--dtype", "float32", "--out", "r")
+    code, _, err = steerdsl("run", "-e", text, *words)
+    assert code == 3 and "its clauses leave no token" in err and "step 5, steer" in err
+    assert record("r")["reached"].startswith("step 5, steer") and len(lines("r")) == 10
+    assert set(json.loads(Path("r/scores.json").read_text())) == {"s"}

@@ -53,9 +53,9 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     made: list[int] = []
     plain = fused.answer
 
-    def counted(session: Any, rows: Any, touches: Any) -> Any:
+    def counted(session: Any, rows: Any, *more: Any) -> Any:
         made.append(len(rows))
-        return plain(session, rows, touches)
+        return plain(session, rows, *more)
 
     monkeypatch.setattr(fused, "answer", counted)
     return made

@@ -196,8 +196,8 @@ def _content(answer: Any) -> tuple[Any, str | None]:
         text = found["choices"][0]["message"]["content"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return None, None
-    if text is None or not isinstance(text, str):
-        return found, "" if text is None else None
+    if not isinstance(text, str):
+        return found, ""
     return found, _writable(text)
 
 

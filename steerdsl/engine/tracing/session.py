@@ -81,7 +81,7 @@ class Session:
     the request is serialised and run from its bytes) or, with a `link` to a server, "ndif"; then
     `opened` has no weights. `witness`, when it is a list, is given what `logits` reads.
 
-    Raises RecipeError R820 to R832 from every pass that a server does not carry out.
+    Raises RecipeError R820 to R832 and R837 from every pass that a server does not carry out.
     """
 
     def __init__(self, opened: Opened, on: str = "local", link: Link | None = None) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def connect(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> Session:
     """Ask the server of the plan's options for the plan's model. `tell` is given what the user must
-    know once. Raises RecipeError R820 to R832."""
+    know once. Raises RecipeError R820 to R832 and R837."""
     from steerdsl.engine.tracing import Session, address, api_key
     from steerdsl.models.opened import open_remote
 

@@ -67,7 +67,7 @@ class Trail:
 
 
 def greet(run: Run) -> None:
-    """Ask a run's server for its model now, if it has one. Raises RecipeError R820 to R832."""
+    """Ask a run's server for its model now, if it has one. Raises RecipeError R820 to R832 and R837."""
     if run.plan.options.on == "ndif":
         run.session.witness = []
 

@@ -1,7 +1,7 @@
 """A link to an NDIF server: its address, the key, what was sent, and what is said when it fails.
 
 In: a safe address, the key. Out: `Link`, which `tracing.ndif` sends requests over, and RecipeErrors
-R820 to R832. The key is held by the link alone, and no text that leaves it has the key.
+R820 to R832 and R837. The key is held by the link alone, and no text that leaves it has the key.
 """
 
 from __future__ import annotations

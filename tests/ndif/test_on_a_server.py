@@ -14,6 +14,7 @@ import server as ndif
 from calling import Call
 from nnsight.schema.response import Status
 
+from steerdsl.engine import answers as answering
 from steerdsl.engine import remote
 from steerdsl.engine.tracing.ndif import Ndif
 
@@ -145,8 +146,16 @@ def test_an_unknown_model(on_server: Call, monkeypatch: pytest.MonkeyPatch) -> N
     assert f"note: served now: {ndif.MODEL}" in err
 
 
-def test_a_step_that_fails_there(on_server: Call) -> None:
-    code, _, err = on_server(f"{SHORT}, temperature: 0.{'0' * 39}1")
+def test_a_step_that_fails_there(on_server: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = answering.generation_config
+
+    def too_cold(opened: Any, sampling: Any) -> Any:
+        config = whole(opened, sampling)
+        config.temperature = 1e-40
+        return config
+
+    monkeypatch.setattr(answering, "generation_config", too_cold)
+    code, _, err = on_server(f"{SHORT}, temperature: 0.5")
     assert code == 3
     assert f"error[R826]: the step failed on the server at {ndif.URL}" in err
     assert "1 | out = generate" in err and "step 1, generate" in err

@@ -83,8 +83,8 @@ class Session:
     the request is serialised and run from its bytes) or, with a `link` to a server, "ndif"; then
     `opened` has no weights. `witness`, when it is a list, is given what `logits` reads.
 
-    Raises RecipeError R820 to R832 from every pass that a server does not carry out, M611 before one that
-    is longer than the model's context, and NotFinite R812 for a reading whose logits are not finite.
+    Raises RecipeError R820 to R832 and R837 from every pass that a server does not carry out, M611 before one
+    that is longer than the model's context, and NotFinite R812 for a reading whose logits are not finite.
     """
 
     def __init__(self, opened: Opened, on: str = "local", link: Link | None = None) -> None:

@@ -96,12 +96,12 @@ def _scores(words: Sequence[str]) -> str:
     if record is None:
         return MISSING
     tables = [record["scores"][e] for e in evaluations.split(",")]
-    columns = [(m, data) for m in metrics.split(",") for data in tables[0][m]]
+    columns = [(m, data) for m in metrics.split(",") for data in tables[0][m]]  # the first has every data set
     head = ["", *(f"{m}, {d} (n = {_prompts(tables[0], d)})" for m, d in columns)]
     lines = [*_row(head), *_row(["---"] * len(head))]
     seen: set[tuple[str, ...]] = set()
     for evaluation, table in zip(evaluations.split(","), tables, strict=True):
-        for variant in table[columns[0][0]][columns[0][1]]:
+        for variant in next(table[m][d] for m, d in columns if d in table[m]):
             cells = tuple(_cell(table, m, d, variant) for m, d in columns)
             control = len(tables) > 1 and variant in ("random", "prompted")
             label = f"{variant}, beside `{evaluation}`" if control else variant
@@ -113,7 +113,7 @@ def _scores(words: Sequence[str]) -> str:
 
 def _differences(table: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> list[str]:
     """A row for each variant that the steer was compared with: difference, interval, p."""
-    metric, data = columns[0]
+    metric, data = next((m, d) for m, d in columns if d in table[m])
     lines: list[str] = []
     for variant, figures in table[metric][data].items():
         for other in figures.get("against", ()):

@@ -14,8 +14,8 @@ from tiny import tiny_folder
 sys.path.insert(0, str(ROOT / "docs" / "gallery"))
 
 import figures
+import records
 import variations
-import whole_records as records
 
 FACTORS = {"threads": [2, 1], "batch": [16, 5, 8], "dtype": ["bf16", "float32"]}
 RECIPE = """edition 1

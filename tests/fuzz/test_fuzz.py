@@ -56,6 +56,6 @@ def test_the_harness_finds_it(case: Case, ended: str, failure: str | None) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("program", [recipes, data_files, vectors, packs], ids=lambda program: program.__name__)
 def test_nothing_is_found(program: object) -> None:
-    outcome = fuzz(program.case, 400, seed=7, limit=240)  # type: ignore[attr-defined]
+    outcome = fuzz(program.case, 400, seed=7, limit=240, seconds=5)  # type: ignore[attr-defined]
     assert not outcome.failures, outcome.failures[0]
     assert sum(outcome.counts.values()) == 400 and len(outcome.counts) > 5

@@ -130,7 +130,10 @@ class Renderer:
         messages = [] if self.system is None else [{"role": "system", "content": self.system}]
         messages.append({"role": "user", "content": _MARK})
         asked = chat_text(self.tokenizer, messages, add_generation_prompt=True)
-        whole = chat_text(self.tokenizer, [*messages, {"role": "assistant", "content": _SAID}])
+        try:
+            whole = chat_text(self.tokenizer, [*messages, {"role": "assistant", "content": _SAID}])
+        except Exception:  # a template for questions alone
+            return None
         between = whole.removeprefix(asked).partition(_SAID)[0]
         return between if whole.startswith(asked) and not between.strip() else None
 
@@ -179,17 +182,18 @@ class Renderer:
     def _apply(self, prompt: str) -> str:
         messages = [] if self.system is None else [{"role": "system", "content": self.system}]
         messages.append({"role": "user", "content": prompt})
-        with bounded(_SECONDS, _MEMORY):
-            return chat_text(self.tokenizer, messages, add_generation_prompt=True)
+        return chat_text(self.tokenizer, messages, add_generation_prompt=True)
 
 
 def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], **ends: bool) -> str:
     """A conversation in the chat template, as on the day `DATE`; `ends` says how it ends, as for
-    transformers' `apply_chat_template`."""
+    transformers' `apply_chat_template`. A template is a program of the model's author: it may raise anything, and
+    gets some seconds and some memory, beyond which this raises `Overrun`."""
     template = tokenizer.get_chat_template()
-    return str(
-        tokenizer.apply_chat_template(messages, chat_template=calendar(template) + template, tokenize=False, **ends)
-    )
+    with bounded(_SECONDS, _MEMORY):
+        return str(
+            tokenizer.apply_chat_template(messages, chat_template=calendar(template) + template, tokenize=False, **ends)
+        )
 
 
 def appended(tokenizer: Any) -> int:
@@ -201,8 +205,6 @@ def appended(tokenizer: Any) -> int:
 def turn_end(tokenizer: Any) -> int | None:
     """The special token with which the chat template ends an assistant's turn: the first one behind the
     turn's words. None without a template, or where the end is plain text."""
-    from jinja2 import TemplateError
-
     if not tokenizer.chat_template:
         return None
     turns = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": _MARK}]
@@ -210,7 +212,7 @@ def turn_end(tokenizer: Any) -> int | None:
     for talk in (turns, [*turns, {"role": "user", "content": "Go on."}]):
         try:
             _, mark, after = chat_text(tokenizer, talk, add_generation_prompt=False).rpartition(_MARK)
-        except (TemplateError, ValueError, TypeError):  # a template without such turns
+        except Exception:  # a template without such turns, or one that `Renderer` refuses
             continue
         ids = tokenizer(after if mark else "", add_special_tokens=False, verbose=False)["input_ids"]
         if special := [token for token in ids if token in tokenizer.added_tokens_decoder]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny import EOS, tiny_folder, tiny_tokenizer
@@ -148,7 +150,7 @@ def copy(folder: Path, to: Path, name: str, settings: Mapping[str, Any]) -> Path
 
 
 def answers(opened: Opened, sampling: Sampling, on: str = "local") -> list[Answer]:
-    made = generate(Session(opened, on), rendered(opened), [], sampling, batch_size=4)
+    made = generate(Session(opened, on), rendered(opened), [], sampling, 4)
     return sorted((a for batch in made for a in batch), key=lambda a: (a.prompt, a.sample))
 
 
@@ -193,20 +195,22 @@ def test_samples_are_drawn_from_the_softmax_whatever_a_file_says(folder: Path, t
     path = copy(folder, tmp_path / "model", "generation_config.json", {name: VALUES[name]})
     opened = open_model(locate(str(path)), device="cpu", dtype="float32")
     (prompt,) = [rendered(opened)[0]]
-    made = generate(Session(opened), [prompt], [], Sampling(TOKENS, 1.5, n=3, seed=5), batch_size=4)
+    made = generate(Session(opened), [prompt], [], Sampling(TOKENS, 1.5, n=3, seed=5), 4)
     ends = {EOS, TURN_END, *(VALUES[name] if name == "eos_token_id" else ())}
-    torch.manual_seed(5 * 1_000_003)
-    rows = torch.tensor([prompt.ids] * 3)
-    over = torch.zeros(3, dtype=torch.bool)
-    for _ in range(TOKENS):
-        with torch.no_grad():
-            logits = opened.model(input_ids=rows).logits[:, -1]
-        token = torch.multinomial(torch.softmax(logits / 1.5, dim=-1), 1)[:, 0]
-        over |= torch.tensor([int(t) in ends for t in token])
-        rows = torch.cat([rows, token.where(~over, torch.tensor(EOS))[:, None]], dim=1)
-        if over.all():
-            break
-    expected = [[t for t in row[len(prompt.ids) :] if t not in ends] for row in rows.tolist()]
+    expected = []
+    for sample in range(3):
+        told = f"5,0,{sample},{','.join(map(str, prompt.ids))}"
+        drawn = np.frombuffer(hashlib.shake_256(told.encode()).digest(8 * TOKENS), "<u8")
+        ids = list(prompt.ids)
+        for number in (drawn >> 11).astype(np.float64) / 2**53:
+            with torch.no_grad():
+                logits = opened.model(input_ids=torch.tensor([ids])).logits[0, -1]
+            sums = torch.softmax(logits.double() / 1.5, dim=-1).cumsum(0).numpy()
+            token = int(np.searchsorted(sums, number * sums[-1], side="right"))
+            if token in ends:
+                break
+            ids.append(token)
+        expected.append(ids[len(prompt.ids) :])
     assert [list(a.token_ids) for batch in made for a in batch] == expected
 
 

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import whole_records as records
 from fakehub import TOKEN, serve
 
 from steerdsl.cli.main import main
 from steerdsl.share.pack import pack_bytes
 
-RECIPE = "# What one direction does.\nablate at layers 1\n"
-RECORD = {
-    **{"schema": 1, "checks": [], "warnings": [], "data": {}, "plan": {"params": {}}},
-    "model": {"id": "acme/tiny", "source": "hub", "revision": "abc", "weights_sha256": "00"},
-    "run": {
-        **{"dtype": "float32", "batch_size": 16, "device": "cpu", "seed": None},
-        **{"model": None, "judge_model": None, "set": []},
-    },
-    "recipe": {"sha256": hashlib.sha256(RECIPE.encode()).hexdigest()},
-}
-
 
 def made() -> bytes:
     members = {
-        "recipe/one.steer": RECIPE.encode(),
+        "recipe/one.steer": records.TEXT.encode(),
         "recipe/one.steer.lock": b"{}",
-        "run/record.json": json.dumps(RECORD).encode(),
+        "run/record.json": json.dumps(records.RECORD).encode(),
         "run/generations.jsonl": b"",
         "run/scores.json": b"{}",
     }

@@ -51,7 +51,7 @@ def test_a_failed_claim_outweighs_one_that_is_not_settled(on_tiny: Any) -> None:
     assert code == 4 and [check["outcome"] for check in json.loads(out)["checks"]] == ["not settled", "fails"]
 
 
-def test_every_draw_is_kept_and_one_line_is_shown(on_tiny: Any) -> None:
+def test_every_draw_is_kept_and_one_line_is_shown(on_tiny: Any, steerdsl: Any) -> None:
     code, _, err = on_tiny("run", "-e", SCORED, "--out", "r")
     assert code == 0, err
     rows = [json.loads(line) for line in (Path("r") / "generations.jsonl").read_text().splitlines()]
@@ -61,7 +61,7 @@ def test_every_draw_is_kept_and_one_line_is_shown(on_tiny: Any) -> None:
     line = json.loads((Path("r") / "scores.json").read_text())["s"]["kl"]["a"]["random"]
     assert len(line["draws"]) == 3 and line["mean"] == pytest.approx(sum(d["mean"] for d in line["draws"]) / 3)
     assert len({d["mean"] for d in line["draws"]}) == 3
-    shown = on_tiny("show", "r")[1]
+    shown = steerdsl("show", "r")[1]
     assert "3 draws, sd" in shown and shown.count("\n random ") <= 2
     assert "3 draws, sd" in Path("r/report.html").read_text()
 

@@ -99,6 +99,8 @@ import os, signal, sys
 from steerdsl.cli import finish
 from steerdsl.cli.main import main
 from steerdsl.engine.tracing import Session
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has it ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 plain, seen, write = Session.generate, [], finish.write_record
 def generate(self, *given):
     seen.append(0)

@@ -159,6 +159,7 @@ def test_a_template_that_does_not_end(folder: Path, monkeypatch: pytest.MonkeyPa
 
 def test_an_index_that_names_files_elsewhere(folder: Path) -> None:
     (folder.parent / "secret").write_text("x")
+    (folder / "model.safetensors").unlink()
     for names in ({"a": "../secret"}, {"a": str(folder.parent / "secret")}, {"a": 5}, [], {"a": ".."}):
         (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
         assert weights_files(folder) == ()

@@ -46,6 +46,7 @@ class Outcome:
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     slowest: float = 0.0
+    untried: int = 0  # for want of time
 
 
 def fuzz(
@@ -70,7 +71,7 @@ def fuzz(
             _try(case, -1, seed, home, Outcome(), seconds)
         for number in range(count) if only is None else [only]:
             if time.monotonic() - began > limit:
-                outcome.counts["not tried: out of time"] = count - number
+                outcome.untried = count - number
                 break
             _try(case, number, seed, home, outcome, seconds)
     return outcome
@@ -207,7 +208,8 @@ def main(case: Case, description: str, count: int) -> None:
     for ended, number in outcome.counts.most_common():
         print(f"{number:6}  {ended}")
     tried = sum(outcome.counts.values())
-    print(f"{tried:6}  cases, the slowest {outcome.slowest:.2f} s, {len(outcome.failures)} failed")
+    late = f" ({outcome.untried} not tried: out of time)" if outcome.untried else ""
+    print(f"{tried:6}  cases{late}, the slowest {outcome.slowest:.2f} s, {len(outcome.failures)} failed")
     for failure in outcome.failures[:20]:
         print(f"\n{failure}")
     sys.exit(bool(outcome.failures))

@@ -20,8 +20,8 @@ import variations
 FACTORS = {"threads": [2, 1], "batch": [16, 5, 8], "dtype": ["bf16", "float32"]}
 RECIPE = """edition 1
 
-dataset a = econ with take: 6, held_out: 50%
-dataset b = generic with take: 6, held_out: 50%
+dataset a = econ with take: 20, held_out: 50%
+dataset b = generic with take: 20, held_out: 50%
 topic = extract diffmean from a vs b
 ablate topic at layer 1
 s = evaluate on a, b with kl, max_tokens: 4, controls: random

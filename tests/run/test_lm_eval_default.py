@@ -21,7 +21,7 @@ def test_the_default_model_by_both_ways(steerdsl: Any) -> None:
 
     from steerdsl.lang.diagnostics import RecipeError
     from steerdsl.models.catalog import locate
-    from steerdsl.models.facts import read_tokenizer
+    from steerdsl.models.tokenizer import read_tokenizer
 
     try:
         located = locate(None)

@@ -31,6 +31,7 @@ from steerdsl.cli.recipe import load_recipe
 from steerdsl.engine.answers import generate
 from steerdsl.engine.asking import rendered, touches
 from steerdsl.engine.context import Run
+from steerdsl.engine.sources import SOURCES
 from steerdsl.engine.steps import run_plan
 from steerdsl.lang import recipe as r
 from steerdsl.plan.plan import Plan, RunOptions
@@ -73,7 +74,7 @@ def _compare(plan: Plan, rows: list[int], turns: int, sample: int, folder: Path)
     """Seconds, and the ratio to one point at a time, for each number of rows (0: one at a time)."""
     sweep = plan.steps[-1]
     times = len(sweep.points) // sample
-    first = Run(replace(plan, steps=plan.steps[:-1]), Store(folder / "vector"), folder)
+    first = Run(replace(plan, steps=plan.steps[:-1]), Store(folder / "vector"), folder, SOURCES)
     run_plan(first, lambda step, seconds: None)
     seconds: dict[int, list[float]] = {n: [] for n in (0, *rows)}
     cpu: dict[int, list[float]] = {n: [] for n in seconds}
@@ -82,7 +83,7 @@ def _compare(plan: Plan, rows: list[int], turns: int, sample: int, folder: Path)
         for n in seconds:
             store = folder / f"{n}-{turn}"
             shutil.copytree(folder / "vector", store)
-            run = Run(plan, Store(store), folder, opened=first.opened)
+            run = Run(plan, Store(store), folder, SOURCES, opened=first.opened)
             start, began = time.perf_counter(), time.process_time()
             answers[n] = _together(run, n) if n else _alone(run, times)
             scale = 1 if n else times

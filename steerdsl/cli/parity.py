@@ -87,12 +87,13 @@ def _begin(checked: Checked, options: RunOptions, folder: Path, progress: Progre
     from steerdsl.cli.judging import require_judge
     from steerdsl.cli.prepare import prepare
     from steerdsl.engine.context import Run
+    from steerdsl.engine.sources import SOURCES
     from steerdsl.store.results import Store
 
     plan = prepare(checked, options, fetch=True, progress=progress).plan
     require_judge(plan)
     folder.mkdir()
-    return Run(plan, Store(folder / "store"), folder, progress, tell=progress.say)
+    return Run(plan, Store(folder / "store"), folder, SOURCES, progress, tell=progress.say)
 
 
 def _titles(run: Run, progress: Progress) -> Callable[[PlanStep], None]:

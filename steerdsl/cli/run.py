@@ -116,12 +116,13 @@ def execute(prepared: Prepared, directory: RunDirectory, progress: Any) -> Outco
     from steerdsl.cli.ending import listening
     from steerdsl.cli.finish import finish
     from steerdsl.engine.context import Run
+    from steerdsl.engine.sources import SOURCES
     from steerdsl.store.makers import Makers
     from steerdsl.store.record import maker
 
     makers = Makers(maker(prepared.plan.options))
     store = replace(prepared.store, makers=makers)
-    current = Run(prepared.plan, store, directory.fresh, progress, directory.keep)
+    current = Run(prepared.plan, store, directory.fresh, SOURCES, progress, directory.keep)
     current.tell = progress.say
     outcome = Outcome(current)
     timings: list[dict[str, Any]] = []

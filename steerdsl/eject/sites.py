@@ -9,8 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Collection, Iterator
 
-from steerdsl.engine.program import RANK
-from steerdsl.models.sites import Architecture, Site
+from steerdsl.models.sites import RANK, Architecture, Site
 from steerdsl.registry import find
 
 APPLY = '''\

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 from steerdsl.eject import literals, source, vectors
 from steerdsl.eject.program import Program
-from steerdsl.engine.program import passes
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.methods.types import MethodError
 from steerdsl.plan import words
+from steerdsl.plan.targets import passes
 
 EVERYWHERE = """\
 # Every write to the residual stream: the embeddings as they enter the first block, then

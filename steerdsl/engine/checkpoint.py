@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.engine.program import places
 from steerdsl.formats.steady import require_linear
 from steerdsl.lang import recipe as r
 from steerdsl.methods.finite import EXPORT_LESS, require_tensors
@@ -21,6 +20,7 @@ from steerdsl.methods.types import MethodError, Vector
 from steerdsl.methods.weights import Edit, ablate_weights, add_bias, write
 from steerdsl.methods.zero import require
 from steerdsl.models.quiet import quiet
+from steerdsl.plan.targets import targets
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,24 +76,24 @@ def _edits(model: Any, op: r.Op, opened: Opened, values: Values) -> Iterator[Edi
         yield ablate_weights(model, _rows(op, value, opened, values), float(op.args.get("by", 1.0)))
         return
     strength = op.args["by"]
-    for place in places(op, opened.arch, values.chosen):
-        i = values.row(value, place.layer)
-        unit = require(value.directions.unit[i], place.layer, values.position(value), f"`{value.name}`")
+    for target in targets(op, opened.arch, values.chosen):
+        i = values.row(value, target.layer)
+        unit = require(value.directions.unit[i], target.layer, values.position(value), f"`{value.name}`")
         raw = value.directions.raw_norm[i] @ unit.double()
-        yield add_bias(model, place.layer, strength.value * raw, place.stream)
+        yield add_bias(model, target.layer, strength.value * raw, target.stream)
 
 
 def _rows(op: r.Op, value: Vector, opened: Opened, values: Values) -> Any:
     """Directions for each site that writes to the stream."""
     found: dict[tuple[str, int], Tensor] = {}
-    for place in places(op, opened.arch, values.chosen):
-        if place.stream not in WRITES or (place.stream == "resid_pre" and place.layer > 0):
+    for target in targets(op, opened.arch, values.chosen):
+        if target.stream not in WRITES or (target.stream == "resid_pre" and target.layer > 0):
             raise MethodError(
-                f"ablating {place.stream} at layer {place.layer} equals no edit of weights: it also removes what "
+                f"ablating {target.stream} at layer {target.layer} equals no edit of weights: it also removes what "
                 "earlier layers wrote",
                 "ablate `everywhere`, or on attn_out and mlp_out",
             )
-        i = values.row(value, place.layer)
-        unit = require(value.directions.unit[i], place.layer, values.position(value), f"`{value.name}`")
-        found[WRITES[place.stream], place.layer] = unit
+        i = values.row(value, target.layer)
+        unit = require(value.directions.unit[i], target.layer, values.position(value), f"`{value.name}`")
+        found[WRITES[target.stream], target.layer] = unit
     return found

@@ -14,17 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.remote import Traffic
 from steerdsl.engine.values import Values
-from steerdsl.lang.recipe import Plot, Steer
+from steerdsl.lang.recipe import Op, Plot, Steer
 from steerdsl.methods.finite import NotFinite
 from steerdsl.models.cache import Progress, no_progress
 from steerdsl.models.prompts import Rendered, Renderer
-from steerdsl.plan.plan import Plan, PlanStep, Shared
+from steerdsl.plan.plan import Plan, PlanStep
+from steerdsl.plan.requests import Shared
 from steerdsl.plan.samples import Sample
 from steerdsl.store.results import Store
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from steerdsl.engine.judge import Judge
     from steerdsl.engine.tracing import Session
+    from steerdsl.plan.targets import Target
 
 
 @dataclass(slots=True)
@@ -45,19 +49,29 @@ class Results:
     failed: list[dict[str, Any]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Activations that operations and planes read beside vectors: `samples`, each sample's difference from the
+    other class's mean at some layers of a vector, [K, d]; `patches`, those of a patch's prompt at each target."""
+
+    samples: Callable[[Run, str, tuple[int, ...]], Tensor]
+    patches: Callable[[Run, Op], dict[Target, Tensor]]
+
+
 @dataclass
 class Run:
-    """One run of a plan. `keep` is given each finished batch of answers; `keys` are the content keys
-    of named results, by name, as steps are executed; `out` is where plots and exports go; `partial`
-    are the lines of the answers that are being made, by request; `shared` are the batches of the answers of the
-    step at hand, by group, and `asks` what is answered in them; `unsteered` is what metrics have read of the
-    model without edits, by the texts; `tell` is given what the user must know once; `opened` is the model once
-    it is open, the same for every copy of the run; `broken` says, by the key of answers, why a shared batch
-    gave none."""
+    """One run of a plan. `keep` is given each finished batch of answers; `keys` are the content keys of named
+    results, by name, as steps are executed; `out` is where plots and exports go; `sources` read further
+    activations; `partial` are the lines of the answers that are being made, by request; `shared` are the
+    batches of the answers of the step at hand, by group, and `asks` what is answered in them; `unsteered` is
+    what metrics have read of the model without edits, by the texts; `tell` is given what the user must know
+    once; `opened` is the model once it is open, the same for every copy of the run; `broken` says, by the key
+    of answers, why a shared batch gave none."""
 
     plan: Plan
     store: Store
     out: Path
+    sources: Sources
     progress: Progress = no_progress
     keep: Callable[[Sequence[dict[str, Any]]], None] = lambda rows: None
     results: Results = field(default_factory=Results)
@@ -74,14 +88,11 @@ class Run:
     broken: dict[str, NotFinite] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        from steerdsl.engine.sources import patch_rows, sample_differences
-
         self.results.warnings += [notice.title for notice in self.plan.notices]
-
         self.values = Values(
             self.plan.model.arch.n_layers,
-            samples=partial(sample_differences, self),
-            patches=partial(patch_rows, self),
+            samples=partial(self.sources.samples, self),
+            patches=partial(self.sources.patches, self),
         )
 
     def as_now(self) -> Run:

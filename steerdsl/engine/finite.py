@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -23,10 +23,18 @@ from steerdsl.methods.finite import NotFinite
 from steerdsl.methods.types import Activations
 
 if TYPE_CHECKING:
-    from steerdsl.engine.tracing import Session
     from steerdsl.engine.wire import Touch
+    from steerdsl.models.opened import Opened
 
 SOUND = -1
+
+
+class Reader(Protocol):
+    """What this asks of a session of forward passes, to say where a number stopped being finite."""
+
+    @property
+    def opened(self) -> Opened: ...
+    def trouble(self, reading: Mapping[str, Any], row: int, reads: Sequence[tuple[str, str]]) -> Tensor: ...
 
 
 class Watch:
@@ -74,7 +82,7 @@ def unsound(activations: Sequence[Tensor]) -> list[bool]:
     return [not bool(rows.isfinite().all()) for rows in activations]
 
 
-def require_activations(found: Activations, norms: Tensor, where: str, layers: Sequence[int], session: Session) -> None:
+def require_activations(found: Activations, norms: Tensor, where: str, layers: Sequence[int], session: Reader) -> None:
     """Raise NotFinite R811 when a statistic is not finite. `norms`, float64 [L, n], are those of the samples,
     `where` the stream and the position."""
     bad = ~(found.mean.isfinite().all(dim=-1) & norms.isfinite().all(dim=-1))
@@ -111,7 +119,7 @@ def require_figures(found: Any) -> None:
             require_figures(part)
 
 
-def logits_error(session: Session, reading: Mapping[str, Any], bad: Tensor, at: str = "") -> NotFinite:
+def logits_error(session: Reader, reading: Mapping[str, Any], bad: Tensor, at: str = "") -> NotFinite:
     """The error of a pass whose logits are not finite in the rows `bad`, bool [B], with the first layer at
     which it shows. `reading` has `inputs`, `touches` and `steps`, as `Session.readings` takes it; `at` says
     when, as `at answer token 3`."""
@@ -122,7 +130,7 @@ def logits_error(session: Session, reading: Mapping[str, Any], bad: Tensor, at: 
 
 
 def broken_rows(
-    session: Session, given: Mapping[str, Tensor], ids: Tensor, touches: Sequence[Touch], steps: Sequence[int | None]
+    session: Reader, given: Mapping[str, Tensor], ids: Tensor, touches: Sequence[Touch], steps: Sequence[int | None]
 ) -> list[NotFinite | None]:
     """The error of each row of a generation whose logits were not finite at its step of `steps` (None where
     they were). Where it begins is asked for the first of them, and said of all that broke at that step."""
@@ -145,7 +153,7 @@ def end_tokens(config: Any) -> list[int]:
     return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
 
 
-def _origin(session: Session, reading: Mapping[str, Any], row: int) -> str:
+def _origin(session: Reader, reading: Mapping[str, Any], row: int) -> str:
     """Where in the model it begins: `from resid_post of layer 2 on`. Nothing where reading that row once
     more does not show it."""
     arch = session.opened.arch
@@ -158,7 +166,7 @@ def _origin(session: Session, reading: Mapping[str, Any], row: int) -> str:
     return f"from {stream} of layer {layer} on"
 
 
-def way_out(session: Session, steered: bool = False) -> str:
+def way_out(session: Reader, steered: bool = False) -> str:
     """What to try: another dtype where this one is narrow, a smaller strength where something was edited."""
     ways = []
     if steered:
@@ -170,5 +178,5 @@ def way_out(session: Session, steered: bool = False) -> str:
     return "; ".join(ways) or "take a smaller strength, or other layers"
 
 
-def _dtype(session: Session) -> str:
+def _dtype(session: Reader) -> str:
     return str(session.opened.info.dtype)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.engine.context import Run
-from steerdsl.engine.program import Compiler, places
+from steerdsl.engine.program import Compiler
 from steerdsl.engine.values import Values
 from steerdsl.engine.viewing import view
 from steerdsl.formats import steady, table
@@ -21,6 +21,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.models.sites import Architecture
 from steerdsl.plan.layers import resolve_layers
 from steerdsl.plan.plan import PlanStep
+from steerdsl.plan.targets import targets
 
 
 def plot(run: Run, planned: PlanStep) -> None:
@@ -73,13 +74,13 @@ def _steer(run: Run, step: r.Export, path: Path) -> None:
 
 
 def _acts(ops: Sequence[r.Op], arch: Architecture, values: Values) -> list[Act]:
-    """Each operation at each place where it acts."""
+    """Each operation at each target where it acts."""
     compiler = Compiler(ops, arch, values)
     found = []
     for op in ops:
         value = values.operand(op)
-        for place in places(op, arch, values.chosen):
-            found.append(Act(op, place.stream, place.layer, compiler.operand(op, value, place)))
+        for target in targets(op, arch, values.chosen):
+            found.append(Act(op, target.stream, target.layer, compiler.operand(op, value, target)))
     return found
 
 

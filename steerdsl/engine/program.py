@@ -7,7 +7,6 @@ Operations on one site act in text order; sites act in the order of the forward 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,9 @@ from steerdsl.methods.finite import require_tensors
 from steerdsl.methods.ops.patch import align
 from steerdsl.methods.types import MethodError, Operand, Plane, Vector
 from steerdsl.methods.zero import require
-from steerdsl.plan.layers import layer_number, resolve_layers
+from steerdsl.models.sites import RANK
+from steerdsl.plan.layers import layer_number
+from steerdsl.plan.targets import Target, passes, targets
 from steerdsl.registry import find
 
 if TYPE_CHECKING:
@@ -28,79 +29,10 @@ if TYPE_CHECKING:
     from steerdsl.engine.values import Values
     from steerdsl.models.sites import Architecture, Site
 
-# The order in which a block's modules run; resid_mid is written with what attention adds.
-RANK = {
-    "resid_pre": 0,
-    "attn_norm_out": 1,
-    "head": 2,
-    "attn_out": 3,
-    "resid_mid": 3,
-    "mlp_norm_out": 4,
-    "mlp_out": 5,
-    "resid_post": 6,
-}
-
-
 SMALLER_STEP = "take a smaller strength: edits are computed in float32, which ends at 3.4e38"
 
 # A touch's place in the forward pass: layer, rank, module and side.
 Order = tuple[int, int, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One stream of one block, and the features of it that an operation sees (one head's, or all)."""
-
-    stream: str
-    layer: int
-    part: tuple[int, int] | None = None
-
-
-def places(op: r.Op, arch: Architecture, chosen: dict[str, tuple[int, ...]]) -> list[Place]:
-    """Where an operation acts, in the order of the forward pass."""
-    if op.everywhere:
-        return [Place(stream, layer) for stream, layer in arch.everywhere()]
-    found = []
-    for stream in op.streams:
-        if stream.name == "head":
-            layer, head = stream.numbers
-            columns = arch.head_slice(head)
-            found.append(Place("head", layer, (columns.start, columns.stop)))
-        else:
-            found += [Place(stream.name, layer) for layer in resolve_layers(op.layers, arch.n_layers, chosen)]
-    return sorted(found, key=lambda p: (p.layer, RANK[p.stream]))
-
-
-def passes(op: r.Op) -> tuple[int, int | None]:
-    """The first forward pass in which an operation acts and one past the last (None: no end).
-
-    Pass 0 is the prompt; pass k > 0 reads the k-th generated token. `first n` and `after n` count
-    generated tokens, and `when step < n` counts passes. A patch puts a prompt's tokens in the place
-    of a prompt's. Raises MethodError when no pass is left.
-    """
-    start, stop = {"all": (0, None), "prompt": (0, 1), "generation": (1, None)}[op.phase]
-    ends = [stop, 1 if op.name == "patch" else None]
-    if op.first is not None:
-        ends.append(op.first + 1)
-    if op.after is not None:
-        start = max(start, op.after + 1)
-    for condition in op.conditions:
-        if condition.kind == "step":
-            bound = int(-(-condition.threshold // 1))  # the next whole pass
-            match condition.op:
-                case "<":
-                    ends.append(bound)
-                case "<=":
-                    ends.append(int(condition.threshold // 1) + 1)
-                case ">":
-                    start = max(start, int(condition.threshold // 1) + 1)
-                case ">=":
-                    start = max(start, bound)
-    known = [e for e in ends if e is not None]
-    if known and min(known) <= start:
-        reason = "a patch acts while the prompt is read" if op.name == "patch" else "its clauses leave no token"
-        raise MethodError(f"`{op.text or op.name}` never acts: {reason}", "change `during`, `first`, `after` or `when`")
-    return start, (min(known) if known else None)
 
 
 class Compiler:
@@ -129,42 +61,42 @@ class Compiler:
         value = self.values.operand(op)
         acting = next((made for operand, made in self._controls if operand == op.operand), value)
         decided = self._decided(op, number, value)
-        for place in places(op, self.arch, self.values.chosen):
-            operand = self.operand(op, acting, place)
+        for target in targets(op, self.arch, self.values.chosen):
+            operand = self.operand(op, acting, target)
             params = prepare(operand, op.args)
-            require_tensors(f"`{op.text or op.name}` (layer {place.layer}, {place.stream})", params, SMALLER_STEP)
+            require_tensors(f"`{op.text or op.name}` (layer {target.layer}, {target.stream})", params, SMALLER_STEP)
             edit = make_edit(
                 entry.run,
                 params,
                 passes(op),
-                [*self._gates(op, place, value), *decided],
+                [*self._gates(op, target, value), *decided],
                 op.keep_norm,
-                place.part,
+                target.part,
                 _aligner(op) if op.name == "patch" else None,
             )
-            self._at(place.layer, place.stream).append(edit)
+            self._at(target.layer, target.stream).append(edit)
 
     def _at(self, layer: int, stream: str) -> list[Edit]:
         return self._edits.setdefault((layer, RANK[stream], stream), [])
 
-    def operand(self, op: r.Op, value: Vector | Plane | dict[Place, Tensor] | None, place: Place) -> Operand:
-        """What an operation acts with at one place. Raises MethodError when it cannot act there."""
+    def operand(self, op: r.Op, value: Vector | Plane | dict[Target, Tensor] | None, target: Target) -> Operand:
+        """What an operation acts with at one target. Raises MethodError when it cannot act there."""
         if isinstance(value, Plane):
             return Operand(plane=value)
         if isinstance(value, dict):
-            return Operand(rows=value[place])
+            return Operand(rows=value[target])
         assert value is not None
-        i = self.values.row(value, place.layer)
+        i = self.values.row(value, target.layer)
         d = value.directions
-        unit = require(d.unit[i], place.layer, self.values.position(value), f"`{value.name}`")
-        self._require_width(value, place.stream)
+        unit = require(d.unit[i], target.layer, self.values.position(value), f"`{value.name}`")
+        self._require_width(value, target.stream)
         toward = op.args.get("toward")
         return Operand(
             unit=unit,
             norm=d.raw_norm[i],
             reader=None if d.reader is None else d.reader[i],
             offset=None if d.offset is None else d.offset[i],
-            mean=None if toward is None else self.values.class_mean(value, toward, place.layer),
+            mean=None if toward is None else self.values.class_mean(value, toward, target.layer),
         )
 
     def _require_width(self, vector: Vector, stream: str) -> None:
@@ -175,12 +107,12 @@ class Compiler:
                 f"extract it on {stream}, or act on a stream of its width",
             )
 
-    def _gates(self, op: r.Op, place: Place, value: Any) -> Iterator[Any]:
+    def _gates(self, op: r.Op, target: Target, value: Any) -> Iterator[Any]:
         """The conditions that are read token by token where the operation acts."""
         for condition in op.conditions:
             if condition.kind == "step" or condition.layer is not None:
                 continue
-            direction = self._direction(condition, place.layer, place.stream, value)
+            direction = self._direction(condition, target.layer, target.stream, value)
             yield make_gate(find("condition", condition.kind).run, direction, condition.op, condition.threshold)
 
     def _decided(self, op: r.Op, number: int, value: Any) -> list[Any]:

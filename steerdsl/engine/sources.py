@@ -7,34 +7,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steerdsl.engine.context import Run
+from steerdsl.engine.context import Run, Sources
 from steerdsl.engine.extraction import capture_class, kept
-from steerdsl.engine.program import Place, places
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import Activations
 from steerdsl.models.prompts import Rendered
 from steerdsl.plan.keys import step_key
+from steerdsl.plan.targets import Target, targets
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def patch_rows(run: Run, op: r.Op) -> dict[Place, Tensor]:
-    """The activations of a patch's prompt at each place where the patch acts: float32 [S, d]."""
+def patch_rows(run: Run, op: r.Op) -> dict[Target, Tensor]:
+    """The activations of a patch's prompt at each target where the patch acts: float32 [S, d]."""
     rendered = run.renderer.render(str(op.args["from"]))
-    groups: dict[r.Stream, list[Place]] = {}
-    for place in places(op, run.plan.model.arch, run.values.chosen):
-        stream = r.Stream(place.stream)
-        if place.part is not None:
-            width = place.part[1] - place.part[0]
-            stream = r.Stream("head", (place.layer, place.part[0] // width))
-        groups.setdefault(stream, []).append(place)
-    found: dict[Place, Tensor] = {}
+    groups: dict[r.Stream, list[Target]] = {}
+    for target in targets(op, run.plan.model.arch, run.values.chosen):
+        stream = r.Stream(target.stream)
+        if target.part is not None:
+            width = target.part[1] - target.part[0]
+            stream = r.Stream("head", (target.layer, target.part[0] // width))
+        groups.setdefault(stream, []).append(target)
+    found: dict[Target, Tensor] = {}
     for stream, group in groups.items():
-        layers = [place.layer for place in group]
+        layers = [target.layer for target in group]
         rows = _patch(run, rendered, stream, layers).rows
         assert rows is not None
-        found |= {place: rows[:, i] for i, place in enumerate(group)}
+        found |= {target: rows[:, i] for i, target in enumerate(group)}
     return found
 
 
@@ -63,3 +63,6 @@ def sample_differences(run: Run, vector: str, layers: tuple[int, ...]) -> Tensor
         rows.append(positive.rows[:, i].double() - negative.mean[i])
         rows.append(positive.mean[i] - negative.rows[:, i].double())
     return torch.cat(rows)
+
+
+SOURCES = Sources(sample_differences, patch_rows)

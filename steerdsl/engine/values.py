@@ -20,12 +20,12 @@ from steerdsl.registry import find
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from steerdsl.engine.program import Place
+    from steerdsl.plan.targets import Target
 
 # Gives each sample's difference from the other class's mean at some layers of a vector: [K, d].
 Sampler = Callable[[str, tuple[int, ...]], "Tensor"]
-# Runs a prompt and gives its activations [S, d] at each place of a patch.
-Patcher = Callable[[r.Op], "dict[Place, Tensor]"]
+# Runs a prompt and gives its activations [S, d] at each target of a patch.
+Patcher = Callable[[r.Op], "dict[Target, Tensor]"]
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Values:
     samples: Sampler | None = None
     patches: Patcher | None = None
 
-    def operand(self, op: r.Op) -> Vector | Plane | dict[Place, Tensor] | None:
+    def operand(self, op: r.Op) -> Vector | Plane | dict[Target, Tensor] | None:
         """What an operation acts with: a vector, a plane, or another prompt's activations."""
         if op.name == "patch":
             assert self.patches is not None

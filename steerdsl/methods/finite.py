@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from steerdsl.methods.types import MethodError
+from steerdsl.methods.errors import NotFinite as NotFinite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 SMALLER = "make it of smaller numbers, or of activations read in bfloat16 or float32"
 
 EXPORT_LESS = "export a smaller strength: what is not a number is not written into a file"
-
-
-class NotFinite(MethodError):
-    """What should be a number is nan or infinite. R811: activations, R812: logits, R813: the rest."""
 
 
 def finite(value: Tensor) -> bool:

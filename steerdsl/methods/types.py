@@ -13,17 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from steerdsl.methods.errors import MethodError as MethodError
+from steerdsl.methods.finite import require_rows, require_tensors
+
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-class MethodError(ValueError):
-    """The data cannot give what the method promises (a zero direction, one sample where a variance
-    is needed). `problem` is lower case without a full stop; `way_out` suggests."""
-
-    def __init__(self, problem: str, way_out: str, code: str = "R810") -> None:
-        super().__init__(problem)
-        self.problem, self.way_out, self.code = problem, way_out, code
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +72,6 @@ class Vector:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        from steerdsl.methods.finite import require_rows
-
         d, layers = self.directions, self.layers.tolist()
         parts = {"direction": d.unit, "length": d.raw_norm, "reader": d.reader, "offset": d.offset}
         require_rows(self.name, self.stream, layers, parts)
@@ -104,8 +96,6 @@ class Plane:
     layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        from steerdsl.methods.finite import require_tensors
-
         require_tensors("a plane", {"its first axis": self.b1, "its second axis": self.b2})
 
 

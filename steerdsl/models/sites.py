@@ -17,6 +17,18 @@ from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
 STREAMS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "attn_norm_out", "mlp_norm_out", "head")
 
+# The order in which a block's modules run; resid_mid is written with what attention adds.
+RANK = {
+    "resid_pre": 0,
+    "attn_norm_out": 1,
+    "head": 2,
+    "attn_out": 3,
+    "resid_mid": 3,
+    "mlp_norm_out": 4,
+    "mlp_out": 5,
+    "resid_post": 6,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Site:

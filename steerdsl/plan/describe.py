@@ -20,8 +20,8 @@ from steerdsl.plan import controls, exports, fusing, places, power, tasks, words
 from steerdsl.plan.keys import step_key
 from steerdsl.plan.layers import LayerOutside
 from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.planner import Planning
-from steerdsl.plan.requests import evaluation_settings, references, requests
+from steerdsl.plan.planning import Planning
+from steerdsl.plan.requests import evaluation_settings, references
 from steerdsl.plan.samples import ANSWERED, OWN, Sample, class_samples, samples_key
 from steerdsl.registry import find
 
@@ -158,7 +158,7 @@ def _generate(p: Planning, s: r.Generate) -> Described:
         ("variant", s.steer or "baseline (no steering)"),
         ("answers", f"{words.count(s.n, 'answer')} a prompt, at most {s.max_tokens} tokens, {_sampling(settings)}"),
     ]
-    asked = requests(p, s)
+    asked = fusing.requests(p, s)
     key = fusing.generation_key(p.model_key, asked[0].what, p.shared.get(asked[0].group))
     title = f"generate from {words.data(s.data)}" + (f" with {s.steer}" if s.steer else "")
     return "generate", title, facts, key, True, {"requests": asked}
@@ -200,7 +200,7 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
     if judge:
         facts.append(("judge", f"{judge}: at temperature 0, blind, each pair of answers in both orders"))
     facts.append(("intervals", "95%, over prompts; differences are paired; Holm over all of them"))
-    asked = requests(p, s, variants)
+    asked = fusing.requests(p, s, variants)
     shares = [p.shared[group].key for group in sorted({q.group for q in asked} & p.shared.keys())]
     key = _keyed(
         p,

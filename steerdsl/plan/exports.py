@@ -14,7 +14,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.methods.types import MethodError
 from steerdsl.methods.weights import require_known
 from steerdsl.plan.layers import choices, resolve_layers
-from steerdsl.plan.planner import Planning
+from steerdsl.plan.planning import Planning
 
 
 def require_carried(p: Planning, s: r.Export) -> None:

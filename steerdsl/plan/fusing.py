@@ -8,19 +8,22 @@ memory that happens to be free, so that the same plan makes the same batches.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from steerdsl.lang import recipe as r
+from steerdsl.lang.reads import needs
+from steerdsl.lang.variants import BASELINE, REFERENCE
 from steerdsl.plan import words
+from steerdsl.plan.controls import Variant
 from steerdsl.plan.keys import step_key
-from steerdsl.plan.plan import PlanStep, Shared
-from steerdsl.plan.requests import Request
+from steerdsl.plan.plan import PlanStep
+from steerdsl.plan.planning import Planning
+from steerdsl.plan.requests import Request, Sampling, Shared, evaluation_settings, references
 from steerdsl.plan.rows import answer_rows
+from steerdsl.plan.samples import samples_key
 from steerdsl.store.results import content_key
-
-if TYPE_CHECKING:
-    from steerdsl.plan.planner import Planning
 
 TEMPLATE = 64  # tokens, about, that a chat template puts round a prompt
 ASKING = (r.Generate, r.Evaluate, r.Sweep)
@@ -61,6 +64,27 @@ def pools(steps: Sequence[PlanStep]) -> Iterator[tuple[int, int]]:
             start = stop
         else:
             start += 1
+
+
+def requests(p: Planning, step: r.Generate | r.Evaluate, variants: Sequence[Variant] = ()) -> tuple[Request, ...]:
+    """Every variant of a step on each of its data sets, the references last. Raises RecipeError D511 for an
+    empty split."""
+    if isinstance(step, r.Generate):
+        sampling = Sampling(step.max_tokens, step.temperature, step.n, step.seed)
+        return (_request(p, step.name, step.data, Variant(step.steer or BASELINE, step.steer), sampling),)
+    wanted = [(variant, Sampling(**evaluation_settings(step))) for variant in variants]
+    if needs(step.metrics, "references"):
+        wanted.append((Variant(REFERENCE), Sampling(**references(step))))
+    return tuple(_request(p, step.name, ref, *each) for ref in step.data for each in wanted)
+
+
+def _request(p: Planning, step: str, ref: r.DataRef, variant: Variant, sampling: Sampling) -> Request:
+    found, prompts = p.samples(ref)
+    group = f"{prompts} {sampling.max_tokens}"
+    request = Request(step, ref, found, variant, sampling, group, "")
+    asked = prompts if variant.instruction is None else samples_key(request.instructed())
+    what = content_key({"prompts": asked, "steer": variant.steer_key(p.keys), "settings": asdict(sampling)})
+    return replace(request, what=what)
 
 
 def requested(planned: PlanStep) -> Iterator[Request]:

@@ -18,8 +18,9 @@ from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Span
 from steerdsl.plan import words
 from steerdsl.plan.layers import LayerOutside, between, choices, outside, resolve_layers
-from steerdsl.plan.planner import Planning
+from steerdsl.plan.planning import Planning
 from steerdsl.plan.samples import Sample
+from steerdsl.plan.targets import targets
 from steerdsl.registry import find
 from steerdsl.store.results import file_sha256
 
@@ -124,15 +125,11 @@ def _where(p: Planning, op: r.Op) -> str:
     return text if all(s.numbers for s in streams) else f"{text} of layers {layer_numbers(p, op.layers)}"
 
 
-def sites(p: Planning, op: r.Op) -> set[tuple[str, int]] | None:
-    """The (stream, layer) pairs an operation acts at; None while a selection has yet to run."""
-    if op.everywhere:
-        return set(p.facts.arch.everywhere())
-    layers = _resolved(p, op.layers) if not all(s.numbers for s in op.streams) else ()
-    if layers is None:
+def _sites(p: Planning, op: r.Op) -> set[tuple[str, int]] | None:
+    """The (stream, layer) pairs where an operation acts; None while a selection has yet to run."""
+    if any(name not in p.chosen for name in choices(op.layers)):
         return None
-    found = {(s.name, layer) for s in op.streams if not s.numbers for layer in layers}
-    return found | {("head", s.numbers[0]) for s in op.streams if s.numbers}
+    return {(target.stream, target.layer) for target in targets(op, p.facts.arch, p.chosen)}
 
 
 def overlaps(p: Planning, ops: Sequence[r.Op]) -> str:
@@ -140,7 +137,7 @@ def overlaps(p: Planning, ops: Sequence[r.Op]) -> str:
     if p.errors:
         return ""
     found = []
-    where = [sites(p, op) for op in ops]
+    where = [_sites(p, op) for op in ops]
     for i, a in enumerate(where):
         for j in range(i + 1, len(where)):
             b = where[j]

@@ -15,12 +15,12 @@ from steerdsl.lang.reads import answered
 from steerdsl.lang.recipe import Evaluate, Recipe, Step
 from steerdsl.lang.source import Source
 from steerdsl.plan.controls import Variant
+from steerdsl.plan.requests import Request, Shared
 from steerdsl.plan.rows import answer_rows, logit_rows
 
 if TYPE_CHECKING:
     from steerdsl.data import Data
     from steerdsl.models.facts import ModelFacts
-    from steerdsl.plan.requests import Request
 
 AUTO = "auto"  # what a record says in the place of the rows of a batch that the plan has chosen
 
@@ -48,17 +48,6 @@ class RunOptions:
     insecure: bool = False
     judge_url: str | None = None
     judge_model: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """The batches in which the answers of one group of requests are made: at most `rows` rows a batch, `each`
-    rows for every prompt. `key` is what content keys say of them; None in float32, where the batch changes
-    no token."""
-
-    rows: int
-    each: int
-    key: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import RANDOM, steered
 from steerdsl.measure import rates, stats
 from steerdsl.measure.scores import figures_of
 from steerdsl.plan import controls, words
+from steerdsl.plan.planning import Planning
 from steerdsl.plan.samples import samples
 from steerdsl.registry import find
-
-if TYPE_CHECKING:
-    from steerdsl.plan.planner import Planning
 
 TOO_FEW = "too few"  # labels a line of the plan that says why a claim cannot be settled
 

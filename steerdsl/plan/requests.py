@@ -7,19 +7,12 @@ shared batches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 from steerdsl.lang import recipe as r
-from steerdsl.lang.reads import needs
-from steerdsl.lang.variants import BASELINE, REFERENCE
 from steerdsl.plan.controls import Variant
-from steerdsl.plan.samples import Sample, samples_key
-from steerdsl.store.results import content_key
-
-if TYPE_CHECKING:
-    from steerdsl.plan.planner import Planning
+from steerdsl.plan.samples import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +48,15 @@ class Request:
         return tuple(replace(s, prompt=f"{before}\n\n{s.prompt}") for s in self.found)
 
 
-def requests(p: Planning, step: r.Generate | r.Evaluate, variants: Sequence[Variant] = ()) -> tuple[Request, ...]:
-    """Every variant of a step on each of its data sets, the references last. Raises RecipeError D511 for an
-    empty split."""
-    if isinstance(step, r.Generate):
-        sampling = Sampling(step.max_tokens, step.temperature, step.n, step.seed)
-        return (_request(p, step.name, step.data, Variant(step.steer or BASELINE, step.steer), sampling),)
-    wanted = [(variant, Sampling(**evaluation_settings(step))) for variant in variants]
-    if needs(step.metrics, "references"):
-        wanted.append((Variant(REFERENCE), Sampling(**references(step))))
-    return tuple(_request(p, step.name, ref, *each) for ref in step.data for each in wanted)
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The batches in which the answers of one group of requests are made: at most `rows` rows a batch, `each`
+    rows for every prompt. `key` is what content keys say of them; None in float32, where the batch changes
+    no token."""
 
-
-def _request(p: Planning, step: str, ref: r.DataRef, variant: Variant, sampling: Sampling) -> Request:
-    found, prompts = p.samples(ref)
-    group = f"{prompts} {sampling.max_tokens}"
-    request = Request(step, ref, found, variant, sampling, group, "")
-    asked = prompts if variant.instruction is None else samples_key(request.instructed())
-    what = content_key({"prompts": asked, "steer": variant.steer_key(p.keys), "settings": asdict(sampling)})
-    return replace(request, what=what)
+    rows: int
+    each: int
+    key: str | None
 
 
 def evaluation_settings(s: r.Evaluate) -> dict[str, Any]:

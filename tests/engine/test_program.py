@@ -9,8 +9,8 @@ from cases import TABLE
 from formulas import in_time
 from world import World
 
-from steerdsl.engine.program import passes
 from steerdsl.methods.types import MethodError
+from steerdsl.plan.targets import passes
 
 
 @pytest.mark.parametrize("line", TABLE)

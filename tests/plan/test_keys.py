@@ -15,7 +15,7 @@ from steerdsl.lang.check import check_source
 from steerdsl.lang.source import Source
 from steerdsl.models.catalog import locate
 from steerdsl.models.facts import read_facts
-from steerdsl.plan import planner
+from steerdsl.plan import planning
 from steerdsl.plan.plan import Plan, RunOptions
 from steerdsl.plan.planner import make_plan
 from steerdsl.show.plan_view import plan_view
@@ -104,7 +104,7 @@ def test_the_date_that_a_template_reads_is_in_the_plan_and_in_the_key(
     view.print(plan_view(plan(dated, BASE)))
     assert f"chat template, sha256 {sha256[:16]}…, its date 26 July 2024 " in view.export_text()
     own, plain = plan(dated, BASE).model_key, plan(folder, BASE).model_key
-    monkeypatch.setattr(planner, "DATE", date(2024, 7, 27))
+    monkeypatch.setattr(planning, "DATE", date(2024, 7, 27))
     assert plan(dated, BASE).model_key != own is not None
     assert plan(folder, BASE).model_key == plain is not None
 

@@ -1,0 +1,104 @@
+"""What the planning of one recipe knows so far, which each step of the plan reads and adds to.
+
+In: filled by `planner.make_plan`. Out: content keys, samples and the renderer for the descriptions of steps;
+the errors and warnings that they found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from steerdsl.data import Data
+from steerdsl.lang import recipe as r
+from steerdsl.lang.diagnostics import Diagnostic, Label
+from steerdsl.lang.source import Source, Span
+from steerdsl.models.prompts import DATE, Renderer, reads_date
+from steerdsl.plan.keys import step_key
+from steerdsl.plan.leakage import Fitted
+from steerdsl.plan.requests import Shared
+from steerdsl.plan.samples import Sample, samples, samples_key
+from steerdsl.store.results import Store, file_sha256
+
+if TYPE_CHECKING:
+    from steerdsl.models.facts import ModelFacts
+
+
+@dataclass(slots=True)
+class Planning:
+    """What the planning of one recipe knows so far. `keys` are content keys by name ("data econ" for
+    a data set); `named` the steps so far; `shared` the batches of the answers of the steps at hand, by the
+    group of a request; `chosen` the layers of selections whose results are in the store."""
+
+    recipe: r.Recipe
+    source: Source
+    root: Path
+    allow: tuple[Path, ...]
+    facts: ModelFacts
+    dtype: str
+    batch_size: int | None
+    data: Mapping[str, Data]
+    store: Store | None
+    keys: dict[str, str] = field(default_factory=dict)
+    named: dict[str, r.Step] = field(default_factory=dict)
+    judge: str | None = None
+    shared: Mapping[str, Shared] = field(default_factory=dict)
+    chosen: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    errors: list[Diagnostic] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
+    fitted: Fitted = field(default_factory=Fitted)
+    _samples: dict[tuple[str, str, str | None], tuple[tuple[Sample, ...], str]] = field(default_factory=dict)
+
+    @property
+    def model_key(self) -> str | None:
+        """Hash of what makes activations and ends answers: weights, config, dtype, tokenizer, template,
+        system prompt. None while the weights are not here, or not hashed yet."""
+        located = self.facts.located
+        if located.weights_sha256 is None:
+            return None
+        spec = self.recipe.model
+        return step_key(
+            "model",
+            2,
+            {},
+            weights=located.weights_sha256,
+            config=_text_hash(located.path / "config.json"),
+            stops=self.facts.stops.end,
+            dtype=self.dtype,
+            tokenizer=self.facts.tokenizer_sha256,
+            chat_template=self.facts.template_sha256,
+            **({"date": DATE.isoformat()} if reads_date(self.facts.template) else {}),
+            template=spec.template,
+            system=spec.system,
+        )
+
+    def samples(self, ref: r.DataRef) -> tuple[tuple[Sample, ...], str]:
+        """What a step sees of a data set, and the hash of its texts. Raises RecipeError D511."""
+        place = ref.name, ref.split, ref.side
+        if place not in self._samples:
+            found = samples(self.data, ref, self.source)
+            self._samples[place] = found, samples_key(found)
+        return self._samples[place]
+
+    @property
+    def renderer(self) -> Renderer | None:
+        """How prompts are rendered; None while the tokenizer's files are not here. Raises RecipeError M610."""
+        spec, tokenizer = self.recipe.model, self.facts.tokenizer
+        return None if tokenizer is None else Renderer(tokenizer, spec.system, spec.template)
+
+    def say(self, found: Iterable[Diagnostic]) -> None:
+        """Keep diagnostics, each once: the points of a sweep have the same."""
+        for item in found:
+            kept = self.errors if item.severity == "error" else self.warnings
+            if item not in kept:
+                kept.append(item)
+
+    def error(self, code: str, title: str, span: Span, label: str = "", help: str | None = None) -> None:
+        self.errors.append(Diagnostic(code, title, (Label(self.source, span, label),), help=help))
+
+
+def _text_hash(file: Path) -> str | None:
+    """The SHA-256 of a small file, None when there is none."""
+    return file_sha256(file) if file.is_file() else None

@@ -31,7 +31,7 @@ from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.catalog import locate
 from steerdsl.models.opened import open_model
 from steerdsl.models.prompts import Rendered, Renderer
-from steerdsl.plan.requests import Sampling
+from steerdsl.planning.requests import Sampling
 
 TOKENS = 32
 EXTRACTION_PROMPTS = 40

@@ -26,15 +26,16 @@ from typing import Any
 
 import torch
 
-from steerdsl.cli.prepare import prepare
-from steerdsl.cli.recipe import load_recipe
 from steerdsl.engine.answers import generate
 from steerdsl.engine.asking import rendered, touches
 from steerdsl.engine.context import Run
 from steerdsl.engine.sources import SOURCES
 from steerdsl.engine.steps import run_plan
 from steerdsl.lang import recipe as r
-from steerdsl.plan.plan import Plan, RunOptions
+from steerdsl.lang.reading import GIVEN
+from steerdsl.lang.source import Source
+from steerdsl.pipeline import recipe_to_plan, text_to_recipe
+from steerdsl.planning.plan import Plan, RunOptions
 from steerdsl.store.results import Store
 
 RECIPE = """
@@ -59,8 +60,10 @@ def main() -> None:
     parser.add_argument("--model", help="another model than the default")
     given = parser.parse_args()
     out: dict[str, Any] = {"threads": torch.get_num_threads(), "turns": given.turns, "load": os.getloadavg()[0]}
+    checked, _ = text_to_recipe(Source(GIVEN, RECIPE), Path())
+    assert checked is not None
     for dtype in given.dtype or ["auto"]:
-        plan = prepare(load_recipe(None, RECIPE, (), ()), RunOptions(given.model, dtype=dtype), fetch=True).plan
+        plan = recipe_to_plan(checked, RunOptions(given.model, dtype=dtype), fetch=True).plan
         with tempfile.TemporaryDirectory() as folder:
             out[plan.dtype] = _compare(plan, given.rows or [_rows(plan)], given.turns, given.sample, Path(folder))
     print(json.dumps(out, indent=1))

@@ -1,0 +1,37 @@
+"""A language for interventions on language models: check, plan and run recipes, and open their runs.
+
+    import steerdsl
+
+    found = steerdsl.run("recipe.steer", params={"strength": "60%"})
+    found.scores, found.answers, found.vectors["topic"], found.folder
+
+Nothing heavy is imported before one of these is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from steerdsl.api import RecipeWarning, check, load, plan, run
+    from steerdsl.lang.diagnostics import RecipeError
+
+    __version__: str
+
+__all__ = ["RecipeError", "RecipeWarning", "__version__", "check", "load", "plan", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
+    from importlib import import_module
+
+    return getattr(import_module("steerdsl.lang.diagnostics" if name == "RecipeError" else "steerdsl.api"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -12,9 +12,10 @@ import typer
 
 from steerdsl.cli.options import Allow
 from steerdsl.cli.printing import print_diagnostics, print_json
-from steerdsl.cli.reading import Files, folder_of, read_sources, reader
-from steerdsl.lang.check import check_source
-from steerdsl.lang.diagnostics import Diagnostic
+from steerdsl.cli.reading import Files, read_sources
+from steerdsl.lang.diagnostics import Diagnostic, Exit
+from steerdsl.lang.reading import folder_of
+from steerdsl.pipeline import file_mistakes, text_to_recipe
 
 
 def check(
@@ -34,18 +35,15 @@ def check(
       steerdsl check recipes/econ.steer
       steerdsl check -e 'extract diffmean from econ vs generic; ablate layers 6'
     """
-    from steerdsl.plan.inputs import faults
-
     found: list[Diagnostic] = []
     unseen: list[str] = []
     sources = read_sources(files, text)
-    folders = [str(folder.resolve()) for folder in allow]
     for source in sources:
-        recipe, report = check_source(source, read=reader(folder_of(source), allow), folders=folders)
-        found += report.found
-        if recipe is not None:
-            found += faults(recipe, source, folder_of(source), tuple(allow))
-            unseen += [f"{name} of the hub" for name, spec in recipe.data.items() if spec.kind == "hub"]
+        checked, said = text_to_recipe(source, folder_of(source), allow=allow)
+        found += said
+        if checked is not None:
+            found += file_mistakes(checked, allow)
+            unseen += [f"{name} of the hub" for name, spec in checked.recipe.data.items() if spec.kind == "hub"]
     if json:
         print_json(found, sys.stdout)
     else:
@@ -54,7 +52,7 @@ def check(
         if unseen:
             print(f"not looked at: {', '.join(unseen)}; `steerdsl plan` does")
     if any(d.severity == "error" for d in found):
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.INVALID)
 
 
 def _verdict(recipes: int, found: list[Diagnostic]) -> str:

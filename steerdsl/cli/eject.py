@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from steerdsl.cli import options as o
-from steerdsl.cli.recipe import load_recipe
+from steerdsl.cli.recipe import load_recipe, prepare
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.show.door import write_file
 
 if TYPE_CHECKING:
-    from steerdsl.plan.plan import RunOptions
+    from steerdsl.planning.plan import RunOptions
 
 
 @o.run_options(*o.COMMON)
@@ -35,7 +35,6 @@ def eject(
       steerdsl eject recipes/econ.steer --out econ.py
       python econ.py --out runs/mine
     """
-    from steerdsl.cli.prepare import prepare
     from steerdsl.cli.progress import Progress
     from steerdsl.eject.write import program
     from steerdsl.store.files import write_text

@@ -18,8 +18,9 @@ import typer
 
 from steerdsl.cli.packed import is_pack
 from steerdsl.cli.printing import print_diagnostics
-from steerdsl.cli.reading import STDIN, Files, read_sources
+from steerdsl.cli.reading import Files, read_sources
 from steerdsl.lang.format import format_source
+from steerdsl.lang.reading import STDIN
 from steerdsl.lang.source import Source
 from steerdsl.show.door import write_file
 

@@ -12,13 +12,13 @@ import typer
 
 from steerdsl.cli import options as o
 from steerdsl.cli.packed import from_pack
-from steerdsl.cli.recipe import load_recipe
+from steerdsl.cli.recipe import load_recipe, prepare
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.share.lock import lock_path, read_lock, write_lock
 from steerdsl.share.pins import SEVERITIES, Difference, Pin, differences, pins
 
 if TYPE_CHECKING:
-    from steerdsl.plan.plan import Plan, RunOptions
+    from steerdsl.planning.plan import Plan, RunOptions
 
 DIFFERS = 4
 DTYPES = ("float32", "float16", "bfloat16")
@@ -43,7 +43,6 @@ def lock(
       steerdsl lock recipes/econ.steer
       steerdsl lock recipes/econ.steer --upgrade
     """
-    from steerdsl.cli.prepare import prepare
     from steerdsl.cli.progress import Progress
 
     if file in (None, "-") or not file:
@@ -68,8 +67,8 @@ def lock(
 def pins_of(plan: Plan) -> dict[str, Pin]:
     """The pins of a plan on this machine."""
     from steerdsl.models.opened import model_info
-    from steerdsl.plan.planner import without_store
-    from steerdsl.store.record import described
+    from steerdsl.planning.planner import without_store
+    from steerdsl.running.record import described
 
     facts, device = plan.model, plan.options.device  # no pin: where a recipe runs is not what it says
     model = asdict(model_info(facts, plan.dtype, device))

@@ -71,8 +71,8 @@ def _main(arguments: Sequence[str]) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
-        from steerdsl.cli.ending import machine
         from steerdsl.cli.printing import print_diagnostics
+        from steerdsl.running.ending import machine
 
         if refused := machine(error):
             print_diagnostics(refused.diagnostics, sys.stderr)

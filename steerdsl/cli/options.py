@@ -17,7 +17,7 @@ from steerdsl.cli.packed import unpacked
 from steerdsl.models.places import require_device, require_dtype
 
 if TYPE_CHECKING:
-    from steerdsl.plan.plan import RunOptions
+    from steerdsl.planning.plan import RunOptions
 
 LARGEST_SEED = 2**53 - 1  # as in a recipe
 Command = Callable[..., None]
@@ -114,7 +114,7 @@ def _chosen(
     ] = False,
 ) -> RunOptions:
     """The options of a run, one for each field."""
-    from steerdsl.plan.plan import RunOptions
+    from steerdsl.planning.plan import RunOptions
 
     return RunOptions(
         model=model,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.cli import options as o
-from steerdsl.cli.recipe import load_recipe
+from steerdsl.cli.recipe import load_recipe, prepare
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
 if TYPE_CHECKING:
-    from steerdsl.cli.prepare import Prepared
-    from steerdsl.plan.plan import RunOptions
+    from steerdsl.pipeline import Prepared
+    from steerdsl.planning.plan import RunOptions
 
 
 @o.run_options(*o.COMMON)
@@ -66,7 +66,6 @@ def pack(
 def _prepare(file: str, options: RunOptions, quiet: bool) -> Prepared:
     """The plan, held to the lock beside the recipe where there is one."""
     from steerdsl.cli.lock import hold
-    from steerdsl.cli.prepare import prepare
     from steerdsl.cli.progress import Progress
     from steerdsl.share.lock import lock_path
 
@@ -82,15 +81,13 @@ def _run(prepared: Prepared, stem: str, quiet: bool) -> Path:
     from steerdsl.cli.printing import print_diagnostics
     from steerdsl.cli.progress import Progress
     from steerdsl.cli.run import execute
-    from steerdsl.store.directory import RunDirectory
 
-    directory = RunDirectory.by_time(stem)
     with Progress(shown=not quiet) as progress:
-        outcome = execute(prepared, directory, progress)
+        outcome = execute(prepared, stem, progress)
     if outcome.stopped_at:
         print_diagnostics(outcome.error.diagnostics if outcome.error else (), sys.stderr)
         raise typer.Exit(outcome.exit_code)
-    return directory.path
+    return outcome.directory.path
 
 
 def _write(target: Path, recipe: Path, prepared: Prepared, run: Path, record: Mapping[str, Any]) -> None:

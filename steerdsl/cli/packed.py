@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
 if TYPE_CHECKING:
-    from steerdsl.plan.plan import RunOptions
+    from steerdsl.planning.plan import RunOptions
 
 SUFFIX = ".steerpack"
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.cli import options as o
-from steerdsl.cli.recipe import Checked, load_recipe
+from steerdsl.cli.recipe import load_recipe, prepare
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
 if TYPE_CHECKING:
     from steerdsl.cli.progress import Progress
     from steerdsl.engine.context import Run
-    from steerdsl.plan.plan import PlanStep, RunOptions
+    from steerdsl.pipeline import Checked
+    from steerdsl.planning.plan import PlanStep, RunOptions
 
 CHECK_FAILED = 4
 
@@ -84,9 +85,8 @@ def _require_place(path: Path) -> None:
 
 def _begin(checked: Checked, options: RunOptions, folder: Path, progress: Progress) -> Run:
     """A run that is ready to start, with a store of its own, which is thrown away."""
-    from steerdsl.cli.judging import require_judge
-    from steerdsl.cli.prepare import prepare
     from steerdsl.engine.context import Run
+    from steerdsl.engine.judge import require_judge
     from steerdsl.engine.sources import SOURCES
     from steerdsl.store.results import Store
 

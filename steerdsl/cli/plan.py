@@ -6,11 +6,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from steerdsl.cli import options as o
-from steerdsl.cli.recipe import load_recipe
+from steerdsl.cli.recipe import load_recipe, prepare
 from steerdsl.show.door import json_text
 
 if TYPE_CHECKING:
-    from steerdsl.plan.plan import RunOptions
+    from steerdsl.planning.plan import RunOptions
 
 
 @o.run_options(*o.COMMON, "on", "judge_url", "judge_model")
@@ -27,7 +27,6 @@ def plan(
     Example:
       steerdsl plan recipes/econ.steer --set strength=2
     """
-    from steerdsl.cli.prepare import prepare
     from steerdsl.cli.progress import Progress
     from steerdsl.show.plan_view import plan_view
     from steerdsl.show.terminal import Terminal

@@ -1,24 +1,19 @@
 """Recipes as the command line names them.
 
-In: paths, `-` for the standard input, or text after `-e`. Out: `Source`s, and the reader with which
-a recipe's `use` finds its files.
+In: paths, `-` for the standard input, or text after `-e`. Out: `Source`s.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from errno import EACCES, EINVAL
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from steerdsl.cli.packed import is_pack, open_pack
-from steerdsl.forms.files import LARGEST, Misread, read_bytes
+from steerdsl.lang.reading import STDIN, TEXT
 from steerdsl.lang.source import Source
-
-STDIN, TEXT = "<stdin>", "-e"  # how diagnostics name what is no file
 
 Files = Annotated[
     list[str] | None,
@@ -47,31 +42,3 @@ def read_source(name: str) -> Source:
         raise typer.BadParameter(f"{name} cannot be read: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"{name} is no UTF-8 text (byte {error.start})") from None
-
-
-def folder_of(source: Source) -> Path:
-    """The folder that a recipe's paths start from: its own, or the current one when it is no file."""
-    return Path(source.name).parent if source.name not in (TEXT, STDIN) else Path()
-
-
-def reader(folder: Path, allowed: Sequence[Path] = ()) -> Callable[[str], Source]:
-    """Return what reads a `use`d file by its path from `folder`, the recipe's.
-
-    It raises OSError where there is none, and where a link leads out of that folder and the allowed ones.
-    """
-
-    def read(path: str) -> Source:
-        file = folder / path
-        real = file.resolve(strict=True)
-        if not any(real.is_relative_to(root.resolve()) for root in (folder, *allowed)):
-            raise PermissionError(EACCES, "a link leads out of the recipe's folder")
-        return Source(str(file), _bytes(real).decode("utf-8"))
-
-    return read
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return read_bytes(file, LARGEST)
-    except Misread as error:
-        raise OSError(EINVAL, str(error)) from error

@@ -1,35 +1,28 @@
-"""What every command that runs a recipe does first: read it, check it, say what is wrong.
+"""What every command that runs a recipe does first: read it, check it, plan it, and print what is said of it.
 
-In: a path, `-` or a text, `--set` values and allowed folders. Out: `Checked`, or a RecipeError that
-carries every diagnostic.
+In: a path, `-` or a text, `--set` values, allowed folders, the options of a run. Out: what the stages of
+`steerdsl.pipeline` give, or a RecipeError that carries every diagnostic.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from steerdsl.cli.printing import print_diagnostics
-from steerdsl.cli.reading import folder_of, read_sources, reader
-from steerdsl.lang.check import check_source
+from steerdsl.cli.reading import read_sources
 from steerdsl.lang.diagnostics import RecipeError
-from steerdsl.lang.recipe import Recipe
+from steerdsl.lang.reading import folder_of
 from steerdsl.lang.source import Source
+from steerdsl.pipeline import Checked, Prepared, recipe_to_plan, text_to_recipe
 
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A recipe without errors. `root` is the folder that its paths start from, `used` the files that it
-    uses, by their path from there."""
-
-    recipe: Recipe
-    source: Source
-    root: Path
-    used: tuple[str, ...] = ()
+if TYPE_CHECKING:
+    from steerdsl.models.cache import Progress
+    from steerdsl.planning.plan import RunOptions
 
 
 def load_recipe(file: str | None, text: str | None, sets: Sequence[str], allow: Sequence[Path]) -> Checked:
@@ -45,25 +38,29 @@ def load_recipe(file: str | None, text: str | None, sets: Sequence[str], allow: 
 
 
 def check_recipe(source: Source, folder: Path, sets: Sequence[str], allow: Sequence[Path]) -> Checked:
-    """Check a recipe that lies in `folder`, and print its warnings. Raises RecipeError as `load_recipe`."""
-    folders = [str(place.resolve()) for place in allow]
-    used: list[str] = []
-    read = reader(folder, tuple(allow))
-
-    def noted(path: str) -> Source:
-        used.append(path)
-        return read(path)
-
-    recipe, report = check_source(source, overrides=_overrides(sets), read=noted, folders=folders)
-    if recipe is None:
-        raise RecipeError(report.found)
-    print_diagnostics(report.found, sys.stderr)
-    if report.found:
+    """Check a recipe that is in `folder`, and print its warnings. Raises RecipeError as `load_recipe`."""
+    checked, found = text_to_recipe(source, folder, _params(sets), allow)
+    if checked is None:
+        raise RecipeError(found)
+    print_diagnostics(found, sys.stderr)
+    if found:
         sys.stderr.write("\n")
-    return Checked(recipe, source, folder.resolve(), tuple(used))
+    return checked
 
 
-def _overrides(given: Sequence[str]) -> Mapping[str, str]:
+def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Progress | None = None) -> Prepared:
+    """Plan a recipe, and print the warnings of the plan. Raises RecipeError as `recipe_to_plan`."""
+    prepared = recipe_to_plan(checked, options, fetch=fetch, progress=progress, damaged=_damaged)
+    for warnings in prepared.warnings:
+        print_diagnostics(warnings, sys.stderr)
+    return prepared
+
+
+def _damaged(path: Path) -> None:
+    sys.stderr.write(f"note: {path} was damaged and is made again\n")
+
+
+def _params(given: Sequence[str]) -> Mapping[str, str]:
     """`--set name=value` as a mapping."""
     found = {}
     for item in given:

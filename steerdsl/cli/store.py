@@ -16,7 +16,7 @@ import typer
 
 from steerdsl.cli import options as o
 from steerdsl.models.cache import cache_root, size_text
-from steerdsl.plan.words import count
+from steerdsl.planning.words import count
 from steerdsl.show.door import json_text
 
 if TYPE_CHECKING:

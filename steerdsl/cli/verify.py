@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.cli import options as o
-from steerdsl.cli.reading import STDIN, TEXT
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
+from steerdsl.lang.reading import NAMELESS
 from steerdsl.show.door import json_text
 
 if TYPE_CHECKING:
-    from steerdsl.cli.prepare import Prepared
-    from steerdsl.plan.plan import RunOptions
+    from steerdsl.pipeline import Prepared
+    from steerdsl.planning.plan import RunOptions
     from steerdsl.share.receipt import Item
 
-DIFFERS = 4
-INTERRUPTED = 130
 SHOWN = 20  # fields of a section that are printed
 
 
@@ -78,7 +76,7 @@ def verify(
         sys.stdout.write(json_text(_json(verdict), indent=1) + "\n")
     else:
         _print(verdict)
-    raise typer.Exit(DIFFERS if verdict.of("different") else 0)
+    raise typer.Exit(Exit.DIFFERS if verdict.of("different") else Exit.OK)
 
 
 def _verdict(
@@ -90,7 +88,6 @@ def _verdict(
     keep: Path | None,
     quiet: bool,
 ) -> Verdict:
-    from steerdsl.cli.judging import require_judge
     from steerdsl.cli.lock import pins_of
     from steerdsl.cli.progress import Progress
     from steerdsl.models.device import threads
@@ -112,7 +109,6 @@ def _verdict(
         verdict.items += compare_pins(before, now, found, allow_versions)
         if any(d.severity == "meaning" for d in found):
             return verdict
-        require_judge(prepared.plan)
         with threads(_threads(record)):
             made = _again(prepared, keep or place / "run", progress)
     verdict.now, verdict.again = json.loads((made / "record.json").read_text("utf-8")), True
@@ -131,8 +127,7 @@ def _prepared(
 ) -> Prepared:
     """The plan of a record's own text and options, in the recipe's folder, with an empty store."""
     from steerdsl.cli.packed import as_recorded
-    from steerdsl.cli.prepare import prepare
-    from steerdsl.cli.recipe import check_recipe
+    from steerdsl.cli.recipe import check_recipe, prepare
     from steerdsl.lang.source import Source
     from steerdsl.store.results import Store
 
@@ -152,7 +147,7 @@ def _root(folder: Path, record: Mapping[str, Any]) -> Path:
 
     name, root = record["recipe"]["name"], folder / str(record["recipe"].get("folder", "."))
     file = root / Path(name).name
-    if name in (TEXT, STDIN):
+    if name in NAMELESS:
         there = root.is_dir() and root.resolve() == Path.cwd()
     else:
         there = file.is_file() and file_sha256(file) == record["recipe"]["sha256"]
@@ -186,15 +181,13 @@ def _again(prepared: Prepared, path: Path, progress: Any) -> Path:
     """Run the plan; the directory of the run."""
     from steerdsl.cli.printing import print_diagnostics
     from steerdsl.cli.run import execute
-    from steerdsl.store.directory import RunDirectory
 
-    directory = RunDirectory.create(path, force=False)
-    outcome = execute(prepared, directory, progress)
+    outcome = execute(prepared, path.name, progress, out=path)
     if outcome.state == "interrupted":
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(Exit.INTERRUPTED)
     if outcome.error is not None:
         print_diagnostics(outcome.error.diagnostics, sys.stderr)
-    return directory.path
+    return outcome.directory.path
 
 
 def _json(verdict: Verdict) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from steerdsl.eject import source
 from steerdsl.eject.program import Program
 from steerdsl.lang import recipe as r
 from steerdsl.models.prompts import PROBES, Renderer
-from steerdsl.plan.samples import class_samples
+from steerdsl.planning.samples import class_samples
 
 MEANS = frozenset({"mean_prompt", "mean_content", "mean_response"})
 

@@ -19,8 +19,8 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Span
 from steerdsl.methods.ops.keep_norm import keep_norm
-from steerdsl.plan.plan import Plan
-from steerdsl.plan.samples import Sample
+from steerdsl.planning.plan import Plan
+from steerdsl.planning.samples import Sample
 from steerdsl.registry import entries
 
 # The sections that hold definitions, in the order of the file, and the files of `parts` for each.

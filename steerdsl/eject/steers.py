@@ -13,8 +13,8 @@ from steerdsl.eject.program import Program
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.methods.types import MethodError
-from steerdsl.plan import words
-from steerdsl.plan.targets import passes
+from steerdsl.planning import words
+from steerdsl.planning.targets import passes
 
 EVERYWHERE = """\
 # Every write to the residual stream: the embeddings as they enter the first block, then

@@ -14,10 +14,10 @@ from steerdsl.eject.program import Program
 from steerdsl.eject.sweeps import sweep
 from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import BASELINE
-from steerdsl.plan import words
-from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.requests import evaluation_settings
-from steerdsl.plan.samples import ANSWERED, samples
+from steerdsl.planning import words
+from steerdsl.planning.plan import PlanStep
+from steerdsl.planning.requests import evaluation_settings
+from steerdsl.planning.samples import ANSWERED, samples
 
 
 def steps(p: Program, planned: Sequence[PlanStep]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from steerdsl.eject import literals
 from steerdsl.eject.program import Program
 from steerdsl.lang import recipe as r
-from steerdsl.plan.plan import PlanStep
+from steerdsl.planning.plan import PlanStep
 
 NUMBER = re.compile(r"""(?<![\w."'])(-?\d[\d.]*(?:e[+-]?\d+)?)(?![\w"'])""")
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from steerdsl.eject import literals, source
 from steerdsl.eject.program import Program
 from steerdsl.lang import recipe as r
-from steerdsl.plan import words
-from steerdsl.plan.layers import choices, resolve_layers
+from steerdsl.planning import words
+from steerdsl.planning.layers import choices, resolve_layers
 
 
 def layers(p: Program, spec: r.Layers) -> str:

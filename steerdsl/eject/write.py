@@ -14,9 +14,9 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.lower.defaults import walk
 from steerdsl.models.device import choose_device
 from steerdsl.models.prompts import Renderer, calendar, reads_date
-from steerdsl.plan import words
-from steerdsl.plan.plan import Plan
-from steerdsl.plan.rows import READ
+from steerdsl.planning import words
+from steerdsl.planning.plan import Plan
+from steerdsl.planning.rows import READ
 
 PACKAGES = ("nnsight", "safetensors", "torch", "transformers")
 

@@ -19,7 +19,7 @@ from steerdsl.engine.wire import Touch
 from steerdsl.methods.finite import NotFinite
 from steerdsl.models.batching import batches, joined, pad_id
 from steerdsl.models.prompts import Rendered
-from steerdsl.plan.requests import Sampling
+from steerdsl.planning.requests import Sampling
 
 if TYPE_CHECKING:
     from torch import Tensor

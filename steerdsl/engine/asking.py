@@ -16,9 +16,9 @@ from steerdsl.engine.context import Run
 from steerdsl.engine.rows import Acting, acting, compile_rows
 from steerdsl.forms.kept import ANSWER
 from steerdsl.models.prompts import Rendered
-from steerdsl.plan.controls import Variant
-from steerdsl.plan.fusing import generation_key
-from steerdsl.plan.requests import Request
+from steerdsl.planning.controls import Variant
+from steerdsl.planning.fusing import generation_key
+from steerdsl.planning.requests import Request
 from steerdsl.store.files import write_lines
 from steerdsl.store.finished import read_answers
 from steerdsl.store.results import Store, content_key

@@ -21,7 +21,7 @@ from steerdsl.models.batching import Batch, batches, pad_id
 from steerdsl.models.cache import Progress, no_progress
 from steerdsl.models.positions import Reading
 from steerdsl.models.prompts import Rendered
-from steerdsl.plan.rows import text_rows
+from steerdsl.planning.rows import text_rows
 from steerdsl.registry import find
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from steerdsl.methods.types import MethodError, Vector
 from steerdsl.methods.weights import Edit, ablate_weights, add_bias, write
 from steerdsl.methods.zero import require
 from steerdsl.models.quiet import quiet
-from steerdsl.plan.targets import targets
+from steerdsl.planning.targets import targets
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -20,8 +20,8 @@ from steerdsl.measure.answers import NONE, Figures
 from steerdsl.measure.scores import figures_of
 from steerdsl.measure.verdict import FAILS, HOLDS, OPEN, said
 from steerdsl.methods import algebra
-from steerdsl.plan import words
-from steerdsl.plan.plan import PlanStep
+from steerdsl.planning import words
+from steerdsl.planning.plan import PlanStep
 
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,

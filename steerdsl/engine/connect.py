@@ -18,7 +18,7 @@ from steerdsl.store.files import write_json
 
 if TYPE_CHECKING:
     from steerdsl.engine.tracing import Session
-    from steerdsl.plan.plan import Plan
+    from steerdsl.planning.plan import Plan
 
 
 def connect(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> Session:

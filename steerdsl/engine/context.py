@@ -18,9 +18,9 @@ from steerdsl.lang.recipe import Op, Plot, Steer
 from steerdsl.methods.finite import NotFinite
 from steerdsl.models.cache import Progress, no_progress
 from steerdsl.models.prompts import Rendered, Renderer
-from steerdsl.plan.plan import Plan, PlanStep
-from steerdsl.plan.requests import Shared
-from steerdsl.plan.samples import Sample
+from steerdsl.planning.plan import Plan, PlanStep
+from steerdsl.planning.requests import Shared
+from steerdsl.planning.samples import Sample
 from steerdsl.store.results import Store
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from steerdsl.engine.judge import Judge
     from steerdsl.engine.tracing import Session
-    from steerdsl.plan.targets import Target
+    from steerdsl.planning.targets import Target
 
 
 @dataclass(slots=True)

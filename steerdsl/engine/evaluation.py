@@ -25,10 +25,10 @@ from steerdsl.lang.variants import REFERENCE, steered
 from steerdsl.measure.answers import Answers
 from steerdsl.measure.scores import Score, adjust, score, tabled, unmade
 from steerdsl.methods.finite import NotFinite
-from steerdsl.plan.controls import Variant
-from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.requests import Request
-from steerdsl.plan.tasks import rights
+from steerdsl.planning.controls import Variant
+from steerdsl.planning.plan import PlanStep
+from steerdsl.planning.requests import Request
+from steerdsl.planning.tasks import rights
 from steerdsl.registry import find
 from steerdsl.store.files import write_json
 

@@ -20,11 +20,11 @@ from steerdsl.methods.finite import finite
 from steerdsl.methods.types import Activations, Vector
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.prompts import Rendered, require_room
-from steerdsl.plan.keys import step_key
-from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.requests import Sampling
-from steerdsl.plan.samples import ANSWERED, OWN, Sample, class_samples, samples_key
-from steerdsl.plan.words import position
+from steerdsl.planning.keys import step_key
+from steerdsl.planning.plan import PlanStep
+from steerdsl.planning.requests import Sampling
+from steerdsl.planning.samples import ANSWERED, OWN, Sample, class_samples, samples_key
+from steerdsl.planning.words import position
 from steerdsl.registry import find
 from steerdsl.store.files import write_lines
 from steerdsl.store.results import content_key

@@ -23,9 +23,9 @@ from steerdsl.forms.kept import BATCHED_ANSWER
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.models.prompts import require_room
-from steerdsl.plan.fusing import cut
-from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.requests import Request, Shared
+from steerdsl.planning.fusing import cut
+from steerdsl.planning.plan import PlanStep
+from steerdsl.planning.requests import Request, Shared
 from steerdsl.store.claims import discard
 from steerdsl.store.files import write_lines
 from steerdsl.store.finished import read_answers

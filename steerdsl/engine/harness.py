@@ -27,8 +27,8 @@ from steerdsl.measure.answers import Figures
 from steerdsl.measure.metrics.lm_eval import figures
 from steerdsl.methods.types import MethodError
 from steerdsl.models.quiet import quiet
-from steerdsl.plan.controls import Variant
-from steerdsl.plan.keys import step_key
+from steerdsl.planning.controls import Variant
+from steerdsl.planning.keys import step_key
 from steerdsl.registry import find
 from steerdsl.store.files import write_json
 

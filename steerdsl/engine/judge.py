@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from steerdsl.engine.safety import require_safe_judge
 from steerdsl.forms.kept import REPLY
 from steerdsl.forms.text import read_json
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang import recipe as r
+from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
+from steerdsl.lang.reads import needs
 from steerdsl.measure import judge
 from steerdsl.models.cache import Progress
+from steerdsl.planning.plan import Plan
 from steerdsl.store.files import write_json
 from steerdsl.store.results import Store, content_key
 
@@ -26,7 +30,6 @@ KEYS = ("STEERDSL_JUDGE_KEY", "OPENAI_API_KEY")
 ATTEMPTS = 4
 BUSY = (408, 409, 425, 429, 500, 502, 503, 504)
 BAD_REQUEST = (400, 415, 422)
-FAILED = 3
 MOST_CHARACTERS = 100_000  # of a reply that are kept; marks have some hundred
 LONGEST = 1024  # tokens of a reply, the thoughts of a model that has some included
 Marks = Mapping[str, float]
@@ -154,7 +157,7 @@ class Judge:
     def _failed(self, problem: str) -> RecipeError:
         help = f"look at --judge-url and --judge-model; a key is read from {' or '.join(KEYS)}; what was judged is kept"
         host = urlsplit(self.url).netloc.rpartition("@")[2]
-        return RecipeError([Diagnostic("R896", f"the judge at {host} {problem}", help=help)], exit_code=FAILED)
+        return RecipeError([Diagnostic("R896", f"the judge at {host} {problem}", help=help)], Exit.FAILED)
 
 
 def key_name() -> str | None:
@@ -230,3 +233,19 @@ def unmarked(made: Judge) -> list[str]:
 def cost_json(made: Judge) -> dict[str, Any]:
     """What the record keeps of a judge: the model, the work and the tokens; neither host nor key."""
     return asdict(made.cost)
+
+
+def require_judge(plan: Plan) -> None:
+    """Raise RecipeError R895 when an evaluation wants a judge's marks and the command line names none, R897
+    when its address cannot be used."""
+    every = [inner for s in plan.steps for inner in (s, *(s.points[0] if s.points else ()))]
+    asking = [s.step for s in every if isinstance(s.step, r.Evaluate) and needs(s.step.metrics, "judge")]
+    if not asking:
+        return
+    if plan.options.judge_url and plan.options.judge_model:
+        require_safe_judge(plan.options.judge_url, key_name())
+        return
+    label = Label(plan.source, asking[0].span, "asks a judge for marks")
+    help = "add --judge-url and --judge-model; its key is read from STEERDSL_JUDGE_KEY or OPENAI_API_KEY"
+    title = "this recipe needs an LLM judge, and the command line names none"
+    raise RecipeError([Diagnostic("R895", title, (label,), help=help)], Exit.USAGE)

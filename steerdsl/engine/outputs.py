@@ -19,9 +19,9 @@ from steerdsl.formats import steady, table
 from steerdsl.formats.types import Act, Carried
 from steerdsl.lang import recipe as r
 from steerdsl.models.sites import Architecture
-from steerdsl.plan.layers import resolve_layers
-from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.targets import targets
+from steerdsl.planning.layers import resolve_layers
+from steerdsl.planning.plan import PlanStep
+from steerdsl.planning.targets import targets
 
 
 def plot(run: Run, planned: PlanStep) -> None:

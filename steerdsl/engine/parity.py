@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from steerdsl.engine.context import Run
 from steerdsl.engine.steps import run_plan
 from steerdsl.methods.types import Plane, Vector
-from steerdsl.plan.plan import PlanStep
+from steerdsl.planning.plan import PlanStep
 
 if TYPE_CHECKING:
     from torch import Tensor

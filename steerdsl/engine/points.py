@@ -14,8 +14,8 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.measure.verdict import OPEN
 from steerdsl.methods.types import MethodError
-from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.words import count
+from steerdsl.planning.plan import PlanStep
+from steerdsl.planning.words import count
 
 RUN_FAILED = 3
 SHOWN = 8  # failed points that a message lists

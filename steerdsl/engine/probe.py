@@ -21,7 +21,7 @@ from steerdsl.methods.types import Trial
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.cache import Progress
 from steerdsl.models.prompts import Rendered
-from steerdsl.plan.rows import text_rows
+from steerdsl.planning.rows import text_rows
 
 # Trials of one request; the model as it is is read once for all of them.
 TRIALS = 8

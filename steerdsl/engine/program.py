@@ -19,8 +19,8 @@ from steerdsl.methods.ops.patch import align
 from steerdsl.methods.types import MethodError, Operand, Plane, Vector
 from steerdsl.methods.zero import require
 from steerdsl.models.sites import RANK
-from steerdsl.plan.layers import layer_number
-from steerdsl.plan.targets import Target, passes, targets
+from steerdsl.planning.layers import layer_number
+from steerdsl.planning.targets import Target, passes, targets
 from steerdsl.registry import find
 
 if TYPE_CHECKING:

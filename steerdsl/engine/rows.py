@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.engine.program import Compiler, Order, in_order
 from steerdsl.engine.wire import Touch, by_rows
 from steerdsl.lang import recipe as r
-from steerdsl.plan.keys import canonical
+from steerdsl.planning.keys import canonical
 from steerdsl.registry import find
 from steerdsl.store.results import content_key
 

@@ -14,10 +14,10 @@ from steerdsl.engine.context import Run
 from steerdsl.engine.extraction import capture_class
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import Activations, Candidates, Ranking
-from steerdsl.plan.layers import resolve_layers
-from steerdsl.plan.places import read_choice
-from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.samples import samples
+from steerdsl.planning.layers import resolve_layers
+from steerdsl.planning.places import read_choice
+from steerdsl.planning.plan import PlanStep
+from steerdsl.planning.samples import samples
 from steerdsl.registry import find
 from steerdsl.store.files import write_json
 

@@ -12,8 +12,8 @@ from steerdsl.engine.extraction import capture_class, kept
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import Activations
 from steerdsl.models.prompts import Rendered
-from steerdsl.plan.keys import step_key
-from steerdsl.plan.targets import Target, targets
+from steerdsl.planning.keys import step_key
+from steerdsl.planning.targets import Target, targets
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -20,10 +20,10 @@ from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.measure import harm
 from steerdsl.measure.scores import adjust
 from steerdsl.methods.types import MethodError
-from steerdsl.plan.controls import Variant
-from steerdsl.plan.fusing import ASKING, reach
-from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.power import TOO_FEW
+from steerdsl.planning.controls import Variant
+from steerdsl.planning.fusing import ASKING, reach
+from steerdsl.planning.plan import PlanStep
+from steerdsl.planning.power import TOO_FEW
 
 RUN_FAILED = 3
 

@@ -22,8 +22,8 @@ from steerdsl.lang.variants import BASELINE
 from steerdsl.measure.choices import letters
 from steerdsl.measure.metrics.multiple_choice import FORMS, prompt
 from steerdsl.models.prompts import Renderer
-from steerdsl.plan.controls import Variant
-from steerdsl.plan.requests import Request
+from steerdsl.planning.controls import Variant
+from steerdsl.planning.requests import Request
 
 T = TypeVar("T")
 Supplied = list[dict[str, Any]]  # one for each scene

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.lang import recipe as r
 from steerdsl.methods import algebra
 from steerdsl.methods.types import Directions, MethodError, Plane, Vector
-from steerdsl.plan import words
-from steerdsl.plan.layers import resolve_layers
+from steerdsl.planning import words
+from steerdsl.planning.layers import resolve_layers
 from steerdsl.registry import find
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from steerdsl.plan.targets import Target
+    from steerdsl.planning.targets import Target
 
 # Gives each sample's difference from the other class's mean at some layers of a vector: [K, d].
 Sampler = Callable[[str, tuple[int, ...]], "Tensor"]

@@ -15,8 +15,8 @@ from steerdsl.engine.context import Run
 from steerdsl.engine.extraction import capture_class
 from steerdsl.engine.views import ChoiceView, PlaneView, ScoreView, Turning, VectorView
 from steerdsl.lang import recipe as r
-from steerdsl.plan import words
-from steerdsl.plan.plan import PlanStep
+from steerdsl.planning import words
+from steerdsl.planning.plan import PlanStep
 from steerdsl.registry import find
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, Literal
 
 from steerdsl.lang.source import Source, Span
@@ -41,10 +42,23 @@ class Diagnostic:
     severity: Severity = "error"
 
 
-class RecipeError(Exception):
-    """The recipe, or what it names, cannot be used: exit code 1. `fatal_code` is that exit code."""
+class Exit(IntEnum):
+    """The exit codes of the command line."""
 
-    def __init__(self, diagnostics: Sequence[Diagnostic], exit_code: int = 1) -> None:
+    OK = 0
+    INVALID = 1  # the recipe has a mistake
+    USAGE = 2  # the command line has one, or names what is not there
+    FAILED = 3  # the run, the machine or a server failed
+    CHECK_FAILED = 4  # a `check` of the recipe does not hold
+    DIFFERS = 4  # what was compared is not equal
+    NOT_SETTLED = 5  # no `check` failed, and the prompts were too few to settle one
+    INTERRUPTED = 130
+
+
+class RecipeError(Exception):
+    """The recipe, or what it names, cannot be used."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic], exit_code: int = Exit.INVALID) -> None:
         super().__init__("; ".join(d.title for d in diagnostics))
         self.diagnostics = tuple(diagnostics)
         self.exit_code = exit_code

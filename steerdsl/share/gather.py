@@ -18,7 +18,7 @@ from steerdsl.share.members import unsafe_name, wrong_kind
 from steerdsl.share.pack import LARGEST
 
 if TYPE_CHECKING:
-    from steerdsl.plan.plan import Plan
+    from steerdsl.planning.plan import Plan
 
 
 def gather(recipe: Path, lock: str, plan: Plan, run: Path, record: Mapping[str, Any]) -> dict[str, bytes]:

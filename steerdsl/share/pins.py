@@ -1,6 +1,6 @@
 """Pins: everything that a result depends on, flat, one name and one value each.
 
-In: what a record says of a run before it begins (`store.record.described`), from a plan or from a
+In: what a record says of a run before it begins (`running.record.described`), from a plan or from a
 record.json. Out: pins, and how two sets of them differ, the gravest first.
 """
 

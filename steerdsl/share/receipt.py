@@ -18,8 +18,8 @@ from steerdsl.forms.tensors import read_tensors
 from steerdsl.forms.text import parse_json
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.share.pins import Difference, Pin
-from steerdsl.store.finished import open_run
-from steerdsl.store.record import FINISHED, hashes
+from steerdsl.store.directory import hashes
+from steerdsl.store.finished import FINISHED, open_run
 
 if TYPE_CHECKING:
     from steerdsl.data import Data

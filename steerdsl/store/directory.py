@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from steerdsl.forms.files import is_inside
 from steerdsl.forms.runs import MARK, exports
 from steerdsl.forms.text import read_json
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.store.claims import claim, place, release
+from steerdsl.store.results import file_sha256
 
 WRITTEN = ("scores.json", "generations.jsonl", "vectors", "plots")  # what old records do not list
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # what systems leave in folders that people look into
@@ -29,14 +31,19 @@ RESERVE, RESERVED = ".reserve", 1 << 20  # bytes that are kept free for the reco
 
 @dataclass(slots=True)
 class RunDirectory:
-    """A run directory in the making. `path` is its final name, `fresh` where it is written, `replace`
-    whether an old run may give way to it, `held` what tells others that this process writes there."""
+    """A run directory in the making. `path` is its final name, which another run may take before, and `wanted`
+    what was asked for; `fresh` where it is written, `replace` whether an old run may give way to it, `held` what
+    tells others that this process writes there."""
 
     path: Path
     fresh: Path
     replace: bool = False
     started: float = field(default_factory=time.time)
     held: int | None = None
+    wanted: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.wanted = self.path
 
     @classmethod
     def create(cls, path: Path, force: bool) -> RunDirectory:
@@ -81,7 +88,6 @@ class RunDirectory:
         """Give the folder its final name. An old run gives way where it may be replaced; what else has
         appeared there meanwhile stays, and `path` becomes a free name beside it."""
         self.make_room()
-        wanted = self.path
         old: list[Path] = []
         while not place(self.fresh, self.path):
             if self.replace and not _foreign(self.path):
@@ -89,7 +95,7 @@ class RunDirectory:
                 with suppress(FileNotFoundError):  # another run, which replaces it too, has moved it
                     self.path.rename(old[-1])
             else:
-                self.path, self.replace = _free(wanted), False
+                self.path, self.replace = _free(self.wanted), False
         release(self.held)
         for folder in old:
             shutil.rmtree(folder, ignore_errors=True)
@@ -114,6 +120,18 @@ def _stranger(folder: Path) -> str | None:
         if not ours and path.name not in LITTER and not (path.is_dir() and not path.is_symlink()):
             return name
     return None
+
+
+def hashes(folder: Path, except_: Sequence[str] = ()) -> dict[str, str]:
+    """SHA-256 of each file of a run directory by its path there: not of exports, which the recipe makes
+    again, nor of the record and the report, which are written from it, nor of what links lead to elsewhere."""
+    names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if is_inside(path, folder)}
+    left_out = ("record.json", "report.html", *except_)
+    return {
+        name: file_sha256(path)
+        for name, path in names.items()
+        if not any(name == other or name.startswith(f"{other.rstrip('/')}/") for other in left_out)
+    }
 
 
 def _reserve(fresh: Path) -> None:

@@ -8,25 +8,62 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from steerdsl.forms.form import Maybe
 from steerdsl.forms.runs import ANSWER, LARGEST_ANSWERS, RECORD, SCHEMA, SCORES
 from steerdsl.forms.text import read_json, read_lines, require
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
+if TYPE_CHECKING:
+    from steerdsl.methods.types import Vector
+
 USAGE = 2
+State = Literal["complete", "check failed", "check not settled", "failed", "interrupted"]
+FINISHED: tuple[State, ...] = ("complete", "check failed", "check not settled")  # of runs that came to their end
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Finished:
-    """A run that has ended, however it ended. `answers` are the lines of generations.jsonl."""
+    """A run that has ended, however it ended. `folder` is its run directory, `record` and `scores` what record.json
+    and scores.json say (docs/run-directory.md), `answers` are the lines of generations.jsonl."""
 
     folder: Path
     record: Mapping[str, Any]
     scores: Mapping[str, Any]
     answers: Sequence[Mapping[str, Any]]
+
+    @property
+    def state(self) -> State:
+        """How it ended: `complete`, `check failed`, `check not settled`, `failed` or `interrupted`."""
+        state: State = self.record["state"]
+        return state
+
+    @property
+    def checks(self) -> Sequence[Mapping[str, Any]]:
+        """What became of each `check`: `holds` is None where the prompts do not settle it."""
+        checks: Sequence[Mapping[str, Any]] = self.record["checks"]
+        return checks
+
+    @cached_property
+    def vectors(self) -> Mapping[str, Vector]:
+        """The vectors of the run by their names, read from its directory. Loads torch. Raises OSError and
+        `Misread` for a file that is missing or is not a vector."""
+        from steerdsl.store.vectors import load_vector
+
+        files = sorted(name for name in self.record["files"] if name.startswith("vectors/"))
+        return {Path(name).stem: load_vector(self.folder / name, Path(name).stem) for name in files}
+
+    @property
+    def steers(self) -> Mapping[str, tuple[str, ...]]:
+        """The operations of each steer by its name, as the recipe has them."""
+        steps = [step for step in self.record["plan"]["steps"] if step["verb"] == "steer"]
+        return {step["name"]: tuple(text for label, text in step["settings"] if label.isdigit()) for step in steps}
+
+    def __repr__(self) -> str:
+        return f"<run {self.folder}: {self.state}, {len(self.answers)} answers, {len(self.scores)} evaluations>"
 
 
 def open_run(folder: Path, *, whole: bool = True) -> Finished:

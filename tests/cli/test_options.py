@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from steerdsl.cli.options import run_options
-from steerdsl.plan.plan import RunOptions
+from steerdsl.planning.plan import RunOptions
 
 
 def given(*words: str) -> RunOptions:

@@ -1,15 +1,18 @@
-"""The order of the rooms in docs/architecture.md is that of the imports, and one package knows nnsight."""
+"""The order of the rooms in docs/architecture.md is that of the imports, no modules import each other in a circle,
+and one package knows nnsight. Imports inside functions count, and those that only a type checker reads."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
 from blocks import ROOT, blocks
 
 PACKAGE = ROOT / "steerdsl"
+LOWER = "steerdsl.lang.lower."  # its readers of options still call each other
 CROSSING = {("lang", "data")}  # the page says why
 PRINTED = PACKAGE / "eject" / "parts"  # programs to be read, which no room imports
 
@@ -24,17 +27,56 @@ def files(room: str) -> list[Path]:
     return [path for path in found if not path.is_relative_to(PRINTED)]
 
 
-def imported(node: ast.AST) -> Iterator[str]:
-    """The modules that are imported when the program runs, inside functions too."""
-    for child in ast.iter_child_nodes(node):
-        match child:
-            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
-                continue
+def named(tree: ast.AST) -> Iterator[str]:
+    """What a file imports, wherever it does, by its full name."""
+    for node in ast.walk(tree):
+        match node:
             case ast.Import(names=names):
                 yield from (name.name for name in names)
             case ast.ImportFrom(module=str(module), names=names):
                 yield from (f"{module}.{name.name}" for name in names)
-        yield from imported(child)
+
+
+def imported(path: Path) -> list[str]:
+    return list(named(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@cache
+def modules() -> Mapping[str, Path]:
+    """Every module of the package by its name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if not path.is_relative_to(PRINTED):
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def graph(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """Which modules of `sources` each of them imports. A package is its `__init__`."""
+    found: dict[str, set[str]] = {}
+    for module, text in sources.items():
+        names = set(named(ast.parse(text)))
+        names |= {name.rpartition(".")[0] for name in names if name not in sources}
+        found[module] = names & sources.keys() - {module}
+    return found
+
+
+def circles(arrows: Mapping[str, set[str]]) -> list[tuple[str, ...]]:
+    """Each group of modules that import each other, directly or through others."""
+    reached = {module: reach(arrows, module) for module in arrows}
+    groups = {tuple(sorted({m for m in found if start in reached[m]})) for start, found in reached.items()}
+    return sorted(group for group in groups if group)
+
+
+def reach(arrows: Mapping[str, set[str]], start: str) -> set[str]:
+    found: set[str] = set()
+    left = [start]
+    while left:
+        new = arrows[left.pop()] - found
+        found |= new
+        left += new
+    return found
 
 
 def test_every_room_is_listed() -> None:
@@ -46,7 +88,7 @@ def test_every_room_is_listed() -> None:
 def test_a_room_imports_from_those_above_it(room: str) -> None:
     order = rooms()
     for path in files(room):
-        for module in imported(ast.parse(path.read_text(encoding="utf-8"))):
+        for module in imported(path):
             first, _, rest = module.partition(".")
             if first == "steerdsl" and rest:
                 other = rest.partition(".")[0]
@@ -54,11 +96,26 @@ def test_a_room_imports_from_those_above_it(room: str) -> None:
                 assert above or (room, other) in CROSSING, f"{path.name} imports {module}"
 
 
+def test_no_modules_import_each_other() -> None:
+    texts = {name: path.read_text("utf-8") for name, path in modules().items() if not name.startswith(LOWER)}
+    assert circles(graph(texts)) == []
+
+
+def test_a_circle_is_found_wherever_an_import_is() -> None:
+    """One at the top, one for the type checker alone, one inside a function; `d` reaches the circle only."""
+    texts = {
+        "s.a": "import s.b",
+        "s.b": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from s.c import C",
+        "s.c": "def f():\n    from s import a",
+        "s.d": "from s.a import x",
+    }
+    assert circles(graph(texts)) == [("s.a", "s.b", "s.c")]
+
+
 def test_one_package_imports_nnsight() -> None:
     known = [
         path.relative_to(PACKAGE).as_posix()
-        for room in rooms()
-        for path in files(room)
-        if any(m.split(".")[0] == "nnsight" for m in imported(ast.parse(path.read_text(encoding="utf-8"))))
+        for path in modules().values()
+        if any(name.split(".")[0] == "nnsight" for name in imported(path))
     ]
     assert known == ["engine/tracing/ndif.py", "engine/tracing/payload.py", "engine/tracing/session.py"]

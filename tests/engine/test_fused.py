@@ -12,7 +12,7 @@ from steerdsl.engine.answers import answer, generate, rows_of
 from steerdsl.engine.program import compile_steer
 from steerdsl.engine.rows import Acting, acting, compile_rows
 from steerdsl.models.batching import batches, pad_id
-from steerdsl.plan.requests import Sampling
+from steerdsl.planning.requests import Sampling
 
 TOKENS = 6
 ANGLES = ("0deg", "90deg", "180deg", "295deg")

@@ -27,7 +27,7 @@ from steerdsl.lang.recipe import Position, Stream
 from steerdsl.methods.divergence import kl
 from steerdsl.methods.types import Trial
 from steerdsl.models.cache import no_progress
-from steerdsl.plan.requests import Sampling
+from steerdsl.planning.requests import Sampling
 from steerdsl.registry import entries
 
 FORBIDDEN = ("steerdsl", "lark", "rich", "typer", "pygments")

@@ -10,7 +10,7 @@ from formulas import in_time
 from world import World
 
 from steerdsl.methods.types import MethodError
-from steerdsl.plan.targets import passes
+from steerdsl.planning.targets import passes
 
 
 @pytest.mark.parametrize("line", TABLE)

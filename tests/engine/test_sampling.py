@@ -15,7 +15,7 @@ from world import World
 from steerdsl.engine.answers import Answer, Row, answer, generate, rows_of
 from steerdsl.engine.rows import compile_rows
 from steerdsl.engine.sampling import chooser, uniforms
-from steerdsl.plan.requests import Sampling
+from steerdsl.planning.requests import Sampling
 
 WARM = Sampling(max_tokens=6, temperature=0.8, n=2, seed=5)
 LINE = "add v by 2 at layer 50%"

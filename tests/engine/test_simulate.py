@@ -13,7 +13,7 @@ from steerdsl.engine.answers import generate
 from steerdsl.engine.capture import capture
 from steerdsl.engine.likelihood import read_shifts
 from steerdsl.lang.recipe import Position, Stream
-from steerdsl.plan.requests import Sampling
+from steerdsl.planning.requests import Sampling
 
 LINES = (
     "ablate v[50%] everywhere",

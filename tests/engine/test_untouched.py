@@ -13,7 +13,7 @@ from torch import Tensor
 from world import HALF, World
 
 from steerdsl.engine.answers import generation_config
-from steerdsl.plan.requests import Sampling
+from steerdsl.planning.requests import Sampling
 
 AT_ONE_PLACE = (
     "ablate v at layer 50%",

@@ -37,7 +37,7 @@ from steerdsl.methods.types import Directions, Plane, Vector
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.opened import Opened
 from steerdsl.models.prompts import Rendered, Renderer
-from steerdsl.plan.requests import Sampling
+from steerdsl.planning.requests import Sampling
 from steerdsl.store.results import Store
 
 HALF = r.LayerPoint(0.5, share=True)

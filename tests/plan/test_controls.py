@@ -7,7 +7,7 @@ import pytest
 from steerdsl.lang import recipe as r
 from steerdsl.lang.check import check_source
 from steerdsl.lang.source import Source
-from steerdsl.plan.controls import Variant, variants
+from steerdsl.planning.controls import Variant, variants
 
 FITTED = 'dataset my_topic = "t.jsonl"\ntopic = extract diffmean from econ vs generic\n'
 

@@ -15,9 +15,9 @@ from steerdsl.lang.check import check_source
 from steerdsl.lang.source import Source
 from steerdsl.models.catalog import locate
 from steerdsl.models.facts import read_facts
-from steerdsl.plan import planning
-from steerdsl.plan.plan import Plan, RunOptions
-from steerdsl.plan.planner import make_plan
+from steerdsl.planning import planning
+from steerdsl.planning.plan import Plan, RunOptions
+from steerdsl.planning.planner import make_plan
 from steerdsl.show.plan_view import plan_view
 
 BASE = """

@@ -16,9 +16,9 @@ from steerdsl.lang.diagnostics import render
 from steerdsl.lang.source import Source
 from steerdsl.models.catalog import locate
 from steerdsl.models.facts import read_facts
-from steerdsl.plan.notices import notices
-from steerdsl.plan.plan import Plan, RunOptions
-from steerdsl.plan.planner import make_plan
+from steerdsl.planning.notices import notices
+from steerdsl.planning.plan import Plan, RunOptions
+from steerdsl.planning.planner import make_plan
 from steerdsl.show.plan_view import plan_view
 
 EXTRACT = "dataset d = econ with take: 4\nv = extract diffmean from d vs generic at last_token\n"

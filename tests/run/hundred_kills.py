@@ -51,8 +51,8 @@ export topic to "topic.safetensors"
 IMPORTS = """
 matplotlib.pyplot nnsight numpy rich.progress sacrebleu safetensors.torch scipy.stats sklearn.metrics
 transformers.models.llama.modeling_llama torch typer
-steerdsl.cli.finish steerdsl.cli.run steerdsl.engine.steps steerdsl.engine.tracing steerdsl.models.opened
-steerdsl.plan.planner steerdsl.show.drawing steerdsl.store.record
+steerdsl.cli.run steerdsl.engine.steps steerdsl.engine.tracing steerdsl.models.opened
+steerdsl.planning.planner steerdsl.running.finish steerdsl.running.record steerdsl.show.drawing
 """
 TOUCHES = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.utime", "os.listdir", "os.scandir"}
 TIMES = 12  # about so often does a run touch files for one result

@@ -138,7 +138,7 @@ def test_a_folder_that_is_no_run_is_never_replaced(on_tiny: Any, force: tuple[st
 
 
 def test_a_run_that_another_has_overtaken_takes_the_next_name(on_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from steerdsl.cli import finish
+    from steerdsl.running import finish
 
     real = finish.write_record
 

@@ -96,7 +96,7 @@ def test_signals(tiny_model: Path, tmp_path: Path, name: str, times: int) -> Non
     """Sent from within, so that the moment is known; the later ones come while the record is written."""
     script = f"""
 import os, signal, sys
-from steerdsl.cli import finish
+from steerdsl.running import finish
 from steerdsl.cli.main import main
 from steerdsl.engine.tracing import Session
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has it ignored
@@ -129,7 +129,7 @@ main()
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
 def test_a_hangup_that_nohup_ignores_stays_ignored() -> None:
-    from steerdsl.cli.ending import listening
+    from steerdsl.running.ending import listening
 
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -160,7 +160,7 @@ def test_a_reader_that_goes_away_and_streams_that_are_closed(tiny_model: Path, t
 
 
 def test_a_stream_that_fails_is_left_alone() -> None:
-    from steerdsl.cli.ending import Heard, Stopped, heard, require_heard
+    from steerdsl.running.ending import Heard, Stopped, heard, require_heard
 
     with heard():
         print("heard")
@@ -176,7 +176,7 @@ def test_a_stream_that_fails_is_left_alone() -> None:
 
 def test_a_full_disk_leaves_vectors_out_and_the_record_in(on_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first try to write the record fails; the second does without what takes room."""
-    from steerdsl.cli import finish
+    from steerdsl.running import finish
 
     plain, tries = finish.write_record, []
 
@@ -193,7 +193,7 @@ def test_a_full_disk_leaves_vectors_out_and_the_record_in(on_tiny: Any, monkeypa
 
 
 def test_a_record_that_cannot_be_written_is_told(on_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from steerdsl.cli import finish
+    from steerdsl.running import finish
 
     def full(*given: Any, **more: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

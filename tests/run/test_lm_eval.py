@@ -12,7 +12,7 @@ import pytest
 from tiny import tiny_tokenizer
 from transformers import AutoModelForCausalLM
 
-from steerdsl.plan import tasks
+from steerdsl.planning import tasks
 
 STEER = "topic = extract random with seed: 1\nsteer less { ablate topic at layers 1..2 }\n"
 ROWS = [

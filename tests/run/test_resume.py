@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from steerdsl.store import record as records
+from steerdsl.running import record as records
 from steerdsl.store.claims import claim, release
 
 ROOT = Path(__file__).parents[2]

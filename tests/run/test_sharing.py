@@ -22,8 +22,8 @@ from tiny import tiny_folder
 
 from steerdsl.cli.main import main
 from steerdsl.models.weights import weights_hash
+from steerdsl.running import record as records
 from steerdsl.share.pack import pack_bytes, read_pack
-from steerdsl.store import record as records
 
 RECIPE = """\
 # What one direction does.

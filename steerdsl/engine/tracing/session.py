@@ -10,6 +10,7 @@ functions crosses: a block names no object of this package, and its functions tr
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,11 +21,10 @@ import nnsight
 import torch
 from nnsight.modeling.transformers import TransformersModel
 
-import steerdsl
-import steerdsl.engine.tracing.payload
 from steerdsl.engine.finite import Watch, broken, end_tokens, logits_error, require_figures, unsound
 from steerdsl.engine.moments import take
 from steerdsl.engine.room import require_fit
+from steerdsl.engine.tracing import payload as payload  # importing it is enough
 from steerdsl.engine.tracing.ndif import Ndif, greet
 from steerdsl.engine.wire import Touch, gather, place, read, visit, walk
 from steerdsl.models.generation import spelled_out
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 WITNESSED = 50_000_000  # numbers of logits that a witness keeps
 
 # Functions of this package travel by value, however it was installed: a server does not have it.
-cloudpickle.register_pickle_by_value(steerdsl)
+cloudpickle.register_pickle_by_value(sys.modules[__name__.partition(".")[0]])
 
 
 @contextmanager

@@ -15,12 +15,12 @@ from steerdsl.data import Data, load, load_words
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.lang.source import Source
-from steerdsl.plan import fusing
-from steerdsl.plan.describe import describe
-from steerdsl.plan.inputs import faults
-from steerdsl.plan.plan import Plan, PlanStep, RunOptions
-from steerdsl.plan.planning import Planning
-from steerdsl.plan.tasks import pinned
+from steerdsl.planning import fusing
+from steerdsl.planning.describe import describe
+from steerdsl.planning.inputs import faults
+from steerdsl.planning.plan import Plan, PlanStep, RunOptions
+from steerdsl.planning.planning import Planning
+from steerdsl.planning.tasks import pinned
 from steerdsl.store.results import Store
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from steerdsl.forms.text import read_json
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Span
-from steerdsl.plan import words
-from steerdsl.plan.layers import LayerOutside, between, choices, outside, resolve_layers
-from steerdsl.plan.planning import Planning
-from steerdsl.plan.samples import Sample
-from steerdsl.plan.targets import targets
+from steerdsl.planning import words
+from steerdsl.planning.layers import LayerOutside, between, choices, outside, resolve_layers
+from steerdsl.planning.planning import Planning
+from steerdsl.planning.samples import Sample
+from steerdsl.planning.targets import targets
 from steerdsl.registry import find
 from steerdsl.store.results import file_sha256
 

@@ -16,10 +16,10 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label
 from steerdsl.lang.source import Source, Span
 from steerdsl.models.prompts import DATE, Renderer, reads_date
-from steerdsl.plan.keys import step_key
-from steerdsl.plan.leakage import Fitted
-from steerdsl.plan.requests import Shared
-from steerdsl.plan.samples import Sample, samples, samples_key
+from steerdsl.planning.keys import step_key
+from steerdsl.planning.leakage import Fitted
+from steerdsl.planning.requests import Shared
+from steerdsl.planning.samples import Sample, samples, samples_key
 from steerdsl.store.results import Store, file_sha256
 
 if TYPE_CHECKING:

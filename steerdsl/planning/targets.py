@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from steerdsl.lang import recipe as r
 from steerdsl.methods.errors import MethodError
 from steerdsl.models.sites import RANK, Architecture
-from steerdsl.plan.layers import resolve_layers
+from steerdsl.planning.layers import resolve_layers
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from steerdsl.lang.diagnostics import Diagnostic, Label
 from steerdsl.lang.lower.phrases import listed
 from steerdsl.lang.recipe import DataRef
 from steerdsl.lang.source import Source
-from steerdsl.plan import words
-from steerdsl.plan.samples import Sample
+from steerdsl.planning import words
+from steerdsl.planning.samples import Sample
 
 
 def bare(prompt: str) -> str:

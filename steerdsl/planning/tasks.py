@@ -19,8 +19,8 @@ from steerdsl.lang.source import Source
 from steerdsl.measure import choices
 from steerdsl.measure.metrics import exact_match
 from steerdsl.measure.words import plain
-from steerdsl.plan import words
-from steerdsl.plan.samples import Sample
+from steerdsl.planning import words
+from steerdsl.planning.samples import Sample
 from steerdsl.registry import find
 
 PINNED = "pinned"  # the option that holds it; no recipe can write it

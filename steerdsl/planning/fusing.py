@@ -15,14 +15,14 @@ from typing import TypeVar
 from steerdsl.lang import recipe as r
 from steerdsl.lang.reads import needs
 from steerdsl.lang.variants import BASELINE, REFERENCE
-from steerdsl.plan import words
-from steerdsl.plan.controls import Variant
-from steerdsl.plan.keys import step_key
-from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.planning import Planning
-from steerdsl.plan.requests import Request, Sampling, Shared, evaluation_settings, references
-from steerdsl.plan.rows import answer_rows
-from steerdsl.plan.samples import samples_key
+from steerdsl.planning import words
+from steerdsl.planning.controls import Variant
+from steerdsl.planning.keys import step_key
+from steerdsl.planning.plan import PlanStep
+from steerdsl.planning.planning import Planning
+from steerdsl.planning.requests import Request, Sampling, Shared, evaluation_settings, references
+from steerdsl.planning.rows import answer_rows
+from steerdsl.planning.samples import samples_key
 from steerdsl.store.results import content_key
 
 TEMPLATE = 64  # tokens, about, that a chat template puts round a prompt

@@ -14,18 +14,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from steerdsl.forms.files import is_inside
 from steerdsl.forms.runs import SCHEMA
 from steerdsl.lang.recipe import Export
+from steerdsl.planning.plan import Plan, RunOptions
 from steerdsl.store import makers
+from steerdsl.store.directory import RunDirectory, hashes
 from steerdsl.store.files import write_json, write_lines
-from steerdsl.store.results import file_sha256
-
-if TYPE_CHECKING:
-    from steerdsl.plan.plan import Plan, RunOptions
-    from steerdsl.store.directory import RunDirectory
+from steerdsl.store.finished import State
 
 PACKAGES = (
     "steerdsl",
@@ -40,8 +37,6 @@ PACKAGES = (
     "sacrebleu",
     "rouge-score",
 )
-State = Literal["complete", "check failed", "check not settled", "failed", "interrupted"]
-FINISHED: tuple[State, ...] = ("complete", "check failed", "check not settled")  # of runs that came to their end
 
 
 def write_record(
@@ -136,18 +131,6 @@ def relative(place: Path, start: Path) -> str:
         return Path(os.path.relpath(place.resolve(), start.resolve())).as_posix()
     except ValueError:  # another drive
         return place.resolve().as_posix()
-
-
-def hashes(folder: Path, except_: Sequence[str] = ()) -> dict[str, str]:
-    """SHA-256 of each file of a run directory by its path there: not of exports, which the recipe makes
-    again, nor of the record and the report, which are written from it, nor of what links lead to elsewhere."""
-    names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if is_inside(path, folder)}
-    left_out = ("record.json", "report.html", *except_)
-    return {
-        name: file_sha256(path)
-        for name, path in names.items()
-        if not any(name == other or name.startswith(f"{other.rstrip('/')}/") for other in left_out)
-    }
 
 
 def maker(options: RunOptions) -> dict[str, str]:

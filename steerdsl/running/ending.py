@@ -18,9 +18,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TextIO
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 
-RUN_FAILED = 3
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 REFUSED = (
     *(errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG),
@@ -85,20 +84,20 @@ def ended_by(error: Exception) -> RecipeError | None:
     if not full:
         return machine(error)
     told = error if isinstance(error, OSError) and error.strerror else OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    from steerdsl.cli.finish import unwritten
+    from steerdsl.running.finish import unwritten
 
-    return RecipeError([unwritten(told, "the store has what was made so far")], RUN_FAILED)
+    return RecipeError([unwritten(told, "the store has what was made so far")], Exit.FAILED)
 
 
 def machine(error: Exception) -> RecipeError | None:
     """The message for what the machine refuses: memory (R816), a file (R817). None for anything else."""
     if out_of_memory(error):
         help = "lower --batch-size, or take a smaller model"
-        return RecipeError([Diagnostic("R816", "the memory was not enough", help=help)], RUN_FAILED)
+        return RecipeError([Diagnostic("R816", "the memory was not enough", help=help)], Exit.FAILED)
     if isinstance(error, OSError) and error.errno in REFUSED:
         title = f"{error.filename or 'a file'}: {(error.strerror or str(error)).lower()}"
         help = "make it readable and writable for you, or name another place"
-        return RecipeError([Diagnostic("R817", title, help=help)], RUN_FAILED)
+        return RecipeError([Diagnostic("R817", title, help=help)], Exit.FAILED)
     return None
 
 

@@ -15,10 +15,11 @@ from steerdsl.engine.context import Run
 from steerdsl.engine.judge import cost_json, unmarked
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.methods.types import MethodError
-from steerdsl.plan.planner import without_store
+from steerdsl.planning.planner import without_store
+from steerdsl.running.record import write_record
 from steerdsl.show.report import write_report
 from steerdsl.store.directory import RunDirectory
-from steerdsl.store.record import State, write_record
+from steerdsl.store.finished import State
 from steerdsl.store.vectors import save_vector
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from steerdsl.data.builtin import TITLES
 from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM
-from steerdsl.plan.keys import step_key
+from steerdsl.planning.keys import step_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,13 @@ from steerdsl.lang.reads import answered, needs
 from steerdsl.lang.variants import PROMPTED
 from steerdsl.measure import stats
 from steerdsl.methods.types import MethodError
-from steerdsl.plan import controls, exports, fusing, places, power, tasks, words
-from steerdsl.plan.keys import step_key
-from steerdsl.plan.layers import LayerOutside
-from steerdsl.plan.plan import PlanStep
-from steerdsl.plan.planning import Planning
-from steerdsl.plan.requests import evaluation_settings, references
-from steerdsl.plan.samples import ANSWERED, OWN, Sample, class_samples, samples_key
+from steerdsl.planning import controls, exports, fusing, places, power, tasks, words
+from steerdsl.planning.keys import step_key
+from steerdsl.planning.layers import LayerOutside
+from steerdsl.planning.plan import PlanStep
+from steerdsl.planning.planning import Planning
+from steerdsl.planning.requests import evaluation_settings, references
+from steerdsl.planning.samples import ANSWERED, OWN, Sample, class_samples, samples_key
 from steerdsl.registry import find
 
 Facts = list[tuple[str, str]]

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from steerdsl.lang import recipe as r
-from steerdsl.plan.controls import Variant
-from steerdsl.plan.samples import Sample
+from steerdsl.planning.controls import Variant
+from steerdsl.planning.samples import Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import RANDOM, steered
 from steerdsl.measure import rates, stats
 from steerdsl.measure.scores import figures_of
-from steerdsl.plan import controls, words
-from steerdsl.plan.planning import Planning
-from steerdsl.plan.samples import samples
+from steerdsl.planning import controls, words
+from steerdsl.planning.planning import Planning
+from steerdsl.planning.samples import samples
 from steerdsl.registry import find
 
 TOO_FEW = "too few"  # labels a line of the plan that says why a claim cannot be settled

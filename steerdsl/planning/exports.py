@@ -13,8 +13,8 @@ from steerdsl.formats.types import Format
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import MethodError
 from steerdsl.methods.weights import require_known
-from steerdsl.plan.layers import choices, resolve_layers
-from steerdsl.plan.planning import Planning
+from steerdsl.planning.layers import choices, resolve_layers
+from steerdsl.planning.planning import Planning
 
 
 def require_carried(p: Planning, s: r.Export) -> None:

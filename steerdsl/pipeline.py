@@ -1,0 +1,132 @@
+"""The way of a recipe on one screen: text → recipe → plan → results → run directory.
+
+In: the text of a recipe, and with what to run it. Out: what each stage gives. Commands, Python programs and
+benchmarks all come this way. Nothing is printed here; a stage imports its rooms itself, so that checking a recipe
+loads no torch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from steerdsl.lang.check import check_source
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
+from steerdsl.lang.reading import reader
+from steerdsl.lang.recipe import Recipe
+from steerdsl.lang.source import Source
+
+if TYPE_CHECKING:
+    from steerdsl.models.cache import Progress
+    from steerdsl.planning.plan import Plan, RunOptions
+    from steerdsl.running.execute import Outcome, StepProgress
+    from steerdsl.store.results import Store
+
+BACKENDS = ("local", "simulate", "ndif")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A recipe without errors. `root` is the folder that its paths start from, `used` the files that it uses, by
+    their path from there."""
+
+    recipe: Recipe
+    source: Source
+    root: Path
+    used: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan, and the store that has its results or will."""
+
+    plan: Plan
+    store: Store
+
+    @property
+    def warnings(self) -> list[Sequence[Diagnostic]]:
+        """What is said against the model's files, the scores that the recipe asks for, and each of its data sets."""
+        return [self.plan.notices, self.plan.warnings, *(data.warnings for data in self.plan.data.values())]
+
+
+def text_to_recipe(
+    source: Source, folder: Path, params: Mapping[str, str] | None = None, allow: Sequence[Path] = ()
+) -> tuple[Checked | None, list[Diagnostic]]:
+    """Check a recipe that is in `folder`: the recipe, None when it has an error, and every diagnostic of its text.
+    `params` are values of its params as one writes them in a recipe, `allow` further folders that it may read."""
+    used: list[str] = []
+    read = reader(folder, allow)
+
+    def noted(path: str) -> Source:
+        used.append(path)
+        return read(path)
+
+    folders = [str(place.resolve()) for place in allow]
+    recipe, report = check_source(source, overrides=params or {}, read=noted, folders=folders)
+    checked = None if recipe is None else Checked(recipe, source, folder.resolve(), tuple(used))
+    return checked, list(report.found)
+
+
+def file_mistakes(checked: Checked, allow: Sequence[Path] = ()) -> list[Diagnostic]:
+    """What is wrong with the files that a recipe reads, as far as this machine has them."""
+    from steerdsl.planning.inputs import faults
+
+    return faults(checked.recipe, checked.source, checked.root, tuple(allow))
+
+
+def recipe_to_plan(
+    checked: Checked,
+    options: RunOptions,
+    *,
+    fetch: bool = False,
+    progress: Progress | None = None,
+    damaged: Callable[[Path], None] = lambda path: None,
+) -> Prepared:
+    """Plan a recipe: the model found, every default resolved. With `fetch`, the model's weights are brought here
+    first, unless a server has them. `damaged` is told of a stored result that cannot be read and is made again.
+
+    Raises RecipeError: what the model, its config or the data do not allow.
+    """
+    from steerdsl.models.cache import cache_root, no_progress
+
+    progress = progress or no_progress
+    progress("loading torch and transformers", 0, 0)
+    from steerdsl.engine.safety import early_check
+    from steerdsl.planning.prepare import prepare
+    from steerdsl.store.results import Store
+
+    if options.on not in BACKENDS:
+        help = "use --on local, --on simulate or --on ndif"
+        raise RecipeError([Diagnostic("R804", f"`{options.on}` is no place to run", help=help)], Exit.USAGE)
+    if options.on == "ndif" and fetch:  # else nothing is going to be sent
+        early_check(options.host, options.insecure)
+    store = Store(cache_root() / "store", damaged)
+    recipe, source, root = checked.recipe, checked.source, checked.root
+    return Prepared(prepare(recipe, source, root, options, store, progress, used=checked.used, fetch=fetch), store)
+
+
+def plan_to_run(
+    prepared: Prepared,
+    name: str,
+    *,
+    out: Path | None = None,
+    force: bool = False,
+    progress: StepProgress | None = None,
+    started: float | None = None,
+) -> Outcome:
+    """Run a plan into the run directory `out`, or into one in `runs` of this `name` and the time; `force` replaces
+    an older run. The directory is finished however the run ends; `Outcome.require_whole` raises what ended it early.
+
+    Raises RecipeError where there is no judge that the recipe needs, or the run directory cannot be made.
+    """
+    from steerdsl.engine.judge import require_judge
+    from steerdsl.running.execute import Quiet, execute
+    from steerdsl.store.directory import RunDirectory
+
+    require_judge(prepared.plan)
+    directory = RunDirectory.by_time(name) if out is None else RunDirectory.create(out, force)
+    directory.started = started or time.time()
+    return execute(prepared.plan, prepared.store, directory, progress or Quiet())

@@ -1,0 +1,149 @@
+"""A plan carried out, however it ends: with a result, a diagnostic, a signal, a full disk, or a bug.
+
+In: a plan, a store, a run directory in the making. Out: an `Outcome`, and the directory with its record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from steerdsl.engine.context import Results, Run
+from steerdsl.engine.sources import SOURCES
+from steerdsl.engine.steps import run_plan
+from steerdsl.lang.diagnostics import Exit, RecipeError
+from steerdsl.planning.plan import Plan, PlanStep
+from steerdsl.running.ending import Ear, ended_by, listening, require_heard
+from steerdsl.running.finish import finish
+from steerdsl.running.record import maker
+from steerdsl.store.claims import remove_abandoned, stopped_runs
+from steerdsl.store.directory import RunDirectory
+from steerdsl.store.finished import FINISHED, State
+from steerdsl.store.makers import Makers
+from steerdsl.store.results import Store
+
+
+class StepProgress(Protocol):
+    """Who is told of a run: what is being done and how much of it, each step by its title and its end, and what
+    the user must know once."""
+
+    def __call__(self, text: str, done: int, total: int, unit: str = "", /) -> None: ...
+    def title(self, text: str, /) -> None: ...
+    def finished(self, note: str = "", /) -> None: ...
+    def say(self, text: str, /) -> None: ...
+
+
+class Quiet:
+    """Progress of a run that shows none."""
+
+    def __call__(self, text: str, done: int, total: int, unit: str = "") -> None: ...
+    def title(self, text: str) -> None: ...
+    def finished(self, note: str = "") -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+class Outcome:
+    """How a run ended: its directory, its results, the titles of what was said before it began, its exit code; and
+    the diagnostics, or in one line what else, that ended it early. `bug` is an exception that nobody expected."""
+
+    def __init__(self, directory: RunDirectory, results: Results, told: Sequence[str]) -> None:
+        self.directory, self.results, self.told = directory, results, tuple(told)
+        self.exit_code: int = Exit.OK
+        self.state: State = "complete"
+        self.stopped_at = ""
+        self.error: RecipeError | None = None
+        self.why: str | None = None
+        self.bug: Exception | None = None
+
+    def require_whole(self) -> None:
+        """Raise what ended the run early: a bug, a diagnostic, or that somebody stopped it."""
+        if ended := self.bug or self.error:
+            raise ended
+        if self.state == "interrupted":
+            raise KeyboardInterrupt(self.why or "")
+
+
+def execute(plan: Plan, store: Store, directory: RunDirectory, progress: StepProgress) -> Outcome:
+    """Run the plan and finish the run directory, however the run ends."""
+    makers = Makers(maker(plan.options))
+    run = Run(plan, replace(store, makers=makers), directory.fresh, SOURCES, progress, directory.keep)
+    run.tell = progress.say
+    outcome = Outcome(directory, run.results, [notice.title for notice in plan.notices])
+    with listening() as ear:
+        watch = StepWatch(run, outcome, progress, makers)
+        _attempt(run, outcome, watch, ear)
+        watch.lost()
+        why = outcome.why or (None if outcome.error is None else str(outcome.error))
+        finish(run, directory, outcome.state, outcome.stopped_at, watch.timings, why)
+    return outcome
+
+
+class StepWatch:
+    """What is called before and after each step: it shows and times the step, and stops a run whose output
+    nobody reads any more."""
+
+    def __init__(self, run: Run, outcome: Outcome, progress: StepProgress, makers: Makers) -> None:
+        self.run, self.outcome, self.progress, self.makers = run, outcome, progress, makers
+        self.timings: list[dict[str, Any]] = []
+        self.before = run.traffic()
+        self.begun = 0.0
+        self.under_way: PlanStep | None = None
+
+    def __call__(self, step: PlanStep, seconds: float | None) -> None:
+        outcome = self.outcome
+        if seconds is None:
+            self.begun, self.under_way = time.perf_counter(), step
+            self.makers.begin(step.number)
+            outcome.stopped_at = f"step {step.number}, {step.verb} {step.name}".rstrip()
+            self.progress.title(f"[{step.number}/{len(self.run.plan.steps)}] {step.verb} {step.name}".rstrip())
+            require_heard()
+        else:
+            self._time(step, seconds)
+            self.progress.finished("in the store already" if step.done else "")
+            outcome.stopped_at = ""
+
+    def lost(self) -> None:
+        """Time a step that did not come to its end, for what it cost."""
+        if self.under_way is not None:
+            self._time(self.under_way, time.perf_counter() - self.begun)
+
+    def _time(self, step: PlanStep, seconds: float) -> None:
+        now = self.run.traffic()
+        gone, self.before, self.under_way = now.since(self.before), now, None
+        about = {"step": step.number, "verb": step.verb, "name": step.name, "seconds": round(seconds, 3)}
+        self.timings.append({**about, **gone})
+
+
+def _attempt(run: Run, outcome: Outcome, watch: StepWatch, ear: Ear) -> None:
+    """Run the plan, and say in `outcome` how it ended. From its end on `ear` is deaf: the record is written
+    whatever comes."""
+    try:
+        try:
+            run_plan(run, watch)
+        finally:
+            ear.deaf = True
+        held = [check["holds"] for check in run.results.checks]
+        if False in held:
+            outcome.exit_code, outcome.state = Exit.CHECK_FAILED, "check failed"
+        elif None in held:
+            outcome.exit_code, outcome.state = Exit.NOT_SETTLED, "check not settled"
+    except KeyboardInterrupt as stop:
+        outcome.exit_code, outcome.state, outcome.why = Exit.INTERRUPTED, "interrupted", str(stop) or None
+    except RecipeError as error:
+        outcome.exit_code, outcome.state, outcome.error = error.exit_code, "failed", error
+    except Exception as error:
+        found = ended_by(error)
+        outcome.exit_code, outcome.state, outcome.error = Exit.FAILED, "failed", found
+        if found is None:
+            outcome.why = f"a bug in steerdsl: {type(error).__name__}: {error}"
+            outcome.bug = error
+
+
+def remove_stopped(outcome: Outcome) -> list[str]:
+    """Once a run has come to its end, remove what killed runs of the same name left: the store had
+    their answers, and this run has them now. The folders that were removed."""
+    if outcome.state not in FINISHED:
+        return []
+    return [str(folder) for folder in stopped_runs(outcome.directory.path) if remove_abandoned(folder)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.cli import options as o
+from steerdsl.lang.diagnostics import Exit
 from steerdsl.show.door import json_text
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from steerdsl.share.comparison import AnswerPair, Comparison, Part, ScorePair, VectorPair
     from steerdsl.show.sheet import Sheet
 
-DIFFERENT = 1
 SHOWN = 1000  # differences of one kind that are printed
 
 
@@ -50,7 +50,7 @@ def diff(
         console = Terminal()
         for part in _parts(found, (str(first), str(second)), answers):
             console.print(part)
-    raise typer.Exit(0 if found.equal else DIFFERENT)
+    raise typer.Exit(Exit.OK if found.equal else Exit.CHANGED)
 
 
 def _json(found: Comparison) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import typer
 
 from steerdsl.cli import options as o
 from steerdsl.cli.recipe import load_recipe, prepare
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.show.door import write_file
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def eject(
         return
     if out.exists() and not force:
         help = "name another file with --out, or add --force"
-        raise RecipeError([Diagnostic("R801", f"{out} exists already", help=help)], 2)
+        raise RecipeError([Diagnostic("R801", f"{out} exists already", help=help)], Exit.USAGE)
     written = program(made.plan)
     try:
         write_text(out, written)
     except OSError as error:
         title = f"{out} cannot be made: {(error.strerror or str(error)).lower()}"
-        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], 3) from error
+        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], Exit.FAILED) from error

@@ -19,6 +19,7 @@ import typer
 from steerdsl.cli.packed import is_pack
 from steerdsl.cli.printing import print_diagnostics
 from steerdsl.cli.reading import Files, read_sources
+from steerdsl.lang.diagnostics import Exit
 from steerdsl.lang.format import format_source
 from steerdsl.lang.reading import STDIN
 from steerdsl.lang.source import Source
@@ -54,7 +55,7 @@ def fmt(
             replace_file(Path(source.name), text)
             print(f"{source.name}: formatted")
     if failed:
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.CHANGED)
 
 
 def _show_difference(source: Source, text: str) -> bool:

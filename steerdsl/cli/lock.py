@@ -13,14 +13,13 @@ import typer
 from steerdsl.cli import options as o
 from steerdsl.cli.packed import from_pack
 from steerdsl.cli.recipe import load_recipe, prepare
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.share.lock import lock_path, read_lock, write_lock
 from steerdsl.share.pins import SEVERITIES, Difference, Pin, differences, pins
 
 if TYPE_CHECKING:
     from steerdsl.planning.plan import Plan, RunOptions
 
-DIFFERS = 4
 DTYPES = ("float32", "float16", "bfloat16")
 NAMED = 3  # pins that the warning names
 SHOWN = 200  # pins of one severity that a table has: a lock may be a stranger's
@@ -59,7 +58,7 @@ def lock(
         print(f"{path}: {len(made)} pins")
     elif found := differences(before, made):
         print_differences(found, "the lock", sys.stdout)
-        raise RecipeError([_differs(path, found, "add --upgrade to pin what is here now")], DIFFERS)
+        raise RecipeError([_differs(path, found, "add --upgrade to pin what is here now")], Exit.DIFFERS)
     else:
         print(f"{path}: up to date")
 
@@ -87,14 +86,14 @@ def hold(plan: Plan, file: str | None, locked: bool) -> None:
     if before is None:
         if locked:
             help = f"write it with `steerdsl lock {file}`"
-            raise RecipeError([Diagnostic("R860", f"there is no lock {path}", help=help)], 2)
+            raise RecipeError([Diagnostic("R860", f"there is no lock {path}", help=help)], Exit.USAGE)
         return
     found = differences(before, pins_of(plan))
     if not found:
         return
     if locked:
         print_differences(found, "the lock", sys.stderr)
-        raise RecipeError([_differs(path, found, "undo what changed, or run `steerdsl lock --upgrade`")], DIFFERS)
+        raise RecipeError([_differs(path, found, "undo what changed, or run `steerdsl lock --upgrade`")], Exit.DIFFERS)
     names = ", ".join(d.name for d in found[:NAMED]) + (", …" if len(found) > NAMED else "")
     sys.stderr.write(f"warning: this run differs from {path.name} in {_count(found)}: {names}\n")
 

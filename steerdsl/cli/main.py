@@ -18,11 +18,8 @@ import typer
 
 from steerdsl.cli.cores import share_cores
 from steerdsl.cli.progress import announce
-from steerdsl.lang.diagnostics import RecipeError
+from steerdsl.lang.diagnostics import Exit, RecipeError
 from steerdsl.show.door import doors
-
-RUN_FAILED = 3
-INTERRUPTED = 130
 
 # A command NAME is the function NAME of steerdsl/cli/NAME.py; its docstring is its help.
 COMMANDS: Mapping[str, str] = MappingProxyType(
@@ -69,7 +66,7 @@ def _main(arguments: Sequence[str]) -> None:
         print_diagnostics(error.diagnostics, sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(Exit.INTERRUPTED)
     except Exception as error:
         from steerdsl.cli.printing import print_diagnostics
         from steerdsl.running.ending import machine
@@ -81,7 +78,7 @@ def _main(arguments: Sequence[str]) -> None:
             raise
         print(f"error: this is a bug in steerdsl: {type(error).__name__}: {error}", file=sys.stderr)
         print("help: report it with what STEERDSL_TRACEBACK=1 prints", file=sys.stderr)
-        sys.exit(RUN_FAILED)
+        sys.exit(Exit.FAILED)
 
 
 def _open_streams() -> None:

@@ -12,7 +12,7 @@ import typer
 
 from steerdsl.cli import options as o
 from steerdsl.cli.recipe import load_recipe, prepare
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 
 if TYPE_CHECKING:
     from steerdsl.pipeline import Prepared
@@ -51,7 +51,7 @@ def pack(
     target = out or Path(Path(file).stem + SUFFIX)
     if target.exists() and not force:
         help = "name another file with --out, or add --force"
-        raise RecipeError([Diagnostic("R801", f"{target} exists already", help=help)], 2)
+        raise RecipeError([Diagnostic("R801", f"{target} exists already", help=help)], Exit.USAGE)
     record = None if run is None else read_record(run)
     if record is not None:
         chosen = replace(as_recorded(record, chosen), on=record["run"]["on"])
@@ -110,7 +110,7 @@ def _write(target: Path, recipe: Path, prepared: Prepared, run: Path, record: Ma
         write_bytes(target, data)
     except OSError as error:
         title = f"{target} cannot be made: {(error.strerror or str(error)).lower()}"
-        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], 3) from error
+        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], Exit.FAILED) from error
     for name, found in prepared.plan.data.items():
         if found.spec.kind == "hub":
             sys.stderr.write(f"note: {name} stays on the hub; its rows' hash is in the lock\n")

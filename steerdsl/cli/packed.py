@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 
 if TYPE_CHECKING:
     from steerdsl.planning.plan import RunOptions
@@ -71,7 +71,7 @@ def require_model(file: str, record: Mapping[str, Any], model: str | None) -> No
     named = record["run"]["model"]
     if model is None and named is not None and recorded_model(record, None) is None:
         title = f"{Path(file).name} was run with a model in a folder, `{named}`"
-        raise RecipeError([Diagnostic("R874", title, help="name the model with --model")], 2)
+        raise RecipeError([Diagnostic("R874", title, help="name the model with --model")], Exit.USAGE)
 
 
 def recorded_model(record: Mapping[str, Any], path: str | None) -> str | None:

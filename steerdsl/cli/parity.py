@@ -15,15 +15,13 @@ import typer
 
 from steerdsl.cli import options as o
 from steerdsl.cli.recipe import load_recipe, prepare
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 
 if TYPE_CHECKING:
     from steerdsl.cli.progress import Progress
     from steerdsl.engine.context import Run
     from steerdsl.pipeline import Checked
     from steerdsl.planning.plan import PlanStep, RunOptions
-
-CHECK_FAILED = 4
 
 
 @o.run_options(*o.COMMON, "host", "insecure")
@@ -68,7 +66,7 @@ def parity(
     found["recipe"] = {"name": source.name, "sha256": hashlib.sha256(source.text.encode()).hexdigest()}
     write_json(path, found)
     _print(found, path)
-    raise typer.Exit(0 if found["equal"] else CHECK_FAILED)
+    raise typer.Exit(Exit.OK if found["equal"] else Exit.CHECK_FAILED)
 
 
 def _require_place(path: Path) -> None:
@@ -80,7 +78,7 @@ def _require_place(path: Path) -> None:
             pass
     except OSError as error:
         title = f"{path} cannot be made: {(error.strerror or str(error)).lower()}"
-        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], 3) from error
+        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], Exit.FAILED) from error
 
 
 def _begin(checked: Checked, options: RunOptions, folder: Path, progress: Progress) -> Run:

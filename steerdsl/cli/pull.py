@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 
 
 def pull(
@@ -38,10 +38,10 @@ def pull(
     target = out or Path(found.name)
     if target.exists() and not force:
         help = "name another file with --out, or add --force"
-        raise RecipeError([Diagnostic("R801", f"{target} exists already", help=help)], 2)
+        raise RecipeError([Diagnostic("R801", f"{target} exists already", help=help)], Exit.USAGE)
     try:
         write_bytes(target, found.read_bytes())
     except OSError as error:
         title = f"{target} cannot be made: {(error.strerror or str(error)).lower()}"
-        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], 3) from error
+        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], Exit.FAILED) from error
     print(f"{target}: {len(pack.members)} files, sha256 {pack.sha256}")

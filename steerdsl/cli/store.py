@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.cli import options as o
+from steerdsl.lang.diagnostics import Exit
 from steerdsl.models.cache import cache_root, size_text
 from steerdsl.planning.words import count
 from steerdsl.show.door import json_text
@@ -22,7 +23,6 @@ from steerdsl.show.door import json_text
 if TYPE_CHECKING:
     from steerdsl.store.upkeep import Stored
 
-DAMAGED = 4
 UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 SPANS = {"m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 TAKES: Mapping[str, frozenset[str]] = {
@@ -209,7 +209,7 @@ def _verify(root: Path, repair: bool, as_json: bool) -> None:
         elif kept:
             print(f"the store in {root} cannot be changed: make it writable, or remove these results by hand")
     if kept:
-        raise typer.Exit(DAMAGED)
+        raise typer.Exit(Exit.DIFFERS)
 
 
 def _ago(span: float) -> str:

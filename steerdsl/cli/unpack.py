@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 
 
 def unpack(
@@ -35,7 +35,9 @@ def unpack(
             placed = place(fresh, target)
     except OSError as error:
         title = f"{target} cannot be made: {(error.strerror or str(error)).lower()}"
-        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], 3) from error
+        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], Exit.FAILED) from error
     if not placed:
-        raise RecipeError([Diagnostic("R801", f"{target} exists already", help="name another folder with --out")], 2)
+        raise RecipeError(
+            [Diagnostic("R801", f"{target} exists already", help="name another folder with --out")], Exit.USAGE
+        )
     print(f"{target}: {len(pack.members)} files; the recipe is {target / 'recipe' / pack.recipe}")

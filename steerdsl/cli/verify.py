@@ -159,7 +159,7 @@ def _root(folder: Path, record: Mapping[str, Any]) -> Path:
     if root.is_dir():
         title = f"the recipe is not where the record says, or was changed: {file}"
     raise RecipeError(
-        [Diagnostic("R864", title, help="the run or the recipe has moved; name the recipe with --recipe")], 2
+        [Diagnostic("R864", title, help="the run or the recipe has moved; name the recipe with --recipe")], Exit.USAGE
     )
 
 
@@ -173,7 +173,7 @@ def _with_model(folder: Path, record: Mapping[str, Any], options: RunOptions) ->
     model = recorded_model(record, record["model"]["path"])
     if model is None:
         title = f"the run in {folder} was made with a model in a folder, `{named}`"
-        raise RecipeError([Diagnostic("R874", title, help="name the model with --model")], 2)
+        raise RecipeError([Diagnostic("R874", title, help="name the model with --model")], Exit.USAGE)
     return replace(options, model=model)
 
 

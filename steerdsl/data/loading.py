@@ -14,11 +14,9 @@ from steerdsl.data import files, formats, hub, roles, split
 from steerdsl.data.builtin import FOLDER, builtin_names
 from steerdsl.data.faults import Fault, diagnostics
 from steerdsl.data.types import Data, Row, Table
-from steerdsl.lang.diagnostics import RecipeError, nearest
+from steerdsl.lang.diagnostics import Exit, RecipeError, nearest
 from steerdsl.lang.recipe import DataSpec
 from steerdsl.lang.source import Source
-
-INVALID, RUN_FAILED = 1, 3  # exit codes: the recipe is at fault, or the hub
 
 
 def load(
@@ -44,7 +42,7 @@ def load(
     found = diagnostics(faults, spec.span, source)
     errors = [item for item in found if item.severity == "error"]
     if errors:
-        raise RecipeError(errors, exit_code=RUN_FAILED if any(e.code == "D516" for e in errors) else INVALID)
+        raise RecipeError(errors, Exit.FAILED if any(e.code == "D516" for e in errors) else Exit.INVALID)
     kept = tuple(rows) if spec.take is None else split.sample(rows, spec.take, spec.seed)
     return Data(replace(spec, fields=fields), kept, digest, path, found, () if spec.take is None else tuple(rows))
 

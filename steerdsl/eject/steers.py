@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from steerdsl.eject import literals, source, vectors
 from steerdsl.eject.program import Program
 from steerdsl.lang import recipe as r
-from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
 from steerdsl.methods.types import MethodError
 from steerdsl.planning import words
 from steerdsl.planning.targets import passes
@@ -194,7 +194,7 @@ def _passes(p: Program, op: r.Op) -> list[str]:
         first, stop = passes(op)
     except MethodError as error:
         label = Label(p.plan.source, op.span, "")
-        raise RecipeError([Diagnostic(error.code, error.problem, (label,), help=error.way_out)], exit_code=3) from error
+        raise RecipeError([Diagnostic(error.code, error.problem, (label,), help=error.way_out)], Exit.FAILED) from error
     if (first, stop) == (0, None):
         return []
     p.features.add("window")

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from steerdsl.engine.remote import DEFAULT_HOST, USAGE, Link, failure
+from steerdsl.engine.remote import DEFAULT_HOST, Link, failure
 from steerdsl.engine.safety import require_safe
 from steerdsl.forms.kept import HOSTS
 from steerdsl.forms.text import read_json
-from steerdsl.lang.diagnostics import Diagnostic
+from steerdsl.lang.diagnostics import Diagnostic, Exit
 from steerdsl.models.cache import Progress, cache_root
 from steerdsl.store.files import write_json
 
@@ -30,7 +30,7 @@ def connect(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> Sess
     options, located = plan.options, plan.model.located
     if located.source == "folder":
         title = f"`{located.id}` is a folder on this machine, and a server knows models by their hub ids"
-        raise failure(Diagnostic("R829", title, help="give a hub id with --model, or run it here"), USAGE)
+        raise failure(Diagnostic("R829", title, help="give a hub id with --model, or run it here"), Exit.USAGE)
     host = require_safe(address(options.host), options.insecure)
     progress(f"asking {host}", 0, 0)
     revision = None if options.model else plan.recipe.model.revision

@@ -21,7 +21,7 @@ from steerdsl.engine.rows import Acting, compile_rows
 from steerdsl.engine.wire import Touch
 from steerdsl.forms.kept import BATCHED_ANSWER
 from steerdsl.lang import recipe as r
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models.prompts import require_room
 from steerdsl.planning.fusing import cut
 from steerdsl.planning.plan import PlanStep
@@ -31,7 +31,6 @@ from steerdsl.store.files import write_lines
 from steerdsl.store.finished import read_answers
 from steerdsl.store.results import content_key
 
-RUN_FAILED = 3
 COMPILED = 4  # batches whose edits are held: batches differ in size by one prompt at most
 
 
@@ -203,7 +202,7 @@ class Asks:
                 return answer(self.run.session, [row for _, row in part], self._compiled(part), meter)
             except torch.OutOfMemoryError as error:
                 if len(part) == 1:
-                    raise RecipeError([_too_large(error)], RUN_FAILED) from error
+                    raise RecipeError([_too_large(error)], Exit.FAILED) from error
             self.fits = len(part) // 2
             torch.cuda.empty_cache()
             short = f"the device's memory did not hold {len(part)} answers at once"

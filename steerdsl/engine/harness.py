@@ -21,7 +21,7 @@ from steerdsl.engine.asking import steer_of
 from steerdsl.engine.context import Run
 from steerdsl.forms.kept import DOCUMENTS
 from steerdsl.forms.text import read_json
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError, nearest
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError, nearest
 from steerdsl.lang.recipe import MetricCall, is_task_file
 from steerdsl.measure.answers import Figures
 from steerdsl.measure.metrics.lm_eval import figures
@@ -32,7 +32,6 @@ from steerdsl.planning.keys import step_key
 from steerdsl.registry import find
 from steerdsl.store.files import write_json
 
-RUN_FAILED = 3
 _LOGGERS = ("lm_eval", "lm-eval", "datasets", "evaluate", "absl")
 
 
@@ -217,7 +216,7 @@ def _told(task: str) -> Iterator[None]:
         help = "check the task, its data and the network; a task file beside the recipe needs no network"
         title = f"lm-evaluation-harness cannot run `{task}`"
         found = Diagnostic("R892", title, notes=(f"the reason given: {lines[0].rstrip('.')}",), help=help)
-        raise RecipeError([found], RUN_FAILED) from error
+        raise RecipeError([found], Exit.FAILED) from error
 
 
 @contextlib.contextmanager
@@ -250,4 +249,4 @@ def _confined(offline: bool) -> Iterator[None]:
 
 
 def _error(code: str, title: str, help: str) -> RecipeError:
-    return RecipeError([Diagnostic(code, title, help=help)], RUN_FAILED)
+    return RecipeError([Diagnostic(code, title, help=help)], Exit.FAILED)

@@ -11,13 +11,12 @@ from typing import Any
 
 from steerdsl.engine.context import Run
 from steerdsl.lang import recipe as r
-from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
 from steerdsl.measure.verdict import OPEN
 from steerdsl.methods.types import MethodError
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.words import count
 
-RUN_FAILED = 3
 SHOWN = 8  # failed points that a message lists
 
 
@@ -85,7 +84,7 @@ def _error(run: Run, title: str) -> RecipeError:
     places = (s for s in run.plan.steps if isinstance(s.step, r.Sweep) and s.name == failed[0]["sweep"])
     labels = tuple(Label(run.plan.source, s.step.span, f"step {s.number}, {s.verb}") for s in places)
     found = Diagnostic("R814", title, labels, (*notes[:SHOWN], *more), failed[0]["help"])
-    return RecipeError([found], RUN_FAILED)
+    return RecipeError([found], Exit.FAILED)
 
 
 def _place(at: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

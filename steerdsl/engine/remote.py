@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models.cache import Progress, no_progress
 
 DEFAULT_HOST = "https://api.ndif.us"
@@ -23,8 +23,6 @@ TRYING = 30.0
 REPLY = 20.0  # seconds that a server has to answer
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP statuses of a server that may come back by itself
 PATIENCE = 600.0  # seconds without any news of a request that the server has taken
-RUN_FAILED = 3
-USAGE = 2
 
 
 class Lost(Exception):
@@ -116,7 +114,7 @@ class Link:
         return Diagnostic("R820", title, (), note, "check --host or NDIF_HOST, or wait until the server is up")
 
 
-def failure(diagnostic: Diagnostic, exit_code: int = RUN_FAILED) -> RecipeError:
+def failure(diagnostic: Diagnostic, exit_code: Exit = Exit.FAILED) -> RecipeError:
     """One diagnostic as the error of a step, which gives it its place in the recipe."""
     return RecipeError([diagnostic], exit_code)
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from steerdsl.models.sites import Architecture
-
-RUN_FAILED = 3
 
 
 def require_fit(inputs: Sequence[Mapping[str, Tensor]], arch: Architecture, new_tokens: int = 0) -> None:
@@ -28,4 +26,4 @@ def require_fit(inputs: Sequence[Mapping[str, Tensor]], arch: Architecture, new_
     more = f" and {new_tokens} new ones" if new_tokens else ""
     title = f"a text has {longest} tokens{more}, more than the {room} of the model's context"
     help = "shorten the prompts and what is read after them, or take a model with a longer context"
-    raise RecipeError([Diagnostic("M611", title, help=help)], RUN_FAILED)
+    raise RecipeError([Diagnostic("M611", title, help=help)], Exit.FAILED)

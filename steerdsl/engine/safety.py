@@ -10,8 +10,8 @@ import ipaddress
 import os
 from urllib.parse import urlsplit
 
-from steerdsl.engine.remote import USAGE, Link, failure
-from steerdsl.lang.diagnostics import Diagnostic
+from steerdsl.engine.remote import Link, failure
+from steerdsl.lang.diagnostics import Diagnostic, Exit
 
 
 def require_safe(host: str, insecure: bool) -> str:
@@ -25,16 +25,16 @@ def require_safe(host: str, insecure: bool) -> str:
         # Addresses are printed and recorded; this one is not printed here either.
         title = "the address of the server has a user name, a password or a key in it"
         raise failure(
-            Diagnostic("R828", title, help="leave out all up to the `@`; a key goes into NDIF_API_KEY"), USAGE
+            Diagnostic("R828", title, help="leave out all up to the `@`; a key goes into NDIF_API_KEY"), Exit.USAGE
         )
     scheme, name, _ = _address(host)
     if not name:
         way_out = "write it as https://HOST, or http://127.0.0.1:PORT for a server on this machine"
-        raise failure(Diagnostic("R828", f"`{host}` is no address of a server", help=way_out), USAGE)
+        raise failure(Diagnostic("R828", f"`{host}` is no address of a server", help=way_out), Exit.USAGE)
     if not _encrypted(scheme, name) and not insecure:
         title = f"{host} is not encrypted: the key, the prompts and the results would travel in the clear"
         raise failure(
-            Diagnostic("R827", title, help="use its https address, or add --insecure if you accept it"), USAGE
+            Diagnostic("R827", title, help="use its https address, or add --insecure if you accept it"), Exit.USAGE
         )
     return host.rstrip("/")
 
@@ -57,12 +57,12 @@ def require_safe_judge(url: str, key: str | None) -> None:
     scheme, name, shown = _address(url)
     if not name:
         way_out = "write it as https://HOST, or http://127.0.0.1:PORT for a judge on this machine"
-        raise failure(Diagnostic("R897", "`--judge-url` is no address of a judge", help=way_out), USAGE)
+        raise failure(Diagnostic("R897", "`--judge-url` is no address of a judge", help=way_out), Exit.USAGE)
     secret = key or ("the address" if "@" in url else None)
     if secret and not _encrypted(scheme, name):
         title = f"the judge at {shown} is not encrypted: the key in {secret} would travel in the clear"
         way_out = f"use its https address, or {'unset ' + key if key else 'leave out all up to the `@`'}"
-        raise failure(Diagnostic("R897", title, help=way_out), USAGE)
+        raise failure(Diagnostic("R897", title, help=way_out), Exit.USAGE)
 
 
 def _address(url: str) -> tuple[str, str, str]:

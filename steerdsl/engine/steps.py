@@ -16,7 +16,7 @@ from steerdsl.engine.asking import forget, touches
 from steerdsl.engine.context import Run
 from steerdsl.engine.fused import Asks
 from steerdsl.lang import recipe as r
-from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
 from steerdsl.measure import harm
 from steerdsl.measure.scores import adjust
 from steerdsl.methods.types import MethodError
@@ -24,8 +24,6 @@ from steerdsl.planning.controls import Variant
 from steerdsl.planning.fusing import ASKING, reach
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.power import TOO_FEW
-
-RUN_FAILED = 3
 
 # Told before and after each step: the step, and the seconds it took (None before).
 Watch = Callable[[PlanStep, float | None], None]
@@ -82,7 +80,7 @@ def _step(run: Run, planned: PlanStep, runners: Mapping[type, Runner]) -> None:
         runners[type(planned.step)](run, planned)
     except MethodError as error:
         found = Diagnostic(error.code, error.problem, (_label(run, planned),), help=error.way_out)
-        raise RecipeError([found], exit_code=RUN_FAILED) from error
+        raise RecipeError([found], Exit.FAILED) from error
     except RecipeError as error:
         placed = [d if d.labels else replace(d, labels=(_label(run, planned),)) for d in error.diagnostics]
         raise RecipeError(placed, error.exit_code) from error

@@ -47,6 +47,7 @@ class Exit(IntEnum):
 
     OK = 0
     INVALID = 1  # the recipe has a mistake
+    CHANGED = 1  # two runs differ, or a layout
     USAGE = 2  # the command line has one, or names what is not there
     FAILED = 3  # the run, the machine or a server failed
     CHECK_FAILED = 4  # a `check` of the recipe does not hold
@@ -58,7 +59,7 @@ class Exit(IntEnum):
 class RecipeError(Exception):
     """The recipe, or what it names, cannot be used."""
 
-    def __init__(self, diagnostics: Sequence[Diagnostic], exit_code: int = Exit.INVALID) -> None:
+    def __init__(self, diagnostics: Sequence[Diagnostic], exit_code: Exit = Exit.INVALID) -> None:
         super().__init__("; ".join(d.title for d in diagnostics))
         self.diagnostics = tuple(diagnostics)
         self.exit_code = exit_code

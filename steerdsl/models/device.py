@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models import places
 
 # Only Linux writes down what the processor can do; elsewhere float32 is the safe answer.
@@ -36,10 +36,10 @@ def choose_device(name: str = "auto") -> torch.device:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
             there = f"there are {count} CUDA devices here" if count else "there is no CUDA device here"
-            raise RecipeError([_absent(name, there)], exit_code=3)
+            raise RecipeError([_absent(name, there)], Exit.FAILED)
         return torch.device("cuda", device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise RecipeError([_absent(name, "there is no Apple GPU here")], exit_code=3)
+        raise RecipeError([_absent(name, "there is no Apple GPU here")], Exit.FAILED)
     return torch.device(device.type)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models import hub
 from steerdsl.models.batching import pad_id
 from steerdsl.models.catalog import DEFAULT_MODEL, Located, did_you_mean, find, full_id, unreachable
@@ -92,11 +92,11 @@ def _described(name: str, revision: str | None, offline: bool) -> Located:
     if offline:
         title = f"`{name}` is not on this machine, and --offline forbids asking the hub about it"
         way_out = f"run `steerdsl models fetch {name}` once with a network"
-        raise RecipeError([Diagnostic("M602", title, help=did_you_mean(name) or way_out)], exit_code=3)
+        raise RecipeError([Diagnostic("M602", title, help=did_you_mean(name) or way_out)], Exit.FAILED)
     try:
         folder = hub.fetch(name, revision, weights=False)
     except hub.Unreachable as error:
-        raise RecipeError([unreachable(name, error)], exit_code=3) from error
+        raise RecipeError([unreachable(name, error)], Exit.FAILED) from error
     return Located(name, folder, folder.name, None, "hub")
 
 

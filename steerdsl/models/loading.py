@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models.catalog import Located
 from steerdsl.models.quiet import quiet
 from steerdsl.models.tokenizer import first_line
@@ -63,12 +63,12 @@ def load(located: Located, config: Any, dtype: torch.dtype, settings: Any, optio
                 **options,
             )
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
-        raise RecipeError([_refused(located, config, error)], exit_code=3) from error
+        raise RecipeError([_refused(located, config, error)], Exit.FAILED) from error
     model, report = loaded
     if missing := sorted(report["missing_keys"]):
-        raise RecipeError([damaged(located, f"the files lack {_listed(missing)}")], exit_code=3)
+        raise RecipeError([damaged(located, f"the files lack {_listed(missing)}")], Exit.FAILED)
     if left := _left_out(located, model, report["unexpected_keys"]):
-        raise RecipeError([_no_place(located, left)], exit_code=3)
+        raise RecipeError([_no_place(located, left)], Exit.FAILED)
     model.generation_config = settings
     return model
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models.cache import size_text
 from steerdsl.models.catalog import Located
 from steerdsl.models.device import choose_device, choose_dtype
@@ -101,7 +101,7 @@ def placement(located: Located, dtype: torch.dtype, device: torch.device, spread
     try:
         needed = int(contents(located.path).parameters * dtype.itemsize * _HEADROOM)
     except ValueError as error:
-        raise RecipeError([damaged(located, str(error))], exit_code=3) from error
+        raise RecipeError([damaged(located, str(error))], Exit.FAILED) from error
     free = torch.cuda.mem_get_info(device)[0]
     if needed <= free:
         return {}
@@ -109,7 +109,7 @@ def placement(located: Located, dtype: torch.dtype, device: torch.device, spread
         return {"device_map": "auto"}
     title = f"`{located.id}` needs {size_text(needed)} on {device}, which has {size_text(free)} free"
     way_out = "use --dtype bf16, --device cpu, or --device cuda with several GPUs"
-    raise RecipeError([Diagnostic("M613", title, help=way_out)], exit_code=3)
+    raise RecipeError([Diagnostic("M613", title, help=way_out)], Exit.FAILED)
 
 
 def model_info(facts: ModelFacts, dtype: str, device: str) -> ModelInfo:

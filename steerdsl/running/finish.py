@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from steerdsl.engine.context import Run
 from steerdsl.engine.judge import cost_json, unmarked
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.methods.types import MethodError
 from steerdsl.planning.planner import without_store
 from steerdsl.running.record import write_record
@@ -69,7 +69,7 @@ def finish(
         directory.finish()
     except OSError as refused:
         left = f"there is no record: what the run has made so far is in the store and in {directory.fresh}"
-        raise RecipeError([unwritten(refused, left)], 3) from refused
+        raise RecipeError([unwritten(refused, left)], Exit.FAILED) from refused
     try:
         write_report(directory.path)
     except OSError as refused:

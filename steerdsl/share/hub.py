@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models.cache import unwritable
 from steerdsl.models.quiet import quiet
 from steerdsl.share.pack import SUFFIX
@@ -26,7 +26,7 @@ def push(pack: Path, card: str, repo: str, *, private: bool = False, message: st
 
     if get_token() is None:
         title = "publishing needs a token of the model hub, and there is none"
-        raise RecipeError([Diagnostic("R872", title, help="run `hf auth login`, or set HF_TOKEN")], 2)
+        raise RecipeError([Diagnostic("R872", title, help="run `hf auth login`, or set HF_TOKEN")], Exit.USAGE)
     api = HfApi()
     operations = [CommitOperationAdd("README.md", card.encode()), CommitOperationAdd(pack.name, pack)]
     with _explained(repo), quiet():
@@ -35,7 +35,7 @@ def push(pack: Path, card: str, repo: str, *, private: bool = False, message: st
             api.create_commit(repo, operations, commit_message=message or f"Add {pack.name}")
         except ValueError as error:  # the client asks the hub about the card's header before it sends anything
             title = f"the hub refused the card of `{repo}`: {_reason(error)}"
-            raise _failed(title, "give --license one of the hub's own words, as in mit", 1) from error
+            raise _failed(title, "give --license one of the hub's own words, as in mit", Exit.INVALID) from error
     return f"{api.endpoint}/{repo}"
 
 
@@ -67,20 +67,26 @@ def _explained(repo: str) -> Iterator[None]:
     try:
         yield
     except errors.RevisionNotFoundError as error:
-        raise _failed(f"`{repo}` has no such revision", "leave --revision out, or give a commit", 1) from error
+        raise _failed(
+            f"`{repo}` has no such revision", "leave --revision out, or give a commit", Exit.INVALID
+        ) from error
     except errors.GatedRepoError as error:
-        raise _failed(f"`{repo}` is gated: its owner wants its terms accepted first", "accept them there", 1) from error
+        raise _failed(
+            f"`{repo}` is gated: its owner wants its terms accepted first", "accept them there", Exit.INVALID
+        ) from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         way_out = "write owner/name; a private one needs `hf auth login`"
-        raise _failed(f"there is no repository `{repo}` on the hub that you may use", way_out, 1) from error
+        raise _failed(f"there is no repository `{repo}` on the hub that you may use", way_out, Exit.INVALID) from error
     except errors.HfHubHTTPError as error:
         title = f"the hub refused `{repo}`: it answered {error.response.status_code}"
-        raise _failed(title, "check that the token may write there", 3) from error
+        raise _failed(title, "check that the token may write there", Exit.FAILED) from error
     except RecipeError:
         raise
     except Exception as error:  # the network library's own errors, whose names differ between versions
         refused = unwritable(error) if isinstance(error, OSError) else None
-        raise refused or _failed(f"the hub cannot be reached: {_reason(error)}", "check the network", 3) from error
+        raise refused or _failed(
+            f"the hub cannot be reached: {_reason(error)}", "check the network", Exit.FAILED
+        ) from error
 
 
 def _reason(error: Exception) -> str:
@@ -91,5 +97,5 @@ def _reason(error: Exception) -> str:
     return text.replace(get_token() or "\0", _HIDDEN)
 
 
-def _failed(title: str, help: str, exit_code: int) -> RecipeError:
+def _failed(title: str, help: str, exit_code: Exit) -> RecipeError:
     return RecipeError([Diagnostic("R871", title, help=help)], exit_code)

@@ -13,7 +13,7 @@ from pathlib import Path
 from steerdsl.forms.files import Misread
 from steerdsl.forms.kept import LARGEST_LOCK, LOCK
 from steerdsl.forms.text import read_json
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.share.pins import FORMER, Pin
 from steerdsl.store.files import write_text
 
@@ -38,7 +38,7 @@ def write_lock(pins: Mapping[str, Pin], path: Path) -> None:
     except OSError as error:
         title = f"{path} cannot be made: {(error.strerror or str(error)).lower()}"
         raise RecipeError(
-            [Diagnostic("R802", title, help="check the permissions of the recipe's folder")], 3
+            [Diagnostic("R802", title, help="check the permissions of the recipe's folder")], Exit.FAILED
         ) from error
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from steerdsl.forms import kept, runs
 from steerdsl.forms.files import Misread, read_bytes, require_regular
 from steerdsl.forms.text import parse_json, parse_lines
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models.cache import cache_root
 from steerdsl.share.archive import zip_bytes
 from steerdsl.share.members import FOLDERS, same_on_some_system, unsafe_name, wrong_kind
@@ -34,7 +34,6 @@ LARGEST = 512 << 20  # bytes of a pack: vectors of a large model have some ten m
 LARGEST_MANIFEST = 4 << 20
 MOST_MEMBERS = 10_000
 RECORD = ("run/record.json", "run/generations.jsonl", "run/scores.json")
-DIFFERS = 4
 _ENCRYPTED = 0x1
 
 
@@ -97,7 +96,7 @@ def _record(path: Path, data: bytes, recipe: bytes) -> dict[str, Any]:
     """The record of the run."""
     found: dict[str, Any] = _read_as(path, RECORD[0], data, parse_json, runs.RECORD)
     if found["recipe"]["sha256"] != _sha256(recipe):
-        raise _refusal(path, "R869", "its record is that of another recipe", exit_code=DIFFERS)
+        raise _refusal(path, "R869", "its record is that of another recipe", exit_code=Exit.DIFFERS)
     return found
 
 
@@ -125,7 +124,9 @@ def _read(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     except zipfile.BadZipFile as error:
         if "CRC" not in str(error):
             raise
-        raise _refusal(path, "R869", f"`{info.filename}` is not what its checksum says", exit_code=DIFFERS) from error
+        raise _refusal(
+            path, "R869", f"`{info.filename}` is not what its checksum says", exit_code=Exit.DIFFERS
+        ) from error
 
 
 def _check(path: Path, infos: Sequence[zipfile.ZipInfo], size: int) -> None:
@@ -180,11 +181,11 @@ def _compare(path: Path, listed: Mapping[str, Any], found: Mapping[str, bytes]) 
     """Hold the members to the manifest: the same names, sizes and hashes."""
     for name in sorted(listed.keys() | found.keys()):
         if name not in found:
-            raise _refusal(path, "R869", f"`{name}` is in the manifest and not in the pack", exit_code=DIFFERS)
+            raise _refusal(path, "R869", f"`{name}` is in the manifest and not in the pack", exit_code=Exit.DIFFERS)
         if name not in listed:
-            raise _refusal(path, "R869", f"`{name}` is in the pack and not in the manifest", exit_code=DIFFERS)
+            raise _refusal(path, "R869", f"`{name}` is in the pack and not in the manifest", exit_code=Exit.DIFFERS)
         if listed[name] != {"bytes": len(found[name]), "sha256": _sha256(found[name])}:
-            raise _refusal(path, "R869", f"`{name}` is not what the manifest says", exit_code=DIFFERS)
+            raise _refusal(path, "R869", f"`{name}` is not what the manifest says", exit_code=Exit.DIFFERS)
 
 
 def unpacked_packs() -> Path:
@@ -213,6 +214,8 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _refusal(path: Path, code: str, problem: str, help: str | None = None, exit_code: int = 1) -> RecipeError:
+def _refusal(
+    path: Path, code: str, problem: str, help: str | None = None, exit_code: Exit = Exit.INVALID
+) -> RecipeError:
     way_out = help or "get the pack again from who made it; nothing of it was unpacked"
     return RecipeError([Diagnostic(code, f"{path.name} is refused: {problem}", help=way_out)], exit_code)

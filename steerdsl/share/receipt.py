@@ -16,7 +16,7 @@ from steerdsl.forms.files import Misread
 from steerdsl.forms.runs import exports
 from steerdsl.forms.tensors import read_tensors
 from steerdsl.forms.text import parse_json
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.share.pins import Difference, Pin
 from steerdsl.store.directory import hashes
 from steerdsl.store.finished import FINISHED, open_run
@@ -65,7 +65,7 @@ def read_record(folder: Path) -> Mapping[str, Any]:
     record = open_run(folder).record
     if record["state"] not in FINISHED or "files" not in record:
         title = f"the run in {folder} is not whole: {record['state']} at {record['reached']}"
-        raise RecipeError([Diagnostic("R863", title, help="run it again, to its end")], 2)
+        raise RecipeError([Diagnostic("R863", title, help="run it again, to its end")], Exit.USAGE)
     return record
 
 

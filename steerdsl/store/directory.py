@@ -20,7 +20,7 @@ from typing import Any
 from steerdsl.forms.files import is_inside
 from steerdsl.forms.runs import MARK, exports
 from steerdsl.forms.text import read_json
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.store.claims import claim, place, release
 from steerdsl.store.results import file_sha256
 
@@ -53,14 +53,16 @@ class RunDirectory:
             path = Path(os.path.realpath(path))
         try:
             if wrong := _in_the_way(path, force):
-                raise RecipeError([wrong], 2)
+                raise RecipeError([wrong], Exit.USAGE)
             fresh = _beside(path, "partial")
             held = claim(fresh)
             _reserve(fresh)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             title = f"{path} cannot be made: {reason}"
-            raise RecipeError([Diagnostic("R802", title, help="choose another folder with --out")], 3) from error
+            raise RecipeError(
+                [Diagnostic("R802", title, help="choose another folder with --out")], Exit.FAILED
+            ) from error
         return cls(path, fresh, force, held=held)
 
     @classmethod

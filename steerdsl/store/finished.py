@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from steerdsl.forms.form import Maybe
 from steerdsl.forms.runs import ANSWER, LARGEST_ANSWERS, RECORD, SCHEMA, SCORES
 from steerdsl.forms.text import read_json, read_lines, require
-from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 
 if TYPE_CHECKING:
     from steerdsl.methods.types import Vector
 
-USAGE = 2
 State = Literal["complete", "check failed", "check not settled", "failed", "interrupted"]
 FINISHED: tuple[State, ...] = ("complete", "check failed", "check not settled")  # of runs that came to their end
 
@@ -75,17 +74,17 @@ def open_run(folder: Path, *, whole: bool = True) -> Finished:
     """
     path = folder / "record.json"
     if not path.exists():
-        raise RecipeError([_absent(folder)], USAGE)
+        raise RecipeError([_absent(folder)], Exit.USAGE)
     try:
         record = read_json(path, {"schema": object}, within=folder)
         lacking = [name for name, form in RECORD.items() if name not in record and not isinstance(form, Maybe)]
         if record["schema"] != SCHEMA or lacking:
-            raise RecipeError([_foreign(folder, record["schema"])], USAGE)
+            raise RecipeError([_foreign(folder, record["schema"])], Exit.USAGE)
         require(record, RECORD, path.name)
         scores = _read(folder / "scores.json", read_json, SCORES, whole) or {}
         answers = _read(folder / "generations.jsonl", read_answers, ANSWER, whole) or []
     except (OSError, ValueError) as error:
-        raise RecipeError([_damaged(folder, error)], USAGE) from error
+        raise RecipeError([_damaged(folder, error)], Exit.USAGE) from error
     return Finished(folder, record, scores, answers)
 
 

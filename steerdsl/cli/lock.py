@@ -15,7 +15,7 @@ from steerdsl.cli.packed import from_pack
 from steerdsl.cli.recipe import load_recipe, prepare
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.share.lock import lock_path, read_lock, write_lock
-from steerdsl.share.pins import SEVERITIES, Difference, Pin, differences, pins
+from steerdsl.share.pins import SEVERITIES, Pin, PinDifference, differences, pins
 
 if TYPE_CHECKING:
     from steerdsl.planning.plan import Plan, RunOptions
@@ -98,7 +98,7 @@ def hold(plan: Plan, file: str | None, locked: bool) -> None:
     sys.stderr.write(f"warning: this run differs from {path.name} in {_count(found)}: {names}\n")
 
 
-def _differs(path: Path, found: Sequence[Difference], help: str) -> Diagnostic:
+def _differs(path: Path, found: Sequence[PinDifference], help: str) -> Diagnostic:
     """`help` is the way out; where the dtype differs, which `auto` leaves to the machine, first its option."""
     dtype = [d.before for d in found if d.name == "model.dtype"]
     if dtype and dtype[0] in DTYPES:
@@ -106,11 +106,11 @@ def _differs(path: Path, found: Sequence[Difference], help: str) -> Diagnostic:
     return Diagnostic("R862", f"this differs from {path.name} in {_count(found)}", help=help)
 
 
-def _count(found: Sequence[Difference]) -> str:
+def _count(found: Sequence[PinDifference]) -> str:
     return f"{len(found)} pin{'' if len(found) == 1 else 's'}"
 
 
-def print_differences(found: Sequence[Difference], before: str, stream: Any) -> None:
+def print_differences(found: Sequence[PinDifference], before: str, stream: Any) -> None:
     """Print a table for each severity: the pin, its value `before`, its value here."""
     from steerdsl.show.sheet import Sheet
     from steerdsl.show.terminal import Terminal

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AnswerRow:
     """One answer that is asked for: the answer number `sample` to the prompt at `place` of its data set,
     rendered as `prompt`, before which that data set has had `copy` equal ones."""
 
@@ -51,17 +51,19 @@ class Answer:
     broken: NotFinite | None = None
 
 
-def rows_of(prompts: Sequence[Rendered], sampling: Sampling) -> list[list[Row]]:
+def rows_of(prompts: Sequence[Rendered], sampling: Sampling) -> list[list[AnswerRow]]:
     """The n rows of each prompt."""
     seen: Counter[tuple[int, ...]] = Counter()
     found = []
     for place, prompt in enumerate(prompts):
-        found.append([Row(place, k, prompt, seen[prompt.ids], sampling) for k in range(sampling.n)])
+        found.append([AnswerRow(place, k, prompt, seen[prompt.ids], sampling) for k in range(sampling.n)])
         seen[prompt.ids] += 1
     return found
 
 
-def answer(session: Session, rows: Sequence[Row], touches: Sequence[Touch], meter: Meter | None = None) -> list[Answer]:
+def answer(
+    session: Session, rows: Sequence[AnswerRow], touches: Sequence[Touch], meter: Meter | None = None
+) -> list[Answer]:
     """The answer of each row of a batch. Rows have one limit of tokens; `touches` know which rows are whose.
     A row whose logits are not finite gives a `broken` answer, and its neighbours keep theirs.
     `meter` is told of each token."""
@@ -117,7 +119,7 @@ def decode(
     return new, broken_rows(session, given, ids, touches, steps)
 
 
-def _choosing(rows: Sequence[Row], width: int) -> Any:
+def _choosing(rows: Sequence[AnswerRow], width: int) -> Any:
     """What draws the tokens of sampled rows; None where there are none."""
     import torch
 
@@ -149,7 +151,7 @@ def generation_config(opened: Any, sampling: Sampling) -> Any:
     )
 
 
-def _answer(tokenizer: Any, config: Any, asked: Row, row: list[int]) -> Answer:
+def _answer(tokenizer: Any, config: Any, asked: AnswerRow, row: list[int]) -> Answer:
     ends = end_tokens(config)
     stop = next((i for i, token in enumerate(row) if token in ends), None)
     kept = row if stop is None else row[:stop]

@@ -19,7 +19,7 @@ from steerdsl.lang.recipe import Position, Stream
 from steerdsl.methods.types import Activations
 from steerdsl.models.batching import Batch, batches, pad_id
 from steerdsl.models.cache import Progress, no_progress
-from steerdsl.models.positions import Reading
+from steerdsl.models.positions import TokenSpan
 from steerdsl.models.prompts import Rendered
 from steerdsl.planning.rows import text_rows
 from steerdsl.registry import find
@@ -75,7 +75,7 @@ def capture(
 
 def _read(
     found: Sequence[Batch],
-    readings: Sequence[Reading],
+    readings: Sequence[TokenSpan],
     each: int,
     on: str,
     ask: Callable[[Sequence[Batch]], dict[str, Any]],
@@ -99,7 +99,7 @@ def _read(
     return result(moments, torch.tensor(order)), torch.cat(moments["norms"], dim=1)
 
 
-def _most(reading: Reading) -> int:
+def _most(reading: TokenSpan) -> int:
     """The samples that a prompt gives."""
     return 1 if reading.average else len(reading.indexes)
 
@@ -129,7 +129,7 @@ def _stacked(parts: Sequence[Activations]) -> Activations:
     )
 
 
-def _job(batch: Batch, readings: Sequence[Reading]) -> dict[str, Any]:
+def _job(batch: Batch, readings: Sequence[TokenSpan]) -> dict[str, Any]:
     """A batch as `Session.summarise` takes it."""
     columns, average, picked = _where(batch, readings)
     return {"inputs": inputs(batch), "columns": columns, "average": average, "picked": picked}
@@ -143,7 +143,7 @@ def inputs(batch: Batch) -> dict[str, Tensor]:
     }
 
 
-def _where(batch: Batch, readings: Sequence[Reading]) -> tuple[Tensor | None, bool, Tensor]:
+def _where(batch: Batch, readings: Sequence[TokenSpan]) -> tuple[Tensor | None, bool, Tensor]:
     """Columns of single tokens, whether tokens are averaged, and the mask of those that are read."""
     import torch
 

@@ -17,7 +17,7 @@ from steerdsl.formats.steady import require_linear
 from steerdsl.lang import recipe as r
 from steerdsl.methods.finite import EXPORT_LESS, require_tensors
 from steerdsl.methods.types import MethodError, Vector
-from steerdsl.methods.weights import Edit, ablate_weights, add_bias, write
+from steerdsl.methods.weights import WeightEdit, ablate_weights, add_bias, write
 from steerdsl.methods.zero import require
 from steerdsl.models.quiet import quiet
 from steerdsl.planning.targets import targets
@@ -62,7 +62,7 @@ def _after_writes(op: r.Op) -> bool:
     return op.name == "add" and any(stream.name.startswith("resid") for stream in op.streams)
 
 
-def _edits(model: Any, op: r.Op, opened: Opened, values: Values) -> Iterator[Edit]:
+def _edits(model: Any, op: r.Op, opened: Opened, values: Values) -> Iterator[WeightEdit]:
     """The weight edits of one operation, each to be written before the next is made."""
     require_linear(op)
     value = values.operand(op)

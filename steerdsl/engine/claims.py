@@ -75,7 +75,7 @@ def _verdict(run: Run, step: r.Check, at: Mapping[str, str]) -> dict[str, Any]:
     failure = next((entry["reason"] for entry in run.results.failed if entry["at"] == at), None)
     if failure is not None:
         return undecided(step, at, failure)
-    reading = Reading(run, step, at)
+    reading = ClaimScores(run, step, at)
     left, right = reading.figure(step.left), reading.figure(step.right)
     found = reading.difference()
     level = stats.LEVEL if step.confidence is None else step.confidence
@@ -120,7 +120,7 @@ def _needed(found: stats.Estimate, level: float) -> float | None:
     return max(found.n + 1.0, found.n * (reach / found.mean) ** 2)
 
 
-class Reading:
+class ClaimScores:
     """The scores of a run at one point of a sweep, as a claim reads them. `exact`: it reads no prompts."""
 
     def __init__(self, run: Run, step: r.Check, at: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ from steerdsl.methods.finite import NotFinite
 from steerdsl.models.cache import Progress, no_progress
 from steerdsl.models.prompts import Rendered, Renderer
 from steerdsl.planning.plan import Plan, PlanStep
-from steerdsl.planning.requests import Shared
+from steerdsl.planning.requests import SharedBatches
 from steerdsl.planning.samples import Sample
 from steerdsl.store.results import Store
 
@@ -80,7 +80,7 @@ class Run:
     extractions: dict[str, PlanStep] = field(default_factory=dict)
     point: Mapping[str, str] = field(default_factory=dict)
     partial: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    shared: Mapping[str, Shared] = field(default_factory=dict)
+    shared: Mapping[str, SharedBatches] = field(default_factory=dict)
     asks: Any = None
     unsteered: dict[Any, list[Any]] = field(default_factory=dict)
     tell: Callable[[str], None] = lambda text: None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SOUND = -1
 
 
-class Reader(Protocol):
+class Passes(Protocol):
     """What this asks of a session of forward passes, to say where a number stopped being finite."""
 
     @property
@@ -37,7 +37,7 @@ class Reader(Protocol):
     def trouble(self, reading: Mapping[str, Any], row: int, reads: Sequence[tuple[str, str]]) -> Tensor: ...
 
 
-class Watch:
+class LogitWatch:
     """Looks at the logits of each step of generation, as transformers hands them to a logits processor.
 
     `first` is, for each row, the first step whose logits were not finite, or SOUND. From then on the row
@@ -82,7 +82,7 @@ def unsound(activations: Sequence[Tensor]) -> list[bool]:
     return [not bool(rows.isfinite().all()) for rows in activations]
 
 
-def require_activations(found: Activations, norms: Tensor, where: str, layers: Sequence[int], session: Reader) -> None:
+def require_activations(found: Activations, norms: Tensor, where: str, layers: Sequence[int], session: Passes) -> None:
     """Raise NotFinite R811 when a statistic is not finite. `norms`, float64 [L, n], are those of the samples,
     `where` the stream and the position."""
     bad = ~(found.mean.isfinite().all(dim=-1) & norms.isfinite().all(dim=-1))
@@ -119,7 +119,7 @@ def require_figures(found: Any) -> None:
             require_figures(part)
 
 
-def logits_error(session: Reader, reading: Mapping[str, Any], bad: Tensor, at: str = "") -> NotFinite:
+def logits_error(session: Passes, reading: Mapping[str, Any], bad: Tensor, at: str = "") -> NotFinite:
     """The error of a pass whose logits are not finite in the rows `bad`, bool [B], with the first layer at
     which it shows. `reading` has `inputs`, `touches` and `steps`, as `Session.readings` takes it; `at` says
     when, as `at answer token 3`."""
@@ -130,7 +130,7 @@ def logits_error(session: Reader, reading: Mapping[str, Any], bad: Tensor, at: s
 
 
 def broken_rows(
-    session: Reader, given: Mapping[str, Tensor], ids: Tensor, touches: Sequence[Touch], steps: Sequence[int | None]
+    session: Passes, given: Mapping[str, Tensor], ids: Tensor, touches: Sequence[Touch], steps: Sequence[int | None]
 ) -> list[NotFinite | None]:
     """The error of each row of a generation whose logits were not finite at its step of `steps` (None where
     they were). Where it begins is asked for the first of them, and said of all that broke at that step."""
@@ -153,7 +153,7 @@ def end_tokens(config: Any) -> list[int]:
     return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
 
 
-def _origin(session: Reader, reading: Mapping[str, Any], row: int) -> str:
+def _origin(session: Passes, reading: Mapping[str, Any], row: int) -> str:
     """Where in the model it begins: `from resid_post of layer 2 on`. Nothing where reading that row once
     more does not show it."""
     arch = session.opened.arch
@@ -166,7 +166,7 @@ def _origin(session: Reader, reading: Mapping[str, Any], row: int) -> str:
     return f"from {stream} of layer {layer} on"
 
 
-def way_out(session: Reader, steered: bool = False) -> str:
+def way_out(session: Passes, steered: bool = False) -> str:
     """What to try: another dtype where this one is narrow, a smaller strength where something was edited."""
     ways = []
     if steered:
@@ -178,5 +178,5 @@ def way_out(session: Reader, steered: bool = False) -> str:
     return "; ".join(ways) or "take a smaller strength, or other layers"
 
 
-def _dtype(session: Reader) -> str:
+def _dtype(session: Passes) -> str:
     return str(session.opened.info.dtype)

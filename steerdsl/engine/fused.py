@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from steerdsl.engine.answers import Answer, Row, answer, require_sound, rows_of
+from steerdsl.engine.answers import Answer, AnswerRow, answer, require_sound, rows_of
 from steerdsl.engine.asking import about, drop, keep, missing, rendered, request_key, show, steer_of, withheld
 from steerdsl.engine.context import Run
 from steerdsl.engine.meter import Meter
@@ -25,7 +25,7 @@ from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models.prompts import require_room
 from steerdsl.planning.fusing import cut
 from steerdsl.planning.plan import PlanStep
-from steerdsl.planning.requests import Request, Shared
+from steerdsl.planning.requests import Request, SharedBatches
 from steerdsl.store.claims import discard
 from steerdsl.store.files import write_lines
 from steerdsl.store.finished import read_answers
@@ -43,7 +43,7 @@ class Ask:
     request: Request
     key: str
     steer: Acting | None
-    rows: Sequence[Sequence[Row]]
+    rows: Sequence[Sequence[AnswerRow]]
     todo: bool
 
     @property
@@ -52,7 +52,7 @@ class Ask:
         return "" if self.steer is None else self.steer.shape
 
 
-Part: TypeAlias = list[tuple[Ask, Row]]  # one batch
+Part: TypeAlias = list[tuple[Ask, AnswerRow]]  # one batch
 Known: TypeAlias = dict[tuple[str, int, int], Answer]  # by key, prompt and sample
 
 
@@ -62,10 +62,10 @@ class Asks:
     `fits` is the most rows for which the device has had memory, once a batch has found none."""
 
     run: Run
-    shared: dict[str, Shared] = field(default_factory=dict)
+    shared: dict[str, SharedBatches] = field(default_factory=dict)
     found: dict[str, Ask] = field(default_factory=dict)
     fits: int | None = None
-    _rows: dict[Any, list[list[Row]]] = field(default_factory=dict)
+    _rows: dict[Any, list[list[AnswerRow]]] = field(default_factory=dict)
     _touches: dict[tuple[str, ...], list[Touch]] = field(default_factory=dict)
 
     def gather(self, run: Run, planned: PlanStep) -> None:
@@ -89,7 +89,7 @@ class Asks:
         require_sound(made)
         return made
 
-    def _rows_of(self, run: Run, request: Request) -> list[list[Row]]:
+    def _rows_of(self, run: Run, request: Request) -> list[list[AnswerRow]]:
         """The rows of each prompt, made once for all variants that are asked alike."""
         alike = request.group, request.variant.instruction, request.sampling
         if alike not in self._rows:

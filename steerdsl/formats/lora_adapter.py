@@ -18,7 +18,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.methods.finite import EXPORT_LESS, require_tensors
 from steerdsl.methods.lora import Cut, Factors, ablation_factors
 from steerdsl.methods.types import MethodError
-from steerdsl.methods.weights import Site, Write
+from steerdsl.methods.weights import Write, WriteSite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ def write_steer(steer: Carried, path: Path) -> None:
     """Write the adapter's folder."""
     from safetensors.torch import save_file
 
-    cuts: dict[Site, list[Cut]] = {}
+    cuts: dict[WriteSite, list[Cut]] = {}
     for act in steer.acts:
         if act.operand.reader is not None:
             raise refusal(TITLE, "an oblique eraser (leace) has an offset", "ablate an extracted direction")

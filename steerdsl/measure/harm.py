@@ -26,7 +26,7 @@ SAID: Mapping[str, str] = {
     "nats": "the unsteered answers cost {} nats a token more",
 }
 
-Place = tuple[str, str]  # evaluation, data set
+Scored = tuple[str, str]  # evaluation, data set
 Point = tuple[tuple[str, str], ...]
 
 
@@ -44,8 +44,8 @@ class Sign:
 
 def warnings(rows: Iterable[Mapping[str, Any]], scores: Mapping[str, Any]) -> list[str]:
     """A sentence for each evaluation and data set where a steer breaks the model, over all points of a sweep."""
-    found: dict[Place, list[Sign]] = {}
-    points: dict[Place, set[Point]] = {}
+    found: dict[Scored, list[Sign]] = {}
+    points: dict[Scored, set[Point]] = {}
     for place, point, figures in (*_of_answers(rows), *_of_scores(scores)):
         points.setdefault(place, set()).add(point)
         for sign in _past(figures, point):
@@ -63,9 +63,9 @@ def repeated(ids: Sequence[int]) -> float:
 Figures = dict[str, dict[str, float]]
 
 
-def _of_answers(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Place, Point, Figures]]:
+def _of_answers(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Scored, Point, Figures]]:
     """What the answers of each evaluation, data set and point show; those that are withheld show nothing."""
-    kept: dict[tuple[Place, Point], dict[str, list[Mapping[str, Any]]]] = {}
+    kept: dict[tuple[Scored, Point], dict[str, list[Mapping[str, Any]]]] = {}
     for row in rows:
         if row["variant"] == REFERENCE or row.get("withheld"):
             continue
@@ -81,7 +81,7 @@ def _of_answers(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Place, Poin
         yield place, point, figures
 
 
-def _of_scores(scores: Mapping[str, Any]) -> Iterator[tuple[Place, Point, Figures]]:
+def _of_scores(scores: Mapping[str, Any]) -> Iterator[tuple[Scored, Point, Figures]]:
     """What `delta_nll` has found, where it was asked for."""
     for name, entry in scores.items():
         for at, table in [(p["at"], p["scores"]) for p in entry.get("points", [{"at": {}, "scores": entry}])]:
@@ -100,7 +100,7 @@ def _past(figures: Figures, point: Point) -> Iterator[Sign]:
                 yield Sign(kind, variant, figure, base, by_variant.get(RANDOM), point)
 
 
-def _sentence(place: Place, signs: Sequence[Sign], points: int) -> str:
+def _sentence(place: Scored, signs: Sequence[Sign], points: int) -> str:
     """The worst of each kind of sign, and at how many points of a sweep there is any."""
     worst = [max((s for s in signs if s.kind == kind), key=lambda s: s.figure, default=None) for kind in LIMITS]
     shown = [sign for sign in worst if sign is not None]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from steerdsl.methods.ops.ablate import basis
 from steerdsl.methods.types import MethodError
-from steerdsl.methods.weights import Model, Site, matrices
+from steerdsl.methods.weights import Model, WriteSite, matrices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ class Factors:
     embedding: bool
 
 
-def ablation_factors(model: Model, cuts: Mapping[Site, Sequence[Cut]]) -> dict[str, Factors]:
+def ablation_factors(model: Model, cuts: Mapping[WriteSite, Sequence[Cut]]) -> dict[str, Factors]:
     """ΔW = -λQᵀ(QW) for every matrix that writes at the sites, by the path of its module.
 
     Q is an orthonormal basis of a cut's rows; several cuts of one site act one after another, each

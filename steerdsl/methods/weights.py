@@ -1,6 +1,6 @@
 """Edits of a model's weights that equal an ablation or an addition of its activations.
 
-In: a transformers model and directions. Out: an `Edit`, the changed tensors by name and what they
+In: a transformers model and directions. Out: an `WeightEdit`, the changed tensors by name and what they
 equal; the model is not touched until `write`. Refused, with the reason, wherever it would not be
 exact: norms between write and stream, quantised weights, layouts that have no place for a bias.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Model: TypeAlias = Any  # transformers.PreTrainedModel, whose attributes depend on the architecture
 Write: TypeAlias = Literal["embed", "attn_out", "mlp_out"]
-Site: TypeAlias = tuple[Write, int]  # the embeddings are ("embed", 0)
+WriteSite: TypeAlias = tuple[Write, int]  # the embeddings are ("embed", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ POST_NORM = ("gemma2", "gemma3", "gemma3_text", "olmo2", "olmo3")
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class WeightEdit:
     """Changed parameters by their names in the state dict, config fields that go with them, and in
     words what the edited model equals."""
 
@@ -71,7 +71,7 @@ class Edit:
     equals: str
 
 
-def ablate_weights(model: Model, directions: Tensor | Mapping[Site, Tensor], share: float = 1.0) -> Edit:
+def ablate_weights(model: Model, directions: Tensor | Mapping[WriteSite, Tensor], share: float = 1.0) -> WeightEdit:
     """W' = (I - share·QᵀQ)W and b' = (I - share·QᵀQ)b for every matrix that writes to the stream.
 
     directions: rows [k, d] for the whole model, which equals ablation everywhere; or rows for each
@@ -90,10 +90,10 @@ def ablate_weights(model: Model, directions: Tensor | Mapping[Site, Tensor], sha
     config = _untie(model, writers, tensors)
     everywhere = set(at) == set(sites(model))
     where = "everywhere" if everywhere else "at " + ", ".join(f"{write} {layer}" for write, layer in at)
-    return Edit(tensors, config, f"ablate {where}" + (f" by {share:.0%}" if share != 1.0 else ""))
+    return WeightEdit(tensors, config, f"ablate {where}" + (f" by {share:.0%}" if share != 1.0 else ""))
 
 
-def add_bias(model: Model, layer: int, v: Tensor, stream: str = "resid_post") -> Edit:
+def add_bias(model: Model, layer: int, v: Tensor, stream: str = "resid_post") -> WeightEdit:
     """`v` [d] as a bias of the matrix that writes last before `stream` of `layer`.
 
     It equals the addition at every token, added to any bias already there. Raises MethodError where
@@ -121,10 +121,10 @@ def add_bias(model: Model, layer: int, v: Tensor, stream: str = "resid_post") ->
         tensors = _zero_biases(model, writers, write)
         found = tensors[f"{path}.bias"]
     tensors[f"{path}.bias"] = (found.detach().double() + v.double().to(found.device)).to(found.dtype)
-    return Edit(tensors, config, f"add on {stream} at layer {layer}, at every token")
+    return WeightEdit(tensors, config, f"add on {stream} at layer {layer}, at every token")
 
 
-def matrices(model: Model, site: Site) -> list[tuple[str, Tensor, bool]]:
+def matrices(model: Model, site: WriteSite) -> list[tuple[str, Tensor, bool]]:
     """Each parameter that writes at a site: its name, its values, and whether the stream is its last
     axis (else the one before). Raises MethodError where they are unknown, quantised or not loaded."""
     writers = _writers(model)
@@ -132,16 +132,16 @@ def matrices(model: Model, site: Site) -> list[tuple[str, Tensor, bool]]:
     return [(name, _loaded(model, name), rowwise) for name, rowwise in found]
 
 
-def sites(model: Model) -> list[Site]:
+def sites(model: Model) -> list[WriteSite]:
     """Every place that writes to the residual stream: embeddings, then each block's two outputs."""
     n = len(model.get_submodule(_writers(model).blocks))
-    found: list[Site] = [("embed", 0)]
+    found: list[WriteSite] = [("embed", 0)]
     for layer in range(n):
         found += [("attn_out", layer), ("mlp_out", layer)]
     return found
 
 
-def write(model: Model, edit: Edit) -> None:
+def write(model: Model, edit: WeightEdit) -> None:
     """Put an edit into the model, in place, so that it runs and saves as edited."""
     import torch
 
@@ -198,7 +198,7 @@ def _exists(model: Model, path: str) -> bool:
     return module is not None
 
 
-def _paths(model: Model, writers: Writers, site: Site) -> list[str]:
+def _paths(model: Model, writers: Writers, site: WriteSite) -> list[str]:
     """The full paths of what writes at a site: modules, or parameters of fused experts."""
     kind, layer = site
     if kind == "embed":

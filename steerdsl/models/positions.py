@@ -1,7 +1,7 @@
 """The token positions of a prompt at which activations are read.
 
 In: a `Rendered` prompt. Out: registry entries of kind "position", whose `run(rendered, number)` gives
-a `Reading`: token indexes into the unpadded prompt, and whether they are averaged into one sample.
+a `TokenSpan`: token indexes into the unpadded prompt, and whether they are averaged into one sample.
 """
 
 from __future__ import annotations
@@ -19,55 +19,55 @@ MOST = 1_000_000  # tokens: more than any prompt has
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class TokenSpan:
     """indexes: token positions from 0, ascending. average: one sample, their mean; else one sample each."""
 
     indexes: tuple[int, ...]
     average: bool = False
 
 
-def _last_token(rendered: Rendered, number: int | None = None) -> Reading:
-    return Reading((len(rendered.ids) - 1,))
+def _last_token(rendered: Rendered, number: int | None = None) -> TokenSpan:
+    return TokenSpan((len(rendered.ids) - 1,))
 
 
-def _token(rendered: Rendered, number: int | None = None) -> Reading:
+def _token(rendered: Rendered, number: int | None = None) -> TokenSpan:
     assert number is not None, "the checker asks for the number"
     length = len(rendered.ids)
     index = number if number >= 0 else length + number
     if not 0 <= index < length:
         title = f"a prompt has {length} tokens, so there is no token {number}"
         raise _refused(title, f"tokens are 0 to {length - 1}, or -1 to -{length} from the end, in this prompt")
-    return Reading((index,))
+    return TokenSpan((index,))
 
 
-def _suffix(rendered: Rendered, number: int | None = None) -> Reading:
+def _suffix(rendered: Rendered, number: int | None = None) -> TokenSpan:
     count, length = rendered.tail if number is None else number, len(rendered.ids)
     if count == 0:
         raise _refused("these prompts end in no tokens that all share", "give a number: `suffix 1` is the last token")
     if count > length:
         raise _refused(f"a prompt has {length} tokens, so it has no suffix of {count}", "use a smaller number")
-    return Reading(tuple(range(length - count, length)))
+    return TokenSpan(tuple(range(length - count, length)))
 
 
-def _mean_prompt(rendered: Rendered, number: int | None = None) -> Reading:
+def _mean_prompt(rendered: Rendered, number: int | None = None) -> TokenSpan:
     end = len(rendered.ids) if rendered.response is None else rendered.response[0]
-    return Reading(tuple(range(end)), average=True)
+    return TokenSpan(tuple(range(end)), average=True)
 
 
-def _mean_content(rendered: Rendered, number: int | None = None) -> Reading:
+def _mean_content(rendered: Rendered, number: int | None = None) -> TokenSpan:
     if rendered.content[0] == rendered.content[1]:
         raise _refused("a prompt has no words of its own", "remove the empty row, or use `at last_token`")
-    return Reading(tuple(range(*rendered.content)), average=True)
+    return TokenSpan(tuple(range(*rendered.content)), average=True)
 
 
-def _mean_response(rendered: Rendered, number: int | None = None) -> Reading:
+def _mean_response(rendered: Rendered, number: int | None = None) -> TokenSpan:
     if rendered.response is None or rendered.response[0] == rendered.response[1]:
         raise _refused("a prompt has no answer to read", "name the data set's field of answers with `answer:`")
-    return Reading(tuple(range(*rendered.response)), average=True)
+    return TokenSpan(tuple(range(*rendered.response)), average=True)
 
 
-def _all(rendered: Rendered, number: int | None = None) -> Reading:
-    return Reading(tuple(range(len(rendered.ids))))
+def _all(rendered: Rendered, number: int | None = None) -> TokenSpan:
+    return TokenSpan(tuple(range(len(rendered.ids))))
 
 
 def _refused(title: str, way_out: str) -> RecipeError:

@@ -1,6 +1,6 @@
 """What is answered together: which steps, which answers share batches, and how many rows at a time.
 
-In: planned steps. Out: for each group of requests its `Shared` batches, lines of the plan, and the order in
+In: planned steps. Out: for each group of requests its `SharedBatches`, lines of the plan, and the order in
 which the rows are made. All of it follows from the plan alone, never from what is in the store or from the
 memory that happens to be free, so that the same plan makes the same batches.
 """
@@ -20,7 +20,7 @@ from steerdsl.planning.controls import Variant
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.planning import Planning
-from steerdsl.planning.requests import Request, Sampling, Shared, evaluation_settings, references
+from steerdsl.planning.requests import Request, Sampling, SharedBatches, evaluation_settings, references
 from steerdsl.planning.rows import answer_rows
 from steerdsl.planning.samples import samples_key
 from steerdsl.store.results import content_key
@@ -33,7 +33,7 @@ BETWEEN = (r.Bind, r.Steer, r.Plot, r.Check, r.Export)
 T = TypeVar("T")
 
 
-def generation_key(model_key: str | None, what: str, shared: Shared | None) -> str | None:
+def generation_key(model_key: str | None, what: str, shared: SharedBatches | None) -> str | None:
     """Key of the answers to a request, from its `what`. In half precision a row's tokens can depend on what
     shares its batch, and `shared` says so; in float32 they do not."""
     if model_key is None:
@@ -95,7 +95,7 @@ def requested(planned: PlanStep) -> Iterator[Request]:
             yield from requested(inner)
 
 
-def shared(p: Planning, pool: Sequence[PlanStep]) -> dict[str, Shared]:
+def shared(p: Planning, pool: Sequence[PlanStep]) -> dict[str, SharedBatches]:
     """The batches of each group of requests of a pool."""
     groups: dict[str, dict[str, Request]] = {}
     for planned in pool:
@@ -104,13 +104,13 @@ def shared(p: Planning, pool: Sequence[PlanStep]) -> dict[str, Shared]:
     return {name: _shared(p, group) for name, group in groups.items()}
 
 
-def _shared(p: Planning, group: Mapping[str, Request]) -> Shared:
+def _shared(p: Planning, group: Mapping[str, Request]) -> SharedBatches:
     rows = p.batch_size or answer_rows(p.facts, p.dtype, _width(p, group.values()))
     key = None if p.dtype == "float32" else content_key({"rows": rows, "asked": list(group)})
-    return Shared(rows, sum(request.sampling.n for request in group.values()), key)
+    return SharedBatches(rows, sum(request.sampling.n for request in group.values()), key)
 
 
-def lines(p: Planning, planned: PlanStep, batches: Mapping[str, Shared]) -> Iterator[tuple[str, str]]:
+def lines(p: Planning, planned: PlanStep, batches: Mapping[str, SharedBatches]) -> Iterator[tuple[str, str]]:
     """The facts of a step about its batches, a line for each data set."""
     told = {(request.ref.name, request.group): len(request.found) for request in requested(planned)}
     for (data, group), prompts in told.items():

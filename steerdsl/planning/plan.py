@@ -15,7 +15,7 @@ from steerdsl.lang.reads import answered
 from steerdsl.lang.recipe import Evaluate, Recipe, Step
 from steerdsl.lang.source import Source
 from steerdsl.planning.controls import Variant
-from steerdsl.planning.requests import Request, Shared
+from steerdsl.planning.requests import Request, SharedBatches
 from steerdsl.planning.rows import answer_rows, logit_rows
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class PlanStep:
     points: tuple[tuple[PlanStep, ...], ...] = ()
     variants: tuple[Variant, ...] = ()
     requests: tuple[Request, ...] = ()
-    shared: Mapping[str, Shared] = field(default_factory=dict)
+    shared: Mapping[str, SharedBatches] = field(default_factory=dict)
 
     @property
     def asked(self) -> tuple[Request, ...]:

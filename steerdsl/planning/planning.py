@@ -18,7 +18,7 @@ from steerdsl.lang.source import Source, Span
 from steerdsl.models.prompts import DATE, Renderer, reads_date
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.leakage import Fitted
-from steerdsl.planning.requests import Shared
+from steerdsl.planning.requests import SharedBatches
 from steerdsl.planning.samples import Sample, samples, samples_key
 from steerdsl.store.results import Store, file_sha256
 
@@ -44,7 +44,7 @@ class Planning:
     keys: dict[str, str] = field(default_factory=dict)
     named: dict[str, r.Step] = field(default_factory=dict)
     judge: str | None = None
-    shared: Mapping[str, Shared] = field(default_factory=dict)
+    shared: Mapping[str, SharedBatches] = field(default_factory=dict)
     chosen: dict[str, tuple[int, ...]] = field(default_factory=dict)
     errors: list[Diagnostic] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)

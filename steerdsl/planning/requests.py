@@ -49,7 +49,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class SharedBatches:
     """The batches in which the answers of one group of requests are made: at most `rows` rows a batch, `each`
     rows for every prompt. `key` is what content keys say of them; None in float32, where the batch changes
     no token."""

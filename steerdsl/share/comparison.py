@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.forms.files import Misread
 from steerdsl.forms.tensors import read_tensors
-from steerdsl.share.pins import Difference, differences, pins
+from steerdsl.share.pins import PinDifference, differences, pins
 from steerdsl.store.finished import Finished
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Comparison:
     """Everything that two runs have in common or not. `alone`: answers that only the first, only the
     second run has."""
 
-    settings: tuple[Difference, ...]
+    settings: tuple[PinDifference, ...]
     vectors: tuple[VectorPair, ...]
     scores: tuple[ScorePair, ...]
     answers: tuple[AnswerPair, ...]

@@ -31,7 +31,7 @@ _BITS = ("model.dtype", "run.batch_size", "run.on")
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PinDifference:
     """A pin that differs: `before` is the lock's or the record's value, `now` this machine's; None
     where one of them has no such pin."""
 
@@ -79,14 +79,14 @@ def _settings(facts: list[list[str]]) -> dict[str, str]:
     return {name: " / ".join(lines) for name, lines in found.items()}
 
 
-def differences(before: Mapping[str, Pin], now: Mapping[str, Pin]) -> list[Difference]:
+def differences(before: Mapping[str, Pin], now: Mapping[str, Pin]) -> list[PinDifference]:
     """What differs, the gravest first. A step's key, which follows from everything that its result
     depends on, is named only where no other pin explains that it differs."""
     same_weights = before.get("model.weights_sha256") == now.get("model.weights_sha256") is not None
     found = []
     for name in sorted(before.keys() | now.keys()):
         if (name in before) != (name in now) or before[name] != now[name]:
-            found.append(Difference(name, before.get(name), now.get(name), _severity(name, same_weights)))
+            found.append(PinDifference(name, before.get(name), now.get(name), _severity(name, same_weights)))
     causes = [d for d in found if not _is_key(d.name) and d.severity != "nothing" and not _is_package(d.name)]
     if causes:
         found = [d for d in found if not _is_key(d.name)]

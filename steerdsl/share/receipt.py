@@ -17,7 +17,7 @@ from steerdsl.forms.runs import exports
 from steerdsl.forms.tensors import read_tensors
 from steerdsl.forms.text import parse_json
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
-from steerdsl.share.pins import Difference, Pin
+from steerdsl.share.pins import Pin, PinDifference
 from steerdsl.store.directory import hashes
 from steerdsl.store.finished import FINISHED, open_run
 
@@ -79,7 +79,7 @@ def compare_files(folder: Path, record: Mapping[str, Any]) -> Iterator[Item]:
 
 
 def compare_pins(
-    before: Mapping[str, Pin], now: Mapping[str, Pin], found: Sequence[Difference], allow_versions: bool
+    before: Mapping[str, Pin], now: Mapping[str, Pin], found: Sequence[PinDifference], allow_versions: bool
 ) -> Iterator[Item]:
     """What goes in. With `allow_versions`, other versions of packages are tolerated."""
     differing = {d.name: d for d in found}

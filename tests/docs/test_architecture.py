@@ -112,6 +112,17 @@ def test_a_circle_is_found_wherever_an_import_is() -> None:
     assert circles(graph(texts)) == [("s.a", "s.b", "s.c")]
 
 
+def test_a_class_name_has_one_meaning() -> None:
+    """But for a statement as it is written and as it is meant, and the progress that callers show."""
+    found: dict[str, set[str]] = {}
+    for module, path in modules().items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, set()).add(module.removeprefix("steerdsl."))
+    twice = {name: where for name, where in found.items() if len(where) > 1 and where != {"lang.nodes", "lang.recipe"}}
+    assert twice == {"Progress": {"models.cache", "cli.progress"}}
+
+
 def test_one_package_imports_nnsight() -> None:
     known = [
         path.relative_to(PACKAGE).as_posix()

@@ -12,7 +12,7 @@ import torch
 from tiny import FAMILIES
 from world import World
 
-from steerdsl.engine.answers import Answer, Row, answer, generate, rows_of
+from steerdsl.engine.answers import Answer, AnswerRow, answer, generate, rows_of
 from steerdsl.engine.rows import compile_rows
 from steerdsl.engine.sampling import chooser, uniforms
 from steerdsl.planning.requests import Sampling
@@ -50,7 +50,7 @@ def test_a_drawn_answer_is_what_its_own_numbers_give(tiny_world: Callable[..., W
     assert len({a.token_ids for a in made}) > len(world.prompts)
 
 
-def mixed(world: World) -> list[tuple[str, Row]]:
+def mixed(world: World) -> list[tuple[str, AnswerRow]]:
     """Rows of several steers and settings, greedy and drawn, the prompts in some order."""
     found = []
     for line in ("", LINE):
@@ -59,7 +59,7 @@ def mixed(world: World) -> list[tuple[str, Row]]:
     return found
 
 
-def answered(world: World, asked: Sequence[tuple[str, Row]]) -> list[Answer]:
+def answered(world: World, asked: Sequence[tuple[str, AnswerRow]]) -> list[Answer]:
     steers = {line: world.acting(line) for line, _ in asked}
     touches = compile_rows([steers[line] for line, _ in asked], world.opened.arch)
     return answer(world.session, [row for _, row in asked], touches)

@@ -26,7 +26,7 @@ from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.share.archive import zip_bytes
 from steerdsl.share.lock import read_lock
 from steerdsl.share.pack import pack_bytes, read_pack
-from steerdsl.share.pins import Difference, pins
+from steerdsl.share.pins import PinDifference, pins
 from steerdsl.share.receipt import read_record
 from steerdsl.store.results import Store
 
@@ -166,7 +166,7 @@ def test_a_lock(here: Path) -> None:
 
 
 def test_a_hundred_thousand_pins_are_told_in_short(here: Path) -> None:
-    found = [Difference(f"params.p{i}", "1", None, "meaning") for i in range(100_000)]
+    found = [PinDifference(f"params.p{i}", "1", None, "meaning") for i in range(100_000)]
     sink = io.StringIO()
     print_differences(found, "the lock", sink)
     assert sink.getvalue().endswith("and 99800 more pins\n") and sink.getvalue().count("\n") < 220

@@ -21,7 +21,7 @@ import nnsight
 import torch
 from nnsight.modeling.transformers import TransformersModel
 
-from steerdsl.engine.finite import Watch, broken, end_tokens, logits_error, require_figures, unsound
+from steerdsl.engine.finite import LogitWatch, broken, end_tokens, logits_error, require_figures, unsound
 from steerdsl.engine.moments import take
 from steerdsl.engine.room import require_fit
 from steerdsl.engine.tracing import payload as payload  # importing it is enough
@@ -172,7 +172,7 @@ class Session:
         meter: Any = None,
     ) -> tuple[Tensor, Tensor]:
         """Generate up to `passes` tokens for each row: int64 [B, S + generated], prompt included; and for each
-        row the first step whose logits were not finite, int64 [B], -1 where all were (`finite.Watch`).
+        row the first step whose logits were not finite, int64 [B], -1 where all were (`finite.LogitWatch`).
 
         `choose` changes the scores of each token before one is taken. Where `config` samples by itself, it
         draws from the seed that `torch.manual_seed` was last given, wherever the model is. `meter`, a streamer of
@@ -183,7 +183,7 @@ class Session:
         padded, rows, seed = _padding(mask), len(mask), torch.initial_seed()
         # By name too: what an object leaves open is filled from the model's own files, here or on a server.
         settings = spelled_out(config)
-        watch = Watch(end_tokens(config))  # first, since it looks at the model's own logits
+        watch = LogitWatch(end_tokens(config))  # first, since it looks at the model's own logits
         processors = [watch] if choose is None else [watch, choose]
         where = self._where(mask)
         told = {"streamer": meter} if meter is not None and not where else {}

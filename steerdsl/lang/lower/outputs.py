@@ -25,7 +25,7 @@ from steerdsl.lang.nodes import Name, Text
 from steerdsl.lang.recipe import Export, Load, Plot
 from steerdsl.registry import Entry
 
-Place = Callable[[Context, Text], str | None]
+PathReader = Callable[[Context, Text], str | None]
 
 PICTURES = (".png", ".svg")
 # What `export` and `load` take; `formats.table` has a row for each ending. A steer with another ending,
@@ -115,7 +115,7 @@ def _path(
     expr: nodes.Expr | None,
     what: str,
     endings: tuple[str, ...],
-    place: Place,
+    place: PathReader,
 ) -> str | None:
     """A path with one of these endings, where `place` allows it; None after a message."""
     text = values.text(ctx, expr, "`to`") if expr is not None else None

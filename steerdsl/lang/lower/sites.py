@@ -1,6 +1,6 @@
 """Where and when an operation acts: layers, streams, phases and windows.
 
-In: the clauses that every operation takes. Out: `Site` and `Times`, with the language's defaults.
+In: the clauses that every operation takes. Out: `Location` and `Times`, with the language's defaults.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PHASES: dict[str, Phase] = {"all": "all", "prompt": "prompt", "generation": "gen
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Location:
     layers: Layers = field(default_factory=Layers)
     streams: tuple[Stream, ...] = (Stream("resid_post"),)
     everywhere: bool = False
@@ -35,7 +35,7 @@ class Times:
     after: int | None = None
 
 
-def site(ctx: Context, node: nodes.Operation, clauses: Clauses) -> Site | None:
+def site(ctx: Context, node: nodes.Operation, clauses: Clauses) -> Location | None:
     """The layers and streams of an operation; None after a message."""
     at, on = clauses.one("at layers", nodes.Layers), clauses.one("on", nodes.On)
     if "everywhere" in clauses:
@@ -53,10 +53,10 @@ def site(ctx: Context, node: nodes.Operation, clauses: Clauses) -> Site | None:
     if node.verb == "add" and not at and not placed:
         help = "write where, as in `at layer 12`, or `at layers all` to mean it"
         ctx.warn("S451", "this adds the vector at every layer", node.verb_span, "no `at layers`", help=help)
-    return Site(found, kept)
+    return Location(found, kept)
 
 
-def _everywhere(ctx: Context, clauses: Clauses) -> Site | None:
+def _everywhere(ctx: Context, clauses: Clauses) -> Location | None:
     """Every write to the residual stream: it leaves nothing for `at layers` and `on` to say."""
     ok = True
     for label in ("at layers", "on"):
@@ -65,7 +65,7 @@ def _everywhere(ctx: Context, clauses: Clauses) -> Site | None:
             also = (ctx.place(clauses.found["everywhere"], "every layer and every write to the stream"),)
             title = f"`everywhere` and `{label}` exclude each other"
             ctx.error("S407", title, clauses.found[label], also=also, help="keep one of the two")
-    return Site(everywhere=True) if ok else None
+    return Location(everywhere=True) if ok else None
 
 
 def times(ctx: Context, clauses: Clauses) -> Times:

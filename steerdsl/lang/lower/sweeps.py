@@ -22,7 +22,7 @@ from steerdsl.lang.recipe import Point, Sweep
 MOST_POINTS = 10_000
 
 LowerBlock = Callable[[Context, Sequence[nodes.Statement]], None]
-Place = Mapping[str, Quantity | None]  # an axis that was bad has no value
+AxisValues = Mapping[str, Quantity | None]  # an axis that was bad has no value
 
 
 def lower_sweep(ctx: Context, node: nodes.Sweep, lower_block: LowerBlock) -> None:
@@ -54,11 +54,13 @@ def lower_sweep(ctx: Context, node: nodes.Sweep, lower_block: LowerBlock) -> Non
     ctx.steps.append(Sweep(f"sweep_{ctx.shared.sweeps}", tuple(axes), tuple(points), span=node.span))
 
 
-def _places(axes: Mapping[str, Sequence[Quantity]]) -> Iterator[Place]:
+def _places(axes: Mapping[str, Sequence[Quantity]]) -> Iterator[AxisValues]:
     return (dict(zip(axes, combination, strict=True)) for combination in product(*axes.values()))
 
 
-def _point(ctx: Context, node: nodes.Sweep, place: Place, lower_block: LowerBlock, quiet: bool) -> tuple[Scope, Point]:
+def _point(
+    ctx: Context, node: nodes.Sweep, place: AxisValues, lower_block: LowerBlock, quiet: bool
+) -> tuple[Scope, Point]:
     """Lower the body at one point; with `quiet` only errors are kept, for the rest has been said."""
     inner = replace(ctx, scope=ctx.scope.inside(), steps=[], block="sweep", axes=place)
     for axis in node.axes:

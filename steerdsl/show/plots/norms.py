@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOOKS = tuple(zip((POSITIVE, NEGATIVE), MARKERS, strict=False))
 
 
-class Fit(NamedTuple):
+class LineFit(NamedTuple):
     """A straight line `start + slope * layer` and its share of explained variance."""
 
     start: float
@@ -51,7 +51,7 @@ def run(view: VectorView, scale: str = "linear") -> Figure:
     return figure
 
 
-def fit(x: Sequence[float], y: Sequence[float]) -> Fit:
+def fit(x: Sequence[float], y: Sequence[float]) -> LineFit:
     """Least squares over the points whose y is finite; at least two of them."""
     import numpy as np
 
@@ -59,7 +59,7 @@ def fit(x: Sequence[float], y: Sequence[float]) -> Fit:
     x_, y_ = np.asarray(x, dtype=float)[at], np.asarray(y, dtype=float)[at]
     slope, start = np.polyfit(x_, y_, 1)
     rest, whole = ((y_ - start - slope * x_) ** 2).sum(), ((y_ - y_.mean()) ** 2).sum()
-    return Fit(float(start), float(slope), float(1 - rest / whole) if whole > 0 else 1.0)
+    return LineFit(float(start), float(slope), float(1 - rest / whole) if whole > 0 else 1.0)
 
 
 def _norms(panel: Axes, view: VectorView, scale: str) -> list[Line2D]:

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 
 from steerdsl.data import load, rows
-from steerdsl.engine.answers import generation_config
 from steerdsl.engine.capture import capture, inputs
-from steerdsl.engine.program import compile_steer
+from steerdsl.engine.generate import generation_config
+from steerdsl.engine.steer_compiler import compile_steer
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.values import Values
 from steerdsl.lang import recipe as r

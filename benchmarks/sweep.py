@@ -26,11 +26,11 @@ from typing import Any
 
 import torch
 
-from steerdsl.engine.answers import generate
-from steerdsl.engine.asking import rendered, touches
 from steerdsl.engine.context import Run
-from steerdsl.engine.sources import SOURCES
+from steerdsl.engine.generate import generate
+from steerdsl.engine.operand_activations import SOURCES
 from steerdsl.engine.steps import run_plan
+from steerdsl.engine.stored_answers import rendered, touches
 from steerdsl.lang import recipe as r
 from steerdsl.lang.reading import GIVEN
 from steerdsl.lang.source import Source

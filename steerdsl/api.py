@@ -19,7 +19,7 @@ from steerdsl.pipeline import Checked, Prepared, file_mistakes, plan_to_run, rec
 if TYPE_CHECKING:
     from steerdsl.planning.plan import Plan
     from steerdsl.running.execute import StepProgress
-    from steerdsl.store.finished import Finished
+    from steerdsl.store.finished_run import Finished
 
 Params = Mapping[str, str | int | float]
 
@@ -99,7 +99,7 @@ def run(
 
 def load(folder: str | Path) -> Finished:
     """Open a run directory that `run` or `steerdsl run` left. Raises RecipeError for a folder that is not one."""
-    from steerdsl.store.finished import open_run
+    from steerdsl.store.finished_run import open_run
 
     return open_run(Path(folder))
 

@@ -122,7 +122,7 @@ def plan_to_run(
 
     Raises RecipeError where there is no judge that the recipe needs, or the run directory cannot be made.
     """
-    from steerdsl.engine.judge import require_judge
+    from steerdsl.engine.judge_client import require_judge
     from steerdsl.running.execute import Quiet, execute
     from steerdsl.store.directory import RunDirectory
 

@@ -12,7 +12,7 @@ import typer
 
 from steerdsl.cli.options import Allow
 from steerdsl.cli.printing import print_diagnostics, print_json
-from steerdsl.cli.reading import Files, read_sources
+from steerdsl.cli.recipe_files import Files, read_sources
 from steerdsl.lang.diagnostics import Diagnostic, Exit
 from steerdsl.lang.reading import folder_of
 from steerdsl.pipeline import file_mistakes, text_to_recipe

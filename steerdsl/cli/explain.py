@@ -15,7 +15,7 @@ from steerdsl.cli.printing import in_colour
 from steerdsl.lang.diagnostics import nearest
 from steerdsl.lang.examples import EXAMPLES
 from steerdsl.lang.grammar import heads, keywords
-from steerdsl.planning.words import measure
+from steerdsl.planning.formatting import measure
 from steerdsl.registry import Arg, Entry, Kind, entries
 
 PAGES = Path(__file__).parents[1] / "lang" / "codes"

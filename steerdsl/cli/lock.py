@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.cli import options as o
-from steerdsl.cli.packed import from_pack
+from steerdsl.cli.pack_inputs import from_pack
 from steerdsl.cli.recipe import load_recipe, prepare
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.share.lock import lock_path, read_lock, write_lock

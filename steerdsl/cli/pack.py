@@ -42,7 +42,7 @@ def pack(
     Example:
       steerdsl pack recipes/econ.steer --run runs/econ --out econ.steerpack
     """
-    from steerdsl.cli.packed import as_recorded
+    from steerdsl.cli.pack_inputs import as_recorded
     from steerdsl.share.pack import SUFFIX
     from steerdsl.share.receipt import read_record
 

@@ -84,8 +84,8 @@ def _require_place(path: Path) -> None:
 def _begin(checked: Checked, options: RunOptions, folder: Path, progress: Progress) -> Run:
     """A run that is ready to start, with a store of its own, which is thrown away."""
     from steerdsl.engine.context import Run
-    from steerdsl.engine.judge import require_judge
-    from steerdsl.engine.sources import SOURCES
+    from steerdsl.engine.judge_client import require_judge
+    from steerdsl.engine.operand_activations import SOURCES
     from steerdsl.store.results import Store
 
     plan = prepare(checked, options, fetch=True, progress=progress).plan

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from steerdsl.cli.printing import print_diagnostics
-from steerdsl.cli.reading import read_sources
+from steerdsl.cli.recipe_files import read_sources
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.lang.reading import folder_of
 from steerdsl.lang.source import Source

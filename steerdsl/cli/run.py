@@ -125,7 +125,7 @@ def _print_failed(checks: Sequence[Mapping[str, Any]]) -> None:
 def _print_summary(folder: Path) -> None:
     from steerdsl.show.summary import summary
     from steerdsl.show.terminal import Terminal
-    from steerdsl.store.finished import open_run
+    from steerdsl.store.finished_run import open_run
 
     found = open_run(folder)
     Terminal().print(summary(folder, found.record, found.scores, found.answers))

@@ -12,7 +12,7 @@ from steerdsl.show.door import json_text
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from steerdsl.store.finished import Finished
+    from steerdsl.store.finished_run import Finished
 
 SHOWN = 1000  # steps and choices that are printed; --json has them all
 TOOLS = ("steerdsl", "nnsight", "torch", "transformers")
@@ -32,8 +32,8 @@ def show(
       steerdsl show runs/econ-20260301-101500
       steerdsl show runs/econ-20260301-101500 --json
     """
-    from steerdsl.cli.packed import run_folder
-    from steerdsl.store.finished import open_run
+    from steerdsl.cli.pack_inputs import run_folder
+    from steerdsl.store.finished_run import open_run
 
     found = open_run(run_folder(run))
     if as_json:

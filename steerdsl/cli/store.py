@@ -17,11 +17,11 @@ import typer
 from steerdsl.cli import options as o
 from steerdsl.lang.diagnostics import Exit
 from steerdsl.models.cache import cache_root, size_text
-from steerdsl.planning.words import count
+from steerdsl.planning.formatting import count
 from steerdsl.show.door import json_text
 
 if TYPE_CHECKING:
-    from steerdsl.store.upkeep import Stored
+    from steerdsl.store.maintenance import Stored
 
 UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 SPANS = {"m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
@@ -110,7 +110,7 @@ def size_bytes(text: str) -> int:
 
 
 def _list(root: Path, kinds: Sequence[str], as_json: bool) -> None:
-    from steerdsl.store.upkeep import stored
+    from steerdsl.store.maintenance import stored
 
     found = [s for s in stored(root) if not kinds or s.kind in kinds]
     if as_json:
@@ -146,7 +146,7 @@ def _row(s: Stored) -> dict[str, Any]:
 
 
 def _size(root: Path, as_json: bool) -> None:
-    from steerdsl.store.upkeep import stored
+    from steerdsl.store.maintenance import stored
 
     kinds: dict[str, list[int]] = {}
     for s in stored(root):
@@ -164,7 +164,7 @@ def _size(root: Path, as_json: bool) -> None:
 def _prune(
     root: Path, age: float | None, limit: int | None, everything: bool, kinds: Sequence[str], dry: bool, as_json: bool
 ) -> None:
-    from steerdsl.store.upkeep import outdated, prune, stored, tidy
+    from steerdsl.store.maintenance import outdated, prune, stored, tidy
 
     found = stored(root)
     chosen = outdated(found, now=time.time(), older_than=age, max_size=limit, everything=everything, kinds=kinds)
@@ -186,8 +186,8 @@ def _prune(
 
 
 def _verify(root: Path, repair: bool, as_json: bool) -> None:
-    from steerdsl.store.claims import discard
-    from steerdsl.store.upkeep import damages, stored, tidy
+    from steerdsl.store.folder_locks import discard
+    from steerdsl.store.maintenance import damages, stored, tidy
 
     damaged = list(damages(root))
     left = tidy(root)

@@ -25,7 +25,7 @@ def unpack(
       steerdsl show econ/run
     """
     from steerdsl.share.pack import read_pack, write_members
-    from steerdsl.store.claims import fresh_folder, place
+    from steerdsl.store.folder_locks import fresh_folder, place
 
     pack = read_pack(file)
     target = out or Path(file.stem)

@@ -13,7 +13,7 @@ from steerdsl.eject.program import Program
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
 from steerdsl.methods.types import MethodError
-from steerdsl.planning import words
+from steerdsl.planning import formatting
 from steerdsl.planning.targets import passes
 
 EVERYWHERE = """\
@@ -173,7 +173,7 @@ def _gates(p: Program, op: r.Op, pad: str) -> Iterator[str]:
         if c.kind == "step":
             continue
         if c.layer is not None:
-            p.refuse(op.span, f"`when {words.when(c).partition(',')[0]}`")
+            p.refuse(op.span, f"`when {formatting.when(c).partition(',')[0]}`")
             continue
         p.features.add("when")
         p.imports.add(("operator", ""))

@@ -14,7 +14,7 @@ from steerdsl.eject.program import Program
 from steerdsl.eject.sweeps import sweep
 from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import BASELINE
-from steerdsl.planning import words
+from steerdsl.planning import formatting
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.requests import evaluation_settings
 from steerdsl.planning.samples import ANSWERED, samples
@@ -100,7 +100,7 @@ def _described(p: Program, s: r.Extract, name: str) -> Iterator[str]:
     pad = " " * p.indent
     if s.stream.name != "resid_post":
         yield f"{pad}{name}.stream = {literals.text(s.stream.name)}"
-    items = [f'"method": {literals.text(s.method)}', f'"position": {literals.text(words.position(s.position))}']
+    items = [f'"method": {literals.text(s.method)}', f'"position": {literals.text(formatting.position(s.position))}']
     for side, ref in (("positive", s.positive), ("negative", s.negative)):
         if ref is not None:
             items.append(f'"{side}": {literals.text(ref.name if ref.side is None else f"{ref.name}.{ref.side}")}')

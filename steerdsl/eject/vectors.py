@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from steerdsl.eject import literals, source
 from steerdsl.eject.program import Program
 from steerdsl.lang import recipe as r
-from steerdsl.planning import words
+from steerdsl.planning import formatting
 from steerdsl.planning.layers import choices, resolve_layers
 
 
@@ -36,11 +36,11 @@ def vector(p: Program, expr: r.VectorExpr) -> str:
         case r.VectorRef(name=name, layers=spec) if spec is not None:
             return f"{p.use('span')}({p.variable(name)}, {layers(p, spec)})"
         case r.VectorSum(terms=terms):
-            text = " + ".join(f"{c:g}·{words.vector(v)}" for c, v in terms)
+            text = " + ".join(f"{c:g}·{formatting.vector(v)}" for c, v in terms)
             inner = ", ".join(f"({literals.literal(c)}, {vector(p, v)})" for c, v in terms)
             return f"{p.use('combine')}([{inner}], {literals.text(text)})"
         case r.Orthogonal(vector=v, against=u):
-            text = f"{words.vector(v)} against {words.vector(u)}"
+            text = f"{formatting.vector(v)} against {formatting.vector(u)}"
             return f"{p.use('orthogonalize')}({vector(p, v)}, {vector(p, u)}, {literals.text(text)})"
     raise TypeError(f"not a vector expression: {expr!r}")
 

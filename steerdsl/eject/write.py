@@ -14,9 +14,9 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.lower.defaults import walk
 from steerdsl.models.device import choose_device
 from steerdsl.models.prompts import Renderer, calendar, reads_date
-from steerdsl.planning import words
+from steerdsl.planning import formatting
+from steerdsl.planning.batch_size import READ
 from steerdsl.planning.plan import Plan
-from steerdsl.planning.rows import READ
 
 PACKAGES = ("nnsight", "safetensors", "torch", "transformers")
 
@@ -177,7 +177,9 @@ def _data(p: Program) -> str:
     parts = []
     for name, (ref, rows) in p.data.items():
         reason = f" ({ref.reason})" if ref.reason else ""
-        lines = literals.comment(f"{words.count(len(rows), 'prompt')} of {words.data(ref)}{reason}, by row number.")
+        lines = literals.comment(
+            f"{formatting.count(len(rows), 'prompt')} of {formatting.data(ref)}{reason}, by row number."
+        )
         lines.append(f"{name} = {{")
         for sample in rows:
             if "answers" in p.features:

@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from steerdsl.engine.edits import Touch
 from steerdsl.engine.finite import require_activations
-from steerdsl.engine.joining import BYTES, in_parts, joined
 from steerdsl.engine.moments import merge, result
+from steerdsl.engine.result_size import BYTES, in_parts, joined
 from steerdsl.engine.tracing import Session
-from steerdsl.engine.wire import Touch
 from steerdsl.lang.recipe import Position, Stream
 from steerdsl.methods.types import Activations
 from steerdsl.models.batching import Batch, batches, pad_id
 from steerdsl.models.cache import Progress, no_progress
 from steerdsl.models.positions import TokenSpan
 from steerdsl.models.prompts import Rendered
-from steerdsl.planning.rows import text_rows
+from steerdsl.planning.batch_size import text_rows
 from steerdsl.registry import find
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from steerdsl.store.results import Store
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from steerdsl.engine.judge import Judge
+    from steerdsl.engine.judge_client import Judge
     from steerdsl.engine.tracing import Session
     from steerdsl.planning.targets import Target
 
@@ -137,7 +137,7 @@ class Run:
     @cached_property
     def judge(self) -> Judge:
         """The LLM judge that the command line names."""
-        from steerdsl.engine.judge import Judge
+        from steerdsl.engine.judge_client import Judge
 
         options = self.plan.options
         assert options.judge_url and options.judge_model  # `require_judge` has looked

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import torch
 
+from steerdsl.engine.batch_edits import Acting
 from steerdsl.engine.likelihood import Ids, Reading, Rows, read_endings
-from steerdsl.engine.rows import Acting
 from steerdsl.engine.tracing import Session
 from steerdsl.models.cache import Progress, no_progress
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steerdsl.engine.answers import Answer
-from steerdsl.engine.asking import answers, recalled, steer_of
-from steerdsl.engine.claims import tell_early
+from steerdsl.engine.checks import tell_early
 from steerdsl.engine.context import Run
 from steerdsl.engine.finite import named
+from steerdsl.engine.generate import Answer
 from steerdsl.engine.harness import documents
-from steerdsl.engine.supply import Scene, Supplied, supply
+from steerdsl.engine.metric_inputs import Scene, Supplied, supply
+from steerdsl.engine.stored_answers import answers, recalled, steer_of
 from steerdsl.forms.runs import TABLE
 from steerdsl.forms.text import read_json
 from steerdsl.lang import recipe as r
@@ -28,7 +28,7 @@ from steerdsl.methods.finite import NotFinite
 from steerdsl.planning.controls import Variant
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.requests import Request
-from steerdsl.planning.tasks import rights
+from steerdsl.planning.task_files import rights
 from steerdsl.registry import find
 from steerdsl.store.files import write_json
 

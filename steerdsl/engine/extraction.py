@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.engine.answers import generate
 from steerdsl.engine.context import Run
+from steerdsl.engine.generate import generate
 from steerdsl.formats import table
 from steerdsl.forms.text import read_lines
 from steerdsl.lang import recipe as r
@@ -20,15 +20,15 @@ from steerdsl.methods.finite import finite
 from steerdsl.methods.types import Activations, Vector
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.prompts import Rendered, require_room
+from steerdsl.planning.formatting import position
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.requests import Sampling
 from steerdsl.planning.samples import ANSWERED, OWN, Sample, class_samples, samples_key
-from steerdsl.planning.words import position
 from steerdsl.registry import find
 from steerdsl.store.files import write_lines
 from steerdsl.store.results import content_key
-from steerdsl.store.vectors import load_activations, load_vector, save_activations, save_vector
+from steerdsl.store.vector_files import load_activations, load_vector, save_activations, save_vector
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -218,7 +218,7 @@ def _answered(run: Run, found: Sequence[Sample]) -> list[Rendered]:
 
 def _recapture(run: Run, step: r.Extract, layers: Sequence[int], q: Tensor) -> tuple[Activations, Activations]:
     """Both classes again, with the rows q [L, k, d] of each layer ablated everywhere."""
-    from steerdsl.engine.program import ablation_touches
+    from steerdsl.engine.steer_compiler import ablation_touches
 
     touches = ablation_touches(run.plan.model.arch, q)
     positive, negative = (

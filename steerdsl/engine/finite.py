@@ -23,7 +23,7 @@ from steerdsl.methods.finite import NotFinite
 from steerdsl.methods.types import Activations
 
 if TYPE_CHECKING:
-    from steerdsl.engine.wire import Touch
+    from steerdsl.engine.edits import Touch
     from steerdsl.models.opened import Opened
 
 SOUND = -1

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.data.tasks import load_task
-from steerdsl.engine.asking import steer_of
 from steerdsl.engine.context import Run
+from steerdsl.engine.stored_answers import steer_of
 from steerdsl.forms.kept import DOCUMENTS
 from steerdsl.forms.text import read_json
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError, nearest

@@ -17,11 +17,11 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
-from steerdsl.engine.answers import decode
+from steerdsl.engine.batch_edits import Acting, compile_rows
 from steerdsl.engine.capture import inputs
 from steerdsl.engine.continuations import continuation_logprobs
+from steerdsl.engine.generate import decode
 from steerdsl.engine.likelihood import Ids, Rows
-from steerdsl.engine.rows import Acting, compile_rows
 from steerdsl.engine.tracing import Session
 from steerdsl.methods.types import MethodError
 from steerdsl.models.batching import batches, pad_id

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from steerdsl.engine.batch_edits import Acting
 from steerdsl.engine.continuations import continuation_logprobs
 from steerdsl.engine.likelihood import Rows
-from steerdsl.engine.rows import Acting
 from steerdsl.engine.tracing import Session
 from steerdsl.models.prompts import Renderer
 

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from steerdsl.engine.batch_edits import Acting, compile_rows
 from steerdsl.engine.capture import inputs
-from steerdsl.engine.rows import Acting, compile_rows
 from steerdsl.engine.tracing import Session
 from steerdsl.methods.divergence import kl
 from steerdsl.models.batching import Batch, joined, pad_id

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.engine.context import Run
-from steerdsl.engine.program import Compiler
+from steerdsl.engine.plot_capture import view
+from steerdsl.engine.steer_compiler import Compiler
 from steerdsl.engine.values import Values
-from steerdsl.engine.viewing import view
 from steerdsl.formats import steady, table
 from steerdsl.formats.types import Act, Carried
 from steerdsl.lang import recipe as r

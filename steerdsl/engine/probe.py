@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from steerdsl.engine.capture import inputs
-from steerdsl.engine.program import ablation_touches, addition_touches
+from steerdsl.engine.edits import Touch
+from steerdsl.engine.steer_compiler import ablation_touches, addition_touches
 from steerdsl.engine.tracing import Session
-from steerdsl.engine.wire import Touch
 from steerdsl.lang.recipe import Stream
 from steerdsl.methods.types import Trial
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.cache import Progress
 from steerdsl.models.prompts import Rendered
-from steerdsl.planning.rows import text_rows
+from steerdsl.planning.batch_size import text_rows
 
 # Trials of one request; the model as it is is read once for all of them.
 TRIALS = 8

@@ -14,8 +14,8 @@ from steerdsl.engine.context import Run
 from steerdsl.engine.extraction import capture_class
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import Activations, Candidates, Ranking
+from steerdsl.planning.layer_text import read_choice
 from steerdsl.planning.layers import resolve_layers
-from steerdsl.planning.places import read_choice
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.samples import samples
 from steerdsl.registry import find

@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from steerdsl.engine import claims, evaluation, extraction, outputs, points, selection
-from steerdsl.engine.asking import forget, touches
+from steerdsl.engine import checks, evaluation, extraction, failed_points, outputs, selection
 from steerdsl.engine.context import Run
-from steerdsl.engine.fused import Asks
+from steerdsl.engine.generate_shared import Asks
+from steerdsl.engine.stored_answers import forget, touches
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
 from steerdsl.measure import harm
 from steerdsl.measure.scores import adjust
 from steerdsl.methods.types import MethodError
 from steerdsl.planning.controls import Variant
-from steerdsl.planning.fusing import ASKING, reach
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.power import TOO_FEW
+from steerdsl.planning.shared_batches import ASKING, reach
 
 # Told before and after each step: the step, and the seconds it took (None before).
 Watch = Callable[[PlanStep, float | None], None]
@@ -57,7 +57,7 @@ def run_plan(run: Run, watch: Watch) -> None:
     run.results.warnings += harm.warnings(run.results.rows, run.results.scores)
     if unsafe:
         forget(run.store)
-    points.require_none_failed(run)
+    failed_points.require_none_failed(run)
 
 
 def _run_steps(run: Run, steps: Sequence[PlanStep], watch: Watch) -> None:
@@ -109,11 +109,11 @@ def _sweep(run: Run, planned: PlanStep) -> None:
                 _step(run, left[0], RUN)
                 del left[0]
         except RecipeError as error:
-            if not points.of_one_point(error):
+            if not failed_points.of_one_point(error):
                 raise
-            points.mark(run, planned, left, error)
+            failed_points.mark(run, planned, left, error)
         run.progress(f"points of {planned.name}", i + 1, len(planned.points))
-    points.fill(run, planned)
+    failed_points.fill(run, planned)
     for name in {s.name for s in planned.points[0] if isinstance(s.step, r.Evaluate)}:
         adjust([point["scores"] for point in run.results.scores[name]["points"]])
 
@@ -151,7 +151,7 @@ def _failing_later() -> Iterator[None]:
     try:
         yield
     except RecipeError as error:
-        if not points.of_one_point(error):
+        if not failed_points.of_one_point(error):
             raise
 
 
@@ -178,7 +178,7 @@ RUN: Mapping[type, Runner] = {
     r.Generate: evaluation.generate_step,
     r.Evaluate: evaluation.evaluate_step,
     r.Sweep: _sweep,
-    r.Check: claims.check,
+    r.Check: checks.check,
     r.Plot: outputs.plot,
     r.Export: outputs.export,
 }

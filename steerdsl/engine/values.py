@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.lang import recipe as r
 from steerdsl.methods import algebra
 from steerdsl.methods.types import Directions, MethodError, Plane, Vector
-from steerdsl.planning import words
+from steerdsl.planning import formatting
 from steerdsl.planning.layers import resolve_layers
 from steerdsl.registry import find
 
@@ -58,9 +58,9 @@ class Values:
             case r.VectorRef(name=name, layers=layers) if layers is not None:
                 return self._everywhere(self.vectors[name], resolve_layers(layers, self.n_layers, self.chosen))
             case r.VectorSum(terms=terms):
-                return algebra.combine(words.vector(expr), [(c, self.vector(v)) for c, v in terms])
+                return algebra.combine(formatting.vector(expr), [(c, self.vector(v)) for c, v in terms])
             case r.Orthogonal(vector=v, against=u):
-                return algebra.orthogonalize(words.vector(expr), self.vector(v), self.vector(u))
+                return algebra.orthogonalize(formatting.vector(expr), self.vector(v), self.vector(u))
         raise TypeError(f"not a vector expression: {expr!r}")
 
     def _everywhere(self, vector: Vector, layers: tuple[int, ...]) -> Vector:
@@ -95,7 +95,7 @@ class Values:
         else:
             plane = find("plane", expr.second).run(first, candidates, **expr.options)
         plane = replace(plane, layers=layers)
-        self.made[words.plane(expr)] = plane
+        self.made[formatting.plane(expr)] = plane
         return plane
 
     def _one(self, vector: Vector, choice: r.LayerChoice | None) -> Tensor:

@@ -1,7 +1,7 @@
 """The package's own vectors and planes: safetensors with JSON in the header.
 
 In: a file that claims to be one, a `Vector` or a `Plane`. Out: a `Vector` whose every part was checked,
-or the file. The layout is that of `store.vectors`.
+or the file. The layout is that of `store.vector_files`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from steerdsl.forms.tensors import read_tensors
 from steerdsl.forms.text import parse_json
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import MethodError, Plane, Vector
-from steerdsl.store.vectors import FORMAT, load_vector, save_plane, save_vector
+from steerdsl.store.vector_files import FORMAT, load_vector, save_plane, save_vector
 
 if TYPE_CHECKING:
     from torch import Tensor

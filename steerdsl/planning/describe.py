@@ -16,7 +16,7 @@ from steerdsl.lang.reads import answered, needs
 from steerdsl.lang.variants import PROMPTED
 from steerdsl.measure import stats
 from steerdsl.methods.types import MethodError
-from steerdsl.planning import controls, exports, fusing, places, power, tasks, words
+from steerdsl.planning import controls, exports, formatting, layer_text, power, shared_batches, task_files
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.layers import LayerOutside
 from steerdsl.planning.plan import PlanStep
@@ -75,14 +75,14 @@ def _extract(p: Planning, s: r.Extract) -> Described:
         p.fitted.add(s.name, found, first=side == "positive")
         answers += [sample for sample in found if sample.response is not None]
         inputs[side] = samples_key(found)
-        facts.append((side, f"{words.count(len(found), 'prompt')} of {words.data(ref)} ({ref.reason})"))
+        facts.append((side, f"{formatting.count(len(found), 'prompt')} of {formatting.data(ref)} ({ref.reason})"))
         p.keys.setdefault(f"data {ref.name}", inputs[side])
-    facts += places.joined(p, answers)
-    facts += [("position", words.position(s.position)), ("stream", words.stream(s.stream))]
-    facts.append(("layers", places.extraction_layers(p, s)))
-    facts += words.arguments(entry, s.options)
+    facts += layer_text.joined(p, answers)
+    facts += [("position", formatting.position(s.position)), ("stream", formatting.stream(s.stream))]
+    facts.append(("layers", layer_text.extraction_layers(p, s)))
+    facts += formatting.arguments(entry, s.options)
     facts.append(("arithmetic", "statistics in float64, directions kept as float32 unit vectors with their raw norm"))
-    digest = places.file_hash(p, s.options["file"], s.span) if "file" in s.options else None
+    digest = layer_text.file_hash(p, s.options["file"], s.span) if "file" in s.options else None
     title = f"extract {s.method}" + (f" from {s.positive.name}" if s.positive else "")
     if s.negative and s.positive and s.negative.name != s.positive.name:
         title += f" vs {s.negative.name}"
@@ -102,19 +102,19 @@ def _extract(p: Planning, s: r.Extract) -> Described:
 
 def _bind(p: Planning, s: r.Bind) -> Described:
     if isinstance(s.value, r.PlaneExpr):
-        facts = places.plane_facts(s.value)
-        title = words.plane(s.value)
+        facts = layer_text.plane_facts(s.value)
+        title = formatting.plane(s.value)
     else:
-        facts, title = [("meaning", words.meaning(s.value))], words.vector(s.value)
+        facts, title = [("meaning", formatting.meaning(s.value))], formatting.vector(s.value)
     return "bind", title, facts, step_key("bind", 1, p.keys, value=s.value), False
 
 
 def _select(p: Planning, s: r.Select) -> Described:
     entry = find("select", s.criterion)
     facts: Facts = [("criterion", f"{s.criterion}: {entry.summary}")]
-    candidates = places.layer_numbers(p, s.layers)
+    candidates = layer_text.layer_numbers(p, s.layers)
     facts.append(("candidates", f"layers {candidates}"))
-    facts += words.arguments(entry, s.options)
+    facts += formatting.arguments(entry, s.options)
     facts.append(("data", "the training prompts of " + s.vector))
     key = _keyed(
         p,
@@ -125,22 +125,22 @@ def _select(p: Planning, s: r.Select) -> Described:
         keep=s.keep,
         options=s.options,
     )
-    places.recall_choice(p, s.name, key)
+    layer_text.recall_choice(p, s.name, key)
     if s.name in p.chosen:
         facts.append(("chosen", "layers " + ", ".join(map(str, p.chosen[s.name]))))
-    title = f"select {words.count(s.keep, 'layer')} of {s.vector} by {s.criterion}"
+    title = f"select {formatting.count(s.keep, 'layer')} of {s.vector} by {s.criterion}"
     return "select", title, facts, key, True
 
 
 def _steer(p: Planning, s: r.Steer) -> Described:
     facts: Facts = []
     for number, op in enumerate(s.ops, 1):
-        facts += [(f"{number}" if not i else "", line) for i, line in enumerate(places.op_lines(p, op))]
-    overlap = places.overlaps(p, s.ops)
+        facts += [(f"{number}" if not i else "", line) for i, line in enumerate(layer_text.op_lines(p, op))]
+    overlap = layer_text.overlaps(p, s.ops)
     if overlap:
         facts.append(("order", overlap))
     key = step_key("steer", 1, p.keys, ops=s.ops, entries=[find("op", op.name).version for op in s.ops])
-    return "steer", words.count(len(s.ops), "operation"), facts, key, False
+    return "steer", formatting.count(len(s.ops), "operation"), facts, key, False
 
 
 def _sampling(s: Mapping[str, Any]) -> str:
@@ -154,13 +154,16 @@ def _generate(p: Planning, s: r.Generate) -> Described:
     reason = p.fitted.reason(s.data, found)
     settings = {"max_tokens": s.max_tokens, "temperature": s.temperature, "n": s.n, "seed": s.seed}
     facts: Facts = [
-        ("prompts", f"{len(found)} of {words.data(s.data)} ({reason})"),
+        ("prompts", f"{len(found)} of {formatting.data(s.data)} ({reason})"),
         ("variant", s.steer or "baseline (no steering)"),
-        ("answers", f"{words.count(s.n, 'answer')} a prompt, at most {s.max_tokens} tokens, {_sampling(settings)}"),
+        (
+            "answers",
+            f"{formatting.count(s.n, 'answer')} a prompt, at most {s.max_tokens} tokens, {_sampling(settings)}",
+        ),
     ]
-    asked = fusing.requests(p, s)
-    key = fusing.generation_key(p.model_key, asked[0].what, p.shared.get(asked[0].group))
-    title = f"generate from {words.data(s.data)}" + (f" with {s.steer}" if s.steer else "")
+    asked = shared_batches.requests(p, s)
+    key = shared_batches.generation_key(p.model_key, asked[0].what, p.shared.get(asked[0].group))
+    title = f"generate from {formatting.data(s.data)}" + (f" with {s.steer}" if s.steer else "")
     return "generate", title, facts, key, True, {"requests": asked}
 
 
@@ -178,29 +181,29 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
         found, inputs[ref.name] = p.samples(ref)
         if compared:
             golds[ref.name] = [[sample.row.answer, sample.row.choices] for sample in found]
-        facts.append(("prompts", f"{len(found)} of {words.data(ref)} ({p.fitted.reason(ref, found)})"))
+        facts.append(("prompts", f"{len(found)} of {formatting.data(ref)} ({p.fitted.reason(ref, found)})"))
         p.say(filter(None, [p.fitted.warning(s.name, ref, found, p.source)]))
         if needs(s.metrics, "letters"):
-            facts.append(tasks.answer_form(ref, p.data))
-            facts += places.joined(p, found)
-            right[ref.name] = tasks.rights(p.data[ref.name], found)
+            facts.append(task_files.answer_form(ref, p.data))
+            facts += layer_text.joined(p, found)
+            right[ref.name] = task_files.rights(p.data[ref.name], found)
     if answered(s.metrics):
         facts.append(("answers", f"one a prompt, at most {settings['max_tokens']} tokens, {_sampling(settings)}"))
-    p.say(tasks.unaskable(s, p.data, p.source) + tasks.unmatchable(s, p.data, p.source))
+    p.say(task_files.unaskable(s, p.data, p.source) + task_files.unmatchable(s, p.data, p.source))
     if needs(s.metrics, "references"):
         facts.append(
             ("references", f"{s.options['references']} unsteered answers a prompt, {_sampling(references(s))}")
         )
     for call in s.metrics:
         entry = find("metric", call.name)
-        shown = "".join(f", {k}: {v}" for k, v in words.arguments(entry, call.options))
+        shown = "".join(f", {k}: {v}" for k, v in formatting.arguments(entry, call.options))
         facts.append(("metric", f"{call.name}{shown}: {entry.summary}"))
-        facts += tasks.facts(call)
+        facts += task_files.facts(call)
     judge = (p.judge or "none named yet (--judge-url, --judge-model)") if needs(s.metrics, "judge") else None
     if judge:
         facts.append(("judge", f"{judge}: at temperature 0, blind, each pair of answers in both orders"))
     facts.append(("intervals", "95%, over prompts; differences are paired; Holm over all of them"))
-    asked = fusing.requests(p, s, variants)
+    asked = shared_batches.requests(p, s, variants)
     shares = [p.shared[group].key for group in sorted({q.group for q in asked} & p.shared.keys())]
     key = _keyed(
         p,
@@ -217,7 +220,7 @@ def _evaluate(p: Planning, s: r.Evaluate) -> Described:
         judge=judge,
         metrics=[(c.name, find("metric", c.name).version, c.options) for c in s.metrics],
     )
-    on = ", ".join([words.data(ref) for ref in s.data] or [str(call.task) for call in s.metrics])
+    on = ", ".join([formatting.data(ref) for ref in s.data] or [str(call.task) for call in s.metrics])
     return "evaluate", f"evaluate {s.steer} on {on}", facts, key, True, {"variants": variants, "requests": asked}
 
 
@@ -226,7 +229,7 @@ def _meaning(variant: controls.Variant, s: r.Evaluate) -> str:
         return f'control: no steering, "{variant.instruction}" before each prompt'
     if variant.draw is not None:
         seeds = "seed 0" if s.options["draws"] == 1 else f"seeds 0 to {s.options['draws'] - 1}"
-        draws = f"{words.count(s.options['draws'], 'draw')}, {seeds}"
+        draws = f"{formatting.count(s.options['draws'], 'draw')}, {seeds}"
         return f"control: {variant.steer} with its directions turned at random, norms and cosines kept ({draws})"
     return "the steer" if variant.steer else "no steering"
 
@@ -243,7 +246,7 @@ def _sweep(p: Planning, s: r.Sweep) -> Described:
         facts += [("", f"{label}: {text}" if label else text) for label, text in inner.facts]
     keys = [inner.key for point in points for inner in point]
     key = None if None in keys else step_key("sweep", 1, {}, points=keys)
-    title = f"{' and '.join(s.axes)}, {words.count(len(s.points), 'point')}"
+    title = f"{' and '.join(s.axes)}, {formatting.count(len(s.points), 'point')}"
     return "sweep", title, facts, key, True, {"points": points}
 
 
@@ -257,7 +260,7 @@ def _plot(p: Planning, s: r.Plot) -> Described:
     if s.over:
         facts.append(("over", ", ".join(s.over) + (", polar" if s.polar else "")))
     layers = [(name, value) for name, value in s.options.items() if isinstance(value, r.Layers)]
-    facts += [(name, places.layer_numbers(p, value)) for name, value in layers]
+    facts += [(name, layer_text.layer_numbers(p, value)) for name, value in layers]
     return "plot", f"{s.what}{target}", facts, None, False
 
 
@@ -284,8 +287,8 @@ def _export(p: Planning, s: r.Export) -> Described:
 
 
 def _load(p: Planning, s: r.Load) -> Described:
-    digest = places.file_hash(p, s.path, s.span)
-    facts: Facts = [("file", s.path)] + ([("position", words.position(s.position))] if s.position else [])
+    digest = layer_text.file_hash(p, s.path, s.span)
+    facts: Facts = [("file", s.path)] + ([("position", formatting.position(s.position))] if s.position else [])
     return "load", s.path, facts, step_key("load", 2, {}, sha256=digest, position=s.position), False
 
 

@@ -13,7 +13,7 @@ from steerdsl.lang.diagnostics import Diagnostic, Label
 from steerdsl.lang.lower.phrases import listed
 from steerdsl.lang.recipe import DataRef
 from steerdsl.lang.source import Source
-from steerdsl.planning import words
+from steerdsl.planning import formatting
 from steerdsl.planning.samples import Sample
 
 
@@ -53,7 +53,7 @@ class Fitted:
         count, names = self.shared(found)
         if not count:
             return None
-        many = f"{count} of the {words.count(len(found), 'prompt')}"
+        many = f"{count} of the {formatting.count(len(found), 'prompt')}"
         title = f"`{step}` asks {many} of `{ref.name}.{ref.split}` that {listed(names)} saw"
         label = Label(source, ref.span, "the same prompts, white space aside")
         help = "score on prompts that nothing was fitted on: take these rows out of one of the two data sets"

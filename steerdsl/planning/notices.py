@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from steerdsl.lang.diagnostics import Diagnostic
 from steerdsl.models.prompts import Renderer
+from steerdsl.planning.formatting import count
 from steerdsl.planning.plan import Plan
-from steerdsl.planning.words import count
 
 
 def notices(plan: Plan) -> tuple[Diagnostic, ...]:

@@ -14,9 +14,9 @@ from steerdsl.lang.diagnostics import Diagnostic
 from steerdsl.lang.reads import answered
 from steerdsl.lang.recipe import Evaluate, Recipe, Step
 from steerdsl.lang.source import Source
+from steerdsl.planning.batch_size import answer_rows, logit_rows
 from steerdsl.planning.controls import Variant
 from steerdsl.planning.requests import Request, SharedBatches
-from steerdsl.planning.rows import answer_rows, logit_rows
 
 if TYPE_CHECKING:
     from steerdsl.data import Data

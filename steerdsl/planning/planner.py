@@ -15,12 +15,12 @@ from steerdsl.data import Data, load, load_words
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.lang.source import Source
-from steerdsl.planning import fusing
+from steerdsl.planning import shared_batches
 from steerdsl.planning.describe import describe
 from steerdsl.planning.inputs import faults
 from steerdsl.planning.plan import Plan, PlanStep, RunOptions
 from steerdsl.planning.planning import Planning
-from steerdsl.planning.tasks import pinned
+from steerdsl.planning.task_files import pinned
 from steerdsl.store.results import Store
 
 if TYPE_CHECKING:
@@ -67,17 +67,17 @@ def _steps(p: Planning) -> tuple[PlanStep, ...]:
         steps.append(describe(p, step, len(steps) + 1))
     if p.errors:
         raise RecipeError(p.errors)
-    for start, stop in fusing.pools(steps):
-        p.shared = fusing.shared(p, steps[start:stop])
+    for start, stop in shared_batches.pools(steps):
+        p.shared = shared_batches.shared(p, steps[start:stop])
         for place in range(start, stop):
             own = steps[place]
-            if not isinstance(own.step, fusing.ASKING):
+            if not isinstance(own.step, shared_batches.ASKING):
                 continue
             if p.dtype != "float32":
                 p.keys, p.named, p.fitted.by = before[place]  # a sweep gives its names to other things
                 own = describe(p, own.step, own.number)
-            mine = {request.group: p.shared[request.group] for request in fusing.requested(own)}
-            steps[place] = replace(own, shared=mine, facts=(*own.facts, *fusing.lines(p, own, mine)))
+            mine = {request.group: p.shared[request.group] for request in shared_batches.requested(own)}
+            steps[place] = replace(own, shared=mine, facts=(*own.facts, *shared_batches.lines(p, own, mine)))
     return tuple(steps)
 
 

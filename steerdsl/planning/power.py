@@ -15,7 +15,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import RANDOM, steered
 from steerdsl.measure import rates, stats
 from steerdsl.measure.scores import figures_of
-from steerdsl.planning import controls, words
+from steerdsl.planning import controls, formatting
 from steerdsl.planning.planning import Planning
 from steerdsl.planning.samples import samples
 from steerdsl.registry import find
@@ -28,7 +28,7 @@ def lines(p: Planning, s: r.Check) -> Iterator[tuple[str, str]]:
     if s.confidence is None:
         yield "decided by", "the means; `with confidence: 95%` asks that the prompts settle it"
         return
-    yield "confidence", f"{words.percent(s.confidence)}, of the paired difference over prompts and random draws"
+    yield "confidence", f"{formatting.percent(s.confidence)}, of the paired difference over prompts and random draws"
     terms = (*s.left.terms, *s.right.terms)
     for path in dict.fromkeys(term.path for term in terms):
         step = p.named.get(path[0])
@@ -61,13 +61,13 @@ def _of_score(
         if len(path) > 2 and ref.name != path[2]:
             continue
         n = len(samples(p.data, ref, p.source))
-        prompts = f"{words.count(n, 'prompt')} of {words.data(ref)}"
+        prompts = f"{formatting.count(n, 'prompt')} of {formatting.data(ref)}"
         if rate:
             least = rates.least_gap(n, level)
             if least is None:
                 yield TOO_FEW, f"{prompts} settle no difference of {score}"
             else:
-                gap = f"{words.percent(round(least, 4))} and more, where no prompt goes against it"
+                gap = f"{formatting.percent(round(least, 4))} and more, where no prompt goes against it"
                 yield "settles", f"{prompts}: differences of {score} of {gap}"
         elif n < stats.LEAST:
             yield TOO_FEW, f"{prompts} have no interval of {score}; it takes {stats.LEAST}"

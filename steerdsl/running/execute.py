@@ -11,17 +11,17 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from steerdsl.engine.context import Results, Run
-from steerdsl.engine.sources import SOURCES
+from steerdsl.engine.operand_activations import SOURCES
 from steerdsl.engine.steps import run_plan
 from steerdsl.lang.diagnostics import Exit, RecipeError
 from steerdsl.planning.plan import Plan, PlanStep
 from steerdsl.running.ending import Ear, ended_by, listening, require_heard
 from steerdsl.running.finish import finish
 from steerdsl.running.record import maker
-from steerdsl.store.claims import remove_abandoned, stopped_runs
 from steerdsl.store.directory import RunDirectory
-from steerdsl.store.finished import FINISHED, State
-from steerdsl.store.makers import Makers
+from steerdsl.store.finished_run import FINISHED, State
+from steerdsl.store.folder_locks import remove_abandoned, stopped_runs
+from steerdsl.store.provenance import Makers
 from steerdsl.store.results import Store
 
 

@@ -19,10 +19,10 @@ from typing import Any
 from steerdsl.forms.runs import SCHEMA
 from steerdsl.lang.recipe import Export
 from steerdsl.planning.plan import Plan, RunOptions
-from steerdsl.store import makers
+from steerdsl.store import provenance
 from steerdsl.store.directory import RunDirectory, hashes
 from steerdsl.store.files import write_json, write_lines
-from steerdsl.store.finished import State
+from steerdsl.store.finished_run import State
 
 PACKAGES = (
     "steerdsl",
@@ -140,7 +140,7 @@ def maker(options: RunOptions) -> dict[str, str]:
     from steerdsl.models.device import choose_device
 
     there = versions()
-    made = {name: there[name] for name in makers.PACKAGES}
+    made = {name: there[name] for name in provenance.PACKAGES}
     if options.on != "ndif":
         device = str(choose_device(options.device))
         made["device"] = gpu_name(device) or device

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.forms.files import Misread
 from steerdsl.forms.tensors import read_tensors
 from steerdsl.share.pins import PinDifference, differences, pins
-from steerdsl.store.finished import Finished
+from steerdsl.store.finished_run import Finished
 
 if TYPE_CHECKING:
     from numpy import ndarray

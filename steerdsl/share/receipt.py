@@ -19,7 +19,7 @@ from steerdsl.forms.text import parse_json
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.share.pins import Pin, PinDifference
 from steerdsl.store.directory import hashes
-from steerdsl.store.finished import FINISHED, open_run
+from steerdsl.store.finished_run import FINISHED, open_run
 
 if TYPE_CHECKING:
     from steerdsl.data import Data

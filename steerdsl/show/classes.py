@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from steerdsl.engine.views import VectorView
+from steerdsl.engine.plot_data import VectorView
 from steerdsl.methods.types import Activations, MethodError
 from steerdsl.show.style import DASHES, NEGATIVE, POSITIVE, SERIES
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from steerdsl.engine.views import ScoreView
+from steerdsl.engine.plot_data import ScoreView
 from steerdsl.show.series import UNSTEERED, Series, axis_name, metric_name
 from steerdsl.show.style import GREY, SEQUENTIAL, panels
 

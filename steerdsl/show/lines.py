@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.engine.views import ScoreView
+from steerdsl.engine.plot_data import ScoreView
 from steerdsl.lang.variants import BASELINE, HELD_AGAINST, PROMPTED, RANDOM
 from steerdsl.show.numbers import number
 from steerdsl.show.series import Series, axis_name, metric_name

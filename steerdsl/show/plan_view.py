@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from steerdsl.models.prompts import DATE, reads_date
+from steerdsl.planning.formatting import count, percent
 from steerdsl.planning.plan import Plan, PlanStep
-from steerdsl.planning.words import count, percent
 
 
 def plan_view(plan: Plan) -> Group:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.engine.views import ScoreView
+from steerdsl.engine.plot_data import ScoreView
 from steerdsl.methods.types import Plane
 from steerdsl.show.lines import draw_line, finish_groups, grouped, least
 from steerdsl.show.series import UNSTEERED, Series, metric_name

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from steerdsl.engine.views import ScoreView
+from steerdsl.engine.plot_data import ScoreView
 from steerdsl.lang.variants import BASELINE, PROMPTED
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import entries

@@ -21,7 +21,7 @@ from steerdsl.forms.files import is_inside
 from steerdsl.forms.runs import MARK, exports
 from steerdsl.forms.text import read_json
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
-from steerdsl.store.claims import claim, place, release
+from steerdsl.store.folder_locks import claim, place, release
 from steerdsl.store.results import file_sha256
 
 WRITTEN = ("scores.json", "generations.jsonl", "vectors", "plots")  # what old records do not list

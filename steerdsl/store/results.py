@@ -25,8 +25,8 @@ from steerdsl.forms.files import Misread, require_inside, require_regular
 from steerdsl.forms.kept import LARGEST_NOTE, RESULT
 from steerdsl.forms.text import read_json
 from steerdsl.models.cache import unwritable
-from steerdsl.store.claims import discard, fresh_folder, place
-from steerdsl.store.makers import MADE_WITH, Makers
+from steerdsl.store.folder_locks import discard, fresh_folder, place
+from steerdsl.store.provenance import MADE_WITH, Makers
 
 META = "meta.json"
 ATTEMPTS = 3

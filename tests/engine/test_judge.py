@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from steerdsl.engine.judge import Judge, cost_json, unmarked
+from steerdsl.engine.judge_client import Judge, cost_json, unmarked
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.measure.judge import CRITERIA, VERSION, fault, messages, parse, schema, spoken
 from steerdsl.models.cache import no_progress

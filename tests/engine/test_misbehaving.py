@@ -26,7 +26,7 @@ from misbehaving import (
 )
 from nnsight.schema.request import RequestModel
 
-from steerdsl.engine import remote, replies
+from steerdsl.engine import remote, reply_limits
 from steerdsl.engine.remote import Link
 from steerdsl.engine.tracing import ndif
 from steerdsl.engine.tracing.ndif import Ndif
@@ -46,10 +46,10 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "REPLY", 0.6)
     monkeypatch.setattr(remote, "TRYING", 0.8)
     monkeypatch.setattr(remote, "PAUSES", (0.05,))
-    monkeypatch.setattr(replies, "REPLY", 0.6)
-    monkeypatch.setattr(replies, "SLOWEST", 10_000_000)
-    monkeypatch.setattr(replies, "RESULT", 1_000_000)
-    monkeypatch.setattr(replies, "SAYS", 300_000)
+    monkeypatch.setattr(reply_limits, "REPLY", 0.6)
+    monkeypatch.setattr(reply_limits, "SLOWEST", 10_000_000)
+    monkeypatch.setattr(reply_limits, "RESULT", 1_000_000)
+    monkeypatch.setattr(reply_limits, "SAYS", 300_000)
     monkeypatch.setattr(ndif, "RESULT", 1_000_000)
     monkeypatch.setattr(ndif, "SAYS", 300_000)
 

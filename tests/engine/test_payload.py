@@ -17,9 +17,9 @@ from nnsight.intervention.serialization import dumps, loads
 from nnsight.schema.request import RequestModel
 from world import World
 
-from steerdsl.engine.answers import generate
 from steerdsl.engine.capture import capture
 from steerdsl.engine.continuations import continuation_logprobs
+from steerdsl.engine.generate import generate
 from steerdsl.engine.likelihood import read_shifts, read_texts
 from steerdsl.engine.probe import Probe
 from steerdsl.engine.tracing import Session

@@ -12,8 +12,8 @@ import torch
 from tiny import FAMILIES
 from world import World
 
-from steerdsl.engine.answers import Answer, AnswerRow, answer, generate, rows_of
-from steerdsl.engine.rows import compile_rows
+from steerdsl.engine.batch_edits import compile_rows
+from steerdsl.engine.generate import Answer, AnswerRow, answer, generate, rows_of
 from steerdsl.engine.sampling import chooser, uniforms
 from steerdsl.planning.requests import Sampling
 

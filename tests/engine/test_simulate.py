@@ -9,8 +9,8 @@ import torch
 from cases import PATCH
 from world import World
 
-from steerdsl.engine.answers import generate
 from steerdsl.engine.capture import capture
+from steerdsl.engine.generate import generate
 from steerdsl.engine.likelihood import read_shifts
 from steerdsl.lang.recipe import Position, Stream
 from steerdsl.planning.requests import Sampling

@@ -12,7 +12,7 @@ from hooks import Steered, left_padded
 from torch import Tensor
 from world import HALF, World
 
-from steerdsl.engine.answers import generation_config
+from steerdsl.engine.generate import generation_config
 from steerdsl.planning.requests import Sampling
 
 AT_ONE_PLACE = (

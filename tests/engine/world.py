@@ -21,15 +21,15 @@ from formulas import Material, number, unit
 from hooks import Steered, left_padded
 from torch import Tensor
 
-from steerdsl.engine.answers import generate
+from steerdsl.engine.batch_edits import Acting, acting
 from steerdsl.engine.capture import inputs
+from steerdsl.engine.edits import Touch
+from steerdsl.engine.generate import generate
 from steerdsl.engine.likelihood import Reading, _steps, _Tail
-from steerdsl.engine.program import compile_steer
-from steerdsl.engine.rows import Acting, acting
-from steerdsl.engine.sources import patch_rows
+from steerdsl.engine.operand_activations import patch_rows
+from steerdsl.engine.steer_compiler import compile_steer
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.values import Values
-from steerdsl.engine.wire import Touch
 from steerdsl.lang import recipe as r
 from steerdsl.lang.check import check_source
 from steerdsl.lang.source import Source

@@ -13,7 +13,7 @@ from made import IDS, random_vector
 from tiny import tiny_folder
 
 from steerdsl.cli.main import main
-from steerdsl.engine.program import compile_steer
+from steerdsl.engine.steer_compiler import compile_steer
 from steerdsl.engine.tracing import Session
 from steerdsl.engine.values import Values
 from steerdsl.lang import recipe as r
@@ -21,7 +21,7 @@ from steerdsl.lang.check import check_source
 from steerdsl.lang.source import Source
 from steerdsl.models.catalog import locate
 from steerdsl.models.opened import open_model
-from steerdsl.store.vectors import load_vector, save_vector
+from steerdsl.store.vector_files import load_vector, save_vector
 
 # A recipe that measures nothing itself would have its steer evaluated.
 QUICK = 'dataset one = "one.txt" with held_out: 0%; generate from one with max_tokens: 1; '

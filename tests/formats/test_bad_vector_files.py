@@ -17,7 +17,7 @@ import torch
 from made import F32, gguf_bytes, random_vector, refusal
 from safetensors.torch import save_file
 
-from steerdsl.store.vectors import save_vector
+from steerdsl.store.vector_files import save_vector
 
 ONES = [1.0] * 32
 ANEW = "load the file anew from where it came from"
@@ -294,7 +294,7 @@ def test_a_bad_file_is_refused_with_one_message(tmp_path: Path, monkeypatch: pyt
 
 def test_a_plane_is_no_vector(tmp_path: Path) -> None:
     from steerdsl.methods.types import Plane
-    from steerdsl.store.vectors import save_plane
+    from steerdsl.store.vector_files import save_plane
 
     axes = torch.eye(32, dtype=torch.float64)
     save_plane(Plane(axes[0], axes[1]), tmp_path / "p.safetensors")

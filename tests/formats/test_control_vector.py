@@ -17,7 +17,7 @@ from tiny import tiny_config
 from steerdsl.formats import control_vector
 from steerdsl.methods.types import MethodError, Vector
 from steerdsl.models.sites import architecture
-from steerdsl.store.vectors import save_vector
+from steerdsl.store.vector_files import save_vector
 
 
 def directions(path: Path) -> dict[str, torch.Tensor]:

@@ -15,7 +15,7 @@ from tiny import tiny_config
 
 from steerdsl.lang.recipe import Position
 from steerdsl.models.sites import architecture
-from steerdsl.store.vectors import save_vector
+from steerdsl.store.vector_files import save_vector
 
 DRAW = torch.Generator().manual_seed(7)
 

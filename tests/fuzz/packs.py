@@ -23,8 +23,8 @@ from steerdsl.share.archive import zip_bytes
 from steerdsl.share.lock import read_lock
 from steerdsl.share.pack import pack_bytes, read_pack, unpack
 from steerdsl.share.receipt import compare_results, read_record
+from steerdsl.store.maintenance import damages, stored
 from steerdsl.store.results import Store
-from steerdsl.store.upkeep import damages, stored
 
 FILES: dict[str, Any] = {
     "record.json": records.RECORD,

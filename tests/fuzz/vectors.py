@@ -24,7 +24,7 @@ from steerdsl.formats import table
 from steerdsl.methods.extract import sae
 from steerdsl.methods.types import Directions, Vector
 from steerdsl.models.sites import Architecture, architecture
-from steerdsl.store.vectors import save_vector
+from steerdsl.store.vector_files import save_vector
 
 WIDTH = 32
 METADATA = ("0", "²", "9" * 5000, "-1", "", "1.5", "x", "٣", "1e3", None)

@@ -14,7 +14,7 @@ import torch
 from tiny import EOS, tiny_folder, tiny_tokenizer
 from transformers import CompileConfig, GenerationConfig, WatermarkingConfig
 
-from steerdsl.engine.answers import Answer, Sampling, generate
+from steerdsl.engine.generate import Answer, Sampling, generate
 from steerdsl.engine.tracing import Session
 from steerdsl.lang.diagnostics import RecipeError, render
 from steerdsl.models.catalog import locate

@@ -14,7 +14,7 @@ import server as ndif
 from calling import Call
 from nnsight.schema.response import Status
 
-from steerdsl.engine import answers as answering
+from steerdsl.engine import generate as answering
 from steerdsl.engine import remote
 from steerdsl.engine.tracing.ndif import Ndif
 

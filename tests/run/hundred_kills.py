@@ -207,7 +207,7 @@ def undisturbed(place: Place) -> Alone:
 
 def check_store(place: Place, before: set[str]) -> set[str]:
     """Every result is whole, and none of those before is lost. Returns the keys that are there now."""
-    from steerdsl.store.upkeep import damages
+    from steerdsl.store.maintenance import damages
 
     if found := [f"{d.path.name} {d.what}" for _, d in damages(place.store())]:
         raise Wrong(f"damaged: {found}")
@@ -239,7 +239,7 @@ def kill(place: Place, alone: Alone, kills: int, seed: int) -> str:
 def to_the_end(place: Place, alone: Alone, chance: random.Random, kills: int) -> tuple[int, int]:
     """Start the run until it comes to its end, and kill it until then, at most so many times. Returns how
     often it was killed, and how often that left something half written in the store."""
-    from steerdsl.store.upkeep import leftovers
+    from steerdsl.store.maintenance import leftovers
 
     _, length, keys = alone
     killed = torn = 0

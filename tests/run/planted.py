@@ -47,7 +47,7 @@ PASSES = {
 def write_data(folder: Path) -> None:
     """Both data sets, with options and answers, and a vector."""
     from steerdsl.methods.types import Directions, Vector
-    from steerdsl.store.vectors import save_vector
+    from steerdsl.store.vector_files import save_vector
 
     rows = (
         f'{{"prompt": "{word} {number}", "choices": ["one", "two"], "answer": "A"}}\n'

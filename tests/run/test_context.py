@@ -11,7 +11,7 @@ import torch
 from tiny import tiny_folder
 
 from steerdsl.engine.capture import capture
-from steerdsl.engine.room import require_fit
+from steerdsl.engine.context_length import require_fit
 from steerdsl.engine.tracing import Session
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.lang.recipe import Position, Stream

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from steerdsl.engine.tracing import Session
-from steerdsl.store import claims
+from steerdsl.store import folder_locks
 from steerdsl.store.directory import RESERVED, RunDirectory
 
 ROOT = Path(__file__).parents[2]
@@ -232,7 +232,7 @@ def test_a_damaged_result_that_cannot_be_removed(on_tiny: Any, steerdsl: Any, mo
     assert on_tiny("run", "-e", TEXT, "--out", "r", "--quiet")[0] == 0
     vector = next(Path("../cache/store").glob("*/*/vector.safetensors"))
     vector.write_bytes(b"")
-    monkeypatch.setattr(claims, "discard", lambda folder: False)
+    monkeypatch.setattr(folder_locks, "discard", lambda folder: False)
     code, out, _ = steerdsl("store", "verify", "--repair")
     assert code == 4 and "damaged, and cannot be removed: vector" in out and "1 damaged" in out
     assert "cannot be changed: make it writable" in out

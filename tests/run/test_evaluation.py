@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from steerdsl.engine import evaluation, safety, steps, supply
+from steerdsl.engine import evaluation, metric_inputs, safety, steps
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.measure import stats
 from steerdsl.measure.answers import Figures
@@ -215,13 +215,13 @@ def test_the_model_without_edits_reads_a_text_once(on_tiny: Any, monkeypatch: py
         monkeypatch.setenv("STEERDSL_CACHE", f"cache-{name}")
         assert on_tiny("run", "-e", FITTED + steer + asked.format(name), "--out", name)[0] == 0
         found |= scores(name)
-    real, plain = supply.read_texts, []
+    real, plain = metric_inputs.read_texts, []
 
     def read(session: Any, texts: Any, rows: Any) -> Any:
         plain.extend([[t.ids for t in texts]] if not any(t.steer for t in texts) else [])
         return real(session, texts, rows)
 
-    monkeypatch.setattr(supply, "read_texts", read)
+    monkeypatch.setattr(metric_inputs, "read_texts", read)
     monkeypatch.setenv("STEERDSL_CACHE", "cache-both")
     text = FITTED + "".join(steers.values()) + "".join(map(asked.format, steers))
     assert on_tiny("run", "-e", text, "--out", "both")[0] == 0

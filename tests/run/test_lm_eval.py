@@ -12,7 +12,7 @@ import pytest
 from tiny import tiny_tokenizer
 from transformers import AutoModelForCausalLM
 
-from steerdsl.planning import tasks
+from steerdsl.planning import task_files
 
 STEER = "topic = extract random with seed: 1\nsteer less { ablate topic at layers 1..2 }\n"
 ROWS = [
@@ -112,7 +112,7 @@ check scores.lm_eval.words >= 0"""
 
 
 def test_the_plan_says_how_the_harness_asks(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "version", lambda name: "0.4.13")
+    monkeypatch.setattr(task_files, "version", lambda name: "0.4.13")
     code, out, _ = call(
         's = evaluate less with lm_eval("words.yaml", limit: 5, num_fewshot: 2), controls: none', "plan"
     )
@@ -131,7 +131,7 @@ def test_a_changed_row_or_release_is_a_new_result(call: Any, monkeypatch: pytest
     assert "1 to run on the model" in call(text, "plan")[1]
     Path("data/words.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     assert "0 to run on the model" in call(text, "plan")[1]
-    monkeypatch.setattr(tasks, "version", lambda name: "0.5.0")
+    monkeypatch.setattr(task_files, "version", lambda name: "0.5.0")
     assert "1 to run on the model" in call(text, "plan")[1]
 
 
@@ -155,7 +155,7 @@ def test_without_the_extra(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(tasks, "version", missing)
+    monkeypatch.setattr(task_files, "version", missing)
     text = 's = evaluate less with lm_eval("arc_easy")'
     code, _, err = call(text)
     assert err == (
@@ -167,7 +167,7 @@ def test_without_the_extra(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_task_file_with_code(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "version", lambda name: "0.4.13")
+    monkeypatch.setattr(task_files, "version", lambda name: "0.4.13")
     text = 's = evaluate less with lm_eval("words.yaml")'
     code, _, err = call(text, process_docs="utils.f")
     assert code == 1 and err == (

@@ -231,7 +231,7 @@ EXPORTS = {
 def test_an_export_of_what_is_not_finite(steerdsl: Any, tiny_model: Path, path: str, op: str, what: str) -> None:
     """A steer is compiled where it is named, so that its numbers are refused before any export."""
     monkey = pytest.MonkeyPatch()
-    monkey.setattr("steerdsl.engine.program.require_tensors", lambda *given: None)
+    monkey.setattr("steerdsl.engine.steer_compiler.require_tensors", lambda *given: None)
     text = f'steer t {{ {op} }}\nexport t to "{path}"'
     code, err = run(steerdsl, text, tiny_model, "--dtype", "float32")
     monkey.undo()

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from steerdsl.running import record as records
-from steerdsl.store.claims import claim, release
+from steerdsl.store.folder_locks import claim, release
 
 ROOT = Path(__file__).parents[2]
 SMALL = """

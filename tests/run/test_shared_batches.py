@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from steerdsl.engine import asking, fused
-from steerdsl.store.claims import discard
+from steerdsl.engine import generate_shared, stored_answers
+from steerdsl.store.folder_locks import discard
 
 HEAD = """
 dataset a = econ with take: 5, held_out: 0%
@@ -38,14 +38,14 @@ Call = Callable[..., tuple[int, str, str]]
 def made(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
     """The rows of each batch that is made."""
     found: list[list[Any]] = []
-    plain = fused.answer
+    plain = generate_shared.answer
 
     def noted(session: Any, rows: Any, *more: Any) -> Any:
         answers = plain(session, rows, *more)
         found.append(list(rows))
         return answers
 
-    monkeypatch.setattr(fused, "answer", noted)
+    monkeypatch.setattr(generate_shared, "answer", noted)
     return found
 
 
@@ -130,7 +130,7 @@ class Stop:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left, self.total = -1, 0
-        plain = fused.answer
+        plain = generate_shared.answer
 
         def stopped(session: Any, rows: Any, *more: Any) -> Any:
             if self.left == 0:
@@ -141,7 +141,7 @@ class Stop:
             self.total += len(rows)
             return answers
 
-        monkeypatch.setattr(fused, "answer", stopped)
+        monkeypatch.setattr(generate_shared, "answer", stopped)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -176,7 +176,7 @@ def test_stopped_while_answers_are_put_away(
     run: Any, made: list[Any], monkeypatch: pytest.MonkeyPatch, dtype: str
 ) -> None:
     """After some requests have their answers in the store and before the others do."""
-    plain, left = asking.keep, [3]
+    plain, left = stored_answers.keep, [3]
 
     def keep(*given: Any) -> Any:
         left[0] -= 1
@@ -184,7 +184,7 @@ def test_stopped_while_answers_are_put_away(
             raise KeyboardInterrupt
         return plain(*given)
 
-    monkeypatch.setattr(fused, "keep", keep)
+    monkeypatch.setattr(generate_shared, "keep", keep)
     assert run(ALL, "one", dtype=dtype) == 130
     assert [len(rows) for rows in made] == ROWS[:2]
     assert run(ALL, "two", dtype=dtype) == 0
@@ -197,11 +197,11 @@ def test_answers_that_are_removed_meanwhile_are_made_again(
 ) -> None:
     assert run(ALL, "whole", dtype=dtype) == 0
     made.clear()
-    plain, lost = asking.answers, []
+    plain, lost = stored_answers.answers, []
 
     def answers(run: Any, request: Any) -> Any:
         if request.variant.name == "more" and not lost:
-            lost.append(asking.request_key(run, request))
+            lost.append(stored_answers.request_key(run, request))
             discard(run.store.folder(lost[0]))
         return plain(run, request)
 
@@ -213,7 +213,7 @@ def test_answers_that_are_removed_meanwhile_are_made_again(
 
 def scarce(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
     """A device with memory for so many rows; the batches that are tried."""
-    plain, tried = fused.answer, list[int]()
+    plain, tried = generate_shared.answer, list[int]()
 
     def answer(session: Any, rows: Any, *more: Any) -> Any:
         tried.append(len(rows))
@@ -221,7 +221,7 @@ def scarce(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
             raise torch.OutOfMemoryError("out of memory: tried to allocate 2 GiB\nmore")
         return plain(session, rows, *more)
 
-    monkeypatch.setattr(fused, "answer", answer)
+    monkeypatch.setattr(generate_shared, "answer", answer)
     return tried
 
 

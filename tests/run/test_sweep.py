@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from steerdsl.engine import fused
+from steerdsl.engine import generate_shared
 
 HEAD = """
 dataset a = econ with take: 5, held_out: 0%
@@ -51,13 +51,13 @@ def table(folder: str) -> dict[str, Any]:
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The rows of each batch that is made."""
     made: list[int] = []
-    plain = fused.answer
+    plain = generate_shared.answer
 
     def counted(session: Any, rows: Any, *more: Any) -> Any:
         made.append(len(rows))
         return plain(session, rows, *more)
 
-    monkeypatch.setattr(fused, "answer", counted)
+    monkeypatch.setattr(generate_shared, "answer", counted)
     return made
 
 

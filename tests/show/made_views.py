@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from steerdsl.engine.views import ChoiceView, PlaneView, ScoreView, Turning, VectorView
+from steerdsl.engine.plot_data import ChoiceView, PlaneView, ScoreView, Turning, VectorView
 from steerdsl.methods.types import Activations, Vector
 from steerdsl.registry import find
 

@@ -10,7 +10,7 @@ from made_views import LAYERS, plane_view, ranked_choice, refusal_choice, vector
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from steerdsl.engine.views import ChoiceView, PlaneView
+from steerdsl.engine.plot_data import ChoiceView, PlaneView
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import find
 from steerdsl.show.style import CHOSEN

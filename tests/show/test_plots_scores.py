@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from steerdsl.engine.views import ScoreView
+from steerdsl.engine.plot_data import ScoreView
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import find
 from steerdsl.show.series import metric_name

@@ -11,7 +11,7 @@ from made_views import LAYERS, activations, bare_view, pair_view, rows, vector_v
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from steerdsl.engine.views import VectorView
+from steerdsl.engine.plot_data import VectorView
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import find
 from steerdsl.show.plots.norms import fit

@@ -11,8 +11,8 @@ from whole_records import RECORD
 
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.store import directory
-from steerdsl.store.claims import release, stopped_runs
 from steerdsl.store.directory import RunDirectory
+from steerdsl.store.folder_locks import release, stopped_runs
 
 FORK = multiprocessing.get_context("fork")
 ROUNDS = 25

@@ -15,7 +15,7 @@ from steerdsl.forms.text import read_lines
 from steerdsl.methods.types import Activations, Directions, Vector
 from steerdsl.store.files import write_lines, write_text
 from steerdsl.store.results import Store, content_key
-from steerdsl.store.vectors import load_activations, load_vector, save_activations, save_vector
+from steerdsl.store.vector_files import load_activations, load_vector, save_activations, save_vector
 
 KEY = content_key({"op": "test"})
 

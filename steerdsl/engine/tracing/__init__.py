@@ -1,6 +1,6 @@
 """The only package that knows nnsight: `session` has the passes, `ndif` sends them to a server.
 
-In: an opened model, batches of token ids, and the touches or reads of `wire`. Out: captured rows and
+In: an opened model, batches of token ids, and the touches or reads of `edits`. Out: captured rows and
 their statistics, generated token ids, logits.
 """
 

@@ -24,7 +24,7 @@ from nnsight.schema.response import ResponseModel, Status
 
 from steerdsl.engine import remote
 from steerdsl.engine.remote import DIFFERS, Link, Lost, failure, unreadable
-from steerdsl.engine.replies import RESULT, SAYS, SLOWEST, News, TooLong, exchange, subscribe, within
+from steerdsl.engine.reply_limits import RESULT, SAYS, SLOWEST, News, TooLong, exchange, subscribe, within
 from steerdsl.engine.safety import require_safe_result
 
 HELD = ("dtype", "torch", "transformers", "nnsight")  # what a server is asked of its model

@@ -1,6 +1,6 @@
 """A model's forward passes, run through nnsight here or on a server.
 
-In: an opened model, batches of token ids, and the touches or reads of `wire`. Out: captured rows,
+In: an opened model, batches of token ids, and the touches or reads of `edits`. Out: captured rows,
 statistics of them, generated token ids, logits. One static block for each kind of pass loops over
 plain data; the program is never text to execute, so the same block runs on this machine, in a
 rehearsal of the remote path (`simulate`) and on a server. Nothing but tensors, plain data and
@@ -21,12 +21,12 @@ import nnsight
 import torch
 from nnsight.modeling.transformers import TransformersModel
 
+from steerdsl.engine.context_length import require_fit
+from steerdsl.engine.edits import Touch, gather, place, read, visit, walk
 from steerdsl.engine.finite import LogitWatch, broken, end_tokens, logits_error, require_figures, unsound
 from steerdsl.engine.moments import take
-from steerdsl.engine.room import require_fit
 from steerdsl.engine.tracing import payload as payload  # importing it is enough
 from steerdsl.engine.tracing.ndif import Ndif, greet
-from steerdsl.engine.wire import Touch, gather, place, read, visit, walk
 from steerdsl.models.generation import spelled_out
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class Session:
         reduce: Callable[[Tensor], Any],
     ) -> Any:
         """Read whole texts in one pass with the edits in place, each token in the step that it would
-        have when generated (`steps`, see `wire.Step`); `reduce` [B, S, vocab] -> what is kept."""
+        have when generated (`steps`, see `edits.Step`); `reduce` [B, S, vocab] -> what is kept."""
         reading = {"inputs": inputs, "touches": touches, "steps": steps, "keep": reduce}
         (kept,) = self.readings([reading], lambda *kept: kept)
         if self.witness is not None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.engine.views import ChoiceView
+from steerdsl.engine.plot_data import ChoiceView
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import Arg, Entry
 from steerdsl.show.style import BLACK, BLUE, CHOSEN, GREY, legend_below, name_layers, panels

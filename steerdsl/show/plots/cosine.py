@@ -10,7 +10,7 @@ import math
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from steerdsl.engine.views import VectorView
+from steerdsl.engine.plot_data import VectorView
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import Arg, Entry
 from steerdsl.show.classes import titled

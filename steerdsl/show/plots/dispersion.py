@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.engine.views import VectorView
+from steerdsl.engine.plot_data import VectorView
 from steerdsl.methods.ranking import curves
 from steerdsl.methods.types import Candidates
 from steerdsl.registry import Arg, Entry

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from steerdsl.engine.views import VectorView
+from steerdsl.engine.plot_data import VectorView
 from steerdsl.registry import Arg, Entry
 from steerdsl.show.classes import titled
 from steerdsl.show.style import DIRECTION, MARKERS, NEGATIVE, POSITIVE, legend_below, name_layers, panels

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from steerdsl.engine.views import PlaneView
+from steerdsl.engine.plot_data import PlaneView
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import Arg, Entry
 from steerdsl.show.style import BLACK, GREY, SEQUENTIAL, panels

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from steerdsl.engine.views import ScoreView
+from steerdsl.engine.plot_data import ScoreView
 from steerdsl.lang.variants import BASELINE
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import Arg, Entry

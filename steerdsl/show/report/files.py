@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steerdsl.store.finished import open_run
+from steerdsl.store.finished_run import open_run
 
 
 @dataclass(frozen=True, slots=True)

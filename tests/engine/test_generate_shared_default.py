@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from test_fused import together
+from test_generate_shared import together
 from transformers import AutoModelForCausalLM
 from world import World
 
-from steerdsl.engine.rows import acting
+from steerdsl.engine.batch_edits import acting
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.models.catalog import locate
 from steerdsl.models.opened import open_model

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from world import World
 
-from steerdsl.engine import joining
+from steerdsl.engine import result_size
 from steerdsl.engine.capture import capture
-from steerdsl.engine.joining import in_parts, joined
 from steerdsl.engine.remote import Link, failure, said, too_large
+from steerdsl.engine.result_size import in_parts, joined
 from steerdsl.engine.tracing import Session
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.lang.recipe import Position, Stream
@@ -117,7 +117,7 @@ def test_rows_are_the_same_however_they_are_asked_for(
     """In fewer prompts a request, or fewer layers, where one prompt is too large; less than the limit each."""
     here, there = tiny_world("llama"), tiny_world("llama", on="simulate")
     stream, layers = Stream("resid_post"), [0, 1, 2]
-    monkeypatch.setattr(joining, "BYTES", limit)
+    monkeypatch.setattr(result_size, "BYTES", limit)
     monkeypatch.setattr("steerdsl.engine.capture.BYTES", limit)
     local = capture(here.session, here.prompts, position, stream, layers, rows=True, batch_size=batch_size)
     saved.clear()

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steerdsl.store.claims import NEW, OLD, abandoned, discard, remove_abandoned
-from steerdsl.store.makers import MADE_WITH
+from steerdsl.store.folder_locks import NEW, OLD, abandoned, discard, remove_abandoned
+from steerdsl.store.provenance import MADE_WITH
 from steerdsl.store.results import Damage, find_damage, read_meta
 
 NOT_ABOUT = ("files", "key", "kind", MADE_WITH)

@@ -1,6 +1,6 @@
 """The answers to a request, and what a run and its store keep of them.
 
-In: a `Request`. Out: `Answer`s from the store, where `engine.fused` has put them; their lines in the run's
+In: a `Request`. Out: `Answer`s from the store, where `engine.generate_shared` has put them; their lines in the run's
 results.
 """
 
@@ -11,18 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from steerdsl.engine.answers import Answer, require_sound
+from steerdsl.engine.batch_edits import Acting, acting, compile_rows
 from steerdsl.engine.context import Run
-from steerdsl.engine.rows import Acting, acting, compile_rows
+from steerdsl.engine.generate import Answer, require_sound
 from steerdsl.forms.kept import ANSWER
 from steerdsl.models.prompts import Rendered
 from steerdsl.planning.controls import Variant
-from steerdsl.planning.fusing import generation_key
 from steerdsl.planning.requests import Request
+from steerdsl.planning.shared_batches import generation_key
 from steerdsl.store.files import write_lines
-from steerdsl.store.finished import read_answers
+from steerdsl.store.finished_run import read_answers
+from steerdsl.store.maintenance import prune, stored
 from steerdsl.store.results import Store, content_key
-from steerdsl.store.upkeep import prune, stored
 
 WITHHELD = "withheld"  # marks what the store holds of such answers until a run has come to its end
 

@@ -1,6 +1,6 @@
 """Turn a steer into touches: the edits of each site, in the order in which the sites run.
 
-In: a steer's operations, the values that they name, the table of sites. Out: `wire.Touch`es.
+In: a steer's operations, the values that they name, the table of sites. Out: `edits.Touch`es.
 Operations on one site act in text order; sites act in the order of the forward pass.
 """
 
@@ -11,7 +11,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.engine.wire import Edit, Touch, make_edit, make_gate, make_memory_gate, make_probe
+from steerdsl.engine.edits import Edit, Touch, make_edit, make_gate, make_memory_gate, make_probe
 from steerdsl.lang import recipe as r
 from steerdsl.methods.control import rotated
 from steerdsl.methods.finite import require_tensors

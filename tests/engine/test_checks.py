@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from steerdsl.engine.claims import verdicts
+from steerdsl.engine.checks import verdicts
 from steerdsl.lang.check import check_source
 from steerdsl.lang.recipe import Check
 from steerdsl.lang.source import Source

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from steerdsl.engine.context import Run
-from steerdsl.engine.points import undecided
+from steerdsl.engine.failed_points import undecided
 from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import RANDOM, steered
 from steerdsl.measure import stats
@@ -20,7 +20,7 @@ from steerdsl.measure.answers import NONE, Figures
 from steerdsl.measure.scores import figures_of
 from steerdsl.measure.verdict import FAILS, HOLDS, OPEN, said
 from steerdsl.methods import algebra
-from steerdsl.planning import words
+from steerdsl.planning import formatting
 from steerdsl.planning.plan import PlanStep
 
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -109,7 +109,7 @@ def _verdict(run: Run, step: r.Check, at: Mapping[str, str]) -> dict[str, Any]:
 def _unsettled(found: stats.Estimate) -> str:
     """`15 prompts do not settle it`, and the reason where their spread is not known."""
     does = "does" if found.n == 1 else "do"
-    return f"{words.count(found.n, 'prompt')} {does} not settle it" + (f": {found.why}" if found.why else "")
+    return f"{formatting.count(found.n, 'prompt')} {does} not settle it" + (f": {found.why}" if found.why else "")
 
 
 def _needed(found: stats.Estimate, level: float) -> float | None:

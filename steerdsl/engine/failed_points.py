@@ -14,8 +14,8 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
 from steerdsl.measure.verdict import OPEN
 from steerdsl.methods.types import MethodError
+from steerdsl.planning.formatting import count
 from steerdsl.planning.plan import PlanStep
-from steerdsl.planning.words import count
 
 SHOWN = 8  # failed points that a message lists
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from steerdsl.cli.packed import is_pack, open_pack
+from steerdsl.cli.pack_inputs import is_pack, open_pack
 from steerdsl.lang.reading import STDIN, TEXT
 from steerdsl.lang.source import Source
 

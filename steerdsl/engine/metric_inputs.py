@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from steerdsl.engine.answers import Answer
-from steerdsl.engine.asking import rendered
+from steerdsl.engine.batch_edits import Acting
 from steerdsl.engine.context import Run
+from steerdsl.engine.generate import Answer
 from steerdsl.engine.letters import letter_logprobs
 from steerdsl.engine.likelihood import Reading, read_shifts, read_texts
-from steerdsl.engine.rows import Acting
+from steerdsl.engine.stored_answers import rendered
 from steerdsl.lang.variants import BASELINE
 from steerdsl.measure.choices import letters
 from steerdsl.measure.metrics.multiple_choice import FORMS, prompt

@@ -7,8 +7,8 @@ from fractions import Fraction
 import pytest
 
 from steerdsl.lang.recipe import LayerChoice, LayerPoint, LayerRange, Layers
+from steerdsl.planning.formatting import numbers
 from steerdsl.planning.layers import LayerOutside, between, layer_number, resolve_layers
-from steerdsl.planning.words import numbers
 
 N = LayerPoint
 SHARE = [LayerPoint(x, share=True) for x in (0.0, 0.25, 0.5, 0.75, 1.0)]

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.capture import inputs
+from steerdsl.engine.edits import Touch
 from steerdsl.engine.finite import SOUND, broken_rows, end_tokens
 from steerdsl.engine.meter import Meter
 from steerdsl.engine.sampling import chooser, uniforms
 from steerdsl.engine.tracing import Session
-from steerdsl.engine.wire import Touch
 from steerdsl.methods.finite import NotFinite
 from steerdsl.models.batching import batches, joined, pad_id
 from steerdsl.models.prompts import Rendered

@@ -16,7 +16,7 @@ from steerdsl.forms.text import read_json
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Span
-from steerdsl.planning import words
+from steerdsl.planning import formatting
 from steerdsl.planning.layers import LayerOutside, between, choices, outside, resolve_layers
 from steerdsl.planning.planning import Planning
 from steerdsl.planning.samples import Sample
@@ -29,14 +29,14 @@ def layer_numbers(p: Planning, spec: r.Layers) -> str:
     """The layers of a spec as numbers; what a selection has yet to choose stays a name."""
     waits = [name for name in choices(spec) if name not in p.chosen]
     if waits:
-        return f"{words.layers(spec)} (chosen by `{'`, `'.join(waits)}` when it runs)"
+        return f"{formatting.layers(spec)} (chosen by `{'`, `'.join(waits)}` when it runs)"
     numbers = _resolved(p, spec)
     if numbers is None:
         return ""
     rounded = (
-        f" ({words.layers(spec)}, to the nearest layer, halves up)" if between(spec, p.facts.arch.n_layers) else ""
+        f" ({formatting.layers(spec)}, to the nearest layer, halves up)" if between(spec, p.facts.arch.n_layers) else ""
     )
-    return words.numbers(numbers) + rounded
+    return formatting.numbers(numbers) + rounded
 
 
 def _resolved(p: Planning, spec: r.Layers) -> tuple[int, ...] | None:
@@ -89,14 +89,14 @@ def op_lines(p: Planning, op: r.Op) -> list[str]:
     """What one operation does, where and when; the first line is the operation as written."""
     lines = [op.text or op.name]
     if isinstance(op.operand, r.PlaneExpr | r.PlaneRef):
-        lines.append(f"plane: {words.plane(op.operand)}; one plane everywhere")
+        lines.append(f"plane: {formatting.plane(op.operand)}; one plane everywhere")
     elif op.operand is not None:
-        lines.append(words.meaning(op.operand))
-    shown = ", ".join(f"{k} {v}" for k, v in words.arguments(find("op", op.name), op.args))
+        lines.append(formatting.meaning(op.operand))
+    shown = ", ".join(f"{k} {v}" for k, v in formatting.arguments(find("op", op.name), op.args))
     if shown:
         lines.append(shown)
-    lines.append(f"at {_where(p, op)}, {words.phase(op)}")
-    lines += [f"when {words.when(c)}" for c in op.conditions]
+    lines.append(f"at {_where(p, op)}, {formatting.phase(op)}")
+    lines += [f"when {formatting.when(c)}" for c in op.conditions]
     if op.keep_norm:
         lines.append("each token keeps its norm")
     if isinstance(op.operand, r.VectorRef | r.VectorSum | r.Orthogonal):
@@ -121,7 +121,7 @@ def _where(p: Planning, op: r.Op) -> str:
         n = p.facts.arch.n_layers
         return f"every write to the residual stream (embeddings, attn_out and mlp_out of layers 0..{n - 1})"
     streams = [s for s in op.streams if _has_stream(p, s, op.span)]
-    text = ", ".join(words.stream(s) for s in streams)
+    text = ", ".join(formatting.stream(s) for s in streams)
     return text if all(s.numbers for s in streams) else f"{text} of layers {layer_numbers(p, op.layers)}"
 
 
@@ -148,12 +148,12 @@ def overlaps(p: Planning, ops: Sequence[r.Op]) -> str:
 
 def plane_facts(expr: r.PlaneExpr) -> list[tuple[str, str]]:
     """The axes of a plane and the rules that fix it."""
-    second = expr.second if isinstance(expr.second, str) else words.vector(expr.second)
-    first = words.vector(expr.first) + (f"[{expr.first_layer.select}]" if expr.first_layer else "")
+    second = expr.second if isinstance(expr.second, str) else formatting.vector(expr.second)
+    first = formatting.vector(expr.first) + (f"[{expr.first_layer.select}]" if expr.first_layer else "")
     facts = [("b1", f"{first}, unit"), ("b2", f"{second}, made orthogonal to b1")]
     if isinstance(expr.second, str):
         what = "one for each sample" if expr.candidates == "samples" else "the per-layer directions"
-        facts.append(("candidates", f"{what} of layers {words.layers(expr.layers)}, as {expr.rows} vectors"))
+        facts.append(("candidates", f"{what} of layers {formatting.layers(expr.layers)}, as {expr.rows} vectors"))
         facts.append(("sign", "a principal component is positive toward the mean of the later half of the candidates"))
     return facts
 

@@ -50,7 +50,7 @@ class Finished:
     def vectors(self) -> Mapping[str, Vector]:
         """The vectors of the run by their names, read from its directory. Loads torch. Raises OSError and
         `Misread` for a file that is missing or is not a vector."""
-        from steerdsl.store.vectors import load_vector
+        from steerdsl.store.vector_files import load_vector
 
         files = sorted(name for name in self.record["files"] if name.startswith("vectors/"))
         return {Path(name).stem: load_vector(self.folder / name, Path(name).stem) for name in files}

@@ -8,9 +8,9 @@ import pytest
 from cases import PATCH
 from world import World
 
-from steerdsl.engine.answers import answer, generate, rows_of
-from steerdsl.engine.program import compile_steer
-from steerdsl.engine.rows import Acting, acting, compile_rows
+from steerdsl.engine.batch_edits import Acting, acting, compile_rows
+from steerdsl.engine.generate import answer, generate, rows_of
+from steerdsl.engine.steer_compiler import compile_steer
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.planning.requests import Sampling
 

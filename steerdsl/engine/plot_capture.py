@@ -13,9 +13,9 @@ from typing import Any
 
 from steerdsl.engine.context import Run
 from steerdsl.engine.extraction import capture_class
-from steerdsl.engine.views import ChoiceView, PlaneView, ScoreView, Turning, VectorView
+from steerdsl.engine.plot_data import ChoiceView, PlaneView, ScoreView, Turning, VectorView
 from steerdsl.lang import recipe as r
-from steerdsl.planning import words
+from steerdsl.planning import formatting
 from steerdsl.planning.plan import PlanStep
 from steerdsl.registry import find
 
@@ -85,7 +85,7 @@ def _about(run: Run, vector: str) -> str:
     if source is None or not isinstance(source.step, r.Extract) or source.step.positive is None:
         return _model(run)
     refs = zip((source.step.positive, source.step.negative), run.values.vectors[vector].meta["n"], strict=True)
-    sides = [f"{words.data(ref)} ({words.count(n, 'prompt')})" for ref, n in refs if ref is not None]
+    sides = [f"{formatting.data(ref)} ({formatting.count(n, 'prompt')})" for ref, n in refs if ref is not None]
     return f"{_model(run)}; {' against '.join(sides)}"
 
 
@@ -99,7 +99,7 @@ def _scores(run: Run, step: r.Plot) -> ScoreView:
         points.append((at, {axis: values[axis, label] for axis, label in at.items()}, point["scores"][metric]))
     over = step.over or tuple(points[0][0])
     asked = next(s for s in _steps(run.plan.steps) if isinstance(s, r.Evaluate) and s.name == name)
-    shown = [words.data(ref) for ref in asked.data if not datasets or ref.name in datasets]
+    shown = [formatting.data(ref) for ref in asked.data if not datasets or ref.name in datasets]
     steer = next(s for s in _steps(run.plan.steps) if isinstance(s, r.Steer) and s.name == asked.steer)
     about = "; ".join((_model(run), ", ".join(shown), *(_valued(run, op.text) for op in steer.ops if op.text)))
     return ScoreView(name, metric, points, over, step.polar, tuple(datasets), about, _turning(run, name))
@@ -143,7 +143,7 @@ def _turning(run: Run, evaluation: str) -> Turning | None:
         (op,) = ops[0]
         if not isinstance(op.operand, r.PlaneExpr | r.PlaneRef):
             return None
-        name = op.operand.name if isinstance(op.operand, r.PlaneRef) else words.plane(op.operand)
+        name = op.operand.name if isinstance(op.operand, r.PlaneRef) else formatting.plane(op.operand)
         made = run.values.planes.get(name) or run.values.made.get(name)
         steady = all(own[0].operand == op.operand for own in ops) and _steady(points)
         short = "plane" if isinstance(op.operand, r.PlaneExpr) else name

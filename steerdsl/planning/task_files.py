@@ -19,7 +19,7 @@ from steerdsl.lang.source import Source
 from steerdsl.measure import choices
 from steerdsl.measure.metrics import exact_match
 from steerdsl.measure.words import plain
-from steerdsl.planning import words
+from steerdsl.planning import formatting
 from steerdsl.planning.samples import Sample
 from steerdsl.registry import find
 
@@ -145,7 +145,7 @@ def answer_form(ref: r.DataRef, data: Mapping[str, Data]) -> tuple[str, str]:
     """How `multiple_choice` reads the answers of a data set, as the plan prints it."""
     spec, whole = data[ref.name].spec, data[ref.name].whole
     form = choices.form_of(whole, spec.answer_form)
-    why = "declared" if spec.answer_form else f"the form that fits {words.count(len(whole), 'row')}"
+    why = "declared" if spec.answer_form else f"the form that fits {formatting.count(len(whole), 'row')}"
     means = f", the right option {choices.MEANING[form]}" if form else ""
     return "answer form", f"{ref.name}: {form or 'not clear'}{means} ({why})"
 

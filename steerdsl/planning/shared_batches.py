@@ -15,13 +15,13 @@ from typing import TypeVar
 from steerdsl.lang import recipe as r
 from steerdsl.lang.reads import needs
 from steerdsl.lang.variants import BASELINE, REFERENCE
-from steerdsl.planning import words
+from steerdsl.planning import formatting
+from steerdsl.planning.batch_size import answer_rows
 from steerdsl.planning.controls import Variant
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.planning import Planning
 from steerdsl.planning.requests import Request, Sampling, SharedBatches, evaluation_settings, references
-from steerdsl.planning.rows import answer_rows
 from steerdsl.planning.samples import samples_key
 from steerdsl.store.results import content_key
 
@@ -116,9 +116,9 @@ def lines(p: Planning, planned: PlanStep, batches: Mapping[str, SharedBatches]) 
     for (data, group), prompts in told.items():
         batch = batches[group]
         most = max(len(part) for part in cut(range(prompts), range(batch.each), batch.rows))
-        what = f"{words.count(prompts, 'prompt')} × {words.count(batch.each, 'answer')} of all variants"
+        what = f"{formatting.count(prompts, 'prompt')} × {formatting.count(batch.each, 'answer')} of all variants"
         by = "as asked" if p.batch_size else "by memory"
-        yield "batches", f"{data}: {what} as {words.count(prompts * batch.each, 'row')}, {most} at a time ({by})"
+        yield "batches", f"{data}: {what} as {formatting.count(prompts * batch.each, 'row')}, {most} at a time ({by})"
 
 
 def cut(prompts: Sequence[int], each: Sequence[T], rows: int) -> Iterator[list[tuple[int, T]]]:

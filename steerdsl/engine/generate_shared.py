@@ -13,22 +13,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from steerdsl.engine.answers import Answer, AnswerRow, answer, require_sound, rows_of
-from steerdsl.engine.asking import about, drop, keep, missing, rendered, request_key, show, steer_of, withheld
+from steerdsl.engine.batch_edits import Acting, compile_rows
 from steerdsl.engine.context import Run
+from steerdsl.engine.edits import Touch
+from steerdsl.engine.generate import Answer, AnswerRow, answer, require_sound, rows_of
 from steerdsl.engine.meter import Meter
-from steerdsl.engine.rows import Acting, compile_rows
-from steerdsl.engine.wire import Touch
+from steerdsl.engine.stored_answers import about, drop, keep, missing, rendered, request_key, show, steer_of, withheld
 from steerdsl.forms.kept import BATCHED_ANSWER
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models.prompts import require_room
-from steerdsl.planning.fusing import cut
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.requests import Request, SharedBatches
-from steerdsl.store.claims import discard
+from steerdsl.planning.shared_batches import cut
 from steerdsl.store.files import write_lines
-from steerdsl.store.finished import read_answers
+from steerdsl.store.finished_run import read_answers
+from steerdsl.store.folder_locks import discard
 from steerdsl.store.results import content_key
 
 COMPILED = 4  # batches whose edits are held: batches differ in size by one prompt at most

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from steerdsl.lang.diagnostics import RecipeError
-from steerdsl.store import claims
-from steerdsl.store.claims import abandoned, claim, discard, release, remove_abandoned
+from steerdsl.store import folder_locks
+from steerdsl.store.folder_locks import abandoned, claim, discard, release, remove_abandoned
+from steerdsl.store.maintenance import damages, outdated, prune, stored, tidy
 from steerdsl.store.results import Store, content_key
-from steerdsl.store.upkeep import damages, outdated, prune, stored, tidy
 
 FORK = multiprocessing.get_context("fork")
 DAY = 24 * 3600
@@ -188,10 +188,10 @@ def test_a_folder_that_is_removed_between_its_making_and_its_lock_is_made_again(
 ) -> None:
     """The narrowest moment: made and not yet locked when somebody who tidies up finds that nobody holds it."""
     folder, made, found = tmp_path / "x", threading.Event(), threading.Event()
-    lock, remove = claims.fcntl.flock, shutil.rmtree
+    lock, remove = folder_locks.fcntl.flock, shutil.rmtree
 
     def slow_lock(held: int, how: int) -> None:
-        if how == claims.fcntl.LOCK_SH and not found.is_set():
+        if how == folder_locks.fcntl.LOCK_SH and not found.is_set():
             made.set()
             assert found.wait(10)
         lock(held, how)
@@ -201,8 +201,8 @@ def test_a_folder_that_is_removed_between_its_making_and_its_lock_is_made_again(
         time.sleep(0.1)  # in which the maker would lock it, were it not held
         remove(path, ignore_errors=ignore_errors)
 
-    monkeypatch.setattr(claims.fcntl, "flock", slow_lock)
-    monkeypatch.setattr(claims.shutil, "rmtree", slow_remove)
+    monkeypatch.setattr(folder_locks.fcntl, "flock", slow_lock)
+    monkeypatch.setattr(folder_locks.shutil, "rmtree", slow_remove)
     with ThreadPoolExecutor() as pool:
         maker = pool.submit(claim, folder)
         assert made.wait(10)

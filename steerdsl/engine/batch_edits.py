@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.engine.program import Compiler, Order, in_order
-from steerdsl.engine.wire import Touch, by_rows
+from steerdsl.engine.edits import Touch, by_rows
+from steerdsl.engine.steer_compiler import Compiler, Order, in_order
 from steerdsl.lang import recipe as r
 from steerdsl.planning.keys import canonical
 from steerdsl.registry import find

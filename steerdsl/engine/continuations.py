@@ -7,13 +7,19 @@ each continuation. Continuations that differ in their last token alone are read 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from steerdsl.engine.batch_edits import Acting
 from steerdsl.engine.likelihood import Ids, Reading, Rows, read_endings
 from steerdsl.engine.tracing import Session
 from steerdsl.models.cache import Progress, no_progress
+from steerdsl.models.prompts import Renderer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def continuation_logprobs(
@@ -41,3 +47,24 @@ def continuation_logprobs(
             found[place] = total, given
         progress("reading continuations", done, len(groups))
     return found
+
+
+def letter_logprobs(
+    session: Session,
+    renderer: Renderer,
+    questions: Sequence[str],
+    letters: Sequence[str],
+    steers: Sequence[Acting | None],
+    rows: Rows,
+) -> list[NDArray[Any]]:
+    """For each question log p of each of its letters under its steer, float64 [number of letters]. A letter is put
+    behind its question as every answer is (`Renderer.follow`)."""
+    prompts = [renderer.render(text) for text in questions]
+    pairs = [
+        (prompt.ids, renderer.follow(prompt.text, prompt.ids, letter))
+        for prompt, row in zip(prompts, letters, strict=True)
+        for letter in row
+    ]
+    acting = [steer for steer, row in zip(steers, letters, strict=True) for _ in row]
+    read = iter(continuation_logprobs(session, pairs, acting, rows))
+    return [np.array([next(read)[0] for _ in row]) for row in letters]

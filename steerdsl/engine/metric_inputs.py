@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from steerdsl.engine.batch_edits import Acting
 from steerdsl.engine.context import Run
+from steerdsl.engine.continuations import letter_logprobs
 from steerdsl.engine.generate import Answer
-from steerdsl.engine.letters import letter_logprobs
 from steerdsl.engine.likelihood import Reading, read_shifts, read_texts
 from steerdsl.engine.stored_answers import rendered
 from steerdsl.lang.variants import BASELINE

@@ -44,14 +44,10 @@ def make_plan(
     except RecipeError as error:  # of the first file; all of them are told at once
         found = [d for d in faults(written, source, root, options.allow) if d.severity == "error"]
         raise RecipeError(found or error.diagnostics, error.exit_code) from error
-    batch_size = options.batch_size
-    planning = Planning(
-        recipe, source, root, options.allow, facts, dtype, batch_size, data, store, judge=options.judge_model
-    )
+    plan = Plan(recipe, source, root, options, facts, dtype, options.batch_size, data, steps=())
+    planning = Planning.of(plan, store)
     steps = _steps(planning)
-    model_key = planning.model_key
-    warnings = tuple(planning.warnings)
-    return Plan(recipe, source, root, options, facts, dtype, batch_size, data, steps, model_key, warnings=warnings)
+    return replace(plan, steps=steps, model_key=planning.model_key, warnings=tuple(planning.warnings))
 
 
 def _steps(p: Planning) -> tuple[PlanStep, ...]:
@@ -84,20 +80,7 @@ def _steps(p: Planning) -> tuple[PlanStep, ...]:
 def without_store(plan: Plan) -> Plan:
     """The plan as one sees it who has no results: its facts say how a layer will be chosen, and not
     which one an earlier run chose. What a record and a lock keep, so that both are the same anywhere."""
-    options = plan.options
-    planning = Planning(
-        plan.recipe,
-        plan.source,
-        plan.root,
-        options.allow,
-        plan.model,
-        plan.dtype,
-        plan.batch_size,
-        plan.data,
-        None,
-        judge=plan.options.judge_model,
-    )
-    return replace(plan, steps=_steps(planning))
+    return replace(plan, steps=_steps(Planning.of(plan, None)))
 
 
 def _overridden(recipe: r.Recipe, options: RunOptions) -> r.Recipe:

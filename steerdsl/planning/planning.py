@@ -18,6 +18,7 @@ from steerdsl.lang.source import Source, Span
 from steerdsl.models.prompts import DATE, Renderer, reads_date
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.leakage import Fitted
+from steerdsl.planning.plan import Plan
 from steerdsl.planning.requests import SharedBatches
 from steerdsl.planning.samples import Sample, samples, samples_key
 from steerdsl.store.results import Store, file_sha256
@@ -50,6 +51,13 @@ class Planning:
     warnings: list[Diagnostic] = field(default_factory=list)
     fitted: Fitted = field(default_factory=Fitted)
     _samples: dict[tuple[str, str, str | None], tuple[tuple[Sample, ...], str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, plan: Plan, store: Store | None) -> Planning:
+        """The planning of a plan whose steps are to be described, with what the store has."""
+        options = plan.options
+        about = (plan.recipe, plan.source, plan.root, options.allow, plan.model, plan.dtype, plan.batch_size, plan.data)
+        return cls(*about, store, judge=options.judge_model)
 
     @property
     def model_key(self) -> str | None:

@@ -13,8 +13,7 @@ from tiny import CHAT_TEMPLATE, tiny_tokenizer
 from transformers import AutoModelForCausalLM
 from world import World
 
-from steerdsl.engine.continuations import continuation_logprobs
-from steerdsl.engine.letters import letter_logprobs
+from steerdsl.engine.continuations import continuation_logprobs, letter_logprobs
 from steerdsl.engine.tracing import Session
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.models.catalog import locate

@@ -90,7 +90,7 @@ def run(
     run there. Results that the store has are not computed again. A `check` that fails raises nothing: see `state`.
     Raises RecipeError for a mistake, and for a run that fails, which leaves a record as far as it got.
     """
-    checked, prepared = _planned(recipe, model, params, allow, options, fetch=True)
+    checked, prepared = _planned(recipe, model, params, allow, options, fetch=True, progress=progress)
     name = Path(checked.source.name).stem if checked.source.name != GIVEN else "recipe"
     outcome = plan_to_run(prepared, name, out=None if out is None else Path(out), force=force, progress=progress)
     outcome.require_whole()
@@ -112,6 +112,7 @@ def _planned(
     options: Options,
     *,
     fetch: bool,
+    progress: StepProgress | None = None,
 ) -> tuple[Checked, Prepared]:
     from steerdsl.planning.plan import RunOptions
 
@@ -122,7 +123,7 @@ def _planned(
     _warn(found)
     sets = tuple(f"{name}={text}" for name, text in texts.items())
     chosen = RunOptions(model=model, allow=folders, sets=sets, **options)
-    prepared = recipe_to_plan(checked, chosen, fetch=fetch, damaged=_damaged)
+    prepared = recipe_to_plan(checked, chosen, fetch=fetch, progress=progress, damaged=_damaged)
     for warned in prepared.warnings:
         _warn(warned)
     return checked, prepared

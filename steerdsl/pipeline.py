@@ -116,9 +116,11 @@ def plan_to_run(
     force: bool = False,
     progress: StepProgress | None = None,
     started: float | None = None,
+    last: bool = False,
 ) -> Outcome:
     """Run a plan into the run directory `out`, or into one in `runs` of this `name` and the time; `force` replaces
-    an older run. The directory is finished however the run ends; `Outcome.require_whole` raises what ended it early.
+    an older run, `last` says that the process ends with this one. The directory is finished however the run ends;
+    `Outcome.require_whole` raises what ended it early.
 
     Raises RecipeError where there is no judge that the recipe needs, or the run directory cannot be made.
     """
@@ -129,4 +131,4 @@ def plan_to_run(
     require_judge(prepared.plan)
     directory = RunDirectory.by_time(name) if out is None else RunDirectory.create(out, force)
     directory.started = started or time.time()
-    return execute(prepared.plan, prepared.store, directory, progress or Quiet())
+    return execute(prepared.plan, prepared.store, directory, progress or Quiet(), last=last)

@@ -79,7 +79,7 @@ def execute(prepared: Prepared, name: str, progress: Progress, **where: Any) -> 
     """Run a plan as `plan_to_run` does. A bug is raised again once the record is written, and said where."""
     from steerdsl.pipeline import plan_to_run
 
-    outcome = plan_to_run(prepared, name, progress=progress, **where)
+    outcome = plan_to_run(prepared, name, progress=progress, last=True, **where)
     if outcome.bug is not None:
         sys.stderr.write(f"stopped at {outcome.stopped_at}; record in {outcome.directory.path}\n")
         raise outcome.bug

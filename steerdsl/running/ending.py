@@ -146,9 +146,10 @@ class Ear:
 
 
 @contextmanager
-def listening() -> Iterator[Ear]:
+def listening(*, last: bool = False) -> Iterator[Ear]:
     """While this lasts, SIGTERM and SIGHUP end a run as Ctrl-C does, by `Ear.hear`. A signal that is ignored,
-    as SIGHUP is under nohup, stays so."""
+    as SIGHUP is under nohup, stays so. `last` says that the process ends with the run: once one signal has come,
+    another has nothing to stop."""
     ear, before = Ear(), dict[int, Any]()
     if threading.current_thread() is threading.main_thread():
         for number in (getattr(signal, name, None) for name in SIGNALS):
@@ -157,6 +158,6 @@ def listening() -> Iterator[Ear]:
     try:
         yield ear
     finally:
-        ended = ear.last > -math.inf  # then the process is at its end, and another signal has nothing to stop
+        ended = last and ear.last > -math.inf
         for number, old in before.items():
             signal.signal(number, signal.SIG_IGN if ended else old)

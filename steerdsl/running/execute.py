@@ -65,13 +65,15 @@ class Outcome:
             raise KeyboardInterrupt(self.why or "")
 
 
-def execute(plan: Plan, store: Store, directory: RunDirectory, progress: StepProgress) -> Outcome:
-    """Run the plan and finish the run directory, however the run ends."""
+def execute(
+    plan: Plan, store: Store, directory: RunDirectory, progress: StepProgress, *, last: bool = False
+) -> Outcome:
+    """Run the plan and finish the run directory, however the run ends; `last`: the process ends with it."""
     makers = Makers(maker(plan.options))
     run = Run(plan, replace(store, makers=makers), directory.fresh, SOURCES, progress, directory.keep)
     run.tell = progress.say
     outcome = Outcome(directory, run.results, [notice.title for notice in plan.notices])
-    with listening() as ear:
+    with listening(last=last) as ear:
         watch = StepWatch(run, outcome, progress, makers)
         _attempt(run, outcome, watch, ear)
         watch.lost()

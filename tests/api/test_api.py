@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -133,6 +134,38 @@ def test_a_run_that_fails_leaves_its_record(tiny_model: Path, work: Path) -> Non
     assert caught.value.exit_code == 3
     found = steerdsl.load("failed")
     assert found.state == "failed" and found.record["error"] == str(caught.value)
+
+
+class Stopping:
+    """Progress that stops the run at its second step, as Ctrl-C does."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.read: list[str] = []
+
+    def __call__(self, text: str, done: int, total: int, unit: str = "") -> None:
+        self.read.append(text)
+
+    def title(self, text: str) -> None:
+        if text:
+            self.steps.append(text)
+        if len(self.steps) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    def finished(self, note: str = "") -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+def test_a_run_that_is_stopped_leaves_the_program_as_it_was(tiny_model: Path, work: Path) -> None:
+    """Its record is written, and the next Ctrl-C is heard."""
+    before, progress = signal.getsignal(signal.SIGINT), Stopping()
+    with pytest.raises(KeyboardInterrupt, match="stopped by SIGINT"):
+        steerdsl.run(RECIPE, model=str(tiny_model), out="stopped", progress=progress, **HOW)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert progress.steps == ["[1/3] extract topic", "[2/3] steer more"] and "planning" in progress.read
+    found = steerdsl.load("stopped")
+    assert (found.state, found.record["reached"]) == ("interrupted", "step 2, steer more")
+    assert list(found.vectors) == ["topic"]
 
 
 def test_check_finds_mistakes_of_files_too(work: Path) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from steerdsl.running.execute import StepProgress
     from steerdsl.store.finished_run import Finished
 
+LARGEST_SEED = 2**53 - 1  # as in a recipe
 Params = Mapping[str, str | int | float]
 
 
@@ -67,7 +68,7 @@ def plan(
     """Return the plan of a recipe: its `steps`, every default resolved. Reads no weights.
 
     `model` is a model's id or folder, in place of the recipe's; the other arguments are those of `check` and the
-    options of `steerdsl run`. Raises RecipeError.
+    options of `steerdsl run`. Raises RecipeError, and ValueError for an option that is out of its bounds.
     """
     return _planned(recipe, model, params, allow, options, fetch=False)[1].plan
 
@@ -116,6 +117,7 @@ def _planned(
 ) -> tuple[Checked, Prepared]:
     from steerdsl.planning.plan import RunOptions
 
+    _require_sound(options)
     source, folders, texts = _source(recipe), _folders(allow), _texts(params)
     checked, found = text_to_recipe(source, folder_of(source), texts, folders)
     if checked is None:
@@ -127,6 +129,18 @@ def _planned(
     for warned in prepared.warnings:
         _warn(warned)
     return checked, prepared
+
+
+def _require_sound(options: Options) -> None:
+    """Raise ValueError for what the command line refuses of its options."""
+    rows, seed = options.get("batch_size"), options.get("seed")
+    if rows is not None and rows < 1:
+        raise ValueError(f"batch_size is a whole number from 1 on, not {rows}")
+    if seed is not None and not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"seed is a whole number from 0 to {LARGEST_SEED}, not {seed}")
+    for name in ("host", "insecure"):
+        if options.get(name) and options.get("on") != "ndif":
+            raise ValueError(f"{name} goes with on='ndif'")
 
 
 def _source(recipe: str | Path) -> Source:

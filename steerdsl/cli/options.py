@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from steerdsl.api import LARGEST_SEED
 from steerdsl.cli.pack_inputs import unpacked
 from steerdsl.models.places import require_device, require_dtype
 
 if TYPE_CHECKING:
     from steerdsl.planning.plan import RunOptions
 
-LARGEST_SEED = 2**53 - 1  # as in a recipe
 Command = Callable[..., None]
 
 File = Annotated[str | None, typer.Argument(help="a recipe, a pack, or - for standard input", show_default=False)]

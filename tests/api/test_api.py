@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,6 +108,19 @@ def test_params_model_and_options_are_in_the_plan(tiny_model: Path, work: Path) 
     assert [step.verb for step in plan.steps] == ["extract", "steer", "evaluate"]
     assert plan.recipe.params == {"strength": "0.25"} and plan.batch_size == 2 and plan.dtype == "float32"
     assert plan.options.seed == 5 and plan.options.sets == ("strength=0.25",)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"batch_size": 0}, {"seed": -1}, {"seed": 2**53}, {"host": "http://127.0.0.1"}, {"insecure": True}],
+    ids=str,
+)
+def test_an_option_out_of_its_bounds_is_refused(work: Path, option: dict[str, Any]) -> None:
+    (name,) = option
+    with pytest.raises(ValueError, match=name):
+        steerdsl.plan(RECIPE, **option)
+    with pytest.raises(TypeError, match="no_such"):
+        steerdsl.plan(RECIPE, no_such=1)
 
 
 @pytest.mark.parametrize("call", [steerdsl.plan, steerdsl.run])

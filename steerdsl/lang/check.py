@@ -8,17 +8,31 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from steerdsl.lang.diagnostics import Diagnostic, Report
+from steerdsl.lang.lower import data, layers, planes, vectors
 from steerdsl.lang.lower.block import lower_block
 from steerdsl.lang.lower.context import Context, Shared
 from steerdsl.lang.lower.defaults import complete, warn_unused
 from steerdsl.lang.lower.settings import EDITION, unknown_overrides
+from steerdsl.lang.nodes import Expr
 from steerdsl.lang.parse import parse
 from steerdsl.lang.recipe import ModelSpec, Recipe
 from steerdsl.lang.source import Source, Span
 
 NO_OVERRIDES: Mapping[str, str] = {}
+
+# What an option may name that has options itself.
+READERS: Mapping[str, Callable[[Context, Expr], Any]] = MappingProxyType(
+    {
+        "vector": vectors.vector,
+        "plane": planes.plane,
+        "layers": lambda ctx, expr: layers.layers(ctx, (expr,), expr),
+        "data": lambda ctx, expr: data.reference(ctx, expr, "fit"),
+    }
+)
 
 
 def check_source(
@@ -36,6 +50,7 @@ def check_source(
     """
     file, report = parse(source)
     shared = Shared(overrides, read, folders, list(report.found), [source], [posixpath.basename(source.name)])
+    shared.readers = READERS
     ctx = Context(source, shared)
     lower_block(ctx, file.statements)
     unknown_overrides(shared)

@@ -85,7 +85,8 @@ class Fit:
 
 @dataclass(slots=True)
 class Shared:
-    """What every block of a recipe adds to."""
+    """What every block of a recipe adds to. `readers` read what an option may name and what has options itself, by
+    the type of the argument: vectors, planes, layers, data sets."""
 
     overrides: Mapping[str, str]
     read: Callable[[str], Source] | None
@@ -101,6 +102,7 @@ class Shared:
     model: tuple[ModelSpec, Label] | None = None
     edition: tuple[int, Label] | None = None
     sweeps: int = 0
+    readers: Mapping[str, Callable[[Context, nodes.Expr], Any]] = field(default_factory=dict)
     outputs: dict[str, Label] = field(default_factory=dict)  # what is written, and the folders that this needs
 
 

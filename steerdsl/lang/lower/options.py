@@ -86,8 +86,6 @@ def example(arg: Arg) -> str:
 
 def typed(ctx: Context, expr: nodes.Expr, arg: Arg) -> Any:
     """The value of `expr` as `arg` wants it; None after a message."""
-    from steerdsl.lang.lower import data, layers, planes, vectors  # which read options themselves
-
     what = f"`{arg.name}`"
     match arg.type:
         case "int":
@@ -106,14 +104,8 @@ def typed(ctx: Context, expr: nodes.Expr, arg: Arg) -> Any:
             return _text(ctx, expr, arg)
         case "flag":
             return values.flag(ctx, expr, what)
-        case "vector":
-            return vectors.vector(ctx, expr)
-        case "plane":
-            return planes.plane(ctx, expr)
-        case "layers":
-            return layers.layers(ctx, (expr,), expr)
-        case "data":
-            return data.reference(ctx, expr, "fit")
+        case "vector" | "plane" | "layers" | "data":
+            return ctx.shared.readers[arg.type](ctx, expr)
 
 
 def _text(ctx: Context, expr: nodes.Expr, arg: Arg) -> str | tuple[str, ...] | None:

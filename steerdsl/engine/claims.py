@@ -145,15 +145,15 @@ class Reading:
             places = self._places(term)
             for data, line in places:
                 group = groups.setdefault(self._prompts(term, data, line), [])
-                group.append((sign * term.share / len(places), figures_of(line)))
+                group.append((sign * term.share / len(places), figures_of(term.path[1], line)))
         if not groups:
             return stats.Estimate(fixed if self.exact else NONE, 0)
         found = stats.total([stats.estimate(group) for group in groups.values()])
         if any(
             t.variant == RANDOM and len(line.get("draws", ())) == 1 for t in self.terms for _, line in self._lines(t)
         ):
-            return stats.Estimate(found.mean + fixed, found.n, why=stats.ONE_DRAW)
-        return stats.Estimate(found.mean + fixed, found.n, found.parts, found.why, found.equal)
+            found = stats.Estimate(found.mean, found.n, why=stats.ONE_DRAW)
+        return found.plus(fixed)
 
     def notes(self) -> Iterator[str]:
         """What a reader should know of the two sides."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from steerdsl.lang.recipe import MetricCall
 from steerdsl.lang.variants import RANDOM
 from steerdsl.measure import stats
 from steerdsl.measure.answers import NONE, Answers, Figures
-from steerdsl.registry import find
+from steerdsl.registry import entries, find
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,32 @@ def score(metrics: Sequence[MetricCall], answers: Answers) -> Mapping[str, Score
     a metric reads was not filled for every prompt."""
     table = {}
     for label, call in zip(labels(metrics), metrics, strict=True):
-        figures = find("metric", call.name).run(answers, **call.options)
+        figures = _bounded(call.name, find("metric", call.name).run(answers, **call.options))
         if len(figures.values) != len(answers.prompts):
             raise ValueError(f"{label} has {len(figures.values)} values for {len(answers.prompts)} prompts")
         found = stats.interval(figures)
         table[label] = Score(label, found.mean, found.low, found.high, found.n, figures)
     return table
+
+
+def _bounded(metric: str, figures: Figures) -> Figures:
+    """Figures that know their bounds, where they have any. Values that leave them are a fault of the metric, and a
+    ValueError, unless it is rounding."""
+    found = _bounds(metric, figures.mean)
+    values = [min(max(value, found[0]), found[1]) if value == value else value for value in figures.values]
+    for value, kept in zip(figures.values, values, strict=True):
+        if abs(value - kept) > 1e-6 * max(1.0, abs(kept)):
+            raise ValueError(f"{metric} is {value}, and can be from {found[0]} to {found[1]}")
+    return replace(figures, values=values, bounds=found)
+
+
+def _bounds(metric: str, mean: str) -> tuple[float, float]:
+    """What a value of a metric, by its label, can be."""
+    if mean == "rate":
+        return 0.0, 1.0
+    entry = entries("metric").get(metric.partition("(")[0])
+    least, most = (None, None) if entry is None else (entry.least, entry.most)
+    return -math.inf if least is None else least, math.inf if most is None else most
 
 
 def tabled(scores: Mapping[str, Sequence[Mapping[str, Score]]], steer: str) -> dict[str, dict[str, Any]]:
@@ -130,13 +150,14 @@ def adjust(tables: Sequence[Mapping[str, Any]]) -> None:
         found["p_holm"] = _number(p)
 
 
-def figures_of(line: Mapping[str, Any]) -> tuple[Figures, ...]:
-    """The values behind a variant's figures in scores.json, one a draw."""
+def figures_of(metric: str, line: Mapping[str, Any]) -> tuple[Figures, ...]:
+    """The values behind a variant's figures in scores.json, one a draw, of a metric by its label."""
     return tuple(
         Figures(
             [math.nan if value is None else value for value in draw["values"]],
             draw["average"],
             draw.get("weights"),
+            bounds=_bounds(metric, draw["average"]),
         )
         for draw in line.get("draws", [line])
     )

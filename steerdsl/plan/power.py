@@ -73,8 +73,10 @@ def _of_score(
                 yield "settles", f"{prompts}: differences of {score} of {gap}"
         elif n < stats.LEAST:
             yield TOO_FEW, f"{prompts} have no interval of {score}; it takes {stats.LEAST}"
-        elif table is None or (reach := _reach(table[path[1]][ref.name], variant, level)) is None:
+        elif table is None or (found := _estimate(path[1], table[path[1]][ref.name], variant)) is None:
             yield "settles", f"{prompts}: known once {score} has been made, whose spread decides it"
+        elif (reach := max(found.reach(1 - level))) >= max(map(abs, found.bounds)):
+            yield TOO_FEW, f"{prompts} settle no difference of {score} that there can be, by their spread so far"
         else:
             yield "settles", f"{prompts}: differences of {score} of {reach:.3g} and more, by their spread so far"
 
@@ -92,13 +94,13 @@ def _known(p: Planning, evaluation: str) -> Mapping[str, Any] | None:
     return p.store.load(key, read)
 
 
-def _reach(by_variant: Mapping[str, Any], variant: str | None, level: float) -> float | None:
-    """Half the interval of a steer's figure, or of its difference from a control."""
+def _estimate(metric: str, by_variant: Mapping[str, Any], variant: str | None) -> stats.Estimate | None:
+    """A steer's figure, or its difference from a control; None where its spread is not known."""
     own = steered(by_variant)
     if own is None or (variant is not None and variant not in by_variant):
         return None
-    terms = [(1.0, figures_of(by_variant[own]))]
+    terms = [(1.0, figures_of(metric, by_variant[own]))]
     if variant is not None:
-        terms.append((-1.0, figures_of(by_variant[variant])))
+        terms.append((-1.0, figures_of(metric, by_variant[variant])))
     found = stats.estimate(terms)
-    return max(found.reach(1 - level)) if found.parts else None
+    return found if found.parts else None

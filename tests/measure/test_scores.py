@@ -74,7 +74,7 @@ def test_a_table_has_every_draw_and_where_the_steer_stands_among_them() -> None:
     assert found["difference"] == pytest.approx(8.4 - 3.8) and (found["rank"], found["draws"]) == (1, 3)
     assert found["p_rank"] == 0.5  # the highest of four, and as likely to be the lowest
     assert "draws" not in table["baseline"] and "rank" not in table["s"]["against"]["baseline"]
-    assert [f.values for f in figures_of(line)] == [draw["m"].figures.values for draw in draws]
+    assert [f.values for f in figures_of("m", line)] == [draw["m"].figures.values for draw in draws]
 
 
 def test_one_draw_has_no_spread_and_no_p() -> None:
@@ -86,7 +86,7 @@ def test_one_draw_has_no_spread_and_no_p() -> None:
 
 def test_weights_and_means_are_kept() -> None:
     table = tabled({"s": [scored(1, 2, weights=[3, 4])]}, "s")["m"]["s"]
-    assert figures_of(json.loads(json.dumps(table))) == (Figures([1, 2], weights=[3, 4]),)
+    assert figures_of("m", json.loads(json.dumps(table))) == (Figures([1, 2], weights=[3, 4]),)
 
 
 def test_everything_that_an_evaluation_compares_is_one_family() -> None:

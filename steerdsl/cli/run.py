@@ -215,7 +215,7 @@ def _report(outcome: Outcome, directory: RunDirectory, as_json: bool, quiet: boo
         summary = {
             "state": outcome.state,
             "run": str(directory.path),
-            "scores": results.scores,
+            "scores": results.scores.to_json(),
             "checks": results.checks,
             "choices": {name: choice["chosen"] for name, choice in results.choices.items()},
             "diagnostics": [to_json(d) for d in outcome.error.diagnostics] if outcome.error else [],

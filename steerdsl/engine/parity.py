@@ -6,13 +6,14 @@ In: a plan, run in two places. Out: `Trail`s, and the largest differences betwee
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import inf, nan
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from steerdsl.engine.context import Run
 from steerdsl.engine.steps import run_plan
+from steerdsl.measure.table import Table
 from steerdsl.methods.types import Plane, Vector
 from steerdsl.plan.plan import PlanStep
 
@@ -49,7 +50,7 @@ class Footprint:
     vectors: Mapping[str, Vector] = field(default_factory=dict)
     planes: Mapping[str, Plane] = field(default_factory=dict)
     choices: Mapping[str, Any] = field(default_factory=dict)
-    scores: Mapping[str, Any] = field(default_factory=dict)
+    scores: Table = field(default_factory=Table)
     rows: Sequence[Mapping[str, Any]] = ()
     logits: Sequence[Tensor] = ()
     traffic: Mapping[str, int] = field(default_factory=dict)
@@ -93,6 +94,7 @@ def follow(run: Run, begin: Callable[[PlanStep], None]) -> Trail:
             begin(step)
             return
         seen = sum(len(footprint.rows) for footprint in trail.steps)
+        scored = {row.evaluation for footprint in trail.steps for row in footprint.scores}
         read, run.session.witness = run.session.witness or [], []
         gone, before = run.traffic().since(before), run.traffic()
         trail.steps.append(
@@ -102,7 +104,7 @@ def follow(run: Run, begin: Callable[[PlanStep], None]) -> Trail:
                 new("vector", run.values.vectors),
                 new("plane", run.values.planes),
                 new("choice", run.results.choices),
-                new("scores", run.results.scores),
+                Table(row for row in run.results.scores if row.evaluation not in scored),
                 run.results.rows[seen:],
                 read,
                 gone,
@@ -199,30 +201,20 @@ def _logits(a: Sequence[Tensor], b: Sequence[Tensor], exact: bool) -> float | No
     return max((float(_gaps(x, y).norm() / _sizes(x, y).norm().clamp(min=1e-30)) for x, y in pairs), default=None)
 
 
-def _scores(a: Any, b: Any) -> float:
+def _scores(a: Table, b: Table) -> float:
     x, y = (_numbers(side) for side in (a, b))
     if x.shape != y.shape:
         return inf
     return _share(x, y) if x.numel() else 0.0
 
 
-def _numbers(scores: Any) -> Tensor:
+def _numbers(scores: Table) -> Tensor:
+    """Every mean with its values, in one order; intervals and p-values follow from them."""
     import torch
 
-    return torch.tensor([nan if f is None else f for f in _figures(scores)], dtype=torch.float64)
-
-
-def _figures(found: Any) -> Iterator[float | None]:
-    """Every mean with its values, in one order; intervals and p-values follow from them."""
-    if isinstance(found, Mapping) and "mean" in found:
-        yield found["mean"]
-        yield from found["values"]
-    elif isinstance(found, Mapping):
-        for name in sorted(found):
-            yield from _figures(found[name])
-    elif isinstance(found, list):
-        for inner in found:
-            yield from _figures(inner)
+    rows = sorted(scores, key=lambda row: (row.evaluation, row.metric, row.data, row.variant))
+    found = [x for row in rows for x in (row.mean, *row.values)]
+    return torch.tensor([nan if x is None else x for x in found], dtype=torch.float64)
 
 
 def _share(a: Tensor, b: Tensor) -> float:

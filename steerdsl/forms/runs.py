@@ -99,9 +99,17 @@ def _interval(figures: Mapping[str, Any]) -> bool:
 
 _ENDS = {"low": NUMBER, "high": NUMBER}
 _WHOLE = "figures with both ends of an interval or none"
-_GAP = Such({"difference": NUMBER, **_ENDS, "p": NUMBER, "p_holm": NUMBER}, _interval, _WHOLE)
+_RANK = {"rank": Maybe(NUMBER), "p_rank": Maybe(NUMBER), "draws": Maybe(int | None)}
+_GAP = Such({"difference": NUMBER, **_ENDS, "p": NUMBER, "p_holm": NUMBER, **_RANK}, _interval, _WHOLE)
+_AVERAGE = Maybe(Either((re.compile("arithmetic|rate|geometric"), None)))  # null at a point that failed
+_BEHIND = {"values": [NUMBER], "average": _AVERAGE, "weights": Maybe([NUMBER])}
 _FIGURES = Such(
-    {"mean": NUMBER, **_ENDS, "n": int, "values": [NUMBER], "against": Maybe({EACH: _GAP})}, _interval, _WHOLE
+    {
+        **{"mean": NUMBER, **_ENDS, "n": int, "reason": Maybe(str | None), **_BEHIND, "spread": Maybe(NUMBER)},
+        **{"draws": Maybe([{"mean": NUMBER, **_BEHIND}]), "against": Maybe({EACH: _GAP})},
+    },
+    _interval,
+    _WHOLE,
 )
 MOST_NAMES = 1000  # metrics of an evaluation, data sets of a metric, variants of a data set
 
@@ -124,9 +132,8 @@ def _alike(points: Sequence[Mapping[str, Any]]) -> bool:
     return bool(points) and bool(points[0]["at"]) and all(shape(point) == shape(points[0]) for point in points)
 
 
-_POINTS = Such([{"at": AT, "scores": TABLE}], _alike, "a list of points of the same axes, metrics and data sets")
-
-
+_POINT = {"at": AT, "scores": TABLE, "failed": Maybe(str | None)}
+_POINTS = Such([_POINT], _alike, "a list of points of the same axes, metrics and data sets")
 SCORES: Mapping[str, Any] = {
     EACH: By(lambda entry: {"points": _POINTS} if isinstance(entry, dict) and "points" in entry else TABLE)
 }

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.forms.files import Misread
 from steerdsl.forms.tensors import read_tensors
+from steerdsl.measure.table import Row, Table, said
 from steerdsl.share.pins import Difference, differences, pins
 from steerdsl.store.finished import Finished
 
@@ -161,24 +162,14 @@ def _by_layer(layers: Sequence[int]) -> dict[tuple[int, int], int]:
     return found
 
 
-def _scores(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[ScorePair]:
-    old, new = dict(_means(before)), dict(_means(after))
+def _scores(before: Table, after: Table) -> Iterator[ScorePair]:
+    old, new = ({_place(row): row.mean for row in side} for side in (before, after))
     for place in dict.fromkeys([*old, *new]):
         yield ScorePair(place, old.get(place), new.get(place))
 
 
-def _means(scores: Mapping[str, Any]) -> Iterator[tuple[Place, float | None]]:
-    for name, entry in scores.items():
-        for point in entry.get("points", [{"at": {}, "scores": entry}]):
-            for metric, by_data in point["scores"].items():
-                for data, by_variant in by_data.items():
-                    for variant, figures in by_variant.items():
-                        yield (name, at(point["at"]), metric, data, variant), figures["mean"]
-
-
-def at(point: Mapping[str, str]) -> str:
-    """A point of a sweep in words; empty outside."""
-    return ", ".join(f"{axis} {label}" for axis, label in point.items())
+def _place(row: Row) -> Place:
+    return row.evaluation, said(row.at), row.metric, row.data, row.variant
 
 
 def _answers(
@@ -192,7 +183,7 @@ def _answers(
         a, b = old[key], new[key]
         if _said(a) != _said(b):
             variant = a["variant"] + (f", draw {a['draw']}" if a.get("draw") else "")
-            place = (a["step"], variant, a["dataset"], f"row {a['row']}", at(a.get("point", {})))
+            place = (a["step"], variant, a["dataset"], f"row {a['row']}", said(a.get("point", {})))
             found.append(AnswerPair(place, a["prompt"], *(_text(row) for row in (a, b))))
     return tuple(found), len(shared) - len(found), (len(old) - len(shared), len(new) - len(shared))
 

@@ -117,7 +117,7 @@ def compare_results(before: Path, now: Path, dtype: str) -> Iterator[Item]:
         yield from walk(section, "", old.record.get(section), new.record.get(section), tolerance.figures)
     yield from compare_vectors(before / "vectors", now / "vectors", tolerance)
     yield from compare_answers(old.answers, new.answers)
-    yield from walk("scores", "", old.scores, new.scores, tolerance.figures)
+    yield from walk("scores", "", old.scores.to_json(), new.scores.to_json(), tolerance.figures)
 
 
 def walk(section: str, name: str, before: Any, now: Any, tolerance: float) -> Iterator[Item]:

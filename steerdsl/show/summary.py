@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.lang.variants import BASELINE, steered
+from steerdsl.measure.table import Table
 from steerdsl.measure.verdict import FAILS, HOLDS, OPEN
 from steerdsl.show import sentences
 from steerdsl.show.numbers import duration
@@ -68,7 +69,7 @@ def _place(row: Row) -> tuple[Any, ...]:
     return (*own, *(row.get("point") or {}).items())
 
 
-def lines(record: Mapping[str, Any], scores: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[tuple[Line, str]]:
+def lines(record: Mapping[str, Any], scores: Table, rows: Sequence[Row]) -> Iterator[tuple[Line, str]]:
     """Every line with its style, but for the first and the last."""
     if record.get("error"):
         yield ("error", str(record["error"])), "red"
@@ -94,7 +95,7 @@ def _layers(record: Mapping[str, Any]) -> Iterator[Line]:
     return sentences.layers(record.get("choices") or {})
 
 
-def _steers(record: Mapping[str, Any], scores: Mapping[str, Any]) -> Iterator[Line]:
+def _steers(record: Mapping[str, Any], scores: Table) -> Iterator[Line]:
     return sentences.evaluations(scores, record.get("checks") or ())
 
 
@@ -106,7 +107,7 @@ def short(text: str | None) -> str:
     return said if len(said) <= ANSWER else said[:ANSWER].rsplit(" ", 1)[0] + " …"
 
 
-def summary(folder: Path, record: Mapping[str, Any], scores: Mapping[str, Any], rows: Sequence[Row]) -> Sheet:
+def summary(folder: Path, record: Mapping[str, Any], scores: Table, rows: Sequence[Row]) -> Sheet:
     """The whole summary."""
     shown = [(("run", head(record)), ""), *lines(record, scores, rows)]
     report = folder / "report.html"

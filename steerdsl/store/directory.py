@@ -22,7 +22,7 @@ from steerdsl.forms.text import read_json
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.store.claims import claim, place, release
 
-WRITTEN = ("scores.json", "generations.jsonl", "vectors", "plots")  # what old records do not list
+WRITTEN = ("scores.json", "scores.csv", "generations.jsonl", "vectors", "plots")  # what old records do not list
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # what systems leave in folders that people look into
 RESERVE, RESERVED = ".reserve", 1 << 20  # bytes that are kept free for the record of a run whose disk fills up
 

@@ -15,6 +15,7 @@ from steerdsl.forms.form import Maybe
 from steerdsl.forms.runs import ANSWER, LARGEST_ANSWERS, RECORD, SCHEMA, SCORES
 from steerdsl.forms.text import read_json, read_lines, require
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.measure.table import Table, of_json
 
 USAGE = 2
 
@@ -25,7 +26,7 @@ class Finished:
 
     folder: Path
     record: Mapping[str, Any]
-    scores: Mapping[str, Any]
+    scores: Table
     answers: Sequence[Mapping[str, Any]]
 
 
@@ -49,7 +50,7 @@ def open_run(folder: Path, *, whole: bool = True) -> Finished:
         answers = _read(folder / "generations.jsonl", read_answers, ANSWER, whole) or []
     except (OSError, ValueError) as error:
         raise RecipeError([_damaged(folder, error)], USAGE) from error
-    return Finished(folder, record, scores, answers)
+    return Finished(folder, record, of_json(scores), answers)
 
 
 def read_answers(path: Path, form: Any = ANSWER, *, within: Path | None = None) -> list[Any]:

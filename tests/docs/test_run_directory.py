@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import sys
@@ -114,6 +115,32 @@ def test_scores(run: Path) -> None:
     assert compare({"swept": scores["swept"]}, swept) == (set(), set())
     inner = {"swept": scores["swept"]["points"][0]["scores"]}
     assert compare(inner, patterns - swept) == (set(), set())
+
+
+def test_scores_as_a_table(run: Path) -> None:
+    """Every column is documented, and every number is that of scores.json."""
+    with (run / "scores.csv").open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    columns = {key for (key,) in documented("scores.csv")}
+    assert {"at AXIS" if name.startswith("at ") else name for name in lines[0]} == columns
+    scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
+    tables = [("scores", "", scores["scores"])]
+    tables += [("swept", point["at"]["angle"], point["scores"]) for point in scores["swept"]["points"]]
+    found = {
+        (evaluation, at, metric, data, variant): figures
+        for evaluation, at, table in tables
+        for metric, by_data in table.items()
+        for data, by_variant in by_data.items()
+        for variant, figures in by_variant.items()
+    }
+    for line in lines:
+        names = tuple(line[name] for name in ("evaluation", "at angle", "metric", "data", "variant"))
+        figures = found[names] if not line["against"] else found[names]["against"][line["against"]]
+        value = figures["difference" if line["against"] else "mean"]
+        wanted = {"value": value, **{name: figures.get(name) for name in ("low", "high", "p", "p_holm", "rank", "n")}}
+        for name, number in wanted.items():
+            assert (float(line[name]) if line[name] else None) == number
+    assert len(lines) == len(found) + sum(len(figures.get("against", ())) for figures in found.values())
 
 
 def test_vectors(run: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from steerdsl.cli.explain import entry_text
 from steerdsl.lang.recipe import MetricCall
 from steerdsl.measure.answers import Answers, Figures
-from steerdsl.measure.scores import figures_of, score, tabled
+from steerdsl.measure.scores import score, tabled
 from steerdsl.measure.stats import difference, estimate, interval, total
 from steerdsl.registry import Entry, entries
 
@@ -121,13 +121,12 @@ def test_every_metric_gives_values_within_its_bounds(entry: Entry, data: st.Data
         "random": [score([call], answers(texts[k : k + n], tokens)) for k in range(min(3, n))],
     }
     least, most = ends(entry)
-    table = tabled(made, "s")[entry.name]
-    for line in table.values():
-        assert all(value is None or least <= value <= most for value in line["values"])
-        assert line["low"] is None or least <= line["low"] <= line["mean"] <= line["high"] <= most
-        assert all(figures.bounds == (least, most) for figures in figures_of(entry.name, line))
-        for gap in line.get("against", {}).values():
-            assert gap["low"] is None or least - most <= gap["low"] <= gap["high"] <= most - least
+    for row in tabled(made, "s", "d"):
+        assert all(value is None or least <= value <= most for value in row.values)
+        assert row.low is None or least <= row.low <= row.mean <= row.high <= most  # type: ignore[operator]
+        assert all(figures.bounds == (least, most) for figures in row.figures())
+        for gap in row.against.values():
+            assert gap.low is None or least - most <= gap.low <= gap.high <= most - least  # type: ignore[operator]
 
 
 def test_a_value_that_a_metric_cannot_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from steerdsl.measure.verdict import FAILS, HOLDS, OPEN, outcome, said
 from steerdsl.show import sentences
 from steerdsl.show.numbers import apart
 from steerdsl.show.report.figures import below, number
-from steerdsl.show.report.files import RunFiles
 from steerdsl.show.report.html import Html, details, joined, section, table, tag
+from steerdsl.store.finished import Finished
 
 NAMELESS = ("-e", "<stdin>")  # recipes that are no file
 COPY = "recipe.steer"
@@ -23,7 +23,7 @@ NO_CLAIM = "The recipe makes no claim."
 STATES = {HOLDS: "complete", FAILS: "failed", OPEN: "open"}
 
 
-def headline(run: RunFiles) -> Html:
+def headline(run: Finished) -> Html:
     """The name, the state, the model, and what went wrong."""
     record, model = run.record, run.record.get("model") or {}
     state = str(record.get("state", "unknown"))
@@ -47,12 +47,12 @@ def headline(run: RunFiles) -> Html:
     return joined(parts)
 
 
-def _recipe(run: RunFiles) -> str:
+def _recipe(run: Finished) -> str:
     name = str(run.record.get("recipe", {}).get("name", ""))
     return "given as text" if name in NAMELESS else name
 
 
-def claims(run: RunFiles) -> Html:
+def claims(run: Finished) -> Html:
     """Every claim with its outcome and the figures behind it."""
     rows = []
     for check in run.record.get("checks") or ():
@@ -67,7 +67,7 @@ def claims(run: RunFiles) -> Html:
     return section("Claims", table(head, rows, class_="figures") if rows else tag("p", NO_CLAIM, class_="note"))
 
 
-def plan(run: RunFiles) -> Html:
+def plan(run: Finished) -> Html:
     """Every step with every setting, as `steerdsl plan` prints them."""
     found = run.record["plan"]
     seconds = {t.get("step"): t.get("seconds") for t in run.record.get("timings", ())}
@@ -82,7 +82,7 @@ def plan(run: RunFiles) -> Html:
     return section("Plan", params, *steps)
 
 
-def rerun(run: RunFiles) -> Html:
+def rerun(run: Finished) -> Html:
     """The command that makes this run again, and the files that it reads."""
     recipe = run.record.get("recipe", {})
     unnamed = recipe.get("name") in NAMELESS
@@ -111,7 +111,7 @@ def command_line(record: Mapping[str, Any]) -> Iterator[str]:
         yield "--keep-unsafe"
 
 
-def record(run: RunFiles) -> Html:
+def record(run: Finished) -> Html:
     """Model, data, packages and machine, with their hashes; then all of record.json but the recipe."""
     found = run.record
     data = found.get("data") or {}

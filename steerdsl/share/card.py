@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from steerdsl.forms.record import Record
 from steerdsl.measure.table import Row, Table, of_json, said
 from steerdsl.measure.verdict import outcome
 from steerdsl.share.pack import Pack
@@ -41,7 +41,7 @@ def card(pack: Pack, repo: str, licence: str = LICENCE) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _header(record: Mapping[str, Any], licence: str) -> str:
+def _header(record: Record, licence: str) -> str:
     """The YAML that the hub reads; a JSON text is a YAML text."""
     lines = [f"license: {json.dumps(licence)}", "library_name: steerdsl", "tags: [steerdsl, activation-steering]"]
     if record["model"]["source"] != "folder":
@@ -70,7 +70,7 @@ def _fenced(text: str, language: str) -> str:
     return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"
 
 
-def _model(record: Mapping[str, Any]) -> str:
+def _model(record: Record) -> str:
     model, run = record["model"], record["run"]
     rows = [
         ("model", model["id"]),
@@ -111,16 +111,16 @@ def _cell(row: Row | None) -> str:
     return f"{row.mean:.3g}" + ("" if row.low is None else f" ({row.low:.3g} to {row.high:.3g})")
 
 
-def _claims(record: Mapping[str, Any]) -> str:
+def _claims(record: Record) -> str:
     lines = [f"- {_plain(c['claim'])}: {'; '.join(filter(None, (outcome(c), evidence(c))))}" for c in record["checks"]]
     return "## Claims\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
-def _limits(record: Mapping[str, Any]) -> str:
+def _limits(record: Record) -> str:
     return "## Limits\n\n" + "".join(f"- {line}\n" for line in _limit_lines(record))
 
 
-def _limit_lines(record: Mapping[str, Any]) -> Iterator[str]:
+def _limit_lines(record: Record) -> Iterator[str]:
     yield "The figures are of this model, these prompts and these settings; another model is another experiment."
     yield "Intervals are over prompts alone, not over seeds, models or ways to ask."
     yield (

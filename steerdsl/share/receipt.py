@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from steerdsl.forms.files import Misread
+from steerdsl.forms.record import Record
 from steerdsl.forms.runs import exports
 from steerdsl.forms.text import parse_json
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
@@ -60,7 +61,7 @@ class Item:
     now: Any = None
 
 
-def read_record(folder: Path) -> Mapping[str, Any]:
+def read_record(folder: Path) -> Record:
     """The record of a run that came to its end. Raises RecipeError as `open_run`, and R863 for a run that
     was stopped or failed."""
     record = open_run(folder).record
@@ -70,7 +71,7 @@ def read_record(folder: Path) -> Mapping[str, Any]:
     return record
 
 
-def compare_files(folder: Path, record: Mapping[str, Any]) -> Iterator[Item]:
+def compare_files(folder: Path, record: Record) -> Iterator[Item]:
     """The bytes of a run directory against the hashes in its record. Exports are not looked at."""
     for name, recorded, found in sorted(pairs(record["files"], hashes(folder, exports(record))), key=itemgetter(0)):
         yield Item("files", name, "equal" if recorded == found else "different", recorded, found)
@@ -91,7 +92,7 @@ def compare_pins(
         yield Item("what goes in", name, "tolerated" if allowed else "different", d.before, d.now)
 
 
-def compare_rows(record: Mapping[str, Any], data: Mapping[str, Data]) -> Iterator[Item]:
+def compare_rows(record: Record, data: Mapping[str, Data]) -> Iterator[Item]:
     """The rows of each data set by the hash of their text, so that the one that changed is named."""
     for name, facts in record["data"].items():
         rows, ids = data[name].rows if name in data else (), facts["ids"]

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.forms.form import Maybe
-from steerdsl.forms.runs import ANSWER, LARGEST_ANSWERS, RECORD, SCHEMA, SCORES
+from steerdsl.forms.record import RECORD, SCHEMA, Record
+from steerdsl.forms.runs import ANSWER, LARGEST_ANSWERS, SCORES
 from steerdsl.forms.text import read_json, read_lines, require
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.measure.table import Table, of_json
@@ -25,7 +26,7 @@ class Finished:
     """A run that has ended, however it ended. `answers` are the lines of generations.jsonl."""
 
     folder: Path
-    record: Mapping[str, Any]
+    record: Record
     scores: Table
     answers: Sequence[Mapping[str, Any]]
 

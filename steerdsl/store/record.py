@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from steerdsl.forms.files import is_inside
-from steerdsl.forms.runs import SCHEMA
+from steerdsl.forms.record import SCHEMA
 from steerdsl.lang.recipe import Export
 from steerdsl.store import makers
 from steerdsl.store.files import write_json, write_lines, write_text

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,6 +16,8 @@ from safetensors import safe_open
 from tiny import tiny_folder
 
 from steerdsl.cli.main import main
+from steerdsl.forms.record import RECORD
+from steerdsl.forms.schema import schema
 
 Key: TypeAlias = tuple[str, ...]
 
@@ -97,6 +100,25 @@ def compare(value: Any, patterns: set[Key]) -> tuple[set[Key], set[Key]]:
 def test_record(run: Path) -> None:
     record = json.loads((run / "record.json").read_text(encoding="utf-8"))
     assert compare(record, documented("record.json")) == (set(), set())
+
+
+def named(rule: Any, path: Key = ()) -> Iterator[Key]:
+    """The path of every value that a JSON schema names; `X` stands for any name."""
+    inner = [((name,), one) for name, one in rule.get("properties", {}).items()]
+    inner += [(("[]",), rule["items"])] if "properties" in rule.get("items", {}) else []
+    inner += [(("X",), rule["additionalProperties"])] if "additionalProperties" in rule else []
+    for step, one in inner:
+        yield from named(one, (*path, *step))
+    if not inner:
+        yield path
+
+
+def test_the_schema_names_what_the_page_names() -> None:
+    patterns = documented("record.json")
+    for path in named(schema(RECORD)):
+        # Values that the page describes as a whole, such as `judge`, have one line.
+        known = {pattern for pattern in patterns if fits(pattern[: len(path)], path[: len(pattern)])}
+        assert known or path[-1] == "X", path
 
 
 def test_generations(run: Path) -> None:

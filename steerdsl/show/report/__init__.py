@@ -31,6 +31,6 @@ def write_report(folder: Path) -> Path:
     first = (found, claims, guide, recipe)
     parts = [part(run) for part in (*first, scores, pictures, choices, answers, plan, rerun, record)]
     body = [tag("header", headline(run), contents(parts)), tag("main", *(part for part in parts if part))]
-    name = Path(str(run.record.get("recipe", {}).get("name", "run"))).name
+    name = Path(run.record["recipe"]["name"]).name
     write_text(folder / REPORT, page(f"{folder.name}: {name}", *body))
     return folder / REPORT

@@ -22,7 +22,7 @@ BEST = 8  # layers of a choice that are listed
 
 def choices(run: Finished) -> Html:
     """Each choice of layers with its figures as curves, and each plane."""
-    parts = [_choice(name, choice) for name, choice in (run.record.get("choices") or {}).items()]
+    parts = [_choice(name, choice) for name, choice in run.record["choices"].items()]
     planes = run.record.get("planes") or {}
     rows = [
         (name, ", ".join(f"{key} {_plain(value)}" for key, value in plane.items())) for name, plane in planes.items()

@@ -7,8 +7,8 @@ what the words and figures of the tables mean.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from steerdsl.forms.record import Step
 from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM
 from steerdsl.measure.table import Table
 from steerdsl.registry import entries
@@ -27,8 +27,8 @@ CONTROLS: Mapping[str, str] = {
 def found(run: Finished) -> Html:
     """What came out, a line for each choice, steer and claim."""
     record = run.record
-    parts = [*sentences.layers(record.get("choices") or {})]
-    parts += sentences.evaluations(run.scores, record.get("checks") or ())
+    parts = [*sentences.layers(record["choices"])]
+    parts += sentences.evaluations(run.scores, record["checks"])
     if (pair := summary.pair(run.answers)) is not None:
         parts += [("prompt", pair.prompt), (BASELINE, summary.short(pair.before))]
         parts.append((pair.steer, summary.short(pair.after)))
@@ -37,23 +37,23 @@ def found(run: Finished) -> Html:
 
 def recipe(run: Finished) -> Html:
     """The recipe's text, as it was written."""
-    text = (run.record.get("recipe") or {}).get("text", "")
+    text = run.record["recipe"]["text"]
     return section("Recipe", tag("pre", tag("code", text)) if text else "")
 
 
 def guide(run: Finished) -> Html:
     """What was done, step by step, and what the tables' words and figures mean."""
-    steps = [tag("li", _step(step)) for step in run.record["plan"].get("steps", ())]
+    steps = [tag("li", _step(step)) for step in run.record["plan"]["steps"]]
     done = [tag("h3", "what was done"), tag("ol", *steps)] if steps else []
     words = list(_words(run.scores))
     read = [tag("h3", "what the tables say"), table((), words, class_="facts")] if words else []
     return section("How to read this page", *done, *read)
 
 
-def _step(step: Mapping[str, Any]) -> str:
-    name = f" {step['name']}" if step.get("name") else ""
+def _step(step: Step) -> str:
+    name = f" {step['name']}" if step["name"] else ""
     # A steer's title counts its operations, and its numbered settings are these.
-    ops = [text for label, text in step.get("settings", ()) if str(label).isdigit()]
+    ops = [text for label, text in step["settings"] if label.isdigit()]
     return f"{step['verb']}{name}: {'; '.join(ops) if ops and step['verb'] == 'steer' else step['title']}"
 
 

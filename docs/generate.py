@@ -1,11 +1,12 @@
-"""Write docs/reference from the registry, the pages of the diagnostic codes and the commands' help.
+"""Write docs/reference from the registry, the pages of the diagnostic codes, the commands' help and the forms.
 
-In: what `steerdsl explain` and `steerdsl COMMAND --help` print. Out: docs/reference/*.md. With `--check`
-nothing is written: what is stale is printed, and the exit code is 1.
+In: what `steerdsl explain` and `steerdsl COMMAND --help` print, and forms. Out: docs/reference/*.md and *.schema.json.
+With `--check` nothing is written: what is stale is printed, and the exit code is 1.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from inspect import cleandoc
 from pathlib import Path
@@ -15,6 +16,9 @@ import typer
 
 from steerdsl.cli.explain import KINDS, TITLES, codes, entry_text
 from steerdsl.cli.main import COMMANDS, HELP, application
+from steerdsl.forms.record import RECORD
+from steerdsl.forms.runs import ANSWER, SCORES
+from steerdsl.forms.schema import schema
 from steerdsl.registry import Kind, entries
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -31,6 +35,9 @@ PAGES: dict[Kind, tuple[str, str]] = {
     "metric": ("metrics.md", ""),
     "plot": ("plots.md", ""),
 }
+
+# docs/run-directory.md says what the values mean.
+SCHEMAS: dict[str, Any] = {"record": RECORD, "scores": SCORES, "generations": ANSWER}
 
 GENERATED = "Made by `python docs/generate.py`; change what it is made from, not this page."
 
@@ -49,7 +56,14 @@ ROOMS = {
 def pages() -> dict[str, str]:
     """Every page of the reference by file name."""
     made = {PAGES[kind][0]: kind_page(kind) for kind in KINDS}
+    made |= {f"{name}.schema.json": schema_text(name, form) for name, form in SCHEMAS.items()}
     return {**made, "errors.md": errors_page(), "commands.md": commands_page()}
+
+
+def schema_text(name: str, form: Any) -> str:
+    """A JSON schema of what a run directory holds, made of the form that readers hold it to."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": name}
+    return json.dumps({**head, **schema(form)}, indent=1, ensure_ascii=False) + "\n"
 
 
 def kind_page(kind: Kind) -> str:

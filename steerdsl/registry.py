@@ -96,6 +96,8 @@ class Entry:
     version: int = 1
     aliases: tuple[str, ...] = ()
     rate: bool = False  # of a metric: each prompt's value is 0 or 1, so that the number of prompts decides much
+    least: float | None = None  # of a metric: what its values cannot go below
+    most: float | None = None  # and above
 
     def arg(self, name: str) -> Arg | None:
         """Return the argument called `name`, or None."""

@@ -94,6 +94,8 @@ def entry_text(entry: Entry) -> str:
     parts = [f"{entry.summary[:1].upper()}{entry.summary[1:]}"]
     if entry.formula:
         parts.append(f"Formula: `{entry.formula}`")
+    if reach := _range(entry):
+        parts.append(f"Values: {reach}; intervals keep to it")
     if entry.args:
         parts.append("Options:\n\n" + "\n".join(_arg_line(arg) for arg in entry.args))
     if entry.paper:
@@ -101,6 +103,13 @@ def entry_text(entry: Entry) -> str:
     if entry.example:
         parts.append("Example:\n\n" + "\n".join(f"    {line}" for line in entry.example.splitlines()))
     return "\n\n".join(parts) + "\n"
+
+
+def _range(entry: Entry) -> str:
+    """What a metric's values can be, in words."""
+    if entry.least is None:
+        return "" if entry.most is None else f"at most {entry.most:g}"
+    return f"at least {entry.least:g}" if entry.most is None else f"{entry.least:g} to {entry.most:g}"
 
 
 def _arg_line(arg: Arg) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +14,7 @@ from steerdsl.cli.recipe import load_recipe, prepare
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 
 if TYPE_CHECKING:
+    from steerdsl.forms.record import Record
     from steerdsl.pipeline import Prepared
     from steerdsl.planning.plan import RunOptions
 
@@ -90,7 +90,7 @@ def _run(prepared: Prepared, stem: str, quiet: bool) -> Path:
     return outcome.directory.path
 
 
-def _write(target: Path, recipe: Path, prepared: Prepared, run: Path, record: Mapping[str, Any]) -> None:
+def _write(target: Path, recipe: Path, prepared: Prepared, run: Path, record: Record) -> None:
     from steerdsl.cli.lock import pins_of
     from steerdsl.models.cache import size_text
     from steerdsl.share.gather import gather

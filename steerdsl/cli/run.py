@@ -97,7 +97,7 @@ def _report(outcome: Outcome, folder: Path, as_json: bool, quiet: bool) -> None:
         summary = {
             "state": outcome.state,
             "run": str(folder),
-            "scores": results.scores,
+            "scores": results.scores.to_json(),
             "checks": results.checks,
             "choices": {name: choice["chosen"] for name, choice in results.choices.items()},
             "diagnostics": [to_json(d) for d in outcome.error.diagnostics] if outcome.error else [],

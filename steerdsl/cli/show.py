@@ -37,7 +37,7 @@ def show(
 
     found = open_run(run_folder(run))
     if as_json:
-        whole = {**found.record, "scores": found.scores, "generations": list(found.answers)}
+        whole = {**found.record, "scores": found.scores.to_json(), "generations": list(found.answers)}
         print(json_text(whole, indent=1))
         return
     from rich.text import Text

@@ -17,7 +17,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import RANDOM, steered
 from steerdsl.measure import stats
 from steerdsl.measure.answers import NONE, Figures
-from steerdsl.measure.scores import figures_of
+from steerdsl.measure.table import At, Row, Table, point
 from steerdsl.measure.verdict import FAILS, HOLDS, OPEN, said
 from steerdsl.methods import algebra
 from steerdsl.planning import formatting
@@ -32,8 +32,6 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "!=": operator.ne,
 }
 COSINE = "cosine()"
-
-Table = Mapping[str, Any]
 
 
 def check(run: Run, planned: PlanStep) -> None:
@@ -53,7 +51,7 @@ def tell_early(run: Run, evaluation: str) -> None:
         if not isinstance(step, r.Check) or step.confidence is None:
             continue
         named = {term.path[0] for term in (*step.left.terms, *step.right.terms)}
-        if evaluation in named and named <= run.results.scores.keys():
+        if evaluation in named and named <= run.results.scores.evaluations.keys():
             for verdict in verdicts(run, step):
                 if verdict["outcome"] == OPEN:
                     run.tell(f"`{step.text}` is {OPEN}: {said(verdict)}")
@@ -62,15 +60,12 @@ def tell_early(run: Run, evaluation: str) -> None:
 def verdicts(run: Run, step: r.Check) -> list[dict[str, Any]]:
     """The verdict at each point of a sweep (one when there is none)."""
     sides = (*step.left.terms, *step.right.terms)
-    swept: list[Mapping[str, str]] = next((found for term in sides if (found := _points(run, term))), [{}])
+    named = (run.results.scores.evaluations.get(term.path[0], Table()) for term in sides)
+    swept: list[At] = next(([p[0].at for p in rows.points.values()] for rows in named if rows.swept), [{}])
     return [_verdict(run, step, at) for at in swept]
 
 
-def _points(run: Run, term: r.Term) -> list[Mapping[str, str]]:
-    return [p["at"] for p in run.results.scores.get(term.path[0], {}).get("points", ())]
-
-
-def _verdict(run: Run, step: r.Check, at: Mapping[str, str]) -> dict[str, Any]:
+def _verdict(run: Run, step: r.Check, at: At) -> dict[str, Any]:
     """Both sides of a claim at one point, the difference between them with its interval, and the outcome."""
     failure = next((entry["reason"] for entry in run.results.failed if entry["at"] == at), None)
     if failure is not None:
@@ -123,7 +118,7 @@ def _needed(found: stats.Estimate, level: float) -> float | None:
 class ClaimScores:
     """The scores of a run at one point of a sweep, as a claim reads them. `exact`: it reads no prompts."""
 
-    def __init__(self, run: Run, step: r.Check, at: Mapping[str, str]) -> None:
+    def __init__(self, run: Run, step: r.Check, at: At) -> None:
         self.run, self.step, self.at = run, step, at
         self.terms = (*step.left.terms, *step.right.terms)
         self.exact = all(term.path[0] == COSINE for term in self.terms)
@@ -143,17 +138,15 @@ class ClaimScores:
                 fixed += sign * self.figure(r.Figure((term,)))
                 continue
             places = self._places(term)
-            for data, line in places:
-                group = groups.setdefault(self._prompts(term, data, line), [])
-                group.append((sign * term.share / len(places), figures_of(line)))
+            for row in places:
+                group = groups.setdefault(self._prompts(term, row), [])
+                group.append((sign * term.share / len(places), row.figures()))
         if not groups:
             return stats.Estimate(fixed if self.exact else NONE, 0)
         found = stats.total([stats.estimate(group) for group in groups.values()])
-        if any(
-            t.variant == RANDOM and len(line.get("draws", ())) == 1 for t in self.terms for _, line in self._lines(t)
-        ):
-            return stats.Estimate(found.mean + fixed, found.n, why=stats.ONE_DRAW)
-        return stats.Estimate(found.mean + fixed, found.n, found.parts, found.why, found.equal)
+        if any(term.variant == RANDOM and len(row.draws) == 1 for term in self.terms for row in self._rows(term)):
+            found = stats.Estimate(found.mean, found.n, why=stats.ONE_DRAW)
+        return found.plus(fixed)
 
     def notes(self) -> Iterator[str]:
         """What a reader should know of the two sides."""
@@ -164,7 +157,7 @@ class ClaimScores:
             if abs(term.share) not in (0, 1) and self._mean(term) == 0:
                 whose = term.variant or score
                 yield f"a share of 0 is 0: {whose} is 0, so this share of it asks for nothing"
-            without = [data for data, line in self._lines(term) if line["mean"] is None]
+            without = [row.data for row in self._rows(term) if row.mean is None]
             if without and len(term.path) < 3:
                 yield f"{score} is the mean without {', '.join(without)}, which has no figure"
 
@@ -173,36 +166,32 @@ class ClaimScores:
         if term.path[0] == COSINE:
             u, v = (self.run.values.vectors[name] for name in term.path[1:3])
             return float(algebra.cosine(u, v).min())
-        known = [float(line["mean"]) for _, line in self._places(term)]
+        known = [row.mean for row in self._places(term) if row.mean is not None]
         return sum(known) / len(known) if known else NONE
 
-    def _places(self, term: r.Term) -> list[tuple[str, Table]]:
-        """The data sets of a term where everything that the claim reads at its path has a figure."""
-        beside = [dict(self._lines(other)) for other in self.terms if other.path == term.path]
-        return [(d, line) for d, line in self._lines(term) if all(_known(by_data, d) for by_data in beside)]
+    def _places(self, term: r.Term) -> list[Row]:
+        """A term's rows on the data sets where everything that the claim reads at its path has a figure."""
+        lacking = {row.data for o in self.terms if o.path == term.path for row in self._rows(o) if row.mean is None}
+        beside = [{row.data for row in self._rows(o)} for o in self.terms if o.path == term.path]
+        return [row for row in self._rows(term) if row.data not in lacking and all(row.data in own for own in beside)]
 
-    def _lines(self, term: r.Term) -> Iterator[tuple[str, Table]]:
-        """data set -> figures of the variant that a term means; none for a cosine."""
+    def _rows(self, term: r.Term) -> Iterator[Row]:
+        """The row of the variant that a term means, data set by data set; none for a cosine."""
         if term.path[0] == COSINE:
             return
-        entry = self.run.results.scores[term.path[0]]
-        table = entry if "points" not in entry else next(p["scores"] for p in entry["points"] if p["at"] == self.at)
-        by_data = table[term.path[1]]
-        for data in [term.path[2]] if len(term.path) > 2 else list(by_data):
-            variant = term.variant or steered(by_data[data])
-            if variant in by_data[data]:
-                yield data, by_data[data][variant]
+        rows = self.run.results.scores.evaluations[term.path[0]]
+        rows = (rows.points[point(self.at)] if rows.swept else rows).select(metric=term.path[1])
+        for data, by_variant in rows.pivot("data", "variant").items():
+            variant = term.variant or steered(by_variant)
+            if data in (term.path[2:] or [data]) and variant in by_variant:
+                yield by_variant[variant]
 
-    def _prompts(self, term: r.Term, data: str, line: Table) -> Hashable:
+    def _prompts(self, term: r.Term, row: Row) -> Hashable:
         """What tells whether two scores are of the same prompts: the part of a data set; else the evaluation."""
         step = next((s for s in _evaluations(self.run.plan.steps) if s.name == term.path[0]), None)
-        ref = None if step is None else next((ref for ref in step.data if ref.name == data), None)
+        ref = None if step is None else next((ref for ref in step.data if ref.name == row.data), None)
         same = (term.path[0], term.path[1]) if ref is None else (ref.split, ref.side)
-        return (data, len(line["values"]), same)
-
-
-def _known(by_data: Mapping[str, Table], data: str) -> bool:
-    return data in by_data and by_data[data]["mean"] is not None
+        return (row.data, len(row.values), same)
 
 
 def _evaluations(steps: Sequence[PlanStep]) -> Iterator[r.Evaluate]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.engine.remote import Traffic
 from steerdsl.engine.values import Values
 from steerdsl.lang.recipe import Op, Plot, Steer
+from steerdsl.measure.table import Table
 from steerdsl.methods.finite import NotFinite
 from steerdsl.models.cache import Progress, no_progress
 from steerdsl.models.prompts import Rendered, Renderer
@@ -33,11 +34,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Results:
-    """What a run leaves. `scores`: evaluation -> metric -> data set -> variant -> figures; inside a
-    sweep an evaluation has "points", one such table for each. `rows`: lines of generations.jsonl. `failed`:
-    points of sweeps that failed, each with the reason."""
+    """What a run leaves. `scores`: all figures so far. `rows`: lines of generations.jsonl. `failed`: points of
+    sweeps that failed, each with the reason."""
 
-    scores: dict[str, Any] = field(default_factory=dict)
+    scores: Table = field(default_factory=Table)
     rows: list[dict[str, Any]] = field(default_factory=list)
     choices: dict[str, Any] = field(default_factory=dict)
     planes: dict[str, Any] = field(default_factory=dict)

@@ -7,8 +7,8 @@ the store. All variants of an evaluation answer the same prompts with the same s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from steerdsl.engine.checks import tell_early
 from steerdsl.engine.context import Run
@@ -24,6 +24,7 @@ from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.lang.variants import REFERENCE, steered
 from steerdsl.measure.answers import Answers
 from steerdsl.measure.scores import Score, adjust, score, tabled, unmade
+from steerdsl.measure.table import Row, Table, nested, of_nested
 from steerdsl.methods.finite import NotFinite
 from steerdsl.planning.controls import Variant
 from steerdsl.planning.plan import PlanStep
@@ -50,14 +51,15 @@ def evaluate_step(run: Run, planned: PlanStep) -> None:
             if not recalled(run, request):
                 answers(run, request)
     else:
-        table = {}
+        rows = []
         for ref in step.data:
             mine = [request for request in planned.requests if request.ref is ref]
-            _score(run, step, [(request, _answers(run, request) if planned.asked else []) for request in mine], table)
-        _score_tasks(run, planned.variants, step, table)
-        adjust([table])
+            rows += _score(run, step, [(request, _answers(run, request) if planned.asked else []) for request in mine])
+        rows += _score_tasks(run, planned.variants, step)
+        table = Table(row for own in Table(adjust(rows)).by("metric").values() for row in own)
         about = {"kind": "scores", "steer": step.steer, "data": ", ".join(ref.name for ref in step.data)}
-        run.store.put(planned.key, about, lambda fresh: write_json(fresh / "scores.json", table, sort_keys=False))
+        made = nested(table)
+        run.store.put(planned.key, about, lambda fresh: write_json(fresh / "scores.json", made, sort_keys=False))
     # The points of a sweep mostly say the same.
     run.results.warnings += [line for line in unmade(table) if line not in run.results.warnings]
     _file(run, step.name, table)
@@ -68,30 +70,23 @@ def _answers(run: Run, request: Request) -> list[Answer]:
         return answers(run, request)
 
 
-def _read(folder: Path, steer: str) -> dict[str, Any]:
+def _read(folder: Path, steer: str) -> Table:
     """A table from the store, which knows a steer by what it does: here it has its name."""
-    table: dict[str, Any] = read_json(folder / "scores.json", TABLE, within=folder)
-    for by_data in table.values():
-        for data, by_variant in by_data.items():
-            then = steered(by_variant)
-            by_data[data] = {steer if variant == then else variant: f for variant, f in by_variant.items()}
-    return table
+    found = Table(of_nested(read_json(folder / "scores.json", TABLE, within=folder)))
+    then = steered(found.names("variant"))
+    return Table(replace(row, variant=steer) if row.variant == then else row for row in found)
 
 
-def _file(run: Run, name: str, table: dict[str, Any]) -> None:
-    """Put a table of scores where checks, plots and the record look for it."""
+def _file(run: Run, name: str, table: Table) -> None:
+    """Put the figures of an evaluation where checks, plots and the record look for them."""
+    rows = [replace(row, evaluation=name, at=dict(run.point)) for row in table]
+    run.results.scores = Table((*run.results.scores, *rows))
     if not run.point:
-        run.results.scores[name] = table
         tell_early(run, name)
-        return
-    entry = run.results.scores.setdefault(name, {"points": []})
-    entry["points"].append({"at": dict(run.point), "scores": table, "failed": None})
 
 
-def _score(
-    run: Run, step: r.Evaluate, made: Sequence[tuple[Request, list[Answer]]], table: dict[str, dict[str, Any]]
-) -> None:
-    """Put every metric of every variant on one data set into the table."""
+def _score(run: Run, step: r.Evaluate, made: Sequence[tuple[Request, list[Answer]]]) -> list[Row]:
+    """Every metric of every variant on one data set."""
     calls, base = [call for call in step.metrics if call.task is None], made[0][1]
     sampled = [row for q, row in made if q.variant.name == REFERENCE]
     steered = next(row for q, row in made if q.variant.name == step.steer)
@@ -114,8 +109,7 @@ def _score(
         )
         with named(request.variant.name, request.ref.name):
             scores.setdefault(request.variant.name, []).append(score(calls, given))
-    for label, figures in tabled(scores, step.steer).items():
-        table.setdefault(label, {})[made[0][0].ref.name] = figures
+    return tabled(scores, step.steer, made[0][0].ref.name)
 
 
 def _supplied(scenes: Sequence[Scene], needs: set[str]) -> Supplied:
@@ -132,8 +126,9 @@ def _supplied(scenes: Sequence[Scene], needs: set[str]) -> Supplied:
         raise
 
 
-def _score_tasks(run: Run, variants: Sequence[Variant], step: r.Evaluate, table: dict[str, dict[str, Any]]) -> None:
-    """Put what lm-evaluation-harness finds for every variant into the table, task by task."""
+def _score_tasks(run: Run, variants: Sequence[Variant], step: r.Evaluate) -> list[Row]:
+    """What lm-evaluation-harness finds for every variant, task by task."""
+    rows = []
     for call in step.metrics:
         if call.task is None:
             continue
@@ -143,8 +138,8 @@ def _score_tasks(run: Run, variants: Sequence[Variant], step: r.Evaluate, table:
                 found = documents(run, call, variant)
             made = score([call], Answers([""] * len(found.values), (), documents=found))
             scores.setdefault(variant.name, []).append(made)
-        for label, figures in tabled(scores, step.steer).items():
-            table.setdefault(label, {})[call.task] = figures
+        rows += tabled(scores, step.steer, call.task)
+    return rows
 
 
 def _texts(sampled: Sequence[Answer], count: int) -> list[list[str]]:

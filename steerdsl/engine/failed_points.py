@@ -12,6 +12,7 @@ from typing import Any
 from steerdsl.engine.context import Run
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
+from steerdsl.measure.table import At, Point, Row, Table, point, said
 from steerdsl.measure.verdict import OPEN
 from steerdsl.methods.types import MethodError
 from steerdsl.planning.formatting import count
@@ -52,23 +53,23 @@ def fill(run: Run, planned: PlanStep) -> None:
 
     Raises RecipeError R814 when an evaluation has figures at no point.
     """
-    failed = {_place(entry["at"]): entry["reason"] for entry in run.results.failed if entry["sweep"] == planned.name}
+    failed = {point(entry["at"]): entry["reason"] for entry in run.results.failed if entry["sweep"] == planned.name}
     if not failed:
         return
     assert isinstance(planned.step, r.Sweep)
-    wanted = [{**run.point, **point.labels} for point in planned.step.points]
+    wanted = [{**run.point, **each.labels} for each in planned.step.points]
     for name in dict.fromkeys(s.name for s in planned.points[0] if isinstance(s.step, r.Evaluate)):
-        made = {_place(point["at"]): point for point in run.results.scores.get(name, {}).get("points", ())}
-        whole = [made[_place(at)] for at in wanted if _place(at) in made]
+        made = run.results.scores.evaluations.get(name, Table())
+        whole = [made.points[point(at)] for at in wanted if point(at) in made.points]
         if not whole:
             raise _error(run, f"every point of this sweep failed: {name} has no figures")
-        blank = _blank(whole[0]["scores"])
-        others = [point for at, point in made.items() if at not in map(_place, wanted)]
-        points = [
-            made.get(_place(at), {"at": at, "scores": blank, "failed": failed.get(_place(at), "not reached")})
-            for at in wanted
-        ]
-        run.results.scores[name]["points"] = [*others, *points]
+        others = [row for row in made if row.at not in wanted]
+        rows = [row for at in wanted for row in made.points.get(point(at)) or _blank(whole[0], at, failed)]
+        run.results.scores = run.results.scores.put(name, (*others, *rows))
+
+
+def _blank(like: Table, at: At, failed: Mapping[Point, str]) -> list[Row]:
+    return [row.blank(at, failed.get(point(at), "not reached")) for row in like]
 
 
 def require_none_failed(run: Run) -> None:
@@ -79,26 +80,9 @@ def require_none_failed(run: Run) -> None:
 
 def _error(run: Run, title: str) -> RecipeError:
     failed = run.results.failed
-    notes = [f"at {_words(entry['at'])}, {entry['step']}: {entry['code']}: {entry['reason']}" for entry in failed]
+    notes = [f"at {said(entry['at'])}, {entry['step']}: {entry['code']}: {entry['reason']}" for entry in failed]
     more = (f"and {len(notes) - SHOWN} more; record.json has them all",) if len(notes) > SHOWN else ()
     places = (s for s in run.plan.steps if isinstance(s.step, r.Sweep) and s.name == failed[0]["sweep"])
     labels = tuple(Label(run.plan.source, s.step.span, f"step {s.number}, {s.verb}") for s in places)
     found = Diagnostic("R814", title, labels, (*notes[:SHOWN], *more), failed[0]["help"])
     return RecipeError([found], Exit.FAILED)
-
-
-def _place(at: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(at.items()))
-
-
-def _words(at: Mapping[str, str]) -> str:
-    return ", ".join(f"{axis} {label}" for axis, label in at.items())
-
-
-def _blank(value: Any, key: str = "") -> Any:
-    """A table of scores with the same names and no figure. What is compared goes with its figures."""
-    if isinstance(value, Mapping):
-        return {name: _blank(inner, name) for name, inner in value.items() if name != "against"}
-    if isinstance(value, list):
-        return [_blank(inner) for inner in value]
-    return 0 if key == "n" else None

@@ -11,7 +11,6 @@ import contextlib
 import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,11 +55,13 @@ def documents(run: Run, call: MetricCall, variant: Variant) -> Figures:
         return known
     found = _evaluated(run, call, variant)
     about = {"kind": "lm_eval", "task": call.options["task"], "variant": variant.name}
-    return run.store.save(key, about, lambda fresh: write_json(fresh / "documents.json", asdict(found)), _read)
+    made = {name: getattr(found, name) for name in DOCUMENTS}
+    return run.store.save(key, about, lambda fresh: write_json(fresh / "documents.json", made), _read)
 
 
 def _read(folder: Path) -> Figures:
-    return Figures(**read_json(folder / "documents.json", DOCUMENTS, within=folder))
+    found = read_json(folder / "documents.json", DOCUMENTS, within=folder)
+    return Figures(**{name: found[name] for name in DOCUMENTS})
 
 
 def _evaluated(run: Run, call: MetricCall, variant: Variant) -> Figures:

@@ -6,15 +6,17 @@ In: a plan, run in two places. Out: `Trail`s, and the largest differences betwee
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import inf, nan
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from steerdsl.engine.context import Run
 from steerdsl.engine.steps import run_plan
+from steerdsl.measure.table import Row, Table, point
 from steerdsl.methods.types import Plane, Vector
 from steerdsl.planning.plan import PlanStep
+from steerdsl.store.pairs import named, pairs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +51,7 @@ class Footprint:
     vectors: Mapping[str, Vector] = field(default_factory=dict)
     planes: Mapping[str, Plane] = field(default_factory=dict)
     choices: Mapping[str, Any] = field(default_factory=dict)
-    scores: Mapping[str, Any] = field(default_factory=dict)
+    scores: Table = field(default_factory=Table)
     rows: Sequence[Mapping[str, Any]] = ()
     logits: Sequence[Tensor] = ()
     traffic: Mapping[str, int] = field(default_factory=dict)
@@ -93,6 +95,7 @@ def follow(run: Run, begin: Callable[[PlanStep], None]) -> Trail:
             begin(step)
             return
         seen = sum(len(footprint.rows) for footprint in trail.steps)
+        scored = {row.evaluation for footprint in trail.steps for row in footprint.scores}
         read, run.session.witness = run.session.witness or [], []
         gone, before = run.traffic().since(before), run.traffic()
         trail.steps.append(
@@ -102,7 +105,7 @@ def follow(run: Run, begin: Callable[[PlanStep], None]) -> Trail:
                 new("vector", run.values.vectors),
                 new("plane", run.values.planes),
                 new("choice", run.results.choices),
-                new("scores", run.results.scores),
+                Table(row for row in run.results.scores if row.evaluation not in scored),
                 run.results.rows[seen:],
                 read,
                 gone,
@@ -147,21 +150,34 @@ def _equal(step: Mapping[str, Any], limits: Limits) -> bool:
 
 
 def _step(a: Footprint, b: Footprint, exact: bool) -> dict[str, Any]:
-    gaps = [apart(v, b.vectors[name], exact) for name, v in a.vectors.items()]
-    gaps += [_rows_apart(_axes(p), _axes(b.planes[name]), exact) for name, p in a.planes.items()]
-    different = [x for x, y in zip(a.rows, b.rows, strict=True) if _said(x) != _said(y)]
+    gaps = [inf if x is None or y is None else apart(x, y, exact) for _, x, y in pairs(a.vectors, b.vectors)]
+    gaps += [
+        inf if x is None or y is None else _rows_apart(_axes(x), _axes(y), exact)
+        for _, x, y in pairs(a.planes, b.planes)
+    ]
+    chosen = {n: [None if x is None else x["chosen"] for x in both] for n, *both in pairs(a.choices, b.choices)}
+    answers = [x is not None and y is not None and _said(x) == _said(y) for _, x, y in pairs(*map(_answers, (a, b)))]
     return {
         "step": a.step.number,
         "verb": a.step.verb,
         "name": a.step.name,
         "vectors": max(gaps, default=None),
-        "layers": {n: [c["chosen"], b.choices[n]["chosen"]] for n, c in a.choices.items()} or None,
+        "layers": chosen or None,
         "logits": _logits(a.logits, b.logits, exact),
-        "scores": _scores(a.scores, b.scores) if a.scores else None,
-        "tokens": {"answers": len(a.rows), "different": len(different)} if a.rows else None,
+        "scores": max((_share(*map(_numbers, (x, y))) for _, x, y in pairs(*map(_rows, (a, b)))), default=None),
+        "tokens": {"answers": len(a.rows), "different": answers.count(False)} if answers else None,
         "seconds": [round(a.seconds, 3), round(b.seconds, 3)],
         **b.traffic,
     }
+
+
+def _answers(side: Footprint) -> Mapping[Any, Mapping[str, Any]]:
+    """The answers of a step, in their order."""
+    return dict(enumerate(side.rows))
+
+
+def _rows(side: Footprint) -> Mapping[Any, Row]:
+    return named(side.scores, lambda row: (row.evaluation, point(row.at), row.metric, row.data, row.variant))
 
 
 def _said(row: Mapping[str, Any]) -> list[Any]:
@@ -199,33 +215,17 @@ def _logits(a: Sequence[Tensor], b: Sequence[Tensor], exact: bool) -> float | No
     return max((float(_gaps(x, y).norm() / _sizes(x, y).norm().clamp(min=1e-30)) for x, y in pairs), default=None)
 
 
-def _scores(a: Any, b: Any) -> float:
-    x, y = (_numbers(side) for side in (a, b))
-    if x.shape != y.shape:
-        return inf
-    return _share(x, y) if x.numel() else 0.0
-
-
-def _numbers(scores: Any) -> Tensor:
+def _numbers(row: Row | None) -> Tensor:
+    """A mean with its values; intervals and p-values follow from them."""
     import torch
 
-    return torch.tensor([nan if f is None else f for f in _figures(scores)], dtype=torch.float64)
-
-
-def _figures(found: Any) -> Iterator[float | None]:
-    """Every mean with its values, in one order; intervals and p-values follow from them."""
-    if isinstance(found, Mapping) and "mean" in found:
-        yield found["mean"]
-        yield from found["values"]
-    elif isinstance(found, Mapping):
-        for name in sorted(found):
-            yield from _figures(found[name])
-    elif isinstance(found, list):
-        for inner in found:
-            yield from _figures(inner)
+    found = () if row is None else (row.mean, *row.values)
+    return torch.tensor([nan if x is None else x for x in found], dtype=torch.float64)
 
 
 def _share(a: Tensor, b: Tensor) -> float:
+    if a.shape != b.shape:
+        return inf
     return float((_gaps(a, b) / _sizes(a, b).clamp(min=1)).max())
 
 

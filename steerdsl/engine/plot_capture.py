@@ -6,7 +6,7 @@ In: a run and a `plot` step. Out: the view that the plot's entry draws.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,18 +91,14 @@ def _about(run: Run, vector: str) -> str:
 
 def _scores(run: Run, step: r.Plot) -> ScoreView:
     name, metric, *datasets = step.target.split(".")
-    entry = run.results.scores[name]
     values = _axis_values(run.plan.steps)
-    points: list[tuple[Mapping[str, str], Mapping[str, float], Mapping[str, Any]]] = []
-    for point in entry.get("points", [{"at": {}, "scores": entry}]):
-        at = point["at"]
-        points.append((at, {axis: values[axis, label] for axis, label in at.items()}, point["scores"][metric]))
-    over = step.over or tuple(points[0][0])
+    rows = run.results.scores.evaluations[name].select(metric=metric)
+    over = step.over or tuple(rows[0].at)
     asked = next(s for s in _steps(run.plan.steps) if isinstance(s, r.Evaluate) and s.name == name)
     shown = [formatting.data(ref) for ref in asked.data if not datasets or ref.name in datasets]
     steer = next(s for s in _steps(run.plan.steps) if isinstance(s, r.Steer) and s.name == asked.steer)
     about = "; ".join((_model(run), ", ".join(shown), *(_valued(run, op.text) for op in steer.ops if op.text)))
-    return ScoreView(name, metric, points, over, step.polar, tuple(datasets), about, _turning(run, name))
+    return ScoreView(name, metric, rows, values, over, step.polar, tuple(datasets), about, _turning(run, name))
 
 
 def _valued(run: Run, text: str) -> str:

@@ -5,10 +5,11 @@ In: filled by the `plot` steps of a run. Out: read by `show.plots`, whose entrie
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from steerdsl.measure.table import Table
 from steerdsl.methods.types import Activations, Plane, Vector
 
 
@@ -61,13 +62,13 @@ class Turning:
 
 @dataclass(frozen=True, slots=True)
 class ScoreView:
-    """A metric of an evaluation. `points` are (axis -> label, axis -> number, table), where table is
-    data set -> variant -> {"mean", "low", "high", "n"}; one point with no axes outside a sweep.
+    """The rows of a metric of an evaluation. `numbers` are the values of a sweep's axes by axis and label;
     `over` are the axes to draw along, all of the sweep's when none is named."""
 
     name: str
     metric: str
-    points: Sequence[tuple[Mapping[str, str], Mapping[str, float], Mapping[str, Any]]]
+    rows: Table
+    numbers: Mapping[tuple[str, str], float] = field(default_factory=dict)
     over: tuple[str, ...] = ()
     polar: bool = False
     datasets: tuple[str, ...] = ()

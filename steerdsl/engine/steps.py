@@ -115,7 +115,7 @@ def _sweep(run: Run, planned: PlanStep) -> None:
         run.progress(f"points of {planned.name}", i + 1, len(planned.points))
     failed_points.fill(run, planned)
     for name in {s.name for s in planned.points[0] if isinstance(s.step, r.Evaluate)}:
-        adjust([point["scores"] for point in run.results.scores[name]["points"]])
+        run.results.scores = run.results.scores.put(name, adjust(run.results.scores.evaluations[name]))
 
 
 def _answer_together(run: Run, pool: Sequence[PlanStep]) -> None:

@@ -47,9 +47,10 @@ class Either:
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """The form that `choose` finds for a value, whatever the value is."""
+    """The form that `choose` finds for a value, whatever the value is: one of `forms`."""
 
     choose: Callable[[Any], Any]
+    forms: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

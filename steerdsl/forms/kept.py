@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from steerdsl.forms.form import EACH, Either, Maybe, Such
-from steerdsl.forms.runs import SCALAR
+from steerdsl.forms.record import SCALAR
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 LARGEST_LOCK = 16 << 20  # bytes; a recipe of a thousand steps has some hundred kilobytes

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 NONE = math.nan
+ANYTHING = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,12 @@ class Figures:
     """A metric's values, one a prompt (nan where there is none, and `reason` says why).
 
     mean: "arithmetic"; "rate" for values of 0 or 1, whose intervals and tests are those of counts;
-    "geometric" for perplexities. weights: tokens behind each value, where the mean is over tokens.
+    "geometric" for perplexities. weights: tokens behind each value, where the mean is over tokens. bounds: the least
+    and the most that a value can be, which intervals keep to; the registry knows them.
     """
 
     values: list[float]
     mean: Literal["arithmetic", "rate", "geometric"] = "arithmetic"
     weights: list[float] | None = None
     reason: str | None = field(default=None, compare=False)
+    bounds: tuple[float, float] = field(default=ANYTHING, compare=False)

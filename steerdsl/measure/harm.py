@@ -1,6 +1,6 @@
 """Whether a steer breaks the model, so that what is scored is not what was meant.
 
-In: the answers and scores of a run, as generations.jsonl and scores.json have them. Out: warnings. Three signs are
+In: the answers of a run, as generations.jsonl has them, and its table of figures. Out: warnings. Three signs are
 looked at, each beside the unsteered model and random directions: answers that repeat themselves, empty answers, and
 the nats that `delta_nll` finds.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steerdsl.lang.variants import BASELINE, HELD_AGAINST, RANDOM, REFERENCE
+from steerdsl.measure.table import Table, said
 
 RUN = 4  # tokens
 SHORTEST = 8  # tokens of an answer that is looked at
@@ -42,7 +43,7 @@ class Sign:
     point: Point
 
 
-def warnings(rows: Iterable[Mapping[str, Any]], scores: Mapping[str, Any]) -> list[str]:
+def warnings(rows: Iterable[Mapping[str, Any]], scores: Table) -> list[str]:
     """A sentence for each evaluation and data set where a steer breaks the model, over all points of a sweep."""
     found: dict[Scored, list[Sign]] = {}
     points: dict[Scored, set[Point]] = {}
@@ -81,13 +82,13 @@ def _of_answers(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Scored, Poi
         yield place, point, figures
 
 
-def _of_scores(scores: Mapping[str, Any]) -> Iterator[tuple[Scored, Point, Figures]]:
+def _of_scores(scores: Table) -> Iterator[tuple[Scored, Point, Figures]]:
     """What `delta_nll` has found, where it was asked for."""
-    for name, entry in scores.items():
-        for at, table in [(p["at"], p["scores"]) for p in entry.get("points", [{"at": {}, "scores": entry}])]:
-            for data, by_variant in table.get("delta_nll", {}).items():
-                known = {v: line["mean"] for v, line in by_variant.items() if line["mean"] is not None}
-                yield (name, data), tuple(at.items()), {"nats": known}
+    for name, rows in scores.select(metric="delta_nll").evaluations.items():
+        for at in rows.points.values():
+            for data, own in at.by("data").items():
+                known = {row.variant: row.mean for row in own if row.mean is not None}
+                yield (name, data), tuple(own[0].at.items()), {"nats": known}
 
 
 def _past(figures: Figures, point: Point) -> Iterator[Sign]:
@@ -107,14 +108,14 @@ def _sentence(place: Scored, signs: Sequence[Sign], points: int) -> str:
     at = ""
     if shown[0].point:
         broken = len({sign.point for sign in signs})
-        at = f" at {broken} of {points} points, most at {', '.join(' '.join(part) for part in shown[0].point)}"
+        at = f" at {broken} of {points} points, most at {said(dict(shown[0].point))}"
     if any(sign.random is None for sign in shown):
         why = "no random control shows whether the strength does it or the direction"
     else:
         too = any(sign.random is not None and sign.random >= TOO * LIMITS[sign.kind][0] for sign in shown)
         why = "random directions break it too: lower the strength" if too else "this direction does it"
-    said = "; ".join(map(_figure, shown))
-    return f"{place[0]}, {place[1]}: `{shown[0].steer}` breaks the model{at}: {said}; {why}"
+    told = "; ".join(map(_figure, shown))
+    return f"{place[0]}, {place[1]}: `{shown[0].steer}` breaks the model{at}: {told}; {why}"
 
 
 def _figure(sign: Sign) -> str:

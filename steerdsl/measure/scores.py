@@ -1,21 +1,21 @@
 """From answers to a table of scores, and from two tables to the differences between them.
 
 In: the metrics that `evaluate` names and the `Answers` of one variant on one data set. Out: `Score`s
-by label, each with its interval; the tables of scores.json, with a steer's differences from the others.
+by label, each with its interval; rows of the table of figures, with a steer's differences from the others.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from steerdsl.lang.recipe import MetricCall
 from steerdsl.lang.variants import RANDOM
 from steerdsl.measure import stats
 from steerdsl.measure.answers import NONE, Answers, Figures
+from steerdsl.measure.table import Draw, Gap, Row, Table, bounds
 from steerdsl.registry import find
 
 
@@ -31,18 +31,6 @@ class Score:
     n: int
     figures: Figures
 
-    def to_json(self) -> dict[str, Any]:
-        """As scores.json keeps it; nan and infinity, which JSON lacks, are null, and `reason` says why there is one."""
-        whole = self.n == len(self.figures.values)
-        return {
-            "mean": _number(self.mean),
-            "low": _number(self.low),
-            "high": _number(self.high),
-            "n": self.n,
-            "reason": None if whole else self.figures.reason,
-            **_values(self.figures),
-        }
-
 
 def labels(metrics: Sequence[MetricCall]) -> tuple[str, ...]:
     """What each metric is called in tables and in `scores.NAME`: its name; where a recipe uses one
@@ -56,7 +44,7 @@ def score(metrics: Sequence[MetricCall], answers: Answers) -> Mapping[str, Score
     a metric reads was not filled for every prompt."""
     table = {}
     for label, call in zip(labels(metrics), metrics, strict=True):
-        figures = find("metric", call.name).run(answers, **call.options)
+        figures = _bounded(call.name, find("metric", call.name).run(answers, **call.options))
         if len(figures.values) != len(answers.prompts):
             raise ValueError(f"{label} has {len(figures.values)} values for {len(answers.prompts)} prompts")
         found = stats.interval(figures)
@@ -64,37 +52,49 @@ def score(metrics: Sequence[MetricCall], answers: Answers) -> Mapping[str, Score
     return table
 
 
-def tabled(scores: Mapping[str, Sequence[Mapping[str, Score]]], steer: str) -> dict[str, dict[str, Any]]:
-    """Variant -> draws -> metric -> score as metric -> variant -> figures; the steer's have its differences
-    from every other variant under "against". All variants but the random one have one draw."""
-    table: dict[str, dict[str, Any]] = {}
+def _bounded(metric: str, figures: Figures) -> Figures:
+    """Figures that know their bounds, where they have any. Values that leave them are a fault of the metric, and a
+    ValueError, unless it is rounding."""
+    found = bounds(metric, figures.mean)
+    values = [min(max(value, found[0]), found[1]) if value == value else value for value in figures.values]
+    for value, kept in zip(figures.values, values, strict=True):
+        if abs(value - kept) > 1e-6 * max(1.0, abs(kept)):
+            raise ValueError(f"{metric} is {value}, and can be from {found[0]} to {found[1]}")
+    return replace(figures, values=values, bounds=found)
+
+
+def tabled(scores: Mapping[str, Sequence[Mapping[str, Score]]], steer: str, data: str) -> list[Row]:
+    """Variant -> draws -> metric -> score on one data set as rows, metric by metric; the steer's have its
+    differences from every other variant. All variants but the random one have one draw."""
+    rows = []
     for label, own in scores[steer][0].items():
-        table[label] = {name: _line(name, [found[label] for found in draws]) for name, draws in scores.items()}
-        table[label][steer]["against"] = {
-            name: _against(own, name, [found[label] for found in draws])
-            for name, draws in scores.items()
-            if name != steer
-        }
-    return table
+        found = {name: [draw[label] for draw in draws] for name, draws in scores.items()}
+        for name, draws in found.items():
+            row = _row((label, data, name), draws)
+            if name == steer:
+                row = replace(row, against={o: _against(own, o, each) for o, each in found.items() if o != steer})
+            rows.append(row)
+    return rows
 
 
-def _line(name: str, draws: Sequence[Score]) -> dict[str, Any]:
+def _row(names: tuple[str, str, str], draws: Sequence[Score]) -> Row:
     """The figures of a variant: of the random one the mean over its draws, their spread, and each of them."""
-    if name != RANDOM:
-        return draws[0].to_json()
-    found = stats.interval(*(draw.figures for draw in draws))
+    found = draws[0] if len(draws) == 1 else stats.interval(*(draw.figures for draw in draws))
+    made, first = tuple(map(_draw, draws)), draws[0].figures
+    known = (found.n, None if found.n == len(first.values) else first.reason)
+    ends = (_number(found.mean), _number(found.low), _number(found.high))
+    if names[-1] != RANDOM:
+        return Row(*names, *ends, *known, made[0].values, made[0].average, made[0].weights)
     several = [draw.mean for draw in draws if draw.mean == draw.mean]
+    spread = statistics.stdev(several) if len(several) > 1 else None
     columns = zip(*(draw.figures.values for draw in draws), strict=True)
-    return {
-        "mean": _number(found.mean),
-        "low": _number(found.low),
-        "high": _number(found.high),
-        "n": found.n,
-        "reason": None if found.n == len(draws[0].figures.values) else draws[0].figures.reason,
-        "values": [_number(_mean_of_known(column)) for column in columns],
-        "spread": statistics.stdev(several) if len(several) > 1 else None,
-        "draws": [{"mean": _number(draw.mean), **_values(draw.figures)} for draw in draws],
-    }
+    return Row(*names, *ends, *known, _numbers(map(_mean_of_known, columns)), spread=spread, draws=made)
+
+
+def _draw(score: Score) -> Draw:
+    figures = score.figures
+    weights = None if figures.weights is None else _numbers(figures.weights)
+    return Draw(_number(score.mean), _numbers(figures.values), figures.mean, weights)
 
 
 def _mean_of_known(values: Sequence[float]) -> float:
@@ -102,53 +102,32 @@ def _mean_of_known(values: Sequence[float]) -> float:
     return sum(known) / len(known) if known else NONE
 
 
-def _against(own: Score, name: str, draws: Sequence[Score]) -> dict[str, float | None]:
+def _against(own: Score, name: str, draws: Sequence[Score]) -> Gap:
     """A steer's figure minus another variant's, over the same prompts. `p_holm` is set by `adjust`."""
     d = stats.difference(own.figures, *(draw.figures for draw in draws))
     if name == RANDOM and len(draws) == 1:  # `stats.ONE_DRAW`
         d = stats.Difference(d.mean, NONE, NONE, NONE, d.n)
-    named = {"difference": d.mean, "low": d.low, "high": d.high, "p": d.p, "p_holm": d.p}
-    if len(draws) > 1:
-        named |= {"rank": d.rank, "p_rank": d.p_rank, "draws": len(draws)}
-    return {name: _number(value) for name, value in named.items()}
+    mean, low, high, p, rank, p_rank = map(_number, (d.mean, d.low, d.high, d.p, d.rank, d.p_rank))
+    return Gap(mean, low, high, p, p, rank, p_rank, len(draws) if len(draws) > 1 else None)
 
 
-def adjust(tables: Sequence[Mapping[str, Any]]) -> None:
-    """Adjust the p-values of an evaluation, in place. Everything that it compares is one family of tests: all
-    metrics, other variants and data sets, and in a sweep all points. `tables` are those of scores.json, one a
-    point, metric -> data set -> variant -> figures."""
-    family = [
-        found
-        for table in tables
-        for by_data in table.values()
-        for by_variant in by_data.values()
-        for figures in by_variant.values()
-        for found in figures.get("against", {}).values()
+def adjust(rows: Sequence[Row]) -> list[Row]:
+    """The rows of an evaluation with p-values adjusted. Everything that it compares is one family of tests: all
+    metrics, other variants and data sets, and in a sweep all points."""
+    family = [math.nan if gap.p is None else gap.p for row in rows for gap in row.against.values()]
+    adjusted = iter(stats.holm(family))
+    return [
+        replace(row, against={o: replace(gap, p_holm=_number(next(adjusted))) for o, gap in row.against.items()})
+        for row in rows
     ]
-    adjusted = stats.holm([math.nan if found["p"] is None else found["p"] for found in family])
-    for found, p in zip(family, adjusted, strict=True):
-        found["p_holm"] = _number(p)
 
 
-def figures_of(line: Mapping[str, Any]) -> tuple[Figures, ...]:
-    """The values behind a variant's figures in scores.json, one a draw."""
-    return tuple(
-        Figures(
-            [math.nan if value is None else value for value in draw["values"]],
-            draw["average"],
-            draw.get("weights"),
-        )
-        for draw in line.get("draws", [line])
-    )
-
-
-def unmade(table: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each figure that could not be made, metric by metric and data set by data set. `table` is that
-    of scores.json, metric -> data set -> variant -> figures."""
-    for metric, by_data in table.items():
-        for data, by_variant in by_data.items():
-            for reason in dict.fromkeys(f["reason"] for f in by_variant.values() if f.get("reason")):
-                some = " for some answers" if any(f["n"] for f in by_variant.values()) else ""
+def unmade(table: Table) -> Iterator[str]:
+    """A line for each figure of an evaluation that could not be made, metric by metric and data set by data set."""
+    for metric, by_metric in table.by("metric").items():
+        for data, rows in by_metric.by("data").items():
+            some = " for some answers" if any(row.n for row in rows) else ""
+            for reason in filter(None, rows.names("reason")):
                 yield f"{metric} of {data} has no figure{some}: {reason}"
 
 
@@ -157,11 +136,10 @@ def _with_options(call: MetricCall) -> str:
     return f"{call.name}({options})" if options else call.name
 
 
-def _values(figures: Figures) -> dict[str, Any]:
-    """What is behind a figure, and how it is averaged."""
-    weights = {} if figures.weights is None else {"weights": [_number(weight) for weight in figures.weights]}
-    return {"values": [_number(value) for value in figures.values], "average": figures.mean, **weights}
+def _numbers(values: Iterable[float]) -> list[float | None]:
+    return list(map(_number, values))
 
 
 def _number(value: float) -> float | None:
+    """None for nan and infinity, which JSON lacks; `reason` says why there is one."""
     return value if math.isfinite(value) else None

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.measure.answers import NONE, Figures
+from steerdsl.measure.answers import ANYTHING, NONE, Figures
 from steerdsl.measure.rates import halves_of_rate, halves_of_two, mcnemar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = 3  # of the formulas below, part of every score's content key: raise it when the numbers change
+VERSION = 4  # of the formulas below, part of every score's content key: raise it when the numbers change
 LEVEL = 0.95
 LEAST = 5  # prompts; below, no interval of a mean that we tried holds its level (t: .95 of normal, .8 of skewed values)
 ONE_DRAW = "one draw of random directions has no spread"
@@ -33,7 +33,8 @@ class Estimate:
     """A figure over `n` prompts, with its independent sources of uncertainty.
 
     parts: empty when the spread is not known; then `why` says so. equal: the p-value of a figure that is the
-    same for every prompt (a sign test), which has no interval.
+    same for every prompt (a sign test), which has no interval. bounds: what the figure can be at all; an interval that
+    is cut there holds the true figure as often.
     """
 
     mean: float
@@ -41,6 +42,7 @@ class Estimate:
     parts: tuple[Halves, ...] = ()
     why: str = ""
     equal: float = NONE
+    bounds: tuple[float, float] = ANYTHING
 
     def reach(self, tail: float) -> tuple[float, float]:
         """How far the interval that is missed with probability `tail` reaches down and up. Independent sources
@@ -49,11 +51,16 @@ class Estimate:
         return math.hypot(*(down for down, _ in found)), math.hypot(*(up for _, up in found))
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Low and high; nan when the spread is not known."""
+        """Low and high, within the bounds; nan when the spread is not known."""
         if not self.parts:
             return NONE, NONE
         down, up = self.reach(1 - level)
-        return self.mean - down, self.mean + up
+        return max(self.mean - down, self.bounds[0]), min(self.mean + up, self.bounds[1])
+
+    def plus(self, fixed: float) -> Estimate:
+        """The figure and a number that is known."""
+        least, most = self.bounds
+        return replace(self, mean=self.mean + fixed, bounds=(least + fixed, most + fixed))
 
     def p(self, bound: float = 0.0) -> float:
         """The two-sided p-value of the true figure being `bound`: one less the largest level whose interval leaves
@@ -131,6 +138,7 @@ def estimate(terms: Sequence[tuple[float, Sequence[Figures]]]) -> Estimate:
     import numpy as np
 
     lists = [figures for _, draws in terms for figures in draws]
+    bounds = _summed([_times(factor, draws[0].bounds) for factor, draws in terms])
     if len({len(figures.values) for figures in lists}) > 1:
         raise ValueError("a paired difference needs the same prompts on both sides")
     there = np.all([_there(draws).any(axis=0) for _, draws in terms], axis=0)
@@ -140,16 +148,16 @@ def estimate(terms: Sequence[tuple[float, Sequence[Figures]]]) -> Estimate:
     made = [(factor, _drawn(draws, there)) for factor, draws in terms]
     each = [(factor, np.nanmean(values, axis=0)) for factor, values in made]
     whole = sum((factor * values for factor, values in each), np.zeros(n))
-    mean = float(whole.mean())
+    mean = min(max(float(whole.mean()), bounds[0]), bounds[1])  # against rounding
     if all(figures.mean == "rate" for figures in lists) and len(made) <= 2 and n >= 2:
         found = Estimate(mean, n, (_of_rates(each),))
     else:
         found = of_mean(whole, mean)
     several = [(factor, values) for factor, values in made if len(values) > 1]
     if not several or not found.parts:
-        return Estimate(mean, n, found.parts, found.why, NONE if several and whole.any() else found.equal)
+        return replace(found, equal=NONE if several and whole.any() else found.equal, bounds=bounds)
     chance = tuple(_of_draws(abs(factor), values, len(made) > 1) for factor, values in several)
-    return Estimate(mean, n, (*found.parts, *chance))
+    return replace(found, parts=(*found.parts, *chance), bounds=bounds)
 
 
 def total(estimates: Sequence[Estimate]) -> Estimate:
@@ -160,7 +168,18 @@ def total(estimates: Sequence[Estimate]) -> Estimate:
     unknown = next((e for e in estimates if not e.parts), None)
     if unknown is not None:
         return Estimate(mean, n, why=unknown.why)
-    return Estimate(mean, n, tuple(part for e in estimates for part in e.parts))
+    parts = tuple(part for e in estimates for part in e.parts)
+    return Estimate(mean, n, parts, bounds=_summed([e.bounds for e in estimates]))
+
+
+def _times(factor: float, bounds: tuple[float, float]) -> tuple[float, float]:
+    """The bounds of a figure times a number; a share of 0 is 0, of whatever it is."""
+    low, high = sorted(factor * end if factor else 0.0 for end in bounds)
+    return low, high
+
+
+def _summed(bounds: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return sum(low for low, _ in bounds), sum(high for _, high in bounds)
 
 
 def pseudo_values(figures: Figures, keep: Any = None) -> NDArray[Any]:

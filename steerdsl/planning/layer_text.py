@@ -11,7 +11,7 @@ from typing import Any
 
 from steerdsl.data import files
 from steerdsl.data.faults import Fault
-from steerdsl.forms.runs import CHOICE
+from steerdsl.forms.record import CHOICE
 from steerdsl.forms.text import read_json
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError

@@ -6,15 +6,15 @@ any other metric the paired spread is, which the store knows once the evaluation
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from steerdsl.forms.runs import TABLE
+from steerdsl.forms.text import read_json
 from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import RANDOM, steered
 from steerdsl.measure import rates, stats
-from steerdsl.measure.scores import figures_of
+from steerdsl.measure.table import Table, of_nested
 from steerdsl.planning import controls, formatting
 from steerdsl.planning.planning import Planning
 from steerdsl.planning.samples import samples
@@ -71,32 +71,34 @@ def _of_score(
                 yield "settles", f"{prompts}: differences of {score} of {gap}"
         elif n < stats.LEAST:
             yield TOO_FEW, f"{prompts} have no interval of {score}; it takes {stats.LEAST}"
-        elif table is None or (reach := _reach(table[path[1]][ref.name], variant, level)) is None:
+        elif table is None or (found := _estimate(table.select(metric=path[1], data=ref.name), variant)) is None:
             yield "settles", f"{prompts}: known once {score} has been made, whose spread decides it"
+        elif (reach := max(found.reach(1 - level))) >= max(map(abs, found.bounds)):
+            yield TOO_FEW, f"{prompts} settle no difference of {score} that there can be, by their spread so far"
         else:
             yield "settles", f"{prompts}: differences of {score} of {reach:.3g} and more, by their spread so far"
 
 
-def _known(p: Planning, evaluation: str) -> Mapping[str, Any] | None:
+def _known(p: Planning, evaluation: str) -> Table | None:
     """The table of an evaluation that the store has."""
     key = p.keys.get(evaluation)
     if key is None or p.store is None:
         return None
 
-    def read(folder: Path) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = json.loads((folder / "scores.json").read_text("utf-8"))
-        return found
+    def read(folder: Path) -> Table:
+        return Table(of_nested(read_json(folder / "scores.json", TABLE, within=folder)))
 
     return p.store.load(key, read)
 
 
-def _reach(by_variant: Mapping[str, Any], variant: str | None, level: float) -> float | None:
-    """Half the interval of a steer's figure, or of its difference from a control."""
+def _estimate(rows: Table, variant: str | None) -> stats.Estimate | None:
+    """A steer's figure, or its difference from a control; None where its spread is not known."""
+    by_variant = {row.variant: row for row in rows}
     own = steered(by_variant)
     if own is None or (variant is not None and variant not in by_variant):
         return None
-    terms = [(1.0, figures_of(by_variant[own]))]
+    terms = [(1.0, by_variant[own].figures())]
     if variant is not None:
-        terms.append((-1.0, figures_of(by_variant[variant])))
+        terms.append((-1.0, by_variant[variant].figures()))
     found = stats.estimate(terms)
-    return max(found.reach(1 - level)) if found.parts else None
+    return found if found.parts else None

@@ -13,13 +13,14 @@ from typing import Any, Protocol
 from steerdsl.engine.context import Results, Run
 from steerdsl.engine.operand_activations import SOURCES
 from steerdsl.engine.steps import run_plan
+from steerdsl.forms.record import State
 from steerdsl.lang.diagnostics import Exit, RecipeError
 from steerdsl.planning.plan import Plan, PlanStep
 from steerdsl.running.ending import Ear, ended_by, listening, require_heard
 from steerdsl.running.finish import finish
 from steerdsl.running.record import maker
 from steerdsl.store.directory import RunDirectory
-from steerdsl.store.finished_run import FINISHED, State
+from steerdsl.store.finished_run import FINISHED
 from steerdsl.store.folder_locks import remove_abandoned, stopped_runs
 from steerdsl.store.provenance import Makers
 from steerdsl.store.results import Store

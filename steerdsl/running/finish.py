@@ -13,13 +13,13 @@ from safetensors import SafetensorError
 
 from steerdsl.engine.context import Run
 from steerdsl.engine.judge_client import cost_json, unmarked
+from steerdsl.forms.record import State
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.methods.types import MethodError
 from steerdsl.planning.planner import without_store
 from steerdsl.running.record import write_record
 from steerdsl.show.report import write_report
 from steerdsl.store.directory import RunDirectory
-from steerdsl.store.finished_run import State
 from steerdsl.store.vector_files import save_vector
 
 

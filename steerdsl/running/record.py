@@ -1,6 +1,6 @@
 """The record of a run: what it was, whole or as far as it got.
 
-In: a plan, results, an end. Out: record.json, generations.jsonl and scores.json in the run's folder.
+In: a plan, results, an end. Out: record.json, generations.jsonl, scores.json and scores.csv in the run's folder.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from steerdsl.forms.runs import SCHEMA
+from steerdsl.forms.record import SCHEMA, State
 from steerdsl.lang.recipe import Export
 from steerdsl.planning.plan import Plan, RunOptions
 from steerdsl.store import provenance
 from steerdsl.store.directory import RunDirectory, hashes
-from steerdsl.store.files import write_json, write_lines
-from steerdsl.store.finished_run import State
+from steerdsl.store.files import write_json, write_lines, write_text
 
 PACKAGES = (
     "steerdsl",
@@ -53,12 +52,13 @@ def write_record(
     error: str | None = None,
     answers: bool = True,
 ) -> None:
-    """Write record.json, generations.jsonl and scores.json as far as the run got. Without `answers`,
+    """Write record.json, generations.jsonl, scores.json and scores.csv as far as the run got. Without `answers`,
     generations.jsonl stays as it was written while they were made."""
     folder = directory.fresh
     if answers:
         write_lines(folder / "generations.jsonl", [*results.rows, *partial])
-    write_json(folder / "scores.json", results.scores, sort_keys=False)
+    write_json(folder / "scores.json", results.scores.to_json(), sort_keys=False)
+    write_text(folder / "scores.csv", results.scores.to_csv())
     made = described(plan, model)
     record = {
         **made,

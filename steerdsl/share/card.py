@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from steerdsl.forms.record import Record
+from steerdsl.measure.table import Row, Table, of_json, said
 from steerdsl.measure.verdict import outcome
 from steerdsl.share.pack import Pack
 from steerdsl.show.sentences import evidence
@@ -33,14 +34,14 @@ def card(pack: Pack, repo: str, licence: str = LICENCE) -> str:
         f"SHA-256 of the pack: `{pack.sha256}`\n",
         f"## The recipe\n\n{_fenced(text, '')}",
         _model(record),
-        _scores(json.loads(pack.members["run/scores.json"])),
+        _scores(of_json(json.loads(pack.members["run/scores.json"]))),
         _claims(record),
         _limits(record),
     ]
     return "\n".join(part for part in parts if part)
 
 
-def _header(record: Mapping[str, Any], licence: str) -> str:
+def _header(record: Record, licence: str) -> str:
     """The YAML that the hub reads; a JSON text is a YAML text."""
     lines = [f"license: {json.dumps(licence)}", "library_name: steerdsl", "tags: [steerdsl, activation-steering]"]
     if record["model"]["source"] != "folder":
@@ -69,7 +70,7 @@ def _fenced(text: str, language: str) -> str:
     return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"
 
 
-def _model(record: Mapping[str, Any]) -> str:
+def _model(record: Record) -> str:
     model, run = record["model"], record["run"]
     rows = [
         ("model", model["id"]),
@@ -84,45 +85,42 @@ def _model(record: Mapping[str, Any]) -> str:
     return "## What was run\n\n| | |\n|---|---|\n" + "\n".join(lines) + "\n"
 
 
-def _scores(scores: Mapping[str, Any]) -> str:
-    """A table for each evaluation: means over prompts with 95% intervals."""
-    parts = []
-    for name, table in scores.items():
-        for point in table.get("points", [{"at": {}, "scores": table}]):
-            at = ", ".join(f"{axis} {label}" for axis, label in point["at"].items())
-            parts.append(f"### {_plain(name + (f' at {at}' if at else ''))}\n\n{_table(point['scores'])}")
+def _scores(scores: Table) -> str:
+    """A table for each evaluation and point: means over prompts with 95% intervals."""
+    parts = [
+        f"### {_plain(name + (f' at {said(rows[0].at)}' if rows.swept else ''))}\n\n{_table(rows)}"
+        for name, found in scores.evaluations.items()
+        for rows in found.points.values()
+    ]
     return "## Scores\n\nMeans over prompts, with 95% intervals.\n\n" + "\n".join(parts) if parts else ""
 
 
-def _table(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    cells = [(m, d, by_variant) for m, by_data in scores.items() for d, by_variant in by_data.items()]
-    variants = list(dict.fromkeys(v for _, _, by_variant in cells for v in by_variant))
+def _table(found: Table) -> str:
+    variants = found.names("variant")
     lines = [f"| metric | data | {' | '.join(map(_plain, variants))} | n |", "|---" * (len(variants) + 3) + "|"]
-    for metric, data, by_variant in cells:
-        n = max(figures["n"] for figures in by_variant.values())
-        shown = (_cell(by_variant.get(v)) for v in variants)
-        lines.append(f"| {_plain(metric)} | {_plain(data)} | {' | '.join(shown)} | {n} |")
+    for metric, data in dict.fromkeys((row.metric, row.data) for row in found):
+        rows = [found.one(metric, data, variant) for variant in variants]
+        n = max(row.n for row in rows if row is not None)
+        lines.append(f"| {_plain(metric)} | {_plain(data)} | {' | '.join(map(_cell, rows))} | {n} |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(figures: Mapping[str, Any] | None) -> str:
-    if figures is None or figures["mean"] is None:
+def _cell(row: Row | None) -> str:
+    if row is None or row.mean is None:
         return "–"
-    if figures["low"] is None:
-        return f"{figures['mean']:.3g}"
-    return f"{figures['mean']:.3g} ({figures['low']:.3g} to {figures['high']:.3g})"
+    return f"{row.mean:.3g}" + ("" if row.low is None else f" ({row.low:.3g} to {row.high:.3g})")
 
 
-def _claims(record: Mapping[str, Any]) -> str:
+def _claims(record: Record) -> str:
     lines = [f"- {_plain(c['claim'])}: {'; '.join(filter(None, (outcome(c), evidence(c))))}" for c in record["checks"]]
     return "## Claims\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
-def _limits(record: Mapping[str, Any]) -> str:
+def _limits(record: Record) -> str:
     return "## Limits\n\n" + "".join(f"- {line}\n" for line in _limit_lines(record))
 
 
-def _limit_lines(record: Mapping[str, Any]) -> Iterator[str]:
+def _limit_lines(record: Record) -> Iterator[str]:
     yield "The figures are of this model, these prompts and these settings; another model is another experiment."
     yield "Intervals are over prompts alone, not over seeds, models or ways to ask."
     yield (

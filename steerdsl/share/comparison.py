@@ -9,15 +9,14 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.forms.files import Misread
-from steerdsl.forms.tensors import read_tensors
+from steerdsl.measure.table import Row, Table, said
 from steerdsl.share.pins import PinDifference, differences, pins
 from steerdsl.store.finished_run import Finished
+from steerdsl.store.pairs import Read, named, pairs, vectors
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -91,8 +90,8 @@ def compare_runs(before: Finished, after: Finished) -> Comparison:
     settings = differences(_inputs(before), _inputs(after))
     return Comparison(
         tuple(settings),
-        tuple(_vectors(before.folder / "vectors", after.folder / "vectors")),
-        tuple(_scores(before.scores, after.scores)),
+        tuple(_vector(*pair) for pair in vectors(before.folder, after.folder)),
+        tuple(ScorePair(*pair) for pair in pairs(_means(before.scores), _means(after.scores))),
         *_answers(before.answers, after.answers),
     )
 
@@ -105,22 +104,16 @@ def _inputs(run: Finished) -> dict[str, Any]:
     return {**pins(record), **how, **machine, "machine.device": record["run"]["device"], "state": record["state"]}
 
 
-def _vectors(before: Path, after: Path) -> Iterator[VectorPair]:
-    names = sorted({path.stem for folder in (before, after) for path in folder.glob("*.safetensors")})
-    for name in names:
-        a, b = (_tensors(folder / f"{name}.safetensors") for folder in (before, after))
-        if a is None or b is None:
-            yield VectorPair(name, False, missing="the first" if a is None else "the second")
-        else:
-            yield _pair(name, a, b)
+def _vector(name: str, before: Read | None, after: Read | None) -> VectorPair:
+    a, b = _whole(before), _whole(after)
+    if a is None or b is None:
+        return VectorPair(name, False, missing="the first" if a is None else "the second")
+    return _pair(name, a, b)
 
 
-def _tensors(path: Path) -> dict[str, ndarray] | None:
-    """A vector's tensors; None where there is no such file or it is damaged."""
-    try:
-        _, found = read_tensors(path, path.parents[1])
-    except (OSError, Misread):
-        return None
+def _whole(read: Read | None) -> dict[str, ndarray] | None:
+    """A vector's tensors; None where a file has not what makes a vector."""
+    found = {} if read is None else read[1]
     tensors = {key: (t.float() if t.is_floating_point() and t.itemsize < 4 else t).numpy() for key, t in found.items()}
     if not {"directions", "layers", "raw_norms"} <= tensors.keys():
         return None
@@ -136,65 +129,44 @@ def _pair(name: str, a: Mapping[str, ndarray], b: Mapping[str, ndarray]) -> Vect
     equal = a.keys() == b.keys() and all(np.array_equal(a[key], b[key], equal_nan=True) for key in a)
     if a["directions"].shape[1] != b["directions"].shape[1]:
         return VectorPair(name, equal)
-    rows = [_by_layer(side["layers"].tolist()) for side in (a, b)]
-    shared = [place for place in rows[0] if place in rows[1]]
-    left, right = (
-        side["directions"][[at[p] for p in shared]].astype(np.float64) for side, at in zip((a, b), rows, strict=True)
-    )
-    norms = [side["raw_norms"][[at[p] for p in shared]] for side, at in zip((a, b), rows, strict=True)]
+    # The row of each direction by its layer and its number there.
+    places = [named(range(len(layers)), layers.__getitem__) for layers in (side["layers"].tolist() for side in (a, b))]
+    shared = [(place, i, j) for place, i, j in pairs(*places) if i is not None and j is not None]
+    rows = [[i for _, i, _ in shared], [j for _, _, j in shared]]
+    left, right = (side["directions"][at].astype(np.float64) for side, at in zip((a, b), rows, strict=True))
+    norms = [side["raw_norms"][at] for side, at in zip((a, b), rows, strict=True)]
     size = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     # A layer that gave nothing has a zero row, which is like itself alone.
     cosines = np.where(size > 0, (left * right).sum(1) / np.where(size > 0, size, 1), (left == right).all(1))
     largest = np.maximum(*map(np.abs, norms))
     apart = np.abs(norms[0] - norms[1]) / np.where(largest > 0, largest, 1)
-    found = tuple((layer, float(c)) for (layer, _), c in zip(shared, cosines, strict=True))
+    found = tuple((layer, float(c)) for ((layer, _), _, _), c in zip(shared, cosines, strict=True))
     return VectorPair(name, equal, found, float(apart.max()) if shared else None)
 
 
-def _by_layer(layers: Sequence[int]) -> dict[tuple[int, int], int]:
-    """The row of each direction by its layer and its number there."""
-    seen: dict[int, int] = {}
-    found = {}
-    for row, layer in enumerate(layers):
-        found[layer, seen.setdefault(layer, 0)] = row
-        seen[layer] += 1
-    return found
+def _means(scores: Table) -> dict[Place, float | None]:
+    return {_place(row): row.mean for row in scores}
 
 
-def _scores(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[ScorePair]:
-    old, new = dict(_means(before)), dict(_means(after))
-    for place in dict.fromkeys([*old, *new]):
-        yield ScorePair(place, old.get(place), new.get(place))
-
-
-def _means(scores: Mapping[str, Any]) -> Iterator[tuple[Place, float | None]]:
-    for name, entry in scores.items():
-        for point in entry.get("points", [{"at": {}, "scores": entry}]):
-            for metric, by_data in point["scores"].items():
-                for data, by_variant in by_data.items():
-                    for variant, figures in by_variant.items():
-                        yield (name, at(point["at"]), metric, data, variant), figures["mean"]
-
-
-def at(point: Mapping[str, str]) -> str:
-    """A point of a sweep in words; empty outside."""
-    return ", ".join(f"{axis} {label}" for axis, label in point.items())
+def _place(row: Row) -> Place:
+    return row.evaluation, said(row.at), row.metric, row.data, row.variant
 
 
 def _answers(
     before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
 ) -> tuple[tuple[AnswerPair, ...], int, tuple[int, int]]:
     """Answers that differ, the number of equal ones, and how many only one of the runs has."""
-    old, new = ({_asked(row): row for row in rows} for rows in (before, after))
-    shared = [key for key in old if key in new]
-    found = []
-    for key in shared:
-        a, b = old[key], new[key]
-        if _said(a) != _said(b):
+    found, equal, alone = [], 0, [0, 0]
+    for _, a, b in pairs(*({_asked(row): row for row in rows} for rows in (before, after))):
+        if a is None or b is None:
+            alone[a is None] += 1
+        elif _said(a) == _said(b):
+            equal += 1
+        else:
             variant = a["variant"] + (f", draw {a['draw']}" if a.get("draw") else "")
-            place = (a["step"], variant, a["dataset"], f"row {a['row']}", at(a.get("point", {})))
-            found.append(AnswerPair(place, a["prompt"], *(_text(row) for row in (a, b))))
-    return tuple(found), len(shared) - len(found), (len(old) - len(shared), len(new) - len(shared))
+            place = (a["step"], variant, a["dataset"], f"row {a['row']}", said(a.get("point", {})))
+            found.append(AnswerPair(place, a["prompt"], _text(a), _text(b)))
+    return tuple(found), equal, (alone[0], alone[1])
 
 
 def _asked(row: Mapping[str, Any]) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steerdsl.forms.files import is_inside
+from steerdsl.forms.record import Record
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.share.members import unsafe_name, wrong_kind
 from steerdsl.share.pack import LARGEST
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from steerdsl.planning.plan import Plan
 
 
-def gather(recipe: Path, lock: str, plan: Plan, run: Path, record: Mapping[str, Any]) -> dict[str, bytes]:
+def gather(recipe: Path, lock: str, plan: Plan, run: Path, record: Record) -> dict[str, bytes]:
     """The members of a pack by name. Exports are left out: the recipe makes them again.
 
     Raises RecipeError R865 for what a pack does not carry: files outside the recipe's folder, and
@@ -57,7 +57,7 @@ def _as_hashed(folder: Path, name: str, digest: str) -> bytes:
     return data
 
 
-def _without_places(record: Mapping[str, Any]) -> bytes:
+def _without_places(record: Record) -> bytes:
     """The record with the place of the recipe in the pack, and without that of the model's files."""
     moved = {
         **record,

@@ -20,6 +20,8 @@ from typing import Any
 
 from steerdsl.forms import kept, runs
 from steerdsl.forms.files import Misread, read_bytes, require_regular
+from steerdsl.forms.record import RECORD as FORM
+from steerdsl.forms.record import Record
 from steerdsl.forms.text import parse_json, parse_lines
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models.cache import cache_root
@@ -44,7 +46,7 @@ class Pack:
 
     name: str
     recipe: str
-    record: Mapping[str, Any]
+    record: Record
     members: Mapping[str, bytes]
     sha256: str
 
@@ -92,9 +94,9 @@ def _bytes(path: Path) -> bytes:
         raise _refusal(path, "R866", reason, "check the path") from error
 
 
-def _record(path: Path, data: bytes, recipe: bytes) -> dict[str, Any]:
+def _record(path: Path, data: bytes, recipe: bytes) -> Record:
     """The record of the run."""
-    found: dict[str, Any] = _read_as(path, RECORD[0], data, parse_json, runs.RECORD)
+    found: Record = _read_as(path, RECORD[0], data, parse_json, FORM)
     if found["recipe"]["sha256"] != _sha256(recipe):
         raise _refusal(path, "R869", "its record is that of another recipe", exit_code=Exit.DIFFERS)
     return found

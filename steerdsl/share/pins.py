@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from steerdsl.store.pairs import pairs
+
 Pin: TypeAlias = str | int | float | bool | None
 Severity = Literal["meaning", "last bits", "nothing"]
 
@@ -83,10 +85,11 @@ def differences(before: Mapping[str, Pin], now: Mapping[str, Pin]) -> list[PinDi
     """What differs, the gravest first. A step's key, which follows from everything that its result
     depends on, is named only where no other pin explains that it differs."""
     same_weights = before.get("model.weights_sha256") == now.get("model.weights_sha256") is not None
-    found = []
-    for name in sorted(before.keys() | now.keys()):
-        if (name in before) != (name in now) or before[name] != now[name]:
-            found.append(PinDifference(name, before.get(name), now.get(name), _severity(name, same_weights)))
+    found = [
+        PinDifference(name, a, b, _severity(name, same_weights))
+        for name, a, b in sorted(pairs(before, now), key=lambda pair: pair[0])
+        if (name in before) != (name in now) or a != b
+    ]
     causes = [d for d in found if not _is_key(d.name) and d.severity != "nothing" and not _is_package(d.name)]
     if causes:
         found = [d for d in found if not _is_key(d.name)]

@@ -8,18 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from steerdsl.forms.files import Misread
+from steerdsl.forms.record import Record
 from steerdsl.forms.runs import exports
-from steerdsl.forms.tensors import read_tensors
 from steerdsl.forms.text import parse_json
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
+from steerdsl.measure.table import said
 from steerdsl.share.pins import Pin, PinDifference
 from steerdsl.store.directory import hashes
 from steerdsl.store.finished_run import FINISHED, open_run
+from steerdsl.store.pairs import Read, leaves, named, pairs, vectors
 
 if TYPE_CHECKING:
     from steerdsl.data import Data
@@ -59,7 +61,7 @@ class Item:
     now: Any = None
 
 
-def read_record(folder: Path) -> Mapping[str, Any]:
+def read_record(folder: Path) -> Record:
     """The record of a run that came to its end. Raises RecipeError as `open_run`, and R863 for a run that
     was stopped or failed."""
     record = open_run(folder).record
@@ -69,13 +71,10 @@ def read_record(folder: Path) -> Mapping[str, Any]:
     return record
 
 
-def compare_files(folder: Path, record: Mapping[str, Any]) -> Iterator[Item]:
+def compare_files(folder: Path, record: Record) -> Iterator[Item]:
     """The bytes of a run directory against the hashes in its record. Exports are not looked at."""
-    recorded: Mapping[str, str] = record["files"]
-    found = hashes(folder, exports(record))
-    for name in sorted(recorded.keys() | found.keys()):
-        same = recorded.get(name) == found.get(name)
-        yield Item("files", name, "equal" if same else "different", recorded.get(name), found.get(name))
+    for name, recorded, found in sorted(pairs(record["files"], hashes(folder, exports(record))), key=itemgetter(0)):
+        yield Item("files", name, "equal" if recorded == found else "different", recorded, found)
 
 
 def compare_pins(
@@ -83,7 +82,7 @@ def compare_pins(
 ) -> Iterator[Item]:
     """What goes in. With `allow_versions`, other versions of packages are tolerated."""
     differing = {d.name: d for d in found}
-    for name in sorted(before.keys() | now.keys()):
+    for name, _, _ in sorted(pairs(before, now), key=itemgetter(0)):
         d = differing.get(name)
         if d is None:
             # A key that differs is not named where a pin explains it.
@@ -93,7 +92,7 @@ def compare_pins(
         yield Item("what goes in", name, "tolerated" if allowed else "different", d.before, d.now)
 
 
-def compare_rows(record: Mapping[str, Any], data: Mapping[str, Data]) -> Iterator[Item]:
+def compare_rows(record: Record, data: Mapping[str, Data]) -> Iterator[Item]:
     """The rows of each data set by the hash of their text, so that the one that changed is named."""
     for name, facts in record["data"].items():
         rows, ids = data[name].rows if name in data else (), facts["ids"]
@@ -115,22 +114,16 @@ def compare_results(before: Path, now: Path, dtype: str) -> Iterator[Item]:
     old, new = (open_run(folder) for folder in (before, now))
     for section in ("state", "choices", "planes", "checks"):
         yield from walk(section, "", old.record.get(section), new.record.get(section), tolerance.figures)
-    yield from compare_vectors(before / "vectors", now / "vectors", tolerance)
+    yield from compare_vectors(before, now, tolerance)
     yield from compare_answers(old.answers, new.answers)
-    yield from walk("scores", "", old.scores, new.scores, tolerance.figures)
+    yield from walk("scores", "", old.scores.to_json(), new.scores.to_json(), tolerance.figures)
 
 
 def walk(section: str, name: str, before: Any, now: Any, tolerance: float) -> Iterator[Item]:
     """Two values of JSON, leaf by leaf: numbers with a point are within a tolerance or not, all else is
     equal or is not."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() | now.keys()):
-            yield from walk(section, f"{name}.{key}".lstrip("."), before.get(key), now.get(key), tolerance)
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for i, pair in enumerate(zip(before, now, strict=True)):
-            yield from walk(section, f"{name}[{i}]", *pair, tolerance)
-    else:
-        yield Item(section, name, _same(before, now, tolerance), before, now)
+    for path, a, b in leaves(before, now, name):
+        yield Item(section, path, _same(a, b, tolerance), a, b)
 
 
 def _same(before: Any, now: Any, tolerance: float) -> Status:
@@ -144,40 +137,40 @@ def _same(before: Any, now: Any, tolerance: float) -> Status:
 
 
 def compare_answers(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Iterator[Item]:
-    """Answers line by line, in the order in which both were made. Tokens and text are equal or are not."""
-    for a, b in zip_longest(before, now):
-        line = a or b or {}
-        name = ", ".join(f"{key} {line[key]}" for key in _LINE if key in line)
-        point = line.get("point")
-        name += "".join(f", {axis} {label}" for axis, label in point.items()) if isinstance(point, dict) else ""
+    """Answers by what they answer. Tokens and text are equal or are not."""
+    for (name, _), a, b in pairs(named(before, _asked), named(now, _asked)):
         if a is None or b is None:
             yield Item("answers", name, "different", *("there" if x is not None else None for x in (a, b)))
             continue
-        wrong = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
+        wrong = [(key, x, y) for key, x, y in sorted(pairs(a, b), key=itemgetter(0)) if x != y]
         if not wrong:
             yield Item("answers", name, "equal")
-        yield from (Item("answers", f"{name}: {key}", "different", a.get(key), b.get(key)) for key in wrong)
+        yield from (Item("answers", f"{name}: {key}", "different", x, y) for key, x, y in wrong)
+
+
+def _asked(line: Mapping[str, Any]) -> str:
+    point = said(line.get("point", {}))
+    return ", ".join([*(f"{key} {line[key]}" for key in _LINE if key in line), *([point] if point else ())])
 
 
 def compare_vectors(before: Path, now: Path, tolerance: Tolerance) -> Iterator[Item]:
-    """Vectors: headers, and each tensor row by row. A row that differs shows its cosine."""
-    for name in sorted({path.name for folder in (before, now) for path in folder.glob("*.safetensors")}):
-        old, new = (_vector(folder / name) for folder in (before, now))
-        if old is None or new is None:
-            yield Item("vectors", name, "different", *(None if x is None else "there" for x in (old, new)))
+    """The vectors of two run directories: headers, and each tensor row by row. A row that differs shows its cosine."""
+    for name, old, new in vectors(before, now):
+        headers = [_header(x) for x in (old, new)]
+        if old is None or new is None or None in headers:
+            there = (None if x is None else "there" for x in headers)
+            yield Item("vectors", f"{name}.safetensors", "different", *there)
             continue
-        stem = name.removesuffix(".safetensors")
-        yield from walk("vectors", f"{stem}.header", old[0], new[0], tolerance.figures)
-        for tensor in sorted(old[1].keys() | new[1].keys()):
-            yield from _rows(f"{stem}.{tensor}", old[1].get(tensor), new[1].get(tensor), tolerance)
+        yield from walk("vectors", f"{name}.header", headers[0], headers[1], tolerance.figures)
+        for tensor, a, b in sorted(pairs(old[1], new[1]), key=itemgetter(0)):
+            yield from _rows(f"{name}.{tensor}", a, b, tolerance)
 
 
-def _vector(path: Path) -> tuple[Any, dict[str, Any]] | None:
-    """Header and tensors of a vector's file; None where it cannot be read."""
+def _header(read: Read | None) -> Any:
+    """What a vector's file says of itself; None where it says nothing that can be read."""
     try:
-        metadata, tensors = read_tensors(path, path.parents[1])
-        return parse_json(metadata.get("steerdsl", "{}"), finite=False), tensors
-    except (OSError, Misread):
+        return None if read is None else parse_json(read[0].get("steerdsl", "{}"), finite=False)
+    except Misread:
         return None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from steerdsl.lang.variants import BASELINE
+from steerdsl.measure.table import Table
 from steerdsl.show.numbers import NOTHING, number
 from steerdsl.show.sheet import Sheet
 from steerdsl.show.sparks import sparkline
@@ -16,14 +17,13 @@ from steerdsl.show.sparks import sparkline
 HEAD = ("", "", "", "least", "most")
 
 
-def curves(scores: Mapping[str, Any], choices: Mapping[str, Any]) -> Iterator[Sheet]:
+def curves(scores: Table, choices: Mapping[str, Any]) -> Iterator[Sheet]:
     """A table for each choice of layers, and one for each evaluation that is swept over one axis."""
     for name, choice in choices.items():
         yield choice_curves(name, choice)
-    for name, found in scores.items():
-        points = found.get("points", ())
-        if points and len(points[0]["at"]) == 1:
-            yield sweep_curves(name, points)
+    for name, rows in scores.evaluations.items():
+        if len(rows[0].at) == 1:
+            yield sweep_curves(name, rows)
 
 
 def choice_curves(name: str, choice: Mapping[str, Any]) -> Sheet:
@@ -37,15 +37,16 @@ def choice_curves(name: str, choice: Mapping[str, Any]) -> Sheet:
     return Sheet(HEAD, rows, title, left=(0, 1, 2))
 
 
-def sweep_curves(name: str, points: Sequence[Mapping[str, Any]]) -> Sheet:
+def sweep_curves(name: str, found: Table) -> Sheet:
     """A line for each metric, data set and variant but the baseline, along the axis."""
-    (axis, first), last = next(iter(points[0]["at"].items())), next(iter(points[-1]["at"].values()))
+    points = list(found.points.values())
+    ((axis, first),), (last,) = points[0][0].at.items(), points[-1][0].at.values()
     rows = []
-    for metric, by_data in points[0]["scores"].items():
-        for data, by_variant in by_data.items():
-            for variant in (v for v in by_variant if v != BASELINE):
-                values = [point["scores"][metric][data].get(variant, {}).get("mean") for point in points]
-                rows.append((f"{metric}, {data}", variant, sparkline(values), *_ends(values)))
+    for row in points[0]:
+        if row.variant != BASELINE:
+            along = (point.one(row.metric, row.data, row.variant) for point in points)
+            values = [None if each is None else each.mean for each in along]
+            rows.append((f"{row.metric}, {row.data}", row.variant, sparkline(values), *_ends(values)))
     return Sheet(HEAD, rows, f"{name}: over {axis} from {first} to {last}", left=(0, 1, 2))
 
 

@@ -7,8 +7,9 @@ a figure is rounded and never cut.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
+
+from steerdsl.measure.table import Gap, Row
 
 NOTHING = "–"  # a figure that there is not
 DIGITS, EXACT = 3, 17
@@ -43,32 +44,22 @@ def apart(a: Any, b: Any) -> tuple[str, str]:
     return pair
 
 
-def interval(figures: Mapping[str, Any]) -> str:
+def interval(low: float | None, high: float | None) -> str:
     """`[0.1, 0.3]`; nothing where there is none, or nothing in it."""
-    low, high = figures.get("low"), figures.get("high")
     return "" if low is None or high is None or low == high else f"[{number(low)}, {number(high)}]"
 
 
-def draws(figures: Mapping[str, Any]) -> list[float]:
-    """The means of the draws of a random control; none where a run keeps no more than one."""
-    found = [draw.get("mean") if isinstance(draw, Mapping) else draw for draw in figures.get("draws") or ()]
-    return [x for x in found if isinstance(x, int | float)]
-
-
-def drawn(figures: Mapping[str, Any]) -> str:
+def drawn(row: Row) -> str:
     """`5 draws, sd 2.1`; nothing for what is not drawn."""
-    means, spread = draws(figures), figures.get("spread")
-    if not means:
+    if not row.draws:
         return ""
-    return f"{len(means)} draw{'s' * (len(means) > 1)}" + ("" if spread is None else f", sd {number(spread, 2)}")
+    spread = "" if row.spread is None else f", sd {number(row.spread, 2)}"
+    return f"{len(row.draws)} draw{'s' * (len(row.draws) > 1)}{spread}"
 
 
-def rank(gap: Mapping[str, Any]) -> str:
+def rank(gap: Gap) -> str:
     """`rank 1 of 6`: where the steer stands among the draws of its control."""
-    place, among = gap.get("rank"), gap.get("draws")
-    if not isinstance(place, int | float) or not isinstance(among, int):
-        return ""
-    return f"rank {place:g} of {among + 1}"
+    return "" if gap.rank is None or gap.draws is None else f"rank {gap.rank:g} of {gap.draws + 1}"
 
 
 def p_value(p: Any) -> str:

@@ -12,18 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM, in_order, steered
+from steerdsl.measure.table import Gap, Row, Table
+from steerdsl.measure.table import said as at
 from steerdsl.measure.verdict import FAILS, HOLDS, OPEN, outcome, said
 from steerdsl.registry import entries
-from steerdsl.show.numbers import apart, draws, interval, number, p_value, signed
+from steerdsl.show.numbers import apart, interval, number, p_value, signed
 
 SETTLED = 0.05  # from this p-value on, a difference is said to be open
 BESIDE = 2  # data sets beside the first that a sentence names
 NAMED = 3  # points of a sweep that a claim names
 CALLED = {RANDOM: "random directions", PROMPTED: "prompting"}
 _DIRECTION = re.compile(r"\b((?:higher|lower) is [^,:;]+)")
-
-Figures = Mapping[str, Any]
-Table = Mapping[str, Mapping[str, Mapping[str, Any]]]  # metric -> data set -> variant -> figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,55 +55,56 @@ def layers(choices: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield name, f"layer{'s' * (len(kept) > 1)} {numbers} of {of}"
 
 
-def evaluations(scores: Mapping[str, Any], checks: Sequence[Mapping[str, Any]] = ()) -> Iterator[tuple[str, str]]:
+def evaluations(scores: Table, checks: Sequence[Mapping[str, Any]] = ()) -> Iterator[tuple[str, str]]:
     """One sentence for each evaluation: its steer against its controls. Steer, with the evaluation where it
     has several, and sentence."""
     every: list[tuple[str, str, str]] = []
-    for name, found in scores.items():
-        points = found.get("points")
-        said = _swept(points, name, checks) if points else _once(found, name, checks)
-        every += [] if said is None else [(said[0], name, said[1])]
+    for name, found in scores.evaluations.items():
+        told = (_swept if found.swept else _once)(found, name, checks)
+        every += [] if told is None else [(told[0], name, told[1])]
     steers = [steer for steer, _, _ in every]
     for steer, name, text in every:
         yield (steer if steers.count(steer) == 1 else f"{steer}, {name}"), text
 
 
-def _subject(table: Table, name: str, checks: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+def _subject(found: Table, name: str, checks: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """The metric and the data set that a sentence is about: those of the first claim about this evaluation,
     else the first metric that says what the answers are, else the first; and its first data set."""
+    metrics = {metric: rows.names("data") for metric, rows in found.by("metric").items()}
     for check in checks:
         words = re.findall(rf"\b{re.escape(name)}\.([\w.]+)", str(check.get("claim", "")))
         for metric, _, data in (word.partition(".") for word in words):
-            if metric in table:
-                return metric, data if data in table[metric] else next(iter(table[metric]), "")
+            if metric in metrics:
+                return metric, data if data in metrics[metric] else metrics[metric][0]
     known = entries("metric")
-    metric = next((m for m in table if (entry := known.get(family(m))) and entry.headline), next(iter(table), None))
-    return None if metric is None or not table[metric] else (metric, next(iter(table[metric])))
+    metric = next((m for m in metrics if (entry := known.get(family(m))) and entry.headline), next(iter(metrics)))
+    return metric, metrics[metric][0]
 
 
-def _once(table: Table, name: str, checks: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
-    subject = _subject(table, name, checks)
-    if subject is None:
-        return None
-    metric, data = subject
-    by_variant = table[metric][data]
-    steer = steered(v for v in by_variant if not is_random(v))
+def _once(found: Table, name: str, checks: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+    metric, data = _subject(found, name, checks)
+    by_data = found.select(metric=metric).pivot("data", "variant")
+    steer = steered(v for v in by_data[data] if not is_random(v))
     if steer is None:
         return None
-    others = [(name, by) for name, by in table[metric].items() if name != data and steer in by]
-    shown = [sentence(metric, data, by_variant, steer), *(_beside(name, by, steer) for name, by in others[:BESIDE])]
+    others = [(name, by) for name, by in by_data.items() if name != data and steer in by]
+    shown = [sentence(by_data[data], steer), *(_beside(name, by, steer) for name, by in others[:BESIDE])]
     more = [f"and {len(others) - BESIDE} more data sets"] if len(others) > BESIDE else []
     return steer, ". ".join((*shown, *more))
 
 
-def _beside(data: str, by_variant: Mapping[str, Figures], steer: str) -> str:
+def _beside(data: str, by_variant: Mapping[str, Row], steer: str) -> str:
     """The same of another data set, in fewer words."""
-    own, base = by_variant[steer], by_variant.get(BASELINE) or {}
-    if own.get("mean") is None:
+    own = by_variant[steer]
+    if own.mean is None:
         return f"On {data}: no figure"
     about = ", ".join(part for part in (_prompts(own), p_value(_p(own, BASELINE))) if part)
-    moved = f"On {data} {_moved(base.get('mean'), own['mean'])}" + (f" ({about})" if about else "")
-    return "; ".join((moved, *([", ".join(_controls(by_variant, own, steer))] if len(by_variant) > 2 else [])))
+    moved = f"On {data} {_moved(_before(by_variant), own.mean)}" + (f" ({about})" if about else "")
+    return "; ".join((moved, *([", ".join(_controls(by_variant, own))] if len(by_variant) > 2 else [])))
+
+
+def _before(by_variant: Mapping[str, Row]) -> float | None:
+    return by_variant[BASELINE].mean if BASELINE in by_variant else None
 
 
 def is_random(variant: str) -> bool:
@@ -112,20 +112,19 @@ def is_random(variant: str) -> bool:
     return re.fullmatch(rf"{RANDOM}(\W.*|\d+)?", variant) is not None
 
 
-def sentence(metric: str, data: str, by_variant: Mapping[str, Figures], steer: str) -> str:
+def sentence(by_variant: Mapping[str, Row], steer: str) -> str:
     """`lowers keyword_rate on econ from 16.1 to 0.811 [0, 1.92] (15 prompts, p < .001); random directions:
     15.7 (p < .001), prompting: 14.8 (p < .001)`."""
-    own, base = by_variant[steer], by_variant.get(BASELINE) or {}
-    mean, before = own.get("mean"), base.get("mean")
-    if mean is None:
-        return f"has no {metric} on {data}"
+    own, before = by_variant[steer], _before(by_variant)
+    if own.mean is None:
+        return f"has no {own.metric} on {own.data}"
     about = ", ".join(part for part in (_prompts(own), p_value(_p(own, BASELINE))) if part)
-    size = f" {interval(own)}" if interval(own) else ""
-    told = f" ({'; '.join(part for part in (about, direction(metric)) if part)})" if about or direction(metric) else ""
-    said = f"{metric} on {data} {_moved(before, mean)}{size}{told}"
-    verb = _verb(before, mean, _p(own, BASELINE))
-    controls = ", ".join(_controls(by_variant, own, steer))
-    return f"{verb} {said}" + (f"; {controls}" if controls else "")
+    told = "; ".join(part for part in (about, direction(own.metric)) if part)
+    size = interval(own.low, own.high)
+    moved = f"{own.metric} on {own.data} {_moved(before, own.mean)}"
+    moved += "".join((f" {size}" if size else "", f" ({told})" if told else ""))
+    controls = ", ".join(_controls(by_variant, own))
+    return f"{_verb(before, own.mean, _p(own, BASELINE))} {moved}" + (f"; {controls}" if controls else "")
 
 
 def _verb(before: float | None, mean: float, p: float | None) -> str:
@@ -147,64 +146,47 @@ def _moved(before: float | None, mean: float) -> str:
     return f"from {was} to {now}"
 
 
-def _prompts(figures: Figures) -> str:
-    n, every = figures.get("n"), len(figures.get("values") or ())
-    if not isinstance(n, int):
-        return ""
+def _prompts(row: Row) -> str:
+    n, every = row.n, len(row.values)
     return f"{n} of {every} prompts" if n < every else f"{n} prompt{'' if n == 1 else 's'}"
 
 
-def _p(figures: Figures, other: str) -> float | None:
+def _p(row: Row, other: str) -> float | None:
     """The p-value of a steer's difference from another variant, adjusted where the run has that."""
-    found = (figures.get("against") or {}).get(other) or {}
-    p = found.get("p_holm")
-    return found.get("p") if p is None else p
+    gap = row.against.get(other, Gap())
+    return gap.p if gap.p_holm is None else gap.p_holm
 
 
-def _controls(by_variant: Mapping[str, Figures], own: Figures, steer: str) -> Iterator[str]:
+def _controls(by_variant: Mapping[str, Row], own: Row) -> Iterator[str]:
     """Each control's mean with the p-value of the steer's difference from it; several random draws as one."""
-    others = [v for v in in_order(by_variant) if v not in (BASELINE, steer) and by_variant[v].get("mean") is not None]
-    drawn = [v for v in others if is_random(v)]
-    for variant in others:
-        if variant in drawn[1:]:
+    others = {v: m for v in in_order(by_variant) if v != own.variant and (m := by_variant[v].mean) is not None}
+    drawn = [variant for variant in others if is_random(variant)]
+    for variant, mean in others.items():
+        if variant == BASELINE or variant in drawn[1:]:
             continue
-        figures = by_variant[variant]
-        mean, means = figures["mean"], draws(figures)
+        means = [draw.mean for draw in by_variant[variant].draws if draw.mean is not None]
         if variant in drawn and len(drawn) > 1:
-            means = [by_variant[v]["mean"] for v in drawn]
+            means = [others[v] for v in drawn]
             mean = sum(means) / len(means)
         spread = f"{len(means)} draws, {number(min(means))} to {number(max(means))}" if len(means) > 1 else ""
-        p = _p(own, RANDOM) if variant in drawn else _p(own, variant)
-        about = ", ".join(part for part in (spread, p_value(p)) if part)
-        named = CALLED[RANDOM] if variant in drawn else CALLED.get(variant, variant)
-        yield f"{named}: {number(mean)}" + (f" ({about})" if about else "")
+        name = RANDOM if variant in drawn else variant
+        about = ", ".join(part for part in (spread, p_value(_p(own, name))) if part)
+        yield f"{CALLED.get(name, name)}: {number(mean)}" + (f" ({about})" if about else "")
 
 
-def _swept(
-    points: Sequence[Mapping[str, Any]], name: str, checks: Sequence[Mapping[str, Any]]
-) -> tuple[str, str] | None:
+def _swept(found: Table, name: str, checks: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
     """`over angle, 36 points: keyword_rate on econ from 0.3 (210deg) to 15 (30deg); unsteered: 16.1`."""
-    subject = _subject(points[0]["scores"], name, checks)
-    if subject is None:
-        return None
-    metric, data = subject
-    found = [(point["at"], point["scores"].get(metric, {}).get(data, {})) for point in points]
-    steer = steered(v for v in found[0][1] if not is_random(v))
-    ends = [(by[steer]["mean"], at) for at, by in found if steer in by and by[steer].get("mean") is not None]
+    metric, data = _subject(found, name, checks)
+    rows = found.select(metric=metric, data=data)
+    steer = steered(v for v in rows.names("variant") if not is_random(v))
+    ends = [(row.mean, at(row.at)) for row in rows if row.variant == steer and row.mean is not None]
     if steer is None or not ends:
         return None
     (low, lowest), (high, highest) = (end(ends, key=lambda item: item[0]) for end in (min, max))
-    reach = (
-        f"from {number(low)} ({_at(lowest)}) to {number(high)} ({_at(highest)})" if low < high else f"at {number(low)}"
-    )
-    bases = {by[BASELINE]["mean"] for _, by in found if BASELINE in by and by[BASELINE].get("mean") is not None}
+    reach = f"from {number(low)} ({lowest}) to {number(high)} ({highest})" if low < high else f"at {number(low)}"
+    bases = {row.mean for row in rows if row.variant == BASELINE and row.mean is not None}
     base = f"; unsteered: {number(bases.pop())}" if len(bases) == 1 else ""
-    axes = ", ".join(points[0]["at"])
-    return steer, f"over {axes}, {len(points)} points: {metric} on {data} {reach}{base}"
-
-
-def _at(at: Mapping[str, str]) -> str:
-    return ", ".join(f"{axis} {label}" for axis, label in at.items())
+    return steer, f"over {', '.join(rows[0].at)}, {len(found.points)} points: {metric} on {data} {reach}{base}"
 
 
 def claim_figures(check: Mapping[str, Any]) -> str:
@@ -215,7 +197,7 @@ def claim_figures(check: Mapping[str, Any]) -> str:
 
 def evidence(check: Mapping[str, Any]) -> str:
     """The difference of a claim's two sides with its interval, p-value and prompts; nothing in older records."""
-    size, n = interval(check), check.get("n")
+    size, n = interval(check.get("low"), check.get("high")), check.get("n")
     if not size:
         return ""
     level = f" at {100 * check['confidence']:g}%" if check.get("confidence") else ""
@@ -237,7 +219,7 @@ def claims(checks: Sequence[Mapping[str, Any]]) -> Iterator[Claim]:
             yield Claim(worst, text, claim_figures(every[0]))
             continue
         bad = [check for check, v in zip(every, verdicts, strict=True) if v != HOLDS]
-        named = "; ".join(f"{_at(check.get('at') or {})}: {claim_figures(check)}" for check in bad[:NAMED])
+        named = "; ".join(f"{at(check.get('at') or {})}: {claim_figures(check)}" for check in bad[:NAMED])
         named += f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         held = f"at {len(every) - len(bad)} of {len(every)} points"
         yield Claim(worst, text, f"{held}; not at {named}" if bad else held)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from steerdsl.engine.plot_data import ScoreView
 from steerdsl.lang.variants import BASELINE, PROMPTED
+from steerdsl.measure.table import Row
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import entries
 
@@ -50,31 +51,24 @@ def series(view: ScoreView) -> list[Series]:
 
     Raises MethodError when no steered point has a figure.
     """
-    found: dict[tuple[str, str, tuple[str, ...]], list[tuple[tuple[float, ...], Mapping[str, float | None]]]] = {}
-    for labels, numbers, table in view.points:
-        at = tuple(_scaled(labels[axis], numbers[axis]) for axis in view.over)
-        rest = tuple(f"{axis} {label}" for axis, label in labels.items() if axis not in view.over)
-        for dataset, variants in table.items():
-            if view.datasets and dataset not in view.datasets:
-                continue
-            for variant, figures in variants.items():
-                found.setdefault((dataset, variant, rest), []).append((at, figures))
+    found: dict[tuple[str, str, tuple[str, ...]], list[tuple[tuple[float, ...], Row]]] = {}
+    for row in view.rows:
+        if view.datasets and row.data not in view.datasets:
+            continue
+        at = tuple(_scaled(row.at[axis], view.numbers[axis, row.at[axis]]) for axis in view.over)
+        rest = tuple(f"{axis} {label}" for axis, label in row.at.items() if axis not in view.over)
+        found.setdefault((row.data, row.variant, rest), []).append((at, row))
     lines = [_line(*key, points) for key, points in found.items()]
     if all(math.isnan(mean) for line in lines if line.variant not in UNSTEERED for mean in line.mean):
         raise MethodError(f"{view.metric} has no figures to draw", "plot a metric that these data sets give")
     return _merged(lines)
 
 
-def _line(
-    dataset: str,
-    variant: str,
-    rest: tuple[str, ...],
-    points: Sequence[tuple[tuple[float, ...], Mapping[str, float | None]]],
-) -> Series:
+def _line(dataset: str, variant: str, rest: tuple[str, ...], points: Sequence[tuple[tuple[float, ...], Row]]) -> Series:
     ordered = sorted(points, key=lambda point: point[0])
     at = tuple(point[0] for point in ordered)
-    mean, low, high = (tuple(_number(f.get(name)) for _, f in ordered) for name in ("mean", "low", "high"))
-    return Series(dataset, variant, rest, at, mean, low, high, max(int(f.get("n") or 0) for _, f in ordered))
+    mean, low, high = (tuple(_number(getattr(row, name)) for _, row in ordered) for name in ("mean", "low", "high"))
+    return Series(dataset, variant, rest, at, mean, low, high, max(row.n for _, row in ordered))
 
 
 def _merged(lines: Sequence[Series]) -> list[Series]:
@@ -93,7 +87,7 @@ def _merged(lines: Sequence[Series]) -> list[Series]:
 
 def axis_name(view: ScoreView, axis: str) -> str:
     """`angle (degrees)`, `depth (%)`, `rounds`."""
-    label = view.points[0][0][axis]
+    label = view.rows[0].at[axis]
     unit = "%" if label.endswith("%") else "degrees" if label.endswith(("deg", "rad", "turn")) else ""
     return f"{axis} ({unit})" if unit else axis
 

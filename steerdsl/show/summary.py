@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from steerdsl.forms.record import Record
 from steerdsl.lang.variants import BASELINE, steered
+from steerdsl.measure.table import Table
 from steerdsl.measure.verdict import FAILS, HOLDS, OPEN
 from steerdsl.show import sentences
 from steerdsl.show.numbers import duration
@@ -36,16 +38,15 @@ class Pair:
     after: str | None
 
 
-def head(record: Mapping[str, Any]) -> str:
+def head(record: Record) -> str:
     """`complete in 2 min 5 s on SmolLM2-135M-Instruct (bfloat16 on cpu, 2 threads)`."""
-    model, run, machine = (record.get(key) or {} for key in ("model", "run", "machine"))
-    state = str(record.get("state", "unknown"))
-    stop = "" if record.get("reached") in ("the end", None) else f" at {record['reached']}"
-    device = str(machine.get("gpu") or run.get("device") or "?")
-    cpu = device == "cpu" and isinstance(machine.get("threads"), int)
-    threads = f", {machine['threads']} thread{'s' * (machine['threads'] != 1)}" if cpu else ""
-    where = f"{run.get('dtype', '?')} on {device}{threads}"
-    return f"{state}{stop} in {duration(record.get('seconds'))} on {Path(str(model.get('id', '?'))).name} ({where})"
+    run, machine = record["run"], record["machine"]
+    stop = "" if record["reached"] == "the end" else f" at {record['reached']}"
+    device, threads = machine.get("gpu") or run["device"], machine.get("threads")
+    shared = f", {threads} thread{'s' * (threads != 1)}" if device == "cpu" and isinstance(threads, int) else ""
+    where = f"{run['dtype']} on {device}{shared}"
+    name = Path(record["model"]["id"]).name
+    return f"{record['state']}{stop} in {duration(record['seconds'])} on {name} ({where})"
 
 
 def pair(rows: Sequence[Row]) -> Pair | None:
@@ -68,11 +69,11 @@ def _place(row: Row) -> tuple[Any, ...]:
     return (*own, *(row.get("point") or {}).items())
 
 
-def lines(record: Mapping[str, Any], scores: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[tuple[Line, str]]:
+def lines(record: Record, scores: Table, rows: Sequence[Row]) -> Iterator[tuple[Line, str]]:
     """Every line with its style, but for the first and the last."""
-    if record.get("error"):
-        yield ("error", str(record["error"])), "red"
-    for kind in (_layers(record), _steers(record, scores)):
+    if error := record.get("error"):
+        yield ("error", error), "red"
+    for kind in (sentences.layers(record["choices"]), sentences.evaluations(scores, record["checks"])):
         every = list(kind)
         yield from ((line, "") for line in every[:MOST])
         if len(every) > MOST:
@@ -80,7 +81,7 @@ def lines(record: Mapping[str, Any], scores: Mapping[str, Any], rows: Sequence[R
     if (found := pair(rows)) is not None:
         answers = (("prompt", found.prompt), (BASELINE, found.before), (found.steer, found.after))
         yield from (((name, short(text)), "") for name, text in answers)
-    claims = list(sentences.claims(record.get("checks") or ()))
+    claims = list(sentences.claims(record["checks"]))
     # What does not hold is printed, however many claims there are.
     claims.sort(key=lambda claim: claim.verdict == HOLDS)
     bad = sum(claim.verdict != HOLDS for claim in claims)
@@ -88,14 +89,6 @@ def lines(record: Mapping[str, Any], scores: Mapping[str, Any], rows: Sequence[R
         yield (claim.verdict, f"{claim.text}: {claim.found}"), LOOKS[claim.verdict]
     if len(claims) > max(MOST, bad):
         yield (HOLDS, f"and {len(claims) - max(MOST, bad)} more claims"), ""
-
-
-def _layers(record: Mapping[str, Any]) -> Iterator[Line]:
-    return sentences.layers(record.get("choices") or {})
-
-
-def _steers(record: Mapping[str, Any], scores: Mapping[str, Any]) -> Iterator[Line]:
-    return sentences.evaluations(scores, record.get("checks") or ())
 
 
 def short(text: str | None) -> str:
@@ -106,7 +99,7 @@ def short(text: str | None) -> str:
     return said if len(said) <= ANSWER else said[:ANSWER].rsplit(" ", 1)[0] + " …"
 
 
-def summary(folder: Path, record: Mapping[str, Any], scores: Mapping[str, Any], rows: Sequence[Row]) -> Sheet:
+def summary(folder: Path, record: Record, scores: Table, rows: Sequence[Row]) -> Sheet:
     """The whole summary."""
     shown = [(("run", head(record)), ""), *lines(record, scores, rows)]
     report = folder / "report.html"

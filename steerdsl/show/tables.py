@@ -5,13 +5,14 @@ In: the results of a run. Out: rich renderables, whose figures are never cut or 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from steerdsl.lang.variants import BASELINE, RANDOM, REFERENCE, in_order, place, steered
+from steerdsl.measure.table import Gap, Row, Table, said
 from steerdsl.measure.verdict import outcome
 from steerdsl.show import sentences
 from steerdsl.show.numbers import NOTHING, drawn, interval, number, p_value, rank, signed
@@ -23,84 +24,73 @@ FEW = 4
 WIDTH = 600  # characters of an answer that are printed
 
 
-def results(scores: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], checks: Sequence[Mapping[str, Any]]) -> Group:
+def results(scores: Table, rows: Sequence[Mapping[str, Any]], checks: Sequence[Mapping[str, Any]]) -> Group:
     """Answers, scores, claims."""
-    parts: list[RenderableType] = [*answers(rows)]
-    plain = {name: table for name, table in scores.items() if "points" not in table}
-    parts += score_tables(plain)
-    parts += [sweep_table(name, table["points"]) for name, table in scores.items() if "points" in table]
+    parts: list[RenderableType] = [*answers(rows), *score_tables(scores)]
+    parts += [sweep_table(name, found) for name, found in scores.evaluations.items() if found.swept]
     if checks:
         parts.append(claims(checks))
     return Group(*parts)
 
 
-def cell(figures: Mapping[str, Any] | None) -> str:
+def cell(row: Row | None) -> str:
     """A mean, and under it the 95% interval, the draws of a random control, and the number of prompts where
     some have no value."""
-    if figures is None or figures["mean"] is None:
+    if row is None or row.mean is None:
         return NOTHING
-    few = f"{figures['n']} of {len(figures['values'])}" if figures["n"] < len(figures["values"]) else ""
-    return "\n".join(line for line in (number(figures["mean"]), interval(figures), drawn(figures), few) if line)
+    few = f"{row.n} of {len(row.values)}" if row.n < len(row.values) else ""
+    return "\n".join(line for line in (number(row.mean), interval(row.low, row.high), drawn(row), few) if line)
 
 
-def score_tables(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[Sheet]:
-    """A table for each evaluation and data set: a line for each variant, a column for each metric, and
-    below them the steer's differences from the others."""
-    for name, table in scores.items():
-        for data in dict.fromkeys(data for by_data in table.values() for data in by_data):
-            yield _score_table(name, data, {m: by_data[data] for m, by_data in table.items() if data in by_data})
+def score_tables(scores: Table) -> Iterator[Sheet]:
+    """A table for each evaluation outside of sweeps and each data set: a line for each variant, a column for each
+    metric, and below them the steer's differences from the others."""
+    for name, found in scores.evaluations.items():
+        if not found.swept:
+            yield from (_score_table(name, data, rows) for data, rows in found.by("data").items())
 
 
-def _score_table(name: str, data: str, by_metric: Mapping[str, Mapping[str, Any]]) -> Sheet:
-    n = max(len(figures["values"]) for by_variant in by_metric.values() for figures in by_variant.values())
+def _score_table(name: str, data: str, found: Table) -> Sheet:
+    n = max(len(row.values) for row in found)
     title = f"{name}, {data}: means over {n} prompt{'s' * (n != 1)} [95% interval]"
-    variants = in_order(variant for by_variant in by_metric.values() for variant in by_variant)
-    rows = [[variant, *(cell(by.get(variant)) for by in by_metric.values())] for variant in variants]
-    for variant, other in _compared(by_metric):
-        rows.append([f"{variant} − {other}", *(_gap(by.get(variant), other) for by in by_metric.values())])
-    return Sheet(("", *by_metric), rows, title, rules=(len(variants),), turns=True)
+    metrics, variants = found.names("metric"), in_order(found.names("variant"))
+    rows = [[variant, *(cell(found.one(metric, data, variant)) for metric in metrics)] for variant in variants]
+    compared = dict.fromkeys((row.variant, other) for row in found for other in row.against)
+    for variant, other in sorted(compared, key=lambda pair: place(pair[1])):
+        gaps = {row.metric: row.against.get(other) for row in found.select(variant=variant)}
+        rows.append([f"{variant} − {other}", *(_gap(gaps.get(metric)) for metric in metrics)])
+    return Sheet(("", *metrics), rows, title, rules=(len(variants),), turns=True)
 
 
-def _compared(by_metric: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Every pair of variants whose difference is known."""
-    found = [(v, other) for by in by_metric.values() for v in by for other in by[v].get("against", ())]
-    return sorted(dict.fromkeys(found), key=lambda pair: place(pair[1]))
-
-
-def _gap(figures: Mapping[str, Any] | None, other: str) -> str:
+def _gap(gap: Gap | None) -> str:
     """A difference, under it its interval, its p-value, and its rank among random draws."""
-    gap = (figures or {}).get("against", {}).get(other)
-    if gap is None or gap["difference"] is None:
+    if gap is None or gap.difference is None:
         return NOTHING
-    lines = (signed(gap["difference"]), interval(gap), "" if gap["low"] is None else p_value(gap["p_holm"]), rank(gap))
-    return "\n".join(line for line in lines if line)
+    p = "" if gap.low is None else p_value(gap.p_holm)
+    return "\n".join(line for line in (signed(gap.difference), interval(gap.low, gap.high), p, rank(gap)) if line)
 
 
-def sweep_table(name: str, points: Sequence[Mapping[str, Any]]) -> Sheet:
+def sweep_table(name: str, rows: Table) -> Sheet:
     """One line for each point of a sweep: the steered mean of each metric and data set, and beside it the
     random control's."""
-    random = any(RANDOM in by_variant for by_data in points[0]["scores"].values() for by_variant in by_data.values())
-    axes = list(points[0]["at"])
-    columns = [(metric, data) for metric, by_data in points[0]["scores"].items() for data in by_data]
+    points = list(rows.points.values())
+    axes, columns = list(points[0][0].at), list(dict.fromkeys((row.metric, row.data) for row in points[0]))
+    random = RANDOM in points[0].names("variant")
     head = [*axes, *(h for metric, data in columns for h in (f"{metric}\n{data}", *[f"{data}\n{RANDOM}"] * random))]
 
-    def cells(scores: Mapping[str, Any], pick: Callable[[Mapping[str, Any]], Any]) -> Iterator[str]:
-        for metric, data in columns:
-            yield cell(pick(scores[metric][data]))
+    def cells(point: Table, steer: str | None, control: str | None) -> Iterator[str]:
+        for column in columns:
+            yield cell(point.one(*column, steer))
             if random:
-                yield cell(scores[metric][data].get(RANDOM)) if pick is _steered else ""
+                yield cell(point.one(*column, control)) if control else ""
 
-    whole = next((point for point in points if not point.get("failed")), points[0])
-    rows = [[BASELINE, *[""] * (len(axes) - 1), *cells(whole["scores"], lambda by: by.get(BASELINE))]]
+    whole = next((point for point in points if not point[0].failed), points[0])
+    lines = [[BASELINE, *[""] * (len(axes) - 1), *cells(whole, BASELINE, None)]]
     for point in points:
         failed = ["failed", *[""] * (len(head) - len(axes) - 1)]
-        rows.append([*point["at"].values(), *(failed if point.get("failed") else cells(point["scores"], _steered))])
-    return Sheet(head, rows, f"{name}: steered means over the sweep", rules=(1,))
-
-
-def _steered(by_variant: Mapping[str, Any]) -> Any:
-    name = steered(by_variant)
-    return None if name is None else by_variant[name]
+        shown = failed if point[0].failed else cells(point, steered(point.names("variant")), RANDOM)
+        lines.append([*point[0].at.values(), *shown])
+    return Sheet(head, lines, f"{name}: steered means over the sweep", rules=(1,))
 
 
 def answers(rows: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
@@ -133,7 +123,7 @@ def claims(checks: Sequence[Mapping[str, Any]]) -> Sheet:
     """Each claim, how it ended, and the figures of both of its sides."""
     rows, styles = [], {}
     for i, check in enumerate(checks):
-        at = ", ".join(f"{k} {v}" for k, v in (check.get("at") or {}).items())
+        at = said(check.get("at") or {})
         verdict = outcome(check)
         rows.append((verdict, check["claim"] + (f"  ({at})" if at else ""), sentences.claim_figures(check)))
         styles[i, 0] = LOOKS[verdict]

@@ -24,7 +24,7 @@ from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.store.folder_locks import claim, place, release
 from steerdsl.store.results import file_sha256
 
-WRITTEN = ("scores.json", "generations.jsonl", "vectors", "plots")  # what old records do not list
+WRITTEN = ("scores.json", "scores.csv", "generations.jsonl", "vectors", "plots")  # what old records do not list
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # what systems leave in folders that people look into
 RESERVE, RESERVED = ".reserve", 1 << 20  # bytes that are kept free for the record of a run whose disk fills up
 

@@ -10,17 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from steerdsl.forms.form import Maybe
-from steerdsl.forms.runs import ANSWER, LARGEST_ANSWERS, RECORD, SCHEMA, SCORES
+from steerdsl.forms.record import RECORD, SCHEMA, Record, State
+from steerdsl.forms.runs import ANSWER, LARGEST_ANSWERS, SCORES
 from steerdsl.forms.text import read_json, read_lines, require
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
+from steerdsl.measure.table import Table, of_json
 
 if TYPE_CHECKING:
     from steerdsl.methods.types import Vector
 
-State = Literal["complete", "check failed", "check not settled", "failed", "interrupted"]
 FINISHED: tuple[State, ...] = ("complete", "check failed", "check not settled")  # of runs that came to their end
 
 
@@ -30,15 +31,14 @@ class Finished:
     and scores.json say (docs/run-directory.md), `answers` are the lines of generations.jsonl."""
 
     folder: Path
-    record: Mapping[str, Any]
-    scores: Mapping[str, Any]
+    record: Record
+    scores: Table
     answers: Sequence[Mapping[str, Any]]
 
     @property
     def state(self) -> State:
         """How it ended: `complete`, `check failed`, `check not settled`, `failed` or `interrupted`."""
-        state: State = self.record["state"]
-        return state
+        return self.record["state"]
 
     @property
     def checks(self) -> Sequence[Mapping[str, Any]]:
@@ -85,7 +85,7 @@ def open_run(folder: Path, *, whole: bool = True) -> Finished:
         answers = _read(folder / "generations.jsonl", read_answers, ANSWER, whole) or []
     except (OSError, ValueError) as error:
         raise RecipeError([_damaged(folder, error)], Exit.USAGE) from error
-    return Finished(folder, record, scores, answers)
+    return Finished(folder, record, of_json(scores), answers)
 
 
 def read_answers(path: Path, form: Any = ANSWER, *, within: Path | None = None) -> list[Any]:

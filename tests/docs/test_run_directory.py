@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +16,8 @@ from safetensors import safe_open
 from tiny import tiny_folder
 
 from steerdsl.cli.main import main
+from steerdsl.forms.record import RECORD
+from steerdsl.forms.schema import schema
 
 Key: TypeAlias = tuple[str, ...]
 
@@ -98,6 +102,25 @@ def test_record(run: Path) -> None:
     assert compare(record, documented("record.json")) == (set(), set())
 
 
+def named(rule: Any, path: Key = ()) -> Iterator[Key]:
+    """The path of every value that a JSON schema names; `X` stands for any name."""
+    inner = [((name,), one) for name, one in rule.get("properties", {}).items()]
+    inner += [(("[]",), rule["items"])] if "properties" in rule.get("items", {}) else []
+    inner += [(("X",), rule["additionalProperties"])] if "additionalProperties" in rule else []
+    for step, one in inner:
+        yield from named(one, (*path, *step))
+    if not inner:
+        yield path
+
+
+def test_the_schema_names_what_the_page_names() -> None:
+    patterns = documented("record.json")
+    for path in named(schema(RECORD)):
+        # Values that the page describes as a whole, such as `judge`, have one line.
+        known = {pattern for pattern in patterns if fits(pattern[: len(path)], path[: len(pattern)])}
+        assert known or path[-1] == "X", path
+
+
 def test_generations(run: Path) -> None:
     lines = [json.loads(line) for line in (run / "generations.jsonl").read_text(encoding="utf-8").splitlines()]
     keys = {key for (key,) in documented("generations.jsonl")}
@@ -114,6 +137,32 @@ def test_scores(run: Path) -> None:
     assert compare({"swept": scores["swept"]}, swept) == (set(), set())
     inner = {"swept": scores["swept"]["points"][0]["scores"]}
     assert compare(inner, patterns - swept) == (set(), set())
+
+
+def test_scores_as_a_table(run: Path) -> None:
+    """Every column is documented, and every number is that of scores.json."""
+    with (run / "scores.csv").open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    columns = {key for (key,) in documented("scores.csv")}
+    assert {"at AXIS" if name.startswith("at ") else name for name in lines[0]} == columns
+    scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
+    tables = [("scores", "", scores["scores"])]
+    tables += [("swept", point["at"]["angle"], point["scores"]) for point in scores["swept"]["points"]]
+    found = {
+        (evaluation, at, metric, data, variant): figures
+        for evaluation, at, table in tables
+        for metric, by_data in table.items()
+        for data, by_variant in by_data.items()
+        for variant, figures in by_variant.items()
+    }
+    for line in lines:
+        names = tuple(line[name] for name in ("evaluation", "at angle", "metric", "data", "variant"))
+        figures = found[names] if not line["against"] else found[names]["against"][line["against"]]
+        value = figures["difference" if line["against"] else "mean"]
+        wanted = {"value": value, **{name: figures.get(name) for name in ("low", "high", "p", "p_holm", "rank", "n")}}
+        for name, number in wanted.items():
+            assert (float(line[name]) if line[name] else None) == number
+    assert len(lines) == len(found) + sum(len(figures.get("against", ())) for figures in found.values())
 
 
 def test_vectors(run: Path) -> None:

@@ -19,6 +19,7 @@ from steerdsl.measure.answers import Figures
 from steerdsl.measure.rates import newcombe
 from steerdsl.measure.scores import Score, tabled
 from steerdsl.measure.stats import difference, interval
+from steerdsl.measure.table import nested, of_json
 from steerdsl.measure.verdict import said
 from steerdsl.show.sentences import evidence
 
@@ -38,13 +39,13 @@ def score(values: Any, kind: str = "arithmetic") -> dict[str, Score]:
 
 
 def line(steer: Any, baseline: Any, random: Any = (), prompted: Any = (), kind: str = "arithmetic") -> dict[str, Any]:
-    """One metric on one data set, as scores.json has it."""
+    """One metric on one data set: variant -> figures, as scores.json has them."""
     variants = {"baseline": [score(baseline, kind)], "s": [score(steer, kind)]}
     if len(random):
         variants["random"] = [score(draw, kind) for draw in random]
     if len(prompted):
         variants["prompted"] = [score(prompted, kind)]
-    made: dict[str, Any] = json.loads(json.dumps(tabled(variants, "s")["m"]))
+    made: dict[str, Any] = json.loads(json.dumps(nested(tabled(variants, "s", "d"))["m"]["d"]))
     return made
 
 
@@ -54,7 +55,9 @@ def verdict(claim: str, scores: dict[str, Any], **more: Any) -> dict[str, Any]:
     step = recipe.steps[-1]
     assert isinstance(step, Check)
     plan = SimpleNamespace(steps=[SimpleNamespace(step=s, points=()) for s in recipe.steps])
-    run = SimpleNamespace(results=SimpleNamespace(failed=[], scores=scores), plan=plan, values=SimpleNamespace(**more))
+    run = SimpleNamespace(
+        results=SimpleNamespace(failed=[], scores=of_json(scores)), plan=plan, values=SimpleNamespace(**more)
+    )
     (found,) = verdicts(run, step)  # type: ignore[arg-type]
     json.dumps(found, allow_nan=False)
     return found

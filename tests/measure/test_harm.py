@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from steerdsl.measure.harm import repeated, warnings
+from steerdsl.measure.table import Table, of_json
 
 GOOD, STUCK = list(range(40)), [5, 6] * 20
 
@@ -19,9 +20,9 @@ def rows(steer: list[int], base: list[int], random: list[int] | None, **more: An
     ] * 5
 
 
-def nats(steer: float | None, base: float, random: float, at: dict[str, str] | None = None) -> dict[str, Any]:
+def nats(steer: float | None, base: float, random: float, at: dict[str, str] | None = None) -> Table:
     table = {"delta_nll": {"a": {v: {"mean": x} for v, x in (("baseline", base), ("s", steer), ("random", random))}}}
-    return {"scores": table if at is None else {"points": [{"at": at, "scores": table}]}}
+    return of_json({"scores": table if at is None else {"points": [{"at": at, "scores": table}]}})
 
 
 def test_runs_that_repeat() -> None:
@@ -44,7 +45,7 @@ def test_runs_that_repeat() -> None:
     ],
 )
 def test_a_steer_whose_answers_break(steer: list[int], base: list[int], random: list[int], said: str | None) -> None:
-    found = warnings(rows(steer, base, random), {})
+    found = warnings(rows(steer, base, random), Table())
     assert len(found) == (said is not None)
     if said is not None:
         assert found[0].startswith("scores, a: `s` breaks the model: ") and found[0].endswith(said)
@@ -72,13 +73,13 @@ def test_all_signs_of_a_steer_are_one_sentence() -> None:
 
 
 def test_withheld_answers_and_references_are_not_looked_at() -> None:
-    assert warnings(rows([], GOOD, [], withheld=True), {}) == []
-    assert warnings([{**row, "variant": "reference"} for row in rows(STUCK, STUCK, STUCK)], {}) == []
+    assert warnings(rows([], GOOD, [], withheld=True), Table()) == []
+    assert warnings([{**row, "variant": "reference"} for row in rows(STUCK, STUCK, STUCK)], Table()) == []
 
 
 def test_points_of_a_sweep_are_one_sentence() -> None:
     lines = [
         line for power in (1, 2, 3) for line in rows(GOOD if power < 2 else STUCK, GOOD, GOOD, point={"x": str(power)})
     ]
-    (found,) = warnings(lines, {})
+    (found,) = warnings(lines, Table())
     assert found.startswith("scores, a: `s` breaks the model at 2 of 3 points, most at x 2: 95% of the runs")

@@ -12,7 +12,8 @@ from steerdsl.lang.recipe import MetricCall
 from steerdsl.measure import stats
 from steerdsl.measure.answers import Answers, Figures
 from steerdsl.measure.rates import wilson
-from steerdsl.measure.scores import Score, adjust, figures_of, labels, score, tabled
+from steerdsl.measure.scores import Score, adjust, labels, score, tabled
+from steerdsl.measure.table import Gap, Row, nested, of_nested
 from steerdsl.registry import entries
 
 BASE = Answers(["q"] * 4, ["I cannot.", "As an AI, no.", "Sure.", ""], [["a"]] * 4)
@@ -33,7 +34,8 @@ def test_scores_of_one_variant() -> None:
 
 def test_json_has_null_where_there_is_no_figure() -> None:
     table = score([MetricCall("distinct_2")], Answers(["q"] * 2, ["one", "one two"]))
-    assert json.loads(json.dumps(table["distinct_2"].to_json(), allow_nan=False)) == {
+    made = json.loads(json.dumps(nested(tabled({"s": [table]}, "s", "d")), allow_nan=False))
+    assert made["distinct_2"]["d"]["s"] == {
         "mean": 1.0,
         "low": None,
         "high": None,
@@ -63,44 +65,47 @@ def scored(*values: float, weights: list[float] | None = None) -> dict[str, Scor
 
 def test_a_table_has_every_draw_and_where_the_steer_stands_among_them() -> None:
     draws = [scored(1, 2, 3, 4, 6), scored(3, 4, 5, 6, 8), scored(2, 2, 2, 5, 4)]
-    table = tabled({"baseline": [scored(0, 0, 1, 0, 1)], "s": [scored(9, 9, 8, 7, 9)], "random": draws}, "s")["m"]
-    line = table["random"]
-    assert line["mean"] == pytest.approx(np.mean([3.2, 5.2, 3.0])) and line["spread"] == pytest.approx(
-        np.std([3.2, 5.2, 3.0], ddof=1)
-    )
-    assert [draw["values"] for draw in line["draws"]] == [[1, 2, 3, 4, 6], [3, 4, 5, 6, 8], [2, 2, 2, 5, 4]]
-    assert line["values"] == pytest.approx([2, 8 / 3, 10 / 3, 5, 6])
-    found = table["s"]["against"]["random"]
-    assert found["difference"] == pytest.approx(8.4 - 3.8) and (found["rank"], found["draws"]) == (1, 3)
-    assert found["p_rank"] == 0.5  # the highest of four, and as likely to be the lowest
-    assert "draws" not in table["baseline"] and "rank" not in table["s"]["against"]["baseline"]
-    assert [f.values for f in figures_of(line)] == [draw["m"].figures.values for draw in draws]
+    rows = tabled({"baseline": [scored(0, 0, 1, 0, 1)], "s": [scored(9, 9, 8, 7, 9)], "random": draws}, "s", "d")
+    base, own, row = rows
+    assert [(r.metric, r.data, r.variant) for r in rows] == [("m", "d", v) for v in ("baseline", "s", "random")]
+    assert row.mean == pytest.approx(np.mean([3.2, 5.2, 3.0]))
+    assert row.spread == pytest.approx(np.std([3.2, 5.2, 3.0], ddof=1))
+    assert [draw.values for draw in row.draws] == [[1, 2, 3, 4, 6], [3, 4, 5, 6, 8], [2, 2, 2, 5, 4]]
+    assert row.values == pytest.approx([2, 8 / 3, 10 / 3, 5, 6])
+    found = own.against["random"]
+    assert found.difference == pytest.approx(8.4 - 3.8) and (found.rank, found.draws) == (1, 3)
+    assert found.p_rank == 0.5  # the highest of four, and as likely to be the lowest
+    assert not base.draws and own.against["baseline"].rank is None
+    assert [f.values for f in row.figures()] == [draw["m"].figures.values for draw in draws]
 
 
 def test_one_draw_has_no_spread_and_no_p() -> None:
-    table = tabled({"s": [scored(9, 9, 8, 7, 9)], "random": [scored(1, 2, 3, 4, 6)]}, "s")["m"]
-    found = table["s"]["against"]["random"]
-    assert found["difference"] == pytest.approx(5.2) and found["p"] is None and found["low"] is None
-    assert len(table["random"]["draws"]) == 1 and table["random"]["spread"] is None
+    own, random = tabled({"s": [scored(9, 9, 8, 7, 9)], "random": [scored(1, 2, 3, 4, 6)]}, "s", "d")
+    found = own.against["random"]
+    assert found.difference == pytest.approx(5.2) and found.p is None and found.low is None
+    assert len(random.draws) == 1 and random.spread is None
 
 
 def test_weights_and_means_are_kept() -> None:
-    table = tabled({"s": [scored(1, 2, weights=[3, 4])]}, "s")["m"]["s"]
-    assert figures_of(json.loads(json.dumps(table))) == (Figures([1, 2], weights=[3, 4]),)
+    made = nested(tabled({"s": [scored(1, 2, weights=[3, 4])]}, "s", "d"))
+    (row,) = of_nested(json.loads(json.dumps(made)))
+    assert row.figures() == (Figures([1, 2], weights=[3, 4]),)
 
 
 def test_everything_that_an_evaluation_compares_is_one_family() -> None:
-    p_values = [0.001, 0.02, 0.03, 0.5, None, 0.004, 0.9, 0.04]
-    line = iter([{"p": p, "p_holm": p} for p in p_values])
-    tables = [
-        {metric: {data: {"s": {"against": {"baseline": next(line)}}} for data in ("a", "b")} for metric in ("m", "n")}
-        for _ in range(2)
+    """Metrics, data sets, points and other variants: leaving out any of the four changes every number."""
+    p_values = [0.001, 0.02, 0.03, 0.5, None, 0.004, 0.9, 0.04, 0.011, 0.012, 0.6, None, 0.03, 0.002, 0.7, 0.05]
+    line = iter(p_values)
+    rows = [
+        Row(m, d, "s", against={o: Gap(p=next(line)) for o in ("baseline", "random")}, at={"x": x})
+        for x in "12"
+        for m in ("m", "n")
+        for d in ("a", "b")
     ]
-    adjust(tables)
-    found = [by["s"]["against"]["baseline"]["p_holm"] for t in tables for m in t.values() for by in m.values()]
+    found = [gap.p_holm for row in adjust(rows) for gap in row.against.values()]
     wanted = stats.holm([math.nan if p is None else p for p in p_values])
     assert [math.nan if p is None else p for p in found] == pytest.approx(wanted, nan_ok=True)
-    assert found[0] == pytest.approx(0.007)
+    assert found[0] == pytest.approx(0.014) and found[4] is None  # of 14 tests
 
 
 class Always(dict[str, list[float]]):

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from steerdsl.lang.recipe import MetricCall
 from steerdsl.measure.answers import Answers, Figures
 from steerdsl.measure.metrics import exact_match
-from steerdsl.measure.scores import score, unmade
+from steerdsl.measure.scores import score, tabled, unmade
+from steerdsl.measure.table import Table
 from steerdsl.measure.words import parted, plain, words
 from steerdsl.registry import find
 
@@ -104,16 +105,15 @@ def test_texts_without_words_have_no_share_of_words(text: str) -> None:
 
 def test_a_figure_that_is_none_is_left_out_and_says_why() -> None:
     given = Answers(["q"] * 3, [TEXTS["english"], TEXTS["thai"], TEXTS["french"]])
-    [found] = score([MetricCall("refusal_rate")], given).values()
-    made = found.to_json()
-    assert made["mean"] == 0 and made["n"] == 2 and made["values"] == [0, None, 0]
-    assert made["reason"].startswith("its phrases are English")
-    alone = score([MetricCall("refusal_rate")], Answers(["q"], [TEXTS["thai"]]))["refusal_rate"].to_json()
-    assert (alone["mean"], alone["low"], alone["high"], alone["n"]) == (None, None, None, 0)
-    table = {"refusal_rate": {"some": {"baseline": made, "steer": made}, "none": {"baseline": alone}}}
-    assert list(unmade(table)) == [
-        f"refusal_rate of some has no figure for some answers: {made['reason']}",
-        f"refusal_rate of none has no figure: {made['reason']}",
+    calls = [MetricCall("refusal_rate")]
+    made, twin = tabled({name: [score(calls, given)] for name in ("baseline", "steer")}, "steer", "some")
+    assert made.mean == 0 and made.n == 2 and made.values == [0, None, 0]
+    assert made.reason is not None and made.reason.startswith("its phrases are English")
+    (alone,) = tabled({"steer": [score(calls, Answers(["q"], [TEXTS["thai"]]))]}, "steer", "none")
+    assert (alone.mean, alone.low, alone.high, alone.n) == (None, None, None, 0)
+    assert list(unmade(Table([made, twin, alone]))) == [
+        f"refusal_rate of some has no figure for some answers: {made.reason}",
+        f"refusal_rate of none has no figure: {made.reason}",
     ]
 
 

@@ -95,6 +95,15 @@ def test_the_plan_says_what_the_prompts_can_settle(on_tiny: Any) -> None:
     assert "and more, by their spread so far" in " ".join(out.split())
 
 
+def test_a_spread_that_no_difference_can_settle_is_said(on_tiny: Any) -> None:
+    """BLEU moves by 100 at most, and the interval at this confidence reaches further."""
+    text = SCORED.replace("eos_share", "bleu").replace("take: 30", "take: 6")
+    text += "check s.bleu.a < baseline with confidence: 99.9999999999999%\n"
+    assert on_tiny("run", "-e", text, "--out", "r")[0] == 5
+    said = " ".join(on_tiny("plan", "-e", text)[1].split())
+    assert "settle no difference of s.bleu that there can be, by their spread so far" in said
+
+
 def test_too_few_prompts_are_said_before_they_are_asked(on_tiny: Any) -> None:
     text = SCORED.replace("take: 30", "take: 4") + "check s.kl.a > baseline with confidence: 95%\n"
     code, _, err = on_tiny("run", "-e", text, "--out", "r")

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from steerdsl.engine.parity import Footprint, Trail, compare
+from steerdsl.measure.table import of_json
 from steerdsl.methods.finite import NotFinite
 from steerdsl.methods.types import Directions, Plane, Vector
 
@@ -126,7 +127,9 @@ def test_withheld_answers_are_told_apart() -> None:
 def test_layers_and_scores_are_compared() -> None:
     def made(layer: int, mean: float | None, p: float = 0.5) -> Footprint:
         figures = {"mean": mean, "values": [mean, None], "against": {"baseline": {"p": p}}}
-        return footprint(choices={"best": {"chosen": [layer]}}, scores={"s": {"bleu": {"e": {"main": figures}}}})
+        return footprint(
+            choices={"best": {"chosen": [layer]}}, scores=of_json({"s": {"bleu": {"e": {"main": figures}}}})
+        )
 
     equal, step = compared(made(1, 40.0), made(1, 40.0002, p=0.6))
     assert equal and step["scores"] == pytest.approx(5e-6, rel=1e-3) and step["layers"] == {"best": [[1], [1]]}

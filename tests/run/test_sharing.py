@@ -467,7 +467,7 @@ def test_a_run_made_here_is_not_verified_on_a_server(here: Path, option: tuple[s
 def test_a_pack_needs_only_itself_and_the_model(here: Path, tmp_path: Path) -> None:
     made = ("pack", "recipe/one.steer", "--run", "run", "-q")
     code, out, err = call(*made)
-    assert (code, err) == (0, "") and out.startswith("one.steerpack: 11 files, ")
+    assert (code, err) == (0, "") and out.startswith("one.steerpack: 12 files, ")
     assert call(*made, "--out", "two.steerpack")[0] == 0
     assert Path("one.steerpack").read_bytes() == Path("two.steerpack").read_bytes()
     assert str(here).encode() not in Path("one.steerpack").read_bytes()
@@ -542,7 +542,7 @@ def test_a_pack_is_never_changed(packed: Path, words: tuple[str, ...]) -> None:
 
 def test_a_pack_is_unpacked_into_a_folder_that_runs_and_verifies(packed: Path) -> None:
     code, out, err = call("unpack", str(packed))
-    assert (code, err) == (0, "") and out == "one: 11 files; the recipe is one/recipe/one.steer\n"
+    assert (code, err) == (0, "") and out == "one: 12 files; the recipe is one/recipe/one.steer\n"
     assert call("verify", "one/run", "-q", "--model", "model")[0] == 0
     assert call("lock", "one/recipe/one.steer", *MODEL)[1] == "one/recipe/one.steer.lock: up to date\n"
     for _ in range(2):  # what is there stays

@@ -91,13 +91,15 @@ def test_directions_within_tolerance_and_beyond(tmp_path: Path) -> None:
     moved[1, 0] += 5e-5
     moved[2] = -unit[2]
     for name, rows in {"a": unit, "b": moved}.items():
-        (tmp_path / name).mkdir()
+        (tmp_path / name / "vectors").mkdir(parents=True)
         header = {"steerdsl": json.dumps({"stream": "resid_post"})}
-        save_file({"directions": rows, "raw_norms": torch.ones(3)}, tmp_path / name / "v.safetensors", header)
+        save_file(
+            {"directions": rows, "raw_norms": torch.ones(3)}, tmp_path / name / "vectors" / "v.safetensors", header
+        )
     items = list(compare_vectors(tmp_path / "a", tmp_path / "b", TOLERANCE["float32"]))
     assert found(items) == {"v.directions[1]": "tolerated", "v.directions[2]": "different"}
     assert [i.now for i in items if i.status == "different"] == ["cosine -1.000000"]
-    (tmp_path / "b" / "v.safetensors").write_bytes(b"torn")
+    (tmp_path / "b" / "vectors" / "v.safetensors").write_bytes(b"torn")
     assert found(compare_vectors(tmp_path / "a", tmp_path / "b", TOLERANCE["float32"])) == {
         "v.safetensors": "different"
     }
@@ -121,9 +123,9 @@ def test_directions_are_judged_by_their_cosine(tmp_path: Path, dtype: str, cosin
     turned = cosine * one + (1 - cosine**2) ** 0.5 * other
     layers = torch.tensor([7])
     for name, row in {"a": one, "b": turned}.items():
-        (tmp_path / name).mkdir()
+        (tmp_path / name / "vectors").mkdir(parents=True)
         tensors = {"directions": row[None], "mean_positive": 50 * row[None], "layers": layers, "norms": layers * 1.0}
-        save_file(tensors, tmp_path / name / "v.safetensors")
+        save_file(tensors, tmp_path / name / "vectors" / "v.safetensors")
         layers = layers + 1
     found_here = found(compare_vectors(tmp_path / "a", tmp_path / "b", TOLERANCE[dtype]))
     expected = {"directions[0]": status, "mean_positive[0]": status, "layers[0]": "different", "norms[0]": "different"}

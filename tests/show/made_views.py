@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from steerdsl.engine.plot_data import ChoiceView, PlaneView, ScoreView, Turning, VectorView
+from steerdsl.measure.table import Row, Table, of_json
 from steerdsl.methods.types import Activations, Vector
 from steerdsl.registry import find
 
@@ -144,12 +145,23 @@ def figures(mean: float | None, reach: float = 0.08, n: int = 16) -> dict[str, A
     return {"mean": mean, "low": max(0.0, mean - reach), "high": min(1.0, mean + reach), "n": n}
 
 
-def table(steered: Callable[[str], float | None], base: float = 0.9) -> dict[str, Any]:
-    """data set -> variant -> figures."""
-    return {
-        name: {"baseline": figures(base - 0.7 * place), "turn": figures(steered(name))}
+def scored(metric: str, at: Mapping[str, str], steered: Callable[[str], float | None]) -> list[Row]:
+    """The figures of a point: two data sets with a baseline and a steer."""
+    return [
+        Row(metric, name, variant, **figures(mean), at=at)
         for place, name in enumerate(("harmful", "harmless"))
-    }
+        for variant, mean in (("baseline", 0.9 - 0.7 * place), ("turn", steered(name)))
+    ]
+
+
+def put(view: ScoreView, data: str, variant: str, mean: Callable[[Mapping[str, str]], float | None]) -> ScoreView:
+    """The view with another figure of a variant at every point."""
+    made: list[Row] = []
+    for point in view.rows.points.values():
+        new = Row(view.metric, data, variant, **figures(mean(point[0].at)), at=point[0].at)
+        others = [row for row in point if (row.data, row.variant) != (data, variant)]
+        made += [*others, new] if len(others) == len(point) else [new if row not in others else row for row in point]
+    return replace(view, rows=Table(made))
 
 
 def angle_view(polar: bool = False, datasets: tuple[str, ...] = (), step: int = 10) -> ScoreView:
@@ -159,28 +171,30 @@ def angle_view(polar: bool = False, datasets: tuple[str, ...] = (), step: int = 
         return lambda name: 0.5 + (0.45 if name == "harmful" else 0.2) * math.cos(math.radians(angle - 30))
 
     degrees = [*range(180, 360, step), *range(0, 180, step)]
-    points = [({"angle": f"{x}deg"}, {"angle": float(x)}, table(rate(x))) for x in degrees]
-    return ScoreView("scores", "refusal_rate", points, ("angle",), polar, datasets)
+    found = Table(row for x in degrees for row in scored("refusal_rate", {"angle": f"{x}deg"}, rate(x)))
+    numbers = {("angle", f"{x}deg"): float(x) for x in degrees}
+    return ScoreView("scores", "refusal_rate", found, numbers, ("angle",), polar, datasets)
 
 
 def grid_view(over: tuple[str, ...], datasets: tuple[str, ...] = ()) -> ScoreView:
     """A rate over strength and depth, of which depth is a share."""
-    points = []
+    found: list[Row] = []
+    numbers: dict[tuple[str, str], float] = {}
     for strength in (0.5, 1.0, 1.5, 2.0, 3.0):
         for depth in (25, 50, 75):
             value = 0.9 * math.exp(-strength * (1 - abs(depth - 45) / 50))
             labels = {"strength": f"{strength:g}", "depth": f"{depth}%"}
-            steered = table(lambda name, x=value: x if name == "harmful" else 0.1 + 0.3 * x)  # type: ignore[misc]
-            points.append((labels, {"strength": strength, "depth": depth / 100}, steered))
-    return ScoreView("scores", "refusal_rate", points, over, False, datasets)
+            by_name = {"harmful": value, "harmless": 0.1 + 0.3 * value}
+            found += scored("refusal_rate", labels, by_name.get)
+            numbers |= {("strength", labels["strength"]): strength, ("depth", labels["depth"]): depth / 100}
+    return ScoreView("scores", "refusal_rate", Table(found), numbers, over, False, datasets)
 
 
 def turned_view(absolute: bool) -> ScoreView:
     """A sweep around the circle that knows its plane, with the controls beside it."""
     view = angle_view(polar=True, datasets=("harmful",))
-    for _, numbers, found in view.points:
-        found["harmful"]["random"] = figures(0.5 + 0.1 * math.sin(math.radians(numbers["angle"])))
-        found["harmful"]["prompted"] = figures(0.7)
+    view = put(view, "harmful", "random", lambda at: 0.5 + 0.1 * math.sin(math.radians(float(at["angle"][:-3]))))
+    view = put(view, "harmful", "prompted", lambda at: 0.7)
     about = "Qwen2.5-Coder-1.5B-Instruct; harmful.held_out; `rotate turn to angle at layers 10..20`"
     return replace(view, turning=Turning("turn", absolute, plane_view().plane), about=about)
 
@@ -195,7 +209,7 @@ def bar_view() -> ScoreView:
             "random": {"mean": 0.03, "low": None, "high": None, "n": 1},
         },
     }
-    return ScoreView("scores", "keyword_rate", [({}, {}, scores)])
+    return ScoreView("scores", "keyword_rate", of_json({"scores": {"keyword_rate": scores}}))
 
 
 # Every plot, each with a view that it can draw: name of the picture -> entry, view, options.

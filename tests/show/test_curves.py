@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from steerdsl.measure.table import of_json
 from steerdsl.show.curves import curves
 
 CHOICE = {
@@ -18,7 +19,7 @@ CHOICE = {
 
 def printed(scores: dict[str, object], choices: dict[str, object]) -> str:
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    for table in curves(scores, choices):
+    for table in curves(of_json(scores), choices):
         console.print(table)
     return "\n".join(line.rstrip() for line in console.export_text().splitlines() if line.strip(" ─"))
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
-from made_views import angle_view, bar_view, figures, grid_view, turned_view
+from made_views import angle_view, bar_view, grid_view, put, turned_view
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from steerdsl.engine.plot_data import ScoreView
+from steerdsl.measure.table import Table, of_json
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import find
 from steerdsl.show.series import metric_name
@@ -84,9 +86,8 @@ def test_a_share_is_drawn_in_percent_with_a_panel_for_each_data_set_and_a_line_f
 @pytest.mark.parametrize("polar", [False, True])
 def test_several_variants_have_a_panel_for_each_data_set_and_one_legend(polar: bool) -> None:
     view = angle_view(polar)
-    for _, _, table in view.points:
-        for variants in table.values():
-            variants["random"] = figures(0.1)
+    for data in ("harmful", "harmless"):
+        view = put(view, data, "random", lambda at: 0.1)
     figure = drawn(view)
     assert [a.get_title() for a in figure.axes] == ["harmful", "harmless"]
     for axes in figure.axes:
@@ -99,8 +100,7 @@ def test_several_variants_have_a_panel_for_each_data_set_and_one_legend(polar: b
 
 def test_baselines_that_differ_along_the_axis_left_out_stay_apart() -> None:
     view = grid_view(("depth",))
-    for labels, _, table in view.points:
-        table["harmful"]["baseline"] = figures(float(labels["strength"]) / 10)
+    view = put(view, "harmful", "baseline", lambda at: float(at["strength"]) / 10)
     found = lines(drawn(view).axes[0])
     np.testing.assert_allclose(found["baseline, strength 3"].get_ydata(), [0.3] * 3)
     assert sum(label.startswith("baseline") for label in found) == 5
@@ -108,10 +108,9 @@ def test_baselines_that_differ_along_the_axis_left_out_stay_apart() -> None:
 
 def test_points_without_a_figure_are_gaps_and_none_at_all_is_an_error() -> None:
     view = angle_view(datasets=("harmful",), step=90)
-    view.points[0][2]["harmful"]["turn"] = figures(None)  # 180 degrees
+    view = put(view, "harmful", "turn", lambda at: None if at["angle"] == "180deg" else 0.5)
     assert np.isnan(lines(drawn(view).axes[0])["harmful, turn"].get_ydata()[2])
-    for _, _, table in view.points:
-        table["harmful"]["turn"] = figures(None)
+    view = put(view, "harmful", "turn", lambda at: None)
     with pytest.raises(MethodError, match="refusal_rate has no figures to draw"):
         drawn(view)
 
@@ -119,8 +118,8 @@ def test_points_without_a_figure_are_gaps_and_none_at_all_is_an_error() -> None:
 @pytest.mark.parametrize("polar", [False, True])
 def test_lines_at_0_lie_inside_the_picture(polar: bool) -> None:
     view = angle_view(polar, datasets=("harmful",))
-    for _, _, table in view.points:
-        table["harmful"] = {name: figures(0.0) for name in ("baseline", "turn", "random")}
+    for name in ("baseline", "turn", "random"):
+        view = put(view, "harmful", name, lambda at: 0.0)
     axes = drawn(view).axes[0]
     low, high = axes.get_ylim()
     assert low < -0.02 * high and high > 0
@@ -202,16 +201,15 @@ def test_controls_keep_their_colours_and_prompting_is_a_circle() -> None:
 
 def test_a_map_has_no_panel_for_what_is_not_steered() -> None:
     view = grid_view(("strength", "depth"), ("harmful",))
-    for _, _, found in view.points:
-        found["harmful"]["prompted"] = figures(0.7)
+    view = put(view, "harmful", "prompted", lambda at: 0.7)
     maps = [a for a in drawn(view).axes if a.get_images()]
     assert [a.get_title() for a in maps] == ["harmful, turn\n(baseline 0.9, prompted 0.7)"]
 
 
 def test_polar_leaves_a_part_of_the_circle_open() -> None:
     view = angle_view(polar=True)
-    half = [point for point in view.points if point[1]["angle"] <= 180]
-    turn = lines(drawn(replace(view, points=half)).axes[0])["harmful, turn"]
+    half = Table(row for row in view.rows if float(row.at["angle"][:-3]) <= 180)
+    turn = lines(drawn(replace(view, rows=half)).axes[0])["harmful, turn"]
     np.testing.assert_allclose(turn.get_xdata(), np.radians(np.arange(0, 181, 10)))
 
 
@@ -233,7 +231,7 @@ def test_two_axes_are_a_map_for_each_data_set_in_one_range_of_colours() -> None:
 
 def test_a_point_that_a_sweep_has_not_reached_is_a_gap_in_the_map() -> None:
     view = grid_view(("strength", "depth"), ("harmful",))
-    axes = drawn(replace(view, points=view.points[:-1])).axes[0]
+    axes = drawn(replace(view, rows=Table(view.rows[:-4]))).axes[0]
     cells = np.ma.filled(axes.get_images()[0].get_array(), np.nan)
     assert np.argwhere(np.isnan(cells)).tolist() == [[2, 4]]
     assert len(axes.texts) == 14
@@ -261,19 +259,23 @@ def test_outside_a_sweep_there_are_bars_with_intervals() -> None:
     assert axes.get_ylabel() == "keyword_rate (per 100 words)"
 
 
+def bars(by_data: dict[str, Any]) -> ScoreView:
+    return ScoreView("scores", "bleu", of_json({"scores": {"bleu": by_data}}))
+
+
 def test_a_mean_may_lie_a_rounding_error_outside_its_interval() -> None:
     exact = {"mean": 100.0, "low": 100.0 + 1e-13, "high": 100.0 + 1e-13, "n": 4}
-    (axes,) = drawn(ScoreView("scores", "bleu", [({}, {}, {"econ": {"baseline": exact, "main": exact}})])).axes
+    (axes,) = drawn(bars({"econ": {"baseline": exact, "main": exact}})).axes
     assert [p.get_height() for p in axes.patches] == [100.0, 100.0]
 
 
 def test_a_bar_at_0_can_be_seen_and_every_bar_says_its_figure() -> None:
     none = {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 4}
     some = {"mean": 0.5, "low": 0.25, "high": 0.75, "n": 4}
-    (axes,) = drawn(ScoreView("scores", "bleu", [({}, {}, {"econ": {"baseline": some, "main": none}})])).axes
+    (axes,) = drawn(bars({"econ": {"baseline": some, "main": none}})).axes
     assert [t.get_text() for t in axes.texts] == ["0.5", "0"]
     assert axes.get_ylim()[0] < 0 and all(p.get_linewidth() > 0 for p in axes.patches)
-    (axes,) = drawn(ScoreView("scores", "bleu", [({}, {}, {"econ": {"baseline": none, "main": none}})])).axes
+    (axes,) = drawn(bars({"econ": {"baseline": none, "main": none}})).axes
     assert axes.get_ylim() == (-0.04, 1)
 
 

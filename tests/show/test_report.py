@@ -280,9 +280,10 @@ def test_a_curve_has_its_line_its_level_and_its_chosen_place() -> None:
 def test_the_command_is_the_one_that_was_typed() -> None:
     words = ["steerdsl", "run", "econ.steer", "--set", "strength=2 5", "--dtype", "bfloat16", "--batch-size", "16"]
     assert list(command_line(RECORD)) == [*words, "--seed", "7"]
-    older = {**RECORD, "run": {}, "recipe": {"name": "-e"}}
-    assert list(command_line(older))[:5] == ["steerdsl", "run", "recipe.steer", "--set", "strength=2.5"]
-    assert list(command_line(older))[5:] == ["--model", "HuggingFaceTB/SmolLM2-135M-Instruct"]
+    run = {**RECORD["run"], "seed": None, "set": [], "model": "some/model", "keep_unsafe": True}
+    typed: Any = {**RECORD, "run": run, "recipe": {"name": "-e"}}
+    kept = ["--model", "some/model", "--dtype", "bfloat16", "--batch-size", "16", "--keep-unsafe"]
+    assert list(command_line(typed)) == ["steerdsl", "run", "recipe.steer", *kept]
 
 
 def test_no_record_is_an_error_and_writes_nothing(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from steerdsl.measure.table import of_json
 from steerdsl.show.sentences import claims, direction, evaluations, is_random, layers
 
 
@@ -25,7 +26,7 @@ ECON = {
 
 
 def test_a_steer_against_its_controls_is_one_sentence() -> None:
-    ((steer, text),) = evaluations({"scores": {"bleu": {"econ": ECON}, "keyword_rate": {"econ": ECON}}})
+    ((steer, text),) = evaluations(of_json({"scores": {"bleu": {"econ": ECON}, "keyword_rate": {"econ": ECON}}}))
     assert steer == "forgetful"
     assert text == (
         "lowers keyword_rate on econ from 16.1 to 0.811 [-0.189, 1.81] (15 prompts, p < .001; higher is more about "
@@ -48,14 +49,14 @@ def test_a_steer_against_its_controls_is_one_sentence() -> None:
 )
 def test_the_verb_says_what_is_known(base: float | None, own: float | None, p: float | None, said: str) -> None:
     table = {"bleu": {"d": {"baseline": figures(base), "s": figures(own, p, ("baseline",))}}}
-    ((_, text),) = evaluations({"scores": table})
+    ((_, text),) = evaluations(of_json({"scores": table}))
     assert text.startswith(said)
 
 
 def test_it_is_about_what_a_claim_is_about_and_names_other_data_sets_briefly() -> None:
     table = {"bleu": {"econ": ECON, "generic": ECON}, "keyword_rate": {"econ": ECON, "generic": ECON}}
     check = {"claim": "check scores.bleu.generic < 50% of baseline", "holds": True, "left": 1.0, "right": 2.0}
-    ((_, text),) = evaluations({"scores": table}, [check])
+    ((_, text),) = evaluations(of_json({"scores": table}), [check])
     assert text.startswith("lowers bleu on generic from 16.1")
     assert ". On econ from 16.1 to 0.811 (15 prompts, p < .001); random directions: 15.7" in text
 
@@ -64,13 +65,12 @@ def test_it_is_about_what_a_claim_is_about_and_names_other_data_sets_briefly() -
     "random",
     [
         {"random": figures(25.0, draws=[{"mean": 15.1}, {"mean": 39.4}, {"mean": 20.5}])},
-        {"random": figures(25.0, draws=[15.1, 39.4, 20.5])},
         {"random": figures(25.0), "random 2": figures(15.1), "random 3": figures(39.4)},
     ],
 )
 def test_several_draws_are_one_control_with_its_spread(random: dict[str, Any]) -> None:
     by_variant = {"baseline": figures(37), "s": figures(8, 0.002, ("baseline", "random")), **random}
-    ((_, text),) = evaluations({"scores": {"bleu": {"d": by_variant}}})
+    ((_, text),) = evaluations(of_json({"scores": {"bleu": {"d": by_variant}}}))
     mean = "26.5" if len(random) > 1 else "25"
     assert f"random directions: {mean} (3 draws, 15.1 to 39.4, p = .002)" in text
 
@@ -81,7 +81,7 @@ def test_steers_are_told_from_random_controls() -> None:
 
 
 def test_two_evaluations_of_one_steer_are_told_apart() -> None:
-    found = dict(evaluations({"first": {"bleu": {"d": ECON}}, "second": {"bleu": {"d": ECON}}}))
+    found = dict(evaluations(of_json({"first": {"bleu": {"d": ECON}}, "second": {"bleu": {"d": ECON}}})))
     assert list(found) == ["forgetful, first", "forgetful, second"]
 
 
@@ -90,7 +90,7 @@ def test_a_sweep_is_told_by_its_ends() -> None:
         {"at": {"angle": f"{x}deg"}, "scores": {"bleu": {"d": {"baseline": figures(40), "turn": figures(mean)}}}}
         for x, mean in ((0, 12.0), (90, 3.0), (180, None), (270, 30.0))
     ]
-    ((steer, text),) = evaluations({"swept": {"points": points}})
+    ((steer, text),) = evaluations(of_json({"swept": {"points": points}}))
     assert steer == "turn"
     assert text == "over angle, 4 points: bleu on d from 3 (angle 90deg) to 30 (angle 270deg); unsteered: 40"
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from steerdsl.measure.table import of_json
 from steerdsl.show.numbers import apart, duration, number, p_value, signed
 from steerdsl.show.sheet import Sheet
 from steerdsl.show.tables import claims, score_tables, sweep_table
@@ -36,7 +37,7 @@ numbers = st.floats(-1e12, 1e12).filter(lambda x: abs(x) > 1e-12)
 def test_every_figure_of_a_score_table_stands_whole_at_every_width(means: list[float], width: int) -> None:
     gap = {"baseline": {"difference": means[0], "low": means[0] - 2, "high": means[0] + 2, "p": 0.03, "p_holm": 0.04}}
     table = {f"metric_{i}": {"econ": {"baseline": line(m), "s": line(m, against=gap)}} for i, m in enumerate(means)}
-    (sheet,) = score_tables({"scores": table})
+    (sheet,) = score_tables(of_json({"scores": table}))
     words = set(re.split(r"[\s\[\],]+", printed(sheet, width)))
     for mean in means:
         assert {number(mean), number(mean - 1.0), number(mean + 1.5)} <= words
@@ -61,7 +62,7 @@ def by_data(x: int) -> dict[str, Any]:
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
 def test_sweeps_and_claims_are_whole_too(width: int) -> None:
     points = [{"at": {"strength": f"{x}%"}, "scores": {"a": by_data(x), "b": by_data(x)}} for x in (1, 2)]
-    out = printed(sweep_table("swept", points), width)
+    out = printed(sweep_table("swept", of_json({"swept": {"points": points}})), width)
     assert {"12346", "24691", "24690", "24693"} <= set(re.split(r"[\s\[\],]+", out))
     check = {"claim": "check a < b", "holds": False, "left": 0.500001, "right": 0.5, "at": {}}
     assert "0.500001 against 0.5" in " ".join(printed(claims([check]), width).split())
@@ -69,7 +70,7 @@ def test_sweeps_and_claims_are_whole_too(width: int) -> None:
 
 def test_a_table_is_turned_before_it_is_broken_into_bands() -> None:
     table = {f"m{i}": {"econ": {"baseline": line(1), "s": line(2)}} for i in range(9)}
-    (sheet,) = score_tables({"scores": table})
+    (sheet,) = score_tables(of_json({"scores": table}))
     wide, narrow = printed(sheet, 200).splitlines(), printed(sheet, 50).splitlines()
     assert wide[1].split() == [f"m{i}" for i in range(9)]
     assert narrow[1].split() == ["baseline", "s"] and all(len(row) <= 50 for row in narrow)

@@ -30,4 +30,6 @@ ENTRY = Entry(
     example="evaluate forgetful on econ.held_out with bleu",
     needs=frozenset({"references"}),
     aliases=("sacrebleu",),
+    least=0,
+    most=100,
 )

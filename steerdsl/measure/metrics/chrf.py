@@ -28,4 +28,6 @@ ENTRY = Entry(
     example="evaluate forgetful on econ.held_out with chrf",
     needs=frozenset({"references"}),
     aliases=("chrf_plus_plus",),
+    least=0,
+    most=100,
 )

@@ -61,7 +61,13 @@ def _eos(answers: Answers) -> Figures:
 
 
 def _entry(
-    name: str, figure: Callable[[str], float], summary: str, formula: str, paper: str = "", reason: str = FEW
+    name: str,
+    figure: Callable[[str], float],
+    summary: str,
+    formula: str,
+    paper: str = "",
+    reason: str = FEW,
+    most: float | None = 1,
 ) -> Entry:
     return Entry(
         kind="metric",
@@ -72,6 +78,8 @@ def _entry(
         paper=paper,
         example=f"evaluate forgetful on generic.held_out with {name}",
         version=2,
+        least=0,
+        most=most,
     )
 
 
@@ -104,6 +112,7 @@ ENTRIES = (
         "compressed over plain size of the answer; lower is more repetitive, short texts go above 1",
         "bytes of zlib(answer) / bytes of answer",
         reason="the answers are empty",
+        most=None,
     ),
     Entry(
         kind="metric",
@@ -113,6 +122,8 @@ ENTRIES = (
         args=(Arg("script", "word", "latin", "the script that answers should be in", SCRIPTS),),
         formula="letters of other scripts / letters",
         example="evaluate forgetful on generic.held_out with script_share",
+        least=0,
+        most=1,
     ),
     Entry(
         kind="metric",
@@ -122,5 +133,7 @@ ENTRIES = (
         example="evaluate forgetful on generic.held_out with eos_share",
         needs=frozenset({"ended"}),
         rate=True,
+        least=0,
+        most=1,
     ),
 )

@@ -130,4 +130,6 @@ ENTRY = Entry(
     version=3,
     aliases=("em", "accuracy", "acc"),
     rate=True,
+    least=0,
+    most=1,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from steerdsl.measure.answers import Answers, Figures
-from steerdsl.measure.judge import CRITERIA, VERSION
+from steerdsl.measure.judge import CRITERIA, HIGH, LOW, VERSION
 from steerdsl.registry import Entry
 
 
@@ -31,6 +31,8 @@ ENTRIES = tuple(
         example=f"evaluate forgetful on econ with judge_{name}",
         needs=frozenset({"judge"}),
         version=VERSION,
+        least=LOW,
+        most=HIGH,
     )
     for name, meaning in CRITERIA.items()
 )

@@ -60,4 +60,6 @@ ENTRY = Entry(
     example='evaluate forgetful on econ.held_out with keyword_rate("econ")',
     version=2,
     aliases=("keywords", "word_rate", "topic_rate", "keyword"),
+    least=0,
+    most=100,
 )

@@ -26,4 +26,5 @@ ENTRY = Entry(
     example="evaluate forgetful on generic.held_out with kl",
     needs=frozenset({"logprobs", "kl"}),
     aliases=("kl_divergence", "kld", "kl_div"),
+    least=0,
 )

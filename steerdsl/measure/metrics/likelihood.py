@@ -60,6 +60,7 @@ ENTRIES = (
         example="evaluate forgetful on generic.held_out with cross_entropy",
         needs=frozenset({"logprobs", "text"}),
         aliases=("nll", "loss", "ce", "ce_loss"),
+        least=0,
     ),
     Entry(
         kind="metric",
@@ -70,6 +71,7 @@ ENTRIES = (
         example="evaluate forgetful on generic.held_out with perplexity",
         needs=frozenset({"logprobs", "text"}),
         aliases=("ppl",),
+        least=1,
     ),
     Entry(
         kind="metric",

@@ -57,4 +57,6 @@ ENTRY = Entry(
     version=2,
     aliases=("mcq", "mc", "mc1"),
     rate=True,
+    least=0,
+    most=1,
 )

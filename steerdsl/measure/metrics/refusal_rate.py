@@ -54,4 +54,6 @@ ENTRY = Entry(
     example="evaluate open on harmful with refusal_rate, repeated_4grams",
     aliases=("asr", "attack_success_rate", "refusal", "refusals"),
     rate=True,
+    least=0,
+    most=1,
 )

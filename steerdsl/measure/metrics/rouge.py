@@ -72,6 +72,8 @@ def _overlap_entry(kind: str) -> Entry:
         needs=frozenset({"references"}),
         version=2,
         aliases=("rouge", "rougel") if kind == "rougeL" else (name.replace("_", ""),),
+        least=0,
+        most=100,
     )
 
 
@@ -88,6 +90,8 @@ def _recall_entry(kind: str) -> Entry:
         example=f"evaluate forgetful on posts with {name}",
         needs=frozenset({"golds"}),
         version=2,
+        least=0,
+        most=100,
     )
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from steerdsl.show.report.answers import answers
-from steerdsl.show.report.files import read_run
 from steerdsl.show.report.found import choices, pictures
 from steerdsl.show.report.guide import found, guide, recipe
 from steerdsl.show.report.html import contents, page, tag
 from steerdsl.show.report.record import claims, headline, plan, record, rerun
 from steerdsl.show.report.scores import scores
+from steerdsl.store.finished_run import open_run
 
 REPORT = "report.html"
 
@@ -27,10 +27,10 @@ def write_report(folder: Path) -> Path:
     """
     from steerdsl.store.files import write_text
 
-    run = read_run(folder)
+    run = open_run(folder, whole=False)
     first = (found, claims, guide, recipe)
     parts = [part(run) for part in (*first, scores, pictures, choices, answers, plan, rerun, record)]
     body = [tag("header", headline(run), contents(parts)), tag("main", *(part for part in parts if part))]
-    name = Path(str(run.record.get("recipe", {}).get("name", "run"))).name
+    name = Path(run.record["recipe"]["name"]).name
     write_text(folder / REPORT, page(f"{folder.name}: {name}", *body))
     return folder / REPORT

@@ -11,8 +11,8 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from steerdsl.lang.variants import BASELINE, HELD_AGAINST, REFERENCE
-from steerdsl.show.report.files import RunFiles
 from steerdsl.show.report.html import Html, details, joined, section, tag
+from steerdsl.store.finished_run import Finished
 
 SHOWN = 12  # prompts of a data set that are shown
 ACROSS = 8  # answers beside the unsteered one that stand open, for one prompt
@@ -24,10 +24,10 @@ WORDS = re.compile(r"\s*(?:\w+|[^\w\s])\s*|\s+")
 Answered = dict[str, Mapping[str, Any]]  # what gave an answer -> its line
 
 
-def answers(run: RunFiles) -> Html:
+def answers(run: Finished) -> Html:
     """For each step and data set the first prompts, one below another, their answers side by side."""
     parts: list[Html] = []
-    for (step, data), prompts in _grouped(run.rows).items():
+    for (step, data), prompts in _grouped(run.answers).items():
         kept = list(prompts.items())[:SHOWN]
         left = len(prompts) - len(kept)
         rest = [tag("p", f"{left} further prompts are in generations.jsonl", class_="note")] if left else []

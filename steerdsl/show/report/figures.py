@@ -6,9 +6,10 @@ In: figures of scores.json and of choices. Out: text, and inline SVG.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from steerdsl.measure.table import Gap, Row
 from steerdsl.show import numbers
 from steerdsl.show.report.html import Html, joined, tag
 
@@ -27,29 +28,27 @@ def below(text: str) -> Html:
     return tag("small", text.replace("-", "−"), class_="below") if text else Html("")
 
 
-def cell(figures: Any) -> Html:
+def cell(row: Row | None) -> Html:
     """A mean; under it in small letters its interval, the draws of a random control, and the number of prompts
     where some have no value."""
-    if not isinstance(figures, Mapping):
+    if row is None:
         return Html(NOTHING)
-    if figures.get("mean") is None:
-        return tag("span", NOTHING, title=figures.get("reason"))
-    n, every = figures.get("n"), len(figures.get("values") or ())
-    few = f"{n} of {every} prompts" if n is not None and n < every else ""
-    lines = (numbers.interval(figures), numbers.drawn(figures), few)
-    return joined((tag("b", number(figures["mean"])), *map(below, lines)))
+    if row.mean is None:
+        return tag("span", NOTHING, title=row.reason)
+    few = f"{row.n} of {len(row.values)} prompts" if row.n < len(row.values) else ""
+    lines = (numbers.interval(row.low, row.high), numbers.drawn(row), few)
+    return joined((tag("b", number(row.mean)), *map(below, lines)))
 
 
-def gap(found: Any) -> Html:
+def gap(found: Gap | None) -> Html:
     """A difference; under it its interval, its p-value and its rank among random draws. Faint where the
     p-value leaves it open."""
-    if not isinstance(found, Mapping) or found.get("difference") is None:
+    if found is None or found.difference is None:
         return Html(NOTHING)
-    holm = found.get("p_holm")
-    p = found.get("p") if holm is None else holm
-    lines = (numbers.interval(found), numbers.p_value(p), numbers.rank(found))
+    p = found.p if found.p_holm is None else found.p_holm
+    lines = (numbers.interval(found.low, found.high), numbers.p_value(p), numbers.rank(found))
     faint = p is None or p >= LEAST
-    shown = numbers.signed(found["difference"]).replace("-", "−")
+    shown = numbers.signed(found.difference).replace("-", "−")
     return tag("span", shown, *map(below, lines), class_="faint" if faint else None)
 
 

@@ -12,17 +12,17 @@ from typing import Any
 
 from steerdsl.forms.files import is_inside
 from steerdsl.show.report.figures import curve, number
-from steerdsl.show.report.files import RunFiles
 from steerdsl.show.report.html import Html, joined, section, table, tag
+from steerdsl.store.finished_run import Finished
 
 KINDS: Mapping[str, str] = {".svg": "image/svg+xml", ".png": "image/png"}
 LARGEST, ALL = 700_000, 8_000_000  # bytes of a drawing that is kept as one, and of all pictures together
 BEST = 8  # layers of a choice that are listed
 
 
-def choices(run: RunFiles) -> Html:
+def choices(run: Finished) -> Html:
     """Each choice of layers with its figures as curves, and each plane."""
-    parts = [_choice(name, choice) for name, choice in (run.record.get("choices") or {}).items()]
+    parts = [_choice(name, choice) for name, choice in run.record["choices"].items()]
     planes = run.record.get("planes") or {}
     rows = [
         (name, ", ".join(f"{key} {_plain(value)}" for key, value in plane.items())) for name, plane in planes.items()
@@ -57,7 +57,7 @@ def _choice(name: str, choice: Mapping[str, Any]) -> Html:
     return joined((tag("h3", said), table(head, curves, class_="figures"), order, *notes))
 
 
-def pictures(run: RunFiles) -> Html:
+def pictures(run: Finished) -> Html:
     """Every picture of the folder, inside the page; the drawing where it is small, else its pixels."""
     shown: list[Html] = []
     left: list[str] = []

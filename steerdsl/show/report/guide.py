@@ -7,13 +7,14 @@ what the words and figures of the tables mean.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from steerdsl.forms.record import RecordedStep
 from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM
+from steerdsl.measure.table import Table
 from steerdsl.registry import entries
 from steerdsl.show import sentences, summary
-from steerdsl.show.report.files import RunFiles
 from steerdsl.show.report.html import Html, section, table, tag
+from steerdsl.store.finished_run import Finished
 
 # What stands beside a steer in tables and pictures.
 CONTROLS: Mapping[str, str] = {
@@ -23,57 +24,50 @@ CONTROLS: Mapping[str, str] = {
 }
 
 
-def found(run: RunFiles) -> Html:
+def found(run: Finished) -> Html:
     """What came out, a line for each choice, steer and claim."""
     record = run.record
-    parts = [*sentences.layers(record.get("choices") or {})]
-    parts += sentences.evaluations(run.scores, record.get("checks") or ())
-    if (pair := summary.pair(run.rows)) is not None:
+    parts = [*sentences.layers(record["choices"])]
+    parts += sentences.evaluations(run.scores, record["checks"])
+    if (pair := summary.pair(run.answers)) is not None:
         parts += [("prompt", pair.prompt), (BASELINE, summary.short(pair.before))]
         parts.append((pair.steer, summary.short(pair.after)))
     return section("Summary", tag("p", summary.head(record)), table((), parts, class_="facts") if parts else "")
 
 
-def recipe(run: RunFiles) -> Html:
+def recipe(run: Finished) -> Html:
     """The recipe's text, as it was written."""
-    text = (run.record.get("recipe") or {}).get("text", "")
+    text = run.record["recipe"]["text"]
     return section("Recipe", tag("pre", tag("code", text)) if text else "")
 
 
-def guide(run: RunFiles) -> Html:
+def guide(run: Finished) -> Html:
     """What was done, step by step, and what the tables' words and figures mean."""
-    steps = [tag("li", _step(step)) for step in run.record["plan"].get("steps", ())]
+    steps = [tag("li", _step(step)) for step in run.record["plan"]["steps"]]
     done = [tag("h3", "what was done"), tag("ol", *steps)] if steps else []
     words = list(_words(run.scores))
     read = [tag("h3", "what the tables say"), table((), words, class_="facts")] if words else []
     return section("How to read this page", *done, *read)
 
 
-def _step(step: Mapping[str, Any]) -> str:
-    name = f" {step['name']}" if step.get("name") else ""
+def _step(step: RecordedStep) -> str:
+    name = f" {step['name']}" if step["name"] else ""
     # A steer's title counts its operations, and its numbered settings are these.
-    ops = [text for label, text in step.get("settings", ()) if str(label).isdigit()]
+    ops = [text for label, text in step["settings"] if label.isdigit()]
     return f"{step['verb']}{name}: {'; '.join(ops) if ops and step['verb'] == 'steer' else step['title']}"
 
 
-def _words(scores: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _words(scores: Table) -> Iterator[tuple[str, str]]:
     """Each metric with its unit and which way is which, then each control, then the interval."""
-    tables = [found for entry in scores.values() for found in _tables(entry)]
     known = entries("metric")
-    for metric in dict.fromkeys(name for found in tables for name in found):
+    for metric in scores.names("metric"):
         entry = known.get(sentences.family(metric))
         if entry is not None:
             yield metric, entry.summary
-    variants = {v for found in tables for by_data in found.values() for by in by_data.values() for v in by}
+    variants = scores.names("variant")
     for control, meaning in CONTROLS.items():
         if control in variants:
             yield control, meaning
-    if tables:
+    if scores:
         yield "[low, high]", "95% interval of the mean, over prompts"
         yield "p", "how often chance alone would give so large a difference; under .05 it is shown dark"
-
-
-def _tables(entry: Any) -> list[Mapping[str, Any]]:
-    """The score tables of an evaluation: one, or one for each point of a sweep."""
-    points = entry.get("points")
-    return [point["scores"] for point in points] if points else [entry]

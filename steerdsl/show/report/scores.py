@@ -5,24 +5,22 @@ In: scores.json. Out: a section of the report.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from steerdsl.lang.variants import BASELINE, HELD_AGAINST, in_order
+from steerdsl.measure.table import Row, Table
 from steerdsl.show.report.figures import NOTHING, cell, curve, gap, number
-from steerdsl.show.report.files import RunFiles
 from steerdsl.show.report.html import Html, details, joined, section, table, tag
+from steerdsl.store.finished_run import Finished
 
 OPEN = 12  # points of a sweep that are shown without a click
 WIDE = 8  # columns of figures that a page of 1400 pixels has room for
 
 
-def scores(run: RunFiles) -> Html:
+def scores(run: Finished) -> Html:
     """A table for each evaluation and data set; for each sweep its curves and its points."""
-    parts: list[Html] = []
-    for name, found in run.scores.items():
-        points = found.get("points") if isinstance(found, Mapping) else None
-        parts.append(_sweep(name, points) if points else _evaluation(name, found))
+    parts = [(_sweep if found.swept else _evaluation)(name, found) for name, found in run.scores.evaluations.items()]
     note = (
         "Means over prompts, with 95% intervals. A difference is the steer's figure less the other's, prompt by "
         "prompt; p is corrected by Holm over everything that an evaluation compares: its metrics, data sets and "
@@ -32,55 +30,37 @@ def scores(run: RunFiles) -> Html:
     return section("Scores", tag("p", note, class_="note"), *parts) if parts else Html("")
 
 
-def _evaluation(name: str, found: Mapping[str, Any]) -> Html:
+def _evaluation(name: str, found: Table) -> Html:
     """For each data set a line for each variant and each difference, a column for each metric; with many metrics
     the other way around, since a page is longer than it is wide."""
     parts = [tag("h3", name)]
-    for data, by_metric in _by_data(found).items():
-        variants = in_order(variant for figures in by_metric.values() for variant in figures)
-        compared = [v for v in variants if any(_difference(f, v) for f in by_metric.values())]
-        sizes = {len(f.get("values") or ()) for figures in by_metric.values() for f in figures.values()}
-        grid: list[list[Any]] = [["", *by_metric]]
-        grid += [[v, *(cell(figures.get(v)) for figures in by_metric.values())] for v in variants]
-        for v in compared:
-            grid.append([f"difference from {v}", *(gap(_difference(figures, v)) for figures in by_metric.values())])
-        if len(by_metric) > WIDE:
+    for data, rows in found.by("data").items():
+        metrics, variants = rows.names("metric"), in_order(rows.names("variant"))
+        gaps = {(row.metric, other): each for row in reversed(rows) for other, each in row.against.items()}
+        grid: list[list[Any]] = [["", *metrics]]
+        grid += [[v, *(cell(rows.one(metric, data, v)) for metric in metrics)] for v in variants]
+        for v in (v for v in variants if any(v == other for _, other in gaps)):
+            grid.append([f"difference from {v}", *(gap(gaps.get((metric, v))) for metric in metrics)])
+        if len(metrics) > WIDE:
             grid = [list(column) for column in zip(*grid, strict=True)]
-        size = f" ({max(sizes)} prompt{'s' * (max(sizes) != 1)})" if sizes else ""
-        parts += [tag("h4", f"{data}{size}"), table(grid[0], grid[1:], class_="figures")]
+        size = max(len(row.values) for row in rows)
+        parts += [tag("h4", f"{data} ({size} prompt{'s' * (size != 1)})"), table(grid[0], grid[1:], class_="figures")]
     return joined(parts)
 
 
-def _by_data(found: Mapping[str, Any]) -> dict[str, dict[str, Mapping[str, Any]]]:
-    """data set -> metric -> variant -> figures."""
-    turned: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for metric, by_data in found.items():
-        for data, by_variant in by_data.items():
-            turned.setdefault(data, {})[metric] = by_variant
-    return turned
-
-
-def _difference(by_variant: Mapping[str, Any], other: str) -> Mapping[str, Any] | None:
-    """The steer's difference from another variant, where the run has compared them."""
-    for figures in by_variant.values():
-        found = figures.get("against") or {}
-        if other in found:
-            return found[other]  # type: ignore[no-any-return]
-    return None
-
-
-def _sweep(name: str, points: Sequence[Mapping[str, Any]]) -> Html:
+def _sweep(name: str, found: Table) -> Html:
     """Curves of every metric, data set and variant over the points, then the figures of each point."""
-    lines = list(_lines(points))
+    points = list(found.points.values())
+    lines = list(dict.fromkeys((row.metric, row.data, row.variant) for row in found if row.variant != BASELINE))
     curves = []
     for metric, data, variant in lines:
-        values = [_mean(point, metric, data, variant) for point in points]
-        base = [_mean(point, metric, data, BASELINE) for point in points if not point.get("failed")]
+        values = [_mean(point.one(metric, data, variant)) for point in points]
+        base = [_mean(point.one(metric, data, BASELINE)) for point in points if not point[0].failed]
         level = base[0] if len(set(base)) == 1 else None
         known = [x for x in values if x is not None]
         reach = f"{number(min(known))} to {number(max(known))}" if known else NOTHING
         curves.append([f"{metric}, {data}", variant, curve(values, level, label=reach), reach, number(level)])
-    axes = list(points[0]["at"])
+    axes = list(found[0].at)
     steers = [line for line in lines if line[2] not in HELD_AGAINST]
     tables = [_points(points, axes, steers[i : i + WIDE]) for i in range(0, len(steers), WIDE)]
     return joined(
@@ -94,35 +74,20 @@ def _sweep(name: str, points: Sequence[Mapping[str, Any]]) -> Html:
     )
 
 
-def _row(point: Mapping[str, Any], steers: Sequence[tuple[str, str, str]]) -> Iterator[Html]:
+def _row(point: Table, steers: Sequence[tuple[str, str, str]]) -> Iterator[Html]:
     """A point's figures; of one that failed the reason."""
-    if point.get("failed"):
-        yield tag("span", f"failed: {point['failed']}", class_="state failed")
+    if point[0].failed:
+        yield tag("span", f"failed: {point[0].failed}", class_="state failed")
     else:
-        yield from (cell(_figures(point, *line)) for line in steers)
+        yield from (cell(point.one(*line)) for line in steers)
 
 
-def _points(points: Sequence[Mapping[str, Any]], axes: Sequence[str], lines: Sequence[tuple[str, str, str]]) -> Html:
+def _points(points: Sequence[Table], axes: Sequence[str], lines: Sequence[tuple[str, str, str]]) -> Html:
     """A line for each point, a column for each of some metrics and data sets."""
     head = [*axes, *(f"{metric}, {data}" for metric, data, _ in lines)]
-    rows = [[*point["at"].values(), *_row(point, lines)] for point in points]
+    rows = [[*point[0].at.values(), *_row(point, lines)] for point in points]
     return table(head, rows, class_="figures")
 
 
-def _lines(points: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
-    """Each metric, data set and variant that has figures, except the baseline."""
-    seen: dict[tuple[str, str, str], None] = {}
-    for point in points:
-        for metric, by_data in point["scores"].items():
-            for data, by_variant in by_data.items():
-                seen |= {(metric, data, variant): None for variant in by_variant if variant != BASELINE}
-    yield from seen
-
-
-def _figures(point: Mapping[str, Any], metric: str, data: str, variant: str) -> Any:
-    return point["scores"].get(metric, {}).get(data, {}).get(variant)
-
-
-def _mean(point: Mapping[str, Any], metric: str, data: str, variant: str) -> float | None:
-    found = _figures(point, metric, data, variant)
-    return None if found is None else found.get("mean")
+def _mean(row: Row | None) -> float | None:
+    return None if row is None else row.mean

@@ -21,6 +21,7 @@ REFERENCE = Path(__file__).parent / "reference"
 
 # The page of each kind, and the notes that explain it.
 PAGES: dict[Kind, tuple[str, str]] = {
+    "statement": ("statements.md", ""),
     "extract": ("extraction.md", "extraction.md"),
     "select": ("layers.md", "layers.md"),
     "plane": ("planes.md", "planes.md"),
@@ -30,6 +31,7 @@ PAGES: dict[Kind, tuple[str, str]] = {
     "stream": ("streams.md", "positions.md"),
     "metric": ("metrics.md", ""),
     "plot": ("plots.md", ""),
+    "data": ("data.md", ""),
 }
 
 GENERATED = "Made by `python docs/generate.py`; change what it is made from, not this page."

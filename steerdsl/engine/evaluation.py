@@ -7,6 +7,7 @@ the store. All variants of an evaluation answer the same prompts with the same s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from steerdsl.plan.controls import Variant
 from steerdsl.plan.plan import PlanStep
 from steerdsl.plan.requests import Request
 from steerdsl.plan.tasks import rights
-from steerdsl.registry import find
+from steerdsl.registry import Need, find
 from steerdsl.store.files import write_json
 
 
@@ -118,7 +119,7 @@ def _score(
         table.setdefault(label, {})[made[0][0].ref.name] = figures
 
 
-def _supplied(scenes: Sequence[Scene], needs: set[str]) -> Supplied:
+def _supplied(scenes: Sequence[Scene], needs: AbstractSet[Need]) -> Supplied:
     """What metrics read, for all scenes at once. Where that fails, it is read again scene by scene, so that
     the error says which variant it is."""
     try:

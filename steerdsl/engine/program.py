@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.wire import Edit, Touch, make_edit, make_gate, make_memory_gate, make_probe
@@ -62,10 +61,10 @@ def places(op: r.Op, arch: Architecture, chosen: dict[str, tuple[int, ...]]) -> 
         return [Place(stream, layer) for stream, layer in arch.everywhere()]
     found = []
     for stream in op.streams:
-        if stream.name == "head":
+        if stream.numbers:
             layer, head = stream.numbers
             columns = arch.head_slice(head)
-            found.append(Place("head", layer, (columns.start, columns.stop)))
+            found.append(Place(stream.name, layer, (columns.start, columns.stop)))
         else:
             found += [Place(stream.name, layer) for layer in resolve_layers(op.layers, arch.n_layers, chosen)]
     return sorted(found, key=lambda p: (p.layer, RANK[p.stream]))
@@ -79,13 +78,14 @@ def passes(op: r.Op) -> tuple[int, int | None]:
     of a prompt's. Raises MethodError when no pass is left.
     """
     start, stop = {"all": (0, None), "prompt": (0, 1), "generation": (1, None)}[op.phase]
-    ends = [stop, 1 if op.name == "patch" else None]
+    prompt = "prompt" in find("op", op.name).needs
+    ends = [stop, 1 if prompt else None]
     if op.first is not None:
         ends.append(op.first + 1)
     if op.after is not None:
         start = max(start, op.after + 1)
     for condition in op.conditions:
-        if condition.kind == "step":
+        if counts_steps(condition):
             bound = int(-(-condition.threshold // 1))  # the next whole pass
             match condition.op:
                 case "<":
@@ -98,9 +98,14 @@ def passes(op: r.Op) -> tuple[int, int | None]:
                     start = max(start, bound)
     known = [e for e in ends if e is not None]
     if known and min(known) <= start:
-        reason = "a patch acts while the prompt is read" if op.name == "patch" else "its clauses leave no token"
+        reason = f"a {op.name} acts while the prompt is read" if prompt else "its clauses leave no token"
         raise MethodError(f"`{op.text or op.name}` never acts: {reason}", "change `during`, `first`, `after` or `when`")
     return start, (min(known) if known else None)
+
+
+def counts_steps(condition: r.Condition) -> bool:
+    """Whether a condition reads no activation, so that whole passes decide it."""
+    return find("condition", condition.kind).operand == "nothing"
 
 
 class Compiler:
@@ -125,13 +130,12 @@ class Compiler:
     def add(self, op: r.Op, number: int) -> None:
         """Add one operation, after those added before it. Its numbers may be lists, one for each row."""
         entry = find("op", op.name)
-        prepare = import_module(entry.run.__module__).prepare
         value = self.values.operand(op)
         acting = next((made for operand, made in self._controls if operand == op.operand), value)
         decided = self._decided(op, number, value)
         for place in places(op, self.arch, self.values.chosen):
             operand = self.operand(op, acting, place)
-            params = prepare(operand, op.args)
+            params = entry.prepare(operand, op.args)
             require_tensors(f"`{op.text or op.name}` (layer {place.layer}, {place.stream})", params, SMALLER_STEP)
             edit = make_edit(
                 entry.run,
@@ -140,7 +144,7 @@ class Compiler:
                 [*self._gates(op, place, value), *decided],
                 op.keep_norm,
                 place.part,
-                _aligner(op) if op.name == "patch" else None,
+                _aligner(op) if "prompt" in entry.needs else None,
             )
             self._at(place.layer, place.stream).append(edit)
 
@@ -178,7 +182,7 @@ class Compiler:
     def _gates(self, op: r.Op, place: Place, value: Any) -> Iterator[Any]:
         """The conditions that are read token by token where the operation acts."""
         for condition in op.conditions:
-            if condition.kind == "step" or condition.layer is not None:
+            if counts_steps(condition) or condition.layer is not None:
                 continue
             direction = self._direction(condition, place.layer, place.stream, value)
             yield make_gate(find("condition", condition.kind).run, direction, condition.op, condition.threshold)
@@ -193,7 +197,7 @@ class Compiler:
             layer, key = self._layer(condition.layer), f"{self.name}{number}.{i}"
             read = value if condition.vector is None else self.values.vector(condition.vector)
             stream = read.stream if isinstance(read, Vector) else "resid_post"
-            if stream == "head":
+            if find("stream", stream).args:
                 raise MethodError(
                     f"a condition at layer {layer} reads a whole stream, and `{read.name}` is of one head",
                     "leave out `at layer` to read it at the head where the operation acts",
@@ -266,13 +270,12 @@ def ablation_touches(arch: Architecture, q: Tensor) -> list[Touch]:
     """Touches that remove the rows q [L, k, d] of each layer (the first layer's at the embeddings)
     from every write to the residual stream; layers without a row are left alone."""
     entry = find("op", "ablate")
-    prepare = import_module(entry.run.__module__).prepare
     touches = []
     for stream, layer in arch.everywhere():
         unit = q[layer]
         if not bool(unit.any()):
             continue
-        edit = make_edit(entry.run, prepare(Operand(unit=unit), {}), (0, None), (), False, None)
+        edit = make_edit(entry.run, entry.prepare(Operand(unit=unit), {}), (0, None), (), False, None)
         touches.append(_touch(arch.write(stream, layer), [edit]))
     return touches
 

@@ -50,7 +50,7 @@ def _resolved(p: Planning, spec: r.Layers) -> tuple[int, ...] | None:
 
 def extraction_layers(p: Planning, s: r.Extract) -> str:
     """Every layer of the stream that is captured, in one pass that stops after the last."""
-    if s.method == "sae":
+    if "file" in find("extract", s.method).needs:
         return "the layer that the file names"
     if not _has_stream(p, s.stream, s.span):
         return ""
@@ -69,7 +69,7 @@ def _has_stream(p: Planning, stream: r.Stream, span: Span) -> bool:
             p.errors += outside(p.source, r.Layers(span=span), layer, arch.n_layers, p.facts.located.id).diagnostics
             return False
         arch.read(stream.name, layer)
-        if stream.name == "head":
+        if stream.numbers:
             arch.head_slice(stream.numbers[1])
     except RecipeError as error:
         for d in error.diagnostics:
@@ -132,7 +132,7 @@ def sites(p: Planning, op: r.Op) -> set[tuple[str, int]] | None:
     if layers is None:
         return None
     found = {(s.name, layer) for s in op.streams if not s.numbers for layer in layers}
-    return found | {("head", s.numbers[0]) for s in op.streams if s.numbers}
+    return found | {(s.name, s.numbers[0]) for s in op.streams if s.numbers}
 
 
 def overlaps(p: Planning, ops: Sequence[r.Op]) -> str:

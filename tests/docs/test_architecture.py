@@ -10,7 +10,6 @@ import pytest
 from blocks import ROOT, blocks
 
 PACKAGE = ROOT / "steerdsl"
-CROSSING = {("lang", "data")}  # the page says why
 PRINTED = PACKAGE / "eject" / "parts"  # programs to be read, which no room imports
 
 
@@ -50,8 +49,7 @@ def test_a_room_imports_from_those_above_it(room: str) -> None:
             first, _, rest = module.partition(".")
             if first == "steerdsl" and rest:
                 other = rest.partition(".")[0]
-                above = order.index(other) <= order.index(room)
-                assert above or (room, other) in CROSSING, f"{path.name} imports {module}"
+                assert order.index(other) <= order.index(room), f"{path.name} imports {module}"
 
 
 def test_one_package_imports_nnsight() -> None:

@@ -10,8 +10,6 @@ import pytest
 from steerdsl import registry
 from steerdsl.lang.check import check_source
 from steerdsl.lang.diagnostics import render
-from steerdsl.lang.lower.data import ARGS
-from steerdsl.lang.lower.measures import ANSWERS, SCORING
 from steerdsl.lang.source import Source
 from steerdsl.registry import Arg, Kind
 
@@ -86,6 +84,8 @@ USED: dict[Kind, str] = {
     "metric": 'sc = evaluate s on econ with {name}("x", {arg}: {value})\n',
     "position": "w = extract diffmean from econ vs generic at {name} {value}\n",
     "plane": "rotate plane(v, {name}, {arg}: {value}) by 3deg\n",
+    "condition": "ablate v when {name} < {value}; ablate v when {name}() < {value}\n",
+    "stream": "ablate v on {name}({value}, {value})\n",
 }
 BOUNDED = [(kind, name, arg) for kind in USED for name, arg in numbers(kind)]
 
@@ -97,18 +97,19 @@ def test_every_bound_of_the_registry_is_held(kind: Kind, name: str, arg: Arg) ->
         assert "S305" in codes(text), text
 
 
-@pytest.mark.parametrize("arg", [*ARGS, *ANSWERS, *SCORING], ids=lambda arg: arg.name)
-def test_every_bound_of_a_statement_is_held(arg: Arg) -> None:
-    if arg.type not in ("int", "number", "share"):
-        return
+STATEMENTS = {
+    "dataset": "dataset d = econ with {option}\n",
+    "generate": "g = generate from econ with {option}\n",
+    "evaluate": STEER + "sc = evaluate s on econ with bleu, {option}\n",
+    "check": STEER + "sc = evaluate s on econ with bleu\ncheck sc.bleu.econ < random with {option}\n",
+}
+OF_STATEMENTS = numbers("statement")
+
+
+@pytest.mark.parametrize(("name", "arg"), OF_STATEMENTS, ids=lambda x: getattr(x, "name", x))
+def test_every_bound_of_a_statement_is_held(name: str, arg: Arg) -> None:
     for value in outside(arg):
-        option = f"{arg.name}: {value}"
-        if arg in ARGS:
-            text = f"dataset d = econ with {option}\n"
-        elif arg in ANSWERS:
-            text = f"g = generate from econ with {option}\n"
-        else:
-            text = f"{STEER}sc = evaluate s on econ with bleu, {option}\n"
+        text = STATEMENTS[name].replace("{option}", f"{arg.name}: {value}")
         assert codes(text) == ["S305"], text
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
@@ -36,7 +35,7 @@ TURN = Operand(plane=Plane(torch.from_numpy(B[0]), torch.from_numpy(B[1])))
 def apply(name: str, h: torch.Tensor, operand: Operand, args: Mapping[str, Any] = MappingProxyType({})) -> torch.Tensor:
     """What the engine does at a site: prepare once, then the kernel in float32."""
     entry = find("op", name)
-    prepared = import_module(entry.run.__module__).prepare(operand, args)
+    prepared = entry.prepare(operand, args)
     assert all(t.dtype == torch.float32 for t in prepared.values())
     return entry.run(h, prepared)
 

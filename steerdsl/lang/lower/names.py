@@ -21,13 +21,6 @@ CONTROLS = frozenset({RANDOM, PROMPTED, REFERENCE})  # what tables call the vari
 MAIN = "main"  # the steer of operations that stand alone
 
 
-def builtin_data() -> tuple[str, ...]:
-    """The data sets that need no declaration."""
-    from steerdsl.data import builtin_names
-
-    return tuple(builtin_names())
-
-
 def define(ctx: Context, name: Name, kind: SymbolKind, value: Any = None) -> bool:
     """Give a name its meaning from here on; False after a message when it cannot be had."""
     text = name.parts[0]

@@ -16,7 +16,7 @@ from steerdsl.lang.lower.clauses import Clauses, sort_clauses
 from steerdsl.lang.lower.context import Context, Symbol, SymbolKind
 from steerdsl.lang.lower.extraction import at_position
 from steerdsl.lang.lower.names import find
-from steerdsl.lang.lower.options import options, split_options, with_items
+from steerdsl.lang.lower.options import options, split_options
 from steerdsl.lang.lower.paths import ending, inside, output
 from steerdsl.lang.lower.phrases import either, listed
 from steerdsl.lang.lower.values import DEGREES
@@ -36,7 +36,6 @@ EXPORTED: Mapping[str, tuple[str, ...]] = {
     "steer": (".gguf", ".pt", ".peft"),
 }
 LOADED = (".safetensors", ".gguf", ".pt")
-SCORES = "scores"  # the plot of a score path
 TARGETS: Mapping[str, tuple[SymbolKind, ...]] = {"vector": ("vector",), "plane": ("plane",), "layers": ("choice",)}
 
 
@@ -56,10 +55,11 @@ def lower_plot(ctx: Context, node: nodes.Plot) -> None:
 
 def _subject(ctx: Context, node: nodes.Plot, clauses: Clauses) -> tuple[Symbol | None, str, list[str], dict[str, Any]]:
     """What is plotted: the first symbol, the plot's name, its targets as paths, its options."""
-    given = with_items(clauses.one("with", nodes.With))
+    given = clauses.given
     if isinstance(node.what, Name):
-        own = registry.find("plot", SCORES).args[1:]
-        return score_path(ctx, node.what), SCORES, [node.what.text], options(ctx, given, own, "plot", node)
+        scores = next(entry for entry in registry.entries("plot").values() if entry.args[0].type == "score")
+        chosen = options(ctx, given, scores.args[1:], "plot", node)
+        return score_path(ctx, node.what), scores.name, [node.what.text], chosen
     if not isinstance(node.what, nodes.Call):
         help = "write `plot pca(topic)` or a score, as in `plot scores.bleu over angle`"
         ctx.error("S421", "there is nothing to plot here", node.what, values.sort_of(node.what), help=help)
@@ -76,7 +76,7 @@ def _subject(ctx: Context, node: nodes.Plot, clauses: Clauses) -> tuple[Symbol |
 
 def _targets(ctx: Context, call: nodes.Call, found: Entry, args: list[nodes.Expr]) -> list[Symbol]:
     """What a plot draws, in the order named; none after a message."""
-    if found.name == SCORES:
+    if found.args[0].type == "score":
         help = "write the score itself, as in `plot scores.bleu over angle`"
         ctx.error("S314", "a score is plotted by its path", call, help=help)
         return []

@@ -97,6 +97,49 @@ def test_every_bound_of_the_registry_is_held(kind: Kind, name: str, arg: Arg) ->
         assert "S305" in codes(text), text
 
 
+# The bounds themselves, so that a bound that is moved is seen: least, most, below.
+BOUNDS: dict[tuple[Kind, str, str], tuple[float | None, float | None, float | None]] = {
+    ("statement", "check", "confidence"): (0, None, 1),
+    ("statement", "dataset", "take"): (1, None, None),
+    ("statement", "dataset", "seed"): (0, None, None),
+    ("statement", "dataset", "held_out"): (0, None, 1),
+    ("statement", "evaluate", "max_tokens"): (1, 1_000_000, None),
+    ("statement", "evaluate", "temperature"): (0, 100, None),
+    ("statement", "evaluate", "seed"): (0, None, None),
+    ("statement", "evaluate", "references"): (1, 100, None),
+    ("statement", "evaluate", "draws"): (1, 1000, None),
+    ("statement", "generate", "max_tokens"): (1, 1_000_000, None),
+    ("statement", "generate", "temperature"): (0, 100, None),
+    ("statement", "generate", "n"): (1, 1000, None),
+    ("statement", "generate", "seed"): (0, None, None),
+    ("extract", "iterative", "k"): (1, None, None),
+    ("extract", "iterative", "stop"): (0, None, None),
+    ("extract", "probe", "C"): (1e-9, 1e9, None),
+    ("extract", "random", "seed"): (0, None, None),
+    ("extract", "sae", "feature"): (0, None, None),
+    ("extract", "sae", "layer"): (0, None, None),
+    ("extract", "top_k", "k"): (1, None, None),
+    ("select", "dispersion", "deepest"): (0, None, 1),
+    ("select", "refusal_selection", "max_kl"): (0, None, None),
+    ("select", "refusal_selection", "deepest"): (0, None, 1),
+    ("plane", "random", "seed"): (0, None, None),
+    ("condition", "cos", "cos"): (-1, 1, None),
+    ("condition", "step", "step"): (0, None, None),
+    ("position", "suffix", "number"): (1, 1_000_000, None),
+    ("position", "token", "number"): (-1_000_000, 1_000_000, None),
+    ("stream", "head", "layer"): (0, None, None),
+    ("stream", "head", "head"): (0, None, None),
+    ("metric", "lm_eval", "limit"): (1, None, None),
+    ("metric", "lm_eval", "num_fewshot"): (0, None, None),
+}
+
+
+@pytest.mark.parametrize(("kind", "name", "arg"), BOUNDS, ids=str)
+def test_a_bound_is_what_it_was(kind: Kind, name: str, arg: str) -> None:
+    found = registry.find(kind, name).arg(arg)
+    assert found is not None and (found.least, found.most, found.below) == BOUNDS[kind, name, arg]
+
+
 STATEMENTS = {
     "dataset": "dataset d = econ with {option}\n",
     "generate": "g = generate from econ with {option}\n",

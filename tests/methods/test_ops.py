@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -211,3 +212,6 @@ def test_kernels_stand_alone(name: str) -> None:
     assert not names.globals and not names.nonlocals
     assert set(names.builtins) <= {"len"}
     assert list(inspect.signature(kernel).parameters) == ["h", "p"]
+
+
+NUMERIC = {("op", case.op): partial(test_operation_is_the_formula_s, case, (3, 7, D)) for case in CASES.values()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import sys
 from itertools import product
 
 import pytest
@@ -221,3 +222,35 @@ def test_the_part_that_is_shown_holds_the_place() -> None:
     _, report = check_source(Source("x.steer", VECTOR + text))
     shown, carets = render(report.errors[0]).splitlines()[3:5]
     assert shown[carets.index("^") : carets.rindex("^") + 1] == "wrong"
+
+
+EXTRACTS = {
+    "right": "v{i} = extract diffmean from econ vs generic at token -{n}\n",
+    "unused": "v{i} = extract diffmean from econ vs generic at token -{n}; steer s{i} {{ ablate v{i} }}\n",
+    "wrong": "v{i} = extract difmean from econ vs generic at token -{n}\n",
+    "broken": "v{i} = extract diffmean frm econ vs generic at token -{n}\n",
+}
+
+
+@pytest.mark.parametrize("line", EXTRACTS.values(), ids=EXTRACTS)
+def test_checking_is_linear_in_the_length_of_a_recipe(line: str) -> None:
+    """Counted in calls of functions, which no other load of the machine changes."""
+    few, many = (calls_of("".join(line.format(i=i, n=i + 1) for i in range(count))) for count in (100, 400))
+    assert many < 4.4 * few
+
+
+def calls_of(text: str) -> int:
+    """How many functions a check calls, and generators it resumes."""
+    count = 0
+
+    def called(frame: object, event: str, arg: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(called)
+    try:
+        check_source(Source("x.steer", text))
+    finally:
+        sys.setprofile(before)
+    return count

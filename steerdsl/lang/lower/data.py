@@ -167,7 +167,8 @@ def _parts(ctx: Context, name: Name) -> tuple[str | None, Any] | None:
 def fit(ctx: Context, ref: DataRef, by: str) -> None:
     """Remember that `by` was fitted on a part of a data set."""
     spec = ctx.shared.data[ref.name]
-    ctx.shared.fits.setdefault(_source_of(spec), {})[ref.name, ref.split, by] = Fit(spec, ref.split, by)
+    parts = ctx.shared.fits.setdefault(_source_of(spec), {})
+    parts.setdefault((ref.name, ref.split), Fit(spec, ref.split)).by[by] = None
     ctx.shared.fitted.setdefault(ref.name, NOWHERE if ctx.block == "used" else ref.span)
 
 
@@ -184,7 +185,7 @@ def settle(ctx: Context, ref: DataRef, warn: bool) -> DataRef:
             ref = replace(ref, reason="fitted on it, and nothing is held out")
     seen = [done for done in fits if not _apart(done, spec, ref.split)] if warn else []
     if seen:
-        by = list(dict.fromkeys(done.by for done in seen))
+        by = list(dict.fromkeys(name for done in seen for name in done.by))
         title = f"`{ref.name}.{ref.split}` holds rows that {listed(by)} {'was' if len(by) == 1 else 'were'} fitted on"
         ctx.warn("S450", title, ref.span, help=_keep_apart(seen, spec, ref))
     return ref

@@ -103,4 +103,4 @@ def unknown_overrides(shared: Shared) -> None:
             close = nearest(name, shared.params)
             known = f"there is {listed(shared.params)}" if shared.params else "this recipe has no params"
             help = f"did you mean `{close}`?" if close else known
-            shared.found.append(Diagnostic("S216", f"`--set {name}`: there is no such param", help=help))
+            shared.add(Diagnostic("S216", f"`--set {name}`: there is no such param", help=help))

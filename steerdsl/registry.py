@@ -48,20 +48,30 @@ ArgType = Literal[
 
 REQUIRED: Any = object()
 
-# Where the entries of each kind live. A file there defines ENTRY, or ENTRIES for a small family.
-ROOMS: Mapping[Kind, str] = MappingProxyType(
+
+class Room(NamedTuple):
+    """Where the entries of a kind live, their heading, and the diagnostic of a word that is none of them. A file there
+    defines ENTRY, or ENTRIES for a small family."""
+
+    module: str
+    title: str
+    code: str = ""
+    noun: str = ""
+
+
+ROOMS: Mapping[Kind, Room] = MappingProxyType(
     {
-        "statement": "steerdsl.lang.vocabulary",
-        "extract": "steerdsl.methods.extract",
-        "select": "steerdsl.methods.select",
-        "plane": "steerdsl.methods.planes",
-        "op": "steerdsl.methods.ops",
-        "condition": "steerdsl.methods.conditions",
-        "position": "steerdsl.models.positions",
-        "stream": "steerdsl.models.streams",
-        "metric": "steerdsl.measure.metrics",
-        "plot": "steerdsl.show.plots",
-        "data": "steerdsl.data.builtin",
+        "statement": Room("steerdsl.lang.vocabulary", "statements"),
+        "extract": Room("steerdsl.methods.extract", "methods of extraction", "S206", "extraction method"),
+        "select": Room("steerdsl.methods.select", "criteria for layers", "S207", "criterion"),
+        "plane": Room("steerdsl.methods.planes", "second axes of a plane"),
+        "op": Room("steerdsl.methods.ops", "operations"),
+        "condition": Room("steerdsl.methods.conditions", "conditions", "S214", "condition"),
+        "position": Room("steerdsl.models.positions", "positions in the prompt", "S210", "position"),
+        "stream": Room("steerdsl.models.streams", "streams", "S209", "stream"),
+        "metric": Room("steerdsl.measure.metrics", "metrics", "S208", "metric"),
+        "plot": Room("steerdsl.show.plots", "plots", "S211", "plot"),
+        "data": Room("steerdsl.data.builtin", "built-in data sets"),
     }
 )
 
@@ -133,9 +143,10 @@ class Entry:
     result: raise it when the numbers change. `aliases` are what other tools and papers call it: a recipe has one name
     for a thing, and messages know the others.
 
-    Of a statement, `clauses` are the labels that it takes. Of an operation, `one_of` are the clauses that it needs, and
-    `compounds` that what it does at one layer goes on to the next. Of a data set, `subject` is what its prompts are
-    about, where its name does not say. Of a metric, `reads_gold` gives what it can find in a gold answer.
+    Of a statement, `clauses` are the labels that it takes and `gives` is the kind of thing that its name stands for. Of
+    an operation, `one_of` are the clauses that it needs, and `compounds` says that what it does at one layer goes on to
+    the next. Of a data set, `subject` is what its prompts are about, where its name does not say. Of a metric,
+    `reads_gold` gives what it can find in a gold answer.
     """
 
     kind: Kind
@@ -158,6 +169,7 @@ class Entry:
     compounds: bool = False
     oblique: bool = False  # of a method: an eraser that reads along other directions than it writes
     clauses: tuple[str, ...] = ()
+    gives: str = ""
     subject: str = ""
     reads_gold: Callable[[Mapping[str, Any]], GoldReader] | None = None
 
@@ -172,7 +184,7 @@ def entries(kind: Kind) -> Mapping[str, Entry]:
 
     Raises ValueError when two files claim one name: a bug in the package, not a user's mistake.
     """
-    room = import_module(ROOMS[kind])
+    room = import_module(ROOMS[kind].module)
     modules = [room]
     if hasattr(room, "__path__"):
         modules += [import_module(f"{room.__name__}.{m.name}") for m in iter_modules(room.__path__)]

@@ -7,32 +7,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from steerdsl.cli.printing import in_colour
 from steerdsl.lang.diagnostics import nearest
 from steerdsl.plan.words import measure
-from steerdsl.registry import Arg, Entry, Kind, entries
+from steerdsl.registry import ROOMS, Arg, Entry, Kind, entries
 
 PAGES = Path(__file__).parents[1] / "lang" / "codes"
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS = tuple(ROOMS)
 
-# What an entry of each kind is, as a heading.
-TITLES: dict[Kind, str] = {
-    "statement": "statements",
-    "extract": "methods of extraction",
-    "select": "criteria for layers",
-    "plane": "second axes of a plane",
-    "op": "operations",
-    "condition": "conditions",
-    "position": "positions in the prompt",
-    "stream": "streams",
-    "metric": "metrics",
-    "plot": "plots",
-    "data": "built-in data sets",
-}
 HEADINGS: dict[Kind, str] = {"condition": "Threshold"}  # of an entry's arguments, where they are no options
 
 
@@ -84,7 +70,7 @@ def page_of(word: str) -> str | None:
 
 def entry_page(entry: Entry) -> str:
     """Return a registry entry as a Markdown page."""
-    return f"# {entry.name}, one of the {TITLES[entry.kind]}\n\n{entry_text(entry)}"
+    return f"# {entry.name}, one of the {ROOMS[entry.kind].title}\n\n{entry_text(entry)}"
 
 
 def entry_text(entry: Entry) -> str:
@@ -121,7 +107,7 @@ def contents() -> str:
     parts = ["# The language\n"]
     for kind in KINDS:
         lines = [f"- `{entry.name}`: {entry.summary}" for entry in entries(kind).values()]
-        parts.append(f"## {TITLES[kind]}\n\n" + "\n".join(lines) + "\n")
+        parts.append(f"## {ROOMS[kind].title}\n\n" + "\n".join(lines) + "\n")
     lines = [f"- `{code}`: {page.splitlines()[0].removeprefix('# ')}" for code, page in codes().items()]
     parts.append("## diagnostics\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)

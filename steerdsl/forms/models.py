@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from steerdsl.forms.files import Misread, read_bytes, require_regular
+from steerdsl.forms.files import Misread, require_regular
 from steerdsl.forms.form import EACH, Either, Maybe
 from steerdsl.forms.text import parse_json, read_json
 
 LARGEST = 32 << 20  # bytes of a description; a tokenizer's own file has more, and is read by its own library
-LARGEST_TEMPLATE = 1 << 20
 LARGEST_HEADER = 100 << 20  # bytes; safetensors' own limit
 MOST_LAYERS = 10_000
 
@@ -56,21 +55,6 @@ def require_descriptions(folder: Path) -> None:
     for name in _OTHERS:
         if (folder / name).exists():
             require_regular(folder / name)
-
-
-def read_chat_template(folder: Path) -> str | None:
-    """The chat template among a model's files, or None. Raises OSError and `Misread`."""
-    if (file := folder / "chat_template.jinja").exists():
-        try:
-            return read_bytes(file, LARGEST_TEMPLATE).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise Misread(f"{file.name} is not UTF-8 at byte {error.start}") from error
-    if not (file := folder / "tokenizer_config.json").exists():
-        return None
-    template = read_json(file, TOKENIZER, most=LARGEST).get("chat_template")
-    if isinstance(template, list):  # several named ones
-        template = next((t["template"] for t in template if t["name"] == "default"), None)
-    return None if template is None else str(template)
 
 
 def read_header(file: Path) -> dict[str, Any]:

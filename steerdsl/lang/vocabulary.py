@@ -67,6 +67,7 @@ ENTRIES = (
     _statement(
         "param",
         "a value that the command line can change with `--set`",
+        gives="param",
         example='param strength = 10% "share of the residual norm"',
     ),
     _statement(
@@ -81,40 +82,48 @@ ENTRIES = (
         "a data set: a file, a data set of the hub, or a built-in one with other settings",
         args=DATASET,
         clauses=("with",),
+        gives="data",
         example='dataset econ = "data/econ.jsonl" with field: "prompt"',
     ),
     _statement(
         "extract",
         "a vector from two classes of prompts, a direction for each layer",
         clauses=("from", "at", "on", "with"),
+        gives="vector",
         example="topic = extract diffmean from econ vs generic at last_token",
     ),
     _statement(
         "select",
         "the layers at which a criterion likes a vector best",
         clauses=("by", "keep top", "from layers", "with"),
+        gives="choice",
         example="best = select layers of topic by dispersion keep top 3",
     ),
     _statement(
         "orthogonalize",
         "a vector without its component along another",
         clauses=("against",),
+        gives="vector",
         example="clean = orthogonalize warm against formal",
     ),
-    _statement("load", "a vector from a file", clauses=("at",), example='old = load "topic.gguf"'),
+    _statement("load", "a vector from a file", clauses=("at",), gives="vector", example='old = load "topic.gguf"'),
     _statement(
         "plane",
         "a plane of two axes, for rotations",
         args=PLANE,
         clauses=("from layers", "with"),
+        gives="plane",
         example="turn = plane(topic, pc1)",
     ),
-    _statement("steer", "a named list of operations", example="steer forgetful { ablate topic everywhere }"),
+    _statement(
+        "steer", "a named list of operations", gives="steer", example="steer forgetful { ablate topic everywhere }"
+    ),
     _statement(
         "generate",
         "answers to the prompts of a data set",
         args=GENERATE,
         clauses=("from", "with"),
+        gives="answers",
         example="out = generate from econ.held_out with steer: forgetful, max_tokens: 64",
     ),
     _statement(
@@ -122,11 +131,13 @@ ENTRIES = (
         "scores of a steer by metrics, beside the unsteered model and its controls",
         args=EVALUATE,
         clauses=("on", "with"),
+        gives="scores",
         example="scores = evaluate forgetful on econ.held_out with bleu, kl",
     ),
     _statement(
         "sweep",
         "repeat a block for each value of one axis or several",
+        gives="axis",
         example="sweep angle over 0deg..350deg step 10deg { … }",
     ),
     _statement(

@@ -15,7 +15,7 @@ from steerdsl.lang.lower.clauses import sort_clauses
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.names import MAIN, find, named
 from steerdsl.lang.lower.options import options, split_options
-from steerdsl.lang.lower.phrases import EXAMPLES, either
+from steerdsl.lang.lower.phrases import either, example
 from steerdsl.lang.lower.words import entry, entry_of
 from steerdsl.lang.nodes import Name
 from steerdsl.lang.reads import answered, needs
@@ -64,7 +64,7 @@ def _steer(ctx: Context, expr: nodes.Expr) -> str | None:
         return found.name if found else None
     if value is not None:
         known = named(ctx, ("steer",))
-        help = f"write {either(known)}" if known else f"define one first, as in `{EXAMPLES['steer']}`"
+        help = f"write {either(known)}" if known else f"define one first, as in `{example('steer')}`"
         ctx.error("S302", "a steer is wanted here", expr, values.label(expr, value), help=help)
     return None
 

@@ -6,7 +6,7 @@ In: the statements. Out: `Plot`, `Export` and `Load` steps with their paths.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from steerdsl import registry
 from steerdsl.lang import nodes
@@ -138,17 +138,15 @@ def lower_export(ctx: Context, node: nodes.Export) -> None:
         ctx.error("S205", "`export` takes a name", node.what, values.sort_of(node.what), help=help)
         return
     symbol = find(ctx, node.what, "vector", "plane", "steer", swept=True)
-    if symbol is None:
-        output(ctx, node.path)
-        return
-    if symbol.kind == "unknown":
-        path = output(ctx, node.path)
-    elif symbol.kind == "steer":
-        path = _steer_path(ctx, node.path)
-    else:
-        path = _path(ctx, node.path, f"a {symbol.kind}", EXPORTED[symbol.kind], output)
-    kind: Literal["vector", "plane", "steer"] | None = _kind(symbol)
-    if path and kind:
+    match symbol.kind if symbol else "unknown":
+        case "vector" | "plane" as kind:
+            path = _path(ctx, node.path, f"a {kind}", EXPORTED[kind], output)
+        case "steer" as kind:
+            path = _steer_path(ctx, node.path)
+        case _:
+            output(ctx, node.path)
+            return
+    if symbol and path:
         ctx.steps.append(Export(symbol.name, kind, path, span=node.span))
 
 
@@ -160,14 +158,6 @@ def _steer_path(ctx: Context, written: Text) -> str | None:
         ctx.error("S315", f"a steer is no {ending(path)} file", written, help=help)
         return None
     return path
-
-
-def _kind(symbol: Symbol) -> Literal["vector", "plane", "steer"] | None:
-    match symbol.kind:
-        case "vector" | "plane" | "steer":
-            return symbol.kind
-        case _:
-            return None
 
 
 def lower_load(ctx: Context, node: nodes.Action, name: str) -> Load | None:

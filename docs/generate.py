@@ -14,17 +14,18 @@ from typing import Any
 
 import typer
 
-from steerdsl.cli.explain import KINDS, TITLES, codes, entry_text
+from steerdsl.cli.explain import KINDS, codes, entry_text
 from steerdsl.cli.main import COMMANDS, HELP, application
 from steerdsl.forms.record import RECORD
 from steerdsl.forms.runs import ANSWER, SCORES
 from steerdsl.forms.schema import schema
-from steerdsl.registry import Kind, entries
+from steerdsl.registry import ROOMS, Kind, entries
 
 REFERENCE = Path(__file__).parent / "reference"
 
 # The page of each kind, and the notes that explain it.
 PAGES: dict[Kind, tuple[str, str]] = {
+    "statement": ("statements.md", ""),
     "extract": ("extraction.md", "extraction.md"),
     "select": ("layers.md", "layers.md"),
     "plane": ("planes.md", "planes.md"),
@@ -34,6 +35,7 @@ PAGES: dict[Kind, tuple[str, str]] = {
     "stream": ("streams.md", "positions.md"),
     "metric": ("metrics.md", ""),
     "plot": ("plots.md", ""),
+    "data": ("data.md", ""),
 }
 
 # docs/run-directory.md says what the values mean.
@@ -41,7 +43,7 @@ SCHEMAS: dict[str, Any] = {"record": RECORD, "scores": SCORES, "generations": AN
 
 GENERATED = "Made by `python docs/generate.py`; change what it is made from, not this page."
 
-ROOMS = {
+CODES = {
     "D5": "Data files",
     "M6": "Models, devices and the hub",
     "P7": "The plan against the model's config",
@@ -72,7 +74,7 @@ def kind_page(kind: Kind) -> str:
     about = f"{GENERATED} `steerdsl explain NAME` prints a section of it"
     about += f"; [the notes](../methods/{notes}) say what to watch for." if notes else "."
     sections = [f"## {entry.name}\n\n{entry_text(entry)}" for entry in entries(kind).values()]
-    return "\n".join([f"# {TITLES[kind].capitalize()}\n\n{about}\n", *sections])
+    return "\n".join([f"# {ROOMS[kind].title.capitalize()}\n\n{about}\n", *sections])
 
 
 def errors_page() -> str:
@@ -82,7 +84,7 @@ def errors_page() -> str:
     for code, page in codes().items():
         if code[:2] != room:
             room = code[:2]
-            parts.append(f"## {ROOMS[room]}\n")
+            parts.append(f"## {CODES[room]}\n")
         parts.append(f"### {code}: {page.removeprefix('# ').rstrip()}\n")
     return "\n".join(parts)
 

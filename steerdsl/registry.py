@@ -1,4 +1,4 @@
-"""The single truth about every method, metric and operation of the language.
+"""The single truth about every word of the language: statements, methods, operations, metrics, data sets.
 
 In: one small file for each entry, found by walking the folders in `ROOMS`.
 Out: `Entry` values. The checker, the suggestions, `explain`, the plan and the reference pages all
@@ -14,33 +14,64 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from pathlib import PurePosixPath
 from pkgutil import iter_modules
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-Kind = Literal["extract", "select", "plane", "op", "condition", "position", "stream", "metric", "plot"]
+Kind = Literal[
+    "statement", "extract", "select", "plane", "op", "condition", "position", "stream", "metric", "plot", "data"
+]
+
+# What an entry reads beyond what all of its kind get. Of methods, criteria and plots: every sample's activation, paired
+# rows, further forward passes, captures with directions removed, or a file alone. Of a position: the data set's
+# answers. Of an operation: the activations of another prompt. The rest is of metrics.
+Need = Literal[
+    "rows", "pairs", "model", "recapture", "file", "answers", "prompt",
+    "references", "ended", "golds", "choices", "logprobs", "text", "letters", "judge", "harness",
+    "kl", "answer", "answer_base",
+]  # fmt: skip
+
+# What stands after an operation's verb: a vector, a plane, or nothing. A condition has a vector in brackets or nothing.
+OperandKind = Literal["vector", "plane", "nothing"]
+
+# What an operation does, where formats and controls must know it: it adds `by` raw vectors, removes the share `by` of
+# a component, or sets a coordinate to `to`.
+Effect = Literal["adds", "removes", "sets"]
 
 # What a value in a recipe may be. `strength` is a plain number (multiples of the raw vector) or a
 # percentage (a share of each token's norm); `share` is a percentage; `vector` and `plane` are
 # names or expressions; `layers` is a list of layers.
 ArgType = Literal[
-    "int", "number", "share", "angle", "strength", "word", "text", "flag", "vector", "plane", "layers", "data"
+    "int", "number", "share", "angle", "strength", "word", "text", "flag", "vector", "plane", "layers", "data", "score"
 ]
 
 REQUIRED: Any = object()
 
-# Where the entries of each kind live. A file there defines ENTRY, or ENTRIES for a small family.
-ROOMS: Mapping[Kind, str] = MappingProxyType(
+
+class Room(NamedTuple):
+    """Where the entries of a kind live, their heading, and the diagnostic of a word that is none of them. A file there
+    defines ENTRY, or ENTRIES for a small family."""
+
+    module: str
+    title: str
+    code: str = ""
+    noun: str = ""
+
+
+ROOMS: Mapping[Kind, Room] = MappingProxyType(
     {
-        "extract": "steerdsl.methods.extract",
-        "select": "steerdsl.methods.select",
-        "plane": "steerdsl.methods.planes",
-        "op": "steerdsl.methods.ops",
-        "condition": "steerdsl.methods.conditions",
-        "position": "steerdsl.models.positions",
-        "stream": "steerdsl.models.streams",
-        "metric": "steerdsl.measure.metrics",
-        "plot": "steerdsl.show.plots",
+        "statement": Room("steerdsl.lang.vocabulary", "statements"),
+        "extract": Room("steerdsl.methods.extract", "methods of extraction", "S206", "extraction method"),
+        "select": Room("steerdsl.methods.select", "criteria for layers", "S207", "criterion"),
+        "plane": Room("steerdsl.methods.planes", "second axes of a plane"),
+        "op": Room("steerdsl.methods.ops", "operations"),
+        "condition": Room("steerdsl.methods.conditions", "conditions", "S214", "condition"),
+        "position": Room("steerdsl.models.positions", "positions in the prompt", "S210", "position"),
+        "stream": Room("steerdsl.models.streams", "streams", "S209", "stream"),
+        "metric": Room("steerdsl.measure.metrics", "metrics", "S208", "metric"),
+        "plot": Room("steerdsl.show.plots", "plots", "S211", "plot"),
+        "data": Room("steerdsl.data.builtin", "built-in data sets"),
     }
 )
 
@@ -50,7 +81,8 @@ class Arg:
     """One argument of an entry: its name, its type with unit, its default and what it means.
 
     `least` and `most` are the bounds of a number (a share as a fraction), both allowed; `below` is one that
-    it must not reach. `file`: a text that may name a file of the recipe; `listed`: a list of texts as well.
+    it must not reach. `files`: the endings by which a text names a file of the recipe, "." for any; what else it may
+    name is in `known`. `listed`: a list of texts as well.
     """
 
     name: str
@@ -62,42 +94,86 @@ class Arg:
     least: float | None = None
     most: float | None = None
     below: float | None = None
-    file: bool = False
+    files: tuple[str, ...] = ()
+    known: Callable[[], tuple[str, ...]] = tuple
     listed: bool = False
 
     @property
     def required(self) -> bool:
         return self.default is REQUIRED
 
+    def names_file(self, text: object) -> bool:
+        """Whether a value of this argument is the path of a file."""
+        if not isinstance(text, str) or text in self.known():
+            return False
+        return "." in self.files or PurePosixPath(text).suffix.lower() in self.files
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Clauses of which an operation needs exactly one. `lacks` and `help` are said where none of them stands there,
+    `both` where several do."""
+
+    clauses: tuple[str, ...]
+    lacks: str
+    help: str
+    both: str = ""
+
+
+class GoldReader(NamedTuple):
+    """Which gold answers a metric can find, what it reads in words, and what to do about one that it cannot read."""
+
+    able: Callable[[str], bool]
+    reads: str
+    instead: Callable[[str], str]
+
+
+def _no_run(*_: Any, **__: Any) -> Any:
+    raise TypeError("this word of the language has nothing to run")
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A word of the language that names something to compute.
+    """A word of the language: a statement, a data set, or something to compute.
 
-    `run` is the implementation; its signature belongs to the kind and is described in the
-    `__init__` of the kind's folder. `summary` of a metric says its unit and which way is which, as in
-    "higher is better"; `headline` that a summary of a run leads with it, since it says what the answers
-    are and not how far they have moved. `needs` lists what the engine must supply beyond the class
-    means ("rows": every sample's activation; "pairs": paired rows; "model": further forward
-    passes). `version` enters the content hash of a result: raise it when the numbers change. `aliases`
-    are what other tools and papers call it: a recipe has one name for a thing, and messages know the others.
+    `run` is the implementation; its signature belongs to the kind and is described in the `__init__` of the kind's
+    folder; `prepare` makes what an operation's `run` reads. `summary` of a metric says its unit and which way is which,
+    as in "higher is better"; `headline` that a summary of a run leads with it, since it says what the answers are and
+    not how far they have moved. `needs` lists what else the engine must supply. `version` enters the content hash of a
+    result: raise it when the numbers change. `aliases` are what other tools and papers call it: a recipe has one name
+    for a thing, and messages know the others.
+
+    Of a statement, `clauses` are the labels that it takes and `gives` is the kind of thing that its name stands for. Of
+    an operation, `one_of` are the clauses that it needs, and `compounds` says that what it does at one layer goes on to
+    the next. Of a data set, `subject` is what its prompts are about, where its name does not say. Of a metric,
+    `reads_gold` gives what it can find in a gold answer.
     """
 
     kind: Kind
     name: str
     summary: str
-    run: Callable[..., Any]
+    run: Callable[..., Any] = _no_run
     args: tuple[Arg, ...] = ()
     headline: bool = False
     formula: str = ""
     paper: str = ""
     example: str = ""
-    needs: frozenset[str] = frozenset()
+    needs: frozenset[Need] = frozenset()
     version: int = 1
     aliases: tuple[str, ...] = ()
     rate: bool = False  # of a metric: each prompt's value is 0 or 1, so that the number of prompts decides much
     least: float | None = None  # of a metric: what its values cannot go below
     most: float | None = None  # and above
+    prepare: Callable[[Any, Mapping[str, Any]], dict[str, Any]] = _no_run
+    operand: OperandKind = "vector"
+    one_of: tuple[OneOf, ...] = ()
+    effect: Effect | None = None
+    compounds: bool = False
+    oblique: bool = False  # of a method: an eraser that reads along other directions than it writes
+    clauses: tuple[str, ...] = ()
+    gives: str = ""
+    subject: str = ""
+    reads_gold: Callable[[Mapping[str, Any]], GoldReader] | None = None
 
     def arg(self, name: str) -> Arg | None:
         """Return the argument called `name`, or None."""
@@ -110,7 +186,7 @@ def entries(kind: Kind) -> Mapping[str, Entry]:
 
     Raises ValueError when two files claim one name: a bug in the package, not a user's mistake.
     """
-    room = import_module(ROOMS[kind])
+    room = import_module(ROOMS[kind].module)
     modules = [room]
     if hasattr(room, "__path__"):
         modules += [import_module(f"{room.__name__}.{m.name}") for m in iter_modules(room.__path__)]

@@ -7,32 +7,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from steerdsl.cli.printing import in_colour
 from steerdsl.lang.diagnostics import nearest
-from steerdsl.lang.examples import EXAMPLES
-from steerdsl.lang.grammar import heads, keywords
 from steerdsl.planning.formatting import measure
-from steerdsl.registry import Arg, Entry, Kind, entries
+from steerdsl.registry import ROOMS, Arg, Entry, Kind, entries
 
 PAGES = Path(__file__).parents[1] / "lang" / "codes"
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS = tuple(ROOMS)
 
-# What an entry of each kind is, as a heading.
-TITLES: dict[Kind, str] = {
-    "extract": "methods of extraction",
-    "select": "criteria for layers",
-    "plane": "second axes of a plane",
-    "op": "operations",
-    "condition": "conditions",
-    "position": "positions in the prompt",
-    "stream": "streams",
-    "metric": "metrics",
-    "plot": "plots",
-}
+HEADINGS: dict[Kind, str] = {"condition": "Threshold"}  # of an entry's arguments, where they are no options
 
 
 def explain(
@@ -64,8 +51,7 @@ def explain(
 
 def known() -> list[str]:
     """Every word that has a page."""
-    names = [name for kind in KINDS for name in entries(kind)]
-    return [*codes(), *names, *(keywords()[head] for head in heads())]
+    return [*codes(), *(name for kind in KINDS for name in entries(kind))]
 
 
 def codes() -> dict[str, str]:
@@ -74,30 +60,30 @@ def codes() -> dict[str, str]:
 
 
 def page_of(word: str) -> str | None:
-    """Return the page of a code, of every entry of that name, or of a statement; None when there is none."""
+    """Return the page of a code, or of every entry of that name; None when there is none."""
     code = codes().get(word.upper())
     if code is not None:
         return f"# {word.upper()}: {code.removeprefix('# ')}"
     pages = [entry_page(entries(kind)[word]) for kind in KINDS if word in entries(kind)]
-    if not pages and word.upper() in EXAMPLES:
-        pages = [f"# {word}\n\nA statement. For example:\n\n    {EXAMPLES[word.upper()]}\n"]
     return "\n".join(pages) or None
 
 
 def entry_page(entry: Entry) -> str:
     """Return a registry entry as a Markdown page."""
-    return f"# {entry.name}, one of the {TITLES[entry.kind]}\n\n{entry_text(entry)}"
+    return f"# {entry.name}, one of the {ROOMS[entry.kind].title}\n\n{entry_text(entry)}"
 
 
 def entry_text(entry: Entry) -> str:
     """Return what an entry says of itself, without a heading: `explain` and docs/reference print it."""
     parts = [f"{entry.summary[:1].upper()}{entry.summary[1:]}"]
+    if entry.clauses:
+        parts.append("Clauses: " + ", ".join(f"`{clause}`" for clause in entry.clauses))
     if entry.formula:
         parts.append(f"Formula: `{entry.formula}`")
     if reach := _range(entry):
         parts.append(f"Values: {reach}; intervals keep to it")
     if entry.args:
-        parts.append("Options:\n\n" + "\n".join(_arg_line(arg) for arg in entry.args))
+        parts.append(f"{HEADINGS.get(entry.kind, 'Options')}:\n\n" + "\n".join(_arg_line(arg) for arg in entry.args))
     if entry.paper:
         parts.append(f"Source: {entry.paper}")
     if entry.example:
@@ -116,7 +102,13 @@ def _arg_line(arg: Arg) -> str:
     known = "no default" if arg.default is None else f"default {measure(arg.default, arg.type)}"
     default = "needed" if arg.required else known
     choices = f", one of {', '.join(arg.choices)}" if arg.choices else ""
-    return f"- `{arg.name}` ({arg.type}{choices}; {default}): {arg.doc}"
+    return f"- `{arg.name}` ({arg.type}{choices}{_bounds(arg)}; {default}): {arg.doc}"
+
+
+def _bounds(arg: Arg) -> str:
+    """The bounds of a number, as in `, at least 1, at most 100`."""
+    known = (("at least", arg.least), ("at most", arg.most), ("below", arg.below))
+    return "".join(f", {word} {measure(bound, arg.type)}" for word, bound in known if bound is not None)
 
 
 def contents() -> str:
@@ -124,7 +116,7 @@ def contents() -> str:
     parts = ["# The language\n"]
     for kind in KINDS:
         lines = [f"- `{entry.name}`: {entry.summary}" for entry in entries(kind).values()]
-        parts.append(f"## {TITLES[kind]}\n\n" + "\n".join(lines) + "\n")
+        parts.append(f"## {ROOMS[kind].title}\n\n" + "\n".join(lines) + "\n")
     lines = [f"- `{code}`: {page.splitlines()[0].removeprefix('# ')}" for code, page in codes().items()]
     parts.append("## diagnostics\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)

@@ -11,12 +11,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from steerdsl.data import files, formats, hub, roles, split
-from steerdsl.data.builtin import FOLDER, builtin_names
 from steerdsl.data.faults import Fault, diagnostics
 from steerdsl.data.types import Data, Row, Table
 from steerdsl.lang.diagnostics import Exit, RecipeError, nearest
 from steerdsl.lang.recipe import DataSpec
 from steerdsl.lang.source import Source
+from steerdsl.registry import entries
 
 
 def load(
@@ -66,10 +66,12 @@ def _read(
 
 
 def _builtin(name: str) -> Path | Fault:
-    if name in builtin_names():
-        return FOLDER / f"{name}.jsonl"
-    near = nearest(name, builtin_names())
-    help = f"did you mean `{near}`?" if near else f"built in are {', '.join(builtin_names())}"
+    known = entries("data")
+    if name in known:
+        path: Path = known[name].run()
+        return path
+    near = nearest(name, known)
+    help = f"did you mean `{near}`?" if near else f"built in are {', '.join(known)}"
     return Fault("D501", f"there is no built-in data set {name}", help)
 
 

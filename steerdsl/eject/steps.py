@@ -17,7 +17,7 @@ from steerdsl.lang.variants import BASELINE
 from steerdsl.planning import formatting
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.requests import evaluation_settings
-from steerdsl.planning.samples import ANSWERED, samples
+from steerdsl.planning.samples import reads_answers, samples
 
 
 def steps(p: Program, planned: Sequence[PlanStep]) -> Iterator[str]:
@@ -34,7 +34,7 @@ def steps(p: Program, planned: Sequence[PlanStep]) -> Iterator[str]:
 
 def data(p: Program, ref: r.DataRef, step: r.Extract | None = None) -> str:
     """The constant that holds the rows of a data set that a step sees; `step` is an extraction that does."""
-    answers = step is not None and step.position.name == ANSWERED
+    answers = step is not None and reads_answers(step)
     parts = [part for part in (ref.name, ref.split, ref.side, "answered" if answers and not ref.side else "") if part]
     name = p.variable(" ".join(["data", *parts]), "_".join(parts).upper())
     rows = samples(p.plan.data, ref, p.plan.source, answers=answers)

@@ -55,7 +55,7 @@ def capture(
     size = batch_size or text_rows(max(len(p.ids) for p in prompts))
     found = batches(prompts, size, pad_id(session.opened.tokenizer))
     progress("reading activations", 0, len(prompts))
-    part = arch.head_slice(stream.numbers[1]) if stream.name == "head" else slice(None)
+    part = arch.head_slice(stream.numbers[1]) if stream.numbers else slice(None)
     # What comes back of an activation: its norm, and with `rows` itself.
     each = 8 + (4 * arch.width(stream.name) if rows else 0)
     parts = []

@@ -21,6 +21,7 @@ from steerdsl.methods.weights import WeightEdit, ablate_weights, add_bias, write
 from steerdsl.methods.zero import require
 from steerdsl.models.quiet import quiet
 from steerdsl.planning.targets import targets
+from steerdsl.registry import find
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +60,7 @@ def export_checkpoint(opened: Opened, ops: Sequence[r.Op], values: Values, folde
 def _after_writes(op: r.Op) -> bool:
     """Whether an operation acts behind a block's writes, as an addition on the stream does: an
     ablation of what is written does not see it, whichever stands first in the text."""
-    return op.name == "add" and any(stream.name.startswith("resid") for stream in op.streams)
+    return find("op", op.name).effect == "adds" and any(stream.name.startswith("resid") for stream in op.streams)
 
 
 def _edits(model: Any, op: r.Op, opened: Opened, values: Values) -> Iterator[WeightEdit]:
@@ -72,7 +73,7 @@ def _edits(model: Any, op: r.Op, opened: Opened, values: Values) -> Iterator[Wei
             f"`{value.name}` is an oblique eraser (leace) with an offset, which no edit of weights equals",
             "export a steer whose vector is an extracted direction",
         )
-    if op.name == "ablate":
+    if find("op", op.name).effect == "removes":
         yield ablate_weights(model, _rows(op, value, opened, values), float(op.args.get("by", 1.0)))
         return
     strength = op.args["by"]

@@ -7,6 +7,7 @@ the store. All variants of an evaluation answer the same prompts with the same s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from steerdsl.planning.controls import Variant
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.requests import Request
 from steerdsl.planning.task_files import rights
-from steerdsl.registry import find
+from steerdsl.registry import Need, find
 from steerdsl.store.files import write_json
 
 
@@ -112,7 +113,7 @@ def _score(run: Run, step: r.Evaluate, made: Sequence[tuple[Request, list[Answer
     return tabled(scores, step.steer, made[0][0].ref.name)
 
 
-def _supplied(scenes: Sequence[Scene], needs: set[str]) -> Supplied:
+def _supplied(scenes: Sequence[Scene], needs: AbstractSet[Need]) -> Supplied:
     """What metrics read, for all scenes at once. Where that fails, it is read again scene by scene, so that
     the error says which variant it is."""
     try:

@@ -24,7 +24,7 @@ from steerdsl.planning.formatting import position
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.requests import Sampling
-from steerdsl.planning.samples import ANSWERED, OWN, Sample, class_samples, samples_key
+from steerdsl.planning.samples import OWN, Sample, class_samples, reads_answers, samples_key
 from steerdsl.registry import find
 from steerdsl.store.files import write_lines
 from steerdsl.store.results import content_key
@@ -145,7 +145,7 @@ def capture_class(run: Run, step: r.Extract, ref: r.DataRef | None, layers: Sequ
         stream=step.stream,
         layers=list(layers),
         rows=rows,
-        **({"answers": OWN} if step.position.name == ANSWERED else {}),
+        **({"answers": OWN} if reads_answers(step) else {}),
     )
 
     about = {"data": _side(ref), "stream": step.stream.name}
@@ -163,7 +163,7 @@ def _capture(
 ) -> Activations:
     from steerdsl.engine.capture import capture
 
-    prompts = _answered(run, found) if step.position.name == ANSWERED else run.render(found)
+    prompts = _answered(run, found) if reads_answers(step) else run.render(found)
     require_room(ref.name, prompts, run.plan.model.arch.max_positions)
     return capture(
         run.session,

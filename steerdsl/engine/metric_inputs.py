@@ -9,6 +9,7 @@ it is read by itself, and once in a run.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ class Scene:
     steer: Acting | None
 
 
-def supply(scenes: Sequence[Scene], needs: set[str]) -> Supplied:
+def supply(scenes: Sequence[Scene], needs: AbstractSet[str]) -> Supplied:
     """Keyword arguments of `Answers` for each scene of one run: what metrics with these `needs` read."""
     logprobs: Supplied = [{} for _ in scenes]
     for need, make in LOGPROBS.items():

@@ -22,9 +22,9 @@ from steerdsl.registry import find
 
 def view(run: Run, step: r.Plot) -> Any:
     """The view of what a plot names."""
-    if step.what == "scores":
-        return _scores(run, step)
     match find("plot", step.what).args[0].type:
+        case "score":
+            return _scores(run, step)
         case "plane":
             return PlaneView(step.target, run.values.planes[step.target], _about(run, _origin(run, step.target)))
         case "layers":
@@ -133,7 +133,7 @@ def _turning(run: Run, evaluation: str) -> Turning | None:
         if asked is None:
             continue
         steers = [s for steps in points for s in steps if isinstance(s, r.Steer) and s.name == asked.steer]
-        ops = [[op for op in steer.ops if op.name == "rotate"] for steer in steers]
+        ops = [[op for op in steer.ops if find("op", op.name).operand == "plane"] for steer in steers]
         if not ops or any(len(own) != 1 for own in ops):
             return None
         (op,) = ops[0]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.edits import Edit, Touch, make_edit, make_gate, make_memory_gate, make_probe
@@ -20,7 +19,7 @@ from steerdsl.methods.types import MethodError, Operand, Plane, Vector
 from steerdsl.methods.zero import require
 from steerdsl.models.sites import RANK
 from steerdsl.planning.layers import layer_number
-from steerdsl.planning.targets import Target, passes, targets
+from steerdsl.planning.targets import Target, counts_steps, passes, targets
 from steerdsl.registry import find
 
 if TYPE_CHECKING:
@@ -57,13 +56,12 @@ class Compiler:
     def add(self, op: r.Op, number: int) -> None:
         """Add one operation, after those added before it. Its numbers may be lists, one for each row."""
         entry = find("op", op.name)
-        prepare = import_module(entry.run.__module__).prepare
         value = self.values.operand(op)
         acting = next((made for operand, made in self._controls if operand == op.operand), value)
         decided = self._decided(op, number, value)
         for target in targets(op, self.arch, self.values.chosen):
             operand = self.operand(op, acting, target)
-            params = prepare(operand, op.args)
+            params = entry.prepare(operand, op.args)
             require_tensors(f"`{op.text or op.name}` (layer {target.layer}, {target.stream})", params, SMALLER_STEP)
             edit = make_edit(
                 entry.run,
@@ -72,7 +70,7 @@ class Compiler:
                 [*self._gates(op, target, value), *decided],
                 op.keep_norm,
                 target.part,
-                _aligner(op) if op.name == "patch" else None,
+                _aligner(op) if "prompt" in entry.needs else None,
             )
             self._at(target.layer, target.stream).append(edit)
 
@@ -110,7 +108,7 @@ class Compiler:
     def _gates(self, op: r.Op, target: Target, value: Any) -> Iterator[Any]:
         """The conditions that are read token by token where the operation acts."""
         for condition in op.conditions:
-            if condition.kind == "step" or condition.layer is not None:
+            if counts_steps(condition) or condition.layer is not None:
                 continue
             direction = self._direction(condition, target.layer, target.stream, value)
             yield make_gate(find("condition", condition.kind).run, direction, condition.op, condition.threshold)
@@ -125,7 +123,7 @@ class Compiler:
             layer, key = self._layer(condition.layer), f"{self.name}{number}.{i}"
             read = value if condition.vector is None else self.values.vector(condition.vector)
             stream = read.stream if isinstance(read, Vector) else "resid_post"
-            if stream == "head":
+            if find("stream", stream).args:
                 raise MethodError(
                     f"a condition at layer {layer} reads a whole stream, and `{read.name}` is of one head",
                     "leave out `at layer` to read it at the head where the operation acts",
@@ -198,13 +196,12 @@ def ablation_touches(arch: Architecture, q: Tensor) -> list[Touch]:
     """Touches that remove the rows q [L, k, d] of each layer (the first layer's at the embeddings)
     from every write to the residual stream; layers without a row are left alone."""
     entry = find("op", "ablate")
-    prepare = import_module(entry.run.__module__).prepare
     touches = []
     for stream, layer in arch.everywhere():
         unit = q[layer]
         if not bool(unit.any()):
             continue
-        edit = make_edit(entry.run, prepare(Operand(unit=unit), {}), (0, None), (), False, None)
+        edit = make_edit(entry.run, entry.prepare(Operand(unit=unit), {}), (0, None), (), False, None)
         touches.append(_touch(arch.write(stream, layer), [edit]))
     return touches
 

@@ -43,7 +43,7 @@ class Values:
 
     def operand(self, op: r.Op) -> Vector | Plane | dict[Target, Tensor] | None:
         """What an operation acts with: a vector, a plane, or another prompt's activations."""
-        if op.name == "patch":
+        if "prompt" in find("op", op.name).needs:
             assert self.patches is not None
             return self.patches(op)
         if isinstance(op.operand, r.PlaneExpr | r.PlaneRef):

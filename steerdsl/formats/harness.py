@@ -16,6 +16,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.methods.finite import EXPORT_LESS, require_tensors
 from steerdsl.methods.numbers import plain
 from steerdsl.models.sites import Architecture
+from steerdsl.registry import find
 
 TITLE = "a steered model's file of lm-eval"
 INSTEAD = "run the steer instead"
@@ -43,16 +44,17 @@ def write_steer(steer: Carried, path: Path) -> None:
 def _entry(act: Act) -> dict[str, Any]:
     unit, norm = act.operand.unit, act.operand.norm
     assert unit is not None and norm is not None
-    if act.op.name == "add":
+    effect = find("op", act.op.name).effect
+    if effect == "adds":
         value, vector = act.op.args["by"].value, norm.double() @ unit.double()
         return _said("add", vector, value)
     if act.operand.reader is not None:
         raise refusal(TITLE, "an oblique eraser (leace) is no clamp of one direction", INSTEAD)
     if len(unit) > 1:
         raise refusal(TITLE, f"it holds one direction a place, and here are {len(unit)}", INSTEAD)
-    if act.op.name == "ablate" and act.op.args.get("by", 1.0) != 1.0:
+    if effect == "removes" and act.op.args.get("by", 1.0) != 1.0:
         raise refusal(TITLE, "a partial ablation is no clamp", INSTEAD)
-    value = 0.0 if act.op.name == "ablate" else plain(act.op.args["to"])
+    value = 0.0 if effect == "removes" else plain(act.op.args["to"])
     return _said("clamp", unit[0], value)
 
 
@@ -77,7 +79,7 @@ def _hookpoint(arch: Architecture, op: r.Op, stream: str, layer: int) -> str:
     module = site.module
     if stream == "resid_pre" and layer == 0:
         # What stands between embedding and first block (a scale) is linear, so it keeps a zero alone.
-        if op.name != "ablate" or len(arch.embeddings) > 1:
+        if find("op", op.name).effect != "removes" or len(arch.embeddings) > 1:
             raise refusal(TITLE, "the first block's input is no module's output", "act on another stream")
         module = arch.embeddings[0]
     elif site.side != "output" or site.onto is not None:

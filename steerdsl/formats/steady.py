@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from steerdsl.formats.types import Format
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import MethodError
+from steerdsl.registry import entries, find
 
 
 def wavering(op: r.Op) -> str | None:
@@ -18,19 +19,19 @@ def wavering(op: r.Op) -> str | None:
         return "a condition or `keep norm` depends on the token"
     if op.phase != "all" or op.first is not None or op.after is not None:
         return "what is exported acts at every token, and this operation does not"
-    if op.name == "add" and op.args["by"].unit != "raw":
+    if find("op", op.name).effect == "adds" and op.args["by"].unit != "raw":
         return "a share of the token's norm depends on the token"
     return None
 
 
 def require(ops: Iterable[r.Op], form: Format) -> None:
     """Raise MethodError R847 for the first operation that a format cannot carry, whatever the model."""
-    able = " and ".join(f"`{name}`" for name in form.operations)
+    able = " and ".join(f"`{name}`" for name, verb in entries("op").items() if verb.effect in form.effects)
     for op in ops:
-        problem = wavering(op)
-        if op.name not in form.operations:
+        problem, effect = wavering(op), find("op", op.name).effect
+        if effect not in form.effects:
             problem = f"it holds {able}, and `{op.name}` is none of these"
-        elif op.name == "ablate" and (op.args.get("toward") is not None or op.args.get("alpha")):
+        elif effect == "removes" and (op.args.get("toward") is not None or op.args.get("alpha")):
             problem = "an ablation toward a mean adds something back"
         if problem:
             raise refusal(form.title, problem, f"export a steer of plain {able}, or run the steer instead")
@@ -39,14 +40,14 @@ def require(ops: Iterable[r.Op], form: Format) -> None:
 def require_linear(op: r.Op) -> None:
     """Raise MethodError R847 unless the operation does the same linear thing to every token, which is what a
     checkpoint's weights can carry."""
-    problem = wavering(op)
-    if op.name not in ("ablate", "add"):
+    problem, effect = wavering(op), find("op", op.name).effect
+    if effect not in ("removes", "adds"):
         problem = f"`{op.name}` is no linear change of what each layer writes"
     elif op.args.get("toward") is not None:
         problem = "an ablation toward a mean is not linear"
     elif op.args.get("alpha"):
         problem = "an ablation that adds something back is not linear"
-    elif op.name == "add" and op.everywhere:
+    elif effect == "adds" and op.everywhere:
         problem = "an addition everywhere adds up over the layers"
     if problem:
         title = f"this steer cannot be carried by weights: {problem}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import Operand, Plane, Vector
+from steerdsl.registry import Effect
 
 if TYPE_CHECKING:
     from steerdsl.models.sites import Architecture
@@ -49,8 +50,8 @@ Placer: TypeAlias = Callable[[r.Op, str, int, "Architecture"], None]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format. `title` is what a file of it is called, with its article; `operations` are those that
-    `write_steer` can carry; `needs_model` says that writing a steer reads the model's weights."""
+    """One format. `title` is what a file of it is called, with its article; `effects` are those of the operations
+    that `write_steer` can carry; `needs_model` says that writing a steer reads the model's weights."""
 
     title: str
     ending: str
@@ -58,6 +59,6 @@ class Format:
     write_vector: VectorWriter | None = None
     write_plane: PlaneWriter | None = None
     write_steer: SteerWriter | None = None
-    operations: tuple[str, ...] = ()
+    effects: tuple[Effect, ...] = ()
     needs_model: bool = False
     require_place: Placer | None = None

@@ -14,7 +14,6 @@ from steerdsl.forms.form import EACH, Either, Maybe
 from steerdsl.forms.text import parse_json, read_json
 
 LARGEST = 32 << 20  # bytes of a description; a tokenizer's own file has more, and is read by its own library
-LARGEST_TEMPLATE = 1 << 20
 LARGEST_HEADER = 100 << 20  # bytes; safetensors' own limit
 MOST_LAYERS = 10_000
 

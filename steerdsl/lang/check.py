@@ -49,8 +49,9 @@ def check_source(
     folders: absolute folders that the recipe may name besides its own.
     """
     file, report = parse(source)
-    shared = Shared(overrides, read, folders, list(report.found), [source], [posixpath.basename(source.name)])
+    shared = Shared(overrides, read, folders, sources=[source], reading=[posixpath.basename(source.name)])
     shared.readers = READERS
+    shared.add(*report.found)
     ctx = Context(source, shared)
     lower_block(ctx, file.statements)
     unknown_overrides(shared)

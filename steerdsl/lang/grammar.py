@@ -23,7 +23,9 @@ from lark.grammar import Rule
 from lark.lexer import TerminalDef
 
 from steerdsl.forms.files import read_bytes
+from steerdsl.registry import Entry, entries
 
+VERB = "VERB"  # the terminal of an operation's name; no text of its own
 STARTS = ("file", "statement", "unused")
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {"parser": "lalr", "lexer": "basic", "start": list(STARTS), "propagate_positions": True}
@@ -139,10 +141,21 @@ def keywords() -> Mapping[str, str]:
     return MappingProxyType({name: word for name, word in spellings().items() if word.isalpha()})
 
 
+def verbs() -> Mapping[str, Entry]:
+    """Return the operations by name: words that begin a statement and are reserved nowhere."""
+    return entries("op")
+
+
 @cache
 def heads() -> frozenset[str]:
-    """Return the terminals of the words that can begin a statement."""
-    return Cursor("statement").accepts() & keywords().keys()
+    """Return the terminals of the words that can begin a statement, VERB among them."""
+    return Cursor("statement").accepts() & {*keywords(), VERB}
+
+
+@cache
+def statement_words() -> tuple[str, ...]:
+    """Return every word that can begin a statement, in alphabetical order."""
+    return tuple(sorted({*(keywords()[head] for head in heads() - {VERB}), *verbs()}))
 
 
 @cache

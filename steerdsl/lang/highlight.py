@@ -14,7 +14,8 @@ from pygments.lexer import Lexer
 from pygments.token import Comment, Error, Keyword, Name, Number, Operator, Punctuation, String, Text, _TokenType
 
 from steerdsl.lang.build import token_span
-from steerdsl.lang.grammar import clause_words, heads, lex
+from steerdsl.lang.grammar import VERB, clause_words, heads, lex
+from steerdsl.lang.layout import lay_out
 
 FIXED = {
     "COMMENT": Comment.Single,
@@ -42,12 +43,14 @@ class SteerLexer(Lexer):  # type: ignore[misc]
     def get_tokens_unprocessed(self, text: str) -> Iterator[tuple[int, _TokenType, str]]:
         """Yield (offset, kind, text) for every character of `text`."""
         words = lex(text)
+        verbs = {word.start_pos for word in lay_out(words) if word.type == VERB}
         at = 0
         for i, word in enumerate(words):
             span = token_span(word)
             if at < span.start:
                 yield at, Text.Whitespace, text[at : span.start]
-            yield span.start, _kind(word, words[i + 1].type if i + 1 < len(words) else ""), str(word)
+            following = words[i + 1].type if i + 1 < len(words) else ""
+            yield span.start, Keyword if word.start_pos in verbs else _kind(word, following), str(word)
             at = span.end
         if at < len(text):
             yield at, Text.Whitespace, text[at:]

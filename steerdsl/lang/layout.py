@@ -13,10 +13,12 @@ from collections.abc import Iterable, Sequence
 
 from lark import Token
 
-from steerdsl.lang.grammar import clause_words, heads
+from steerdsl.lang.grammar import VERB, clause_words, heads, verbs
 
 OPENING = {"LPAR": "RPAR", "LSQB": "RSQB"}
 CLOSING = frozenset(OPENING.values())
+BEFORE = ("_NL", "LBRACE", "RBRACE")  # what stands before a statement, unless it is the first
+INSIDE = frozenset({"OF", "STEP"})  # words that follow a name inside brackets
 
 
 def lay_out(tokens: Iterable[Token]) -> list[Token]:
@@ -34,8 +36,14 @@ def lay_out(tokens: Iterable[Token]) -> list[Token]:
             depth = 0
         gap = []
         depth = _depth_after(token, depth)
-        kept.append(token)
+        kept.append(_verb(token, words[i + 1 : i + 2]) if not kept or kept[-1].type in BEFORE else token)
     return kept
+
+
+def _verb(token: Token, following: Sequence[Token]) -> Token:
+    """The first token of a statement: a VERB where it is the name of an operation that is not being defined."""
+    acts = token.type == "NAME" and token in verbs() and not (following and following[0].type == "EQUAL")
+    return Token.new_borrow_pos(VERB, token.value, token) if acts else token
 
 
 def _depth_after(token: Token, depth: int) -> int:
@@ -55,15 +63,19 @@ def _separates(kept: Sequence[Token], gap: Sequence[Token], coming: Sequence[Tok
         return True
     if coming[0].type == "LBRACE":
         return False
-    if opens_statement(coming):
+    if opens_statement(coming, listed=before == "COMMA" and depth == 0):
         return True
     if depth > 0 or before == "COMMA":
         return False
     return before == "RBRACE" or coming[0].type not in clause_words()
 
 
-def opens_statement(tokens: Sequence[Token]) -> bool:
-    """Whether a line that begins with these two tokens begins a statement, whatever came before."""
+def opens_statement(tokens: Sequence[Token], listed: bool = False) -> bool:
+    """Whether a line that begins with these two tokens begins a statement, whatever came before. `listed`: after a
+    comma outside brackets, where a clause may follow the last name of a list."""
     first = tokens[0].type
     second = tokens[1].type if len(tokens) > 1 else ""
-    return (first in heads() and second != "COLON") or (first == "NAME" and second == "EQUAL")
+    if first != "NAME":
+        return first in heads() and second != "COLON"
+    acts = second == "NAME" or (not listed and second in clause_words() - INSIDE)
+    return second == "EQUAL" or (acts and tokens[0] in verbs())

@@ -15,11 +15,11 @@ from steerdsl.lang import mistakes_lexical as lexical
 from steerdsl.lang import wording
 from steerdsl.lang.build import token_span
 from steerdsl.lang.diagnostics import nearest
-from steerdsl.lang.examples import EXAMPLES
 from steerdsl.lang.failure import Failure, Mistake, fail_at
-from steerdsl.lang.grammar import clause_words, heads, keywords, lex
+from steerdsl.lang.grammar import clause_words, heads, keywords, lex, statement_words
 from steerdsl.lang.layout import CLOSING, OPENING, opens_statement
 from steerdsl.lang.wording import quote, spelt
+from steerdsl.registry import entries
 
 SEPARATE = "put a new line or `;` between two statements"
 VERBS = frozenset({"EXTRACT", "LOAD", "ORTHOGONALIZE", "GENERATE", "EVALUATE", "SELECT"})
@@ -105,7 +105,7 @@ def unknown_statement(f: Failure) -> Mistake | None:
     word = f.tokens[0]
     if f.head != "NAME":
         return Mistake("S102", f"a statement cannot begin with {wording.found(word)}", token_span(word), BEGINNING)
-    close = nearest(word, (keywords()[head] for head in heads()))
+    close = nearest(word, statement_words())
     help = FOREIGN.get(word) or (f"did you mean `{close}`?" if close else BEGINNING)
     return Mistake("S102", f"no statement begins with {quote(word)}", token_span(word), help)
 
@@ -234,8 +234,9 @@ def anything(f: Failure) -> Mistake:
 
 def _example(f: Failure) -> str:
     """A right statement of the kind that begins like this one, or that is bound here."""
-    verbs = [t.type for t in f.tokens[: f.at] if t.type in EXAMPLES]
-    return f"for example `{EXAMPLES[verbs[0] if verbs else 'EXTRACT']}`"
+    known = {**entries("op"), **entries("statement")}
+    words = [str(t) for t in f.tokens[: f.at] if t.type in heads()]
+    return f"for example `{known[words[0] if words else 'extract'].example}`"
 
 
 MISTAKES: tuple[Callable[[Failure], Mistake | None], ...] = (

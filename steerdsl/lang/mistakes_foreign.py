@@ -13,10 +13,9 @@ from lark import Token
 
 from steerdsl.lang.build import token_span
 from steerdsl.lang.failure import Failure, Mistake, fail_at
-from steerdsl.lang.grammar import keywords
+from steerdsl.lang.grammar import VERB, keywords
 from steerdsl.lang.wording import quote, spelt, touch
 
-OPERATIONS = frozenset({"ABLATE", "ADD", "CLAMP", "CAP", "ROTATE"})
 STRENGTHS = frozenset(
     ("alpha", "amount", "coef", "coeff", "coefficient", "factor", "lambda", "multiplier", "scale", "strength", "weight")
 )
@@ -116,7 +115,7 @@ def range_of_layers(f: Failure) -> Mistake | None:
 
 def late_operand(f: Failure) -> Mistake | None:
     """`ablate at layers 12 topic`, `add 40% topic`: the vector comes right after the verb."""
-    if f.head not in OPERATIONS or f.kind != "NAME" or f.at < 2:
+    if f.head != VERB or f.kind != "NAME" or f.at < 2:
         return None
     end = f.at + 1
     while end < len(f.tokens) and f.tokens[end].type in ("LSQB", "LPAR"):
@@ -136,7 +135,7 @@ def late_operand(f: Failure) -> Mistake | None:
 def strength_as_option(f: Failure) -> Mistake | None:
     """`add topic alpha=2`, `add topic strength: 2`."""
     i = f.at if f.kind == "NAME" else f.at - 1
-    if f.head not in OPERATIONS or i + 2 >= len(f.tokens) or f.tokens[i].lower() not in STRENGTHS:
+    if f.head != VERB or i + 2 >= len(f.tokens) or f.tokens[i].lower() not in STRENGTHS:
         return None
     if f.tokens[i + 1].type not in ("EQUAL", "COLON") or f.tokens[i + 2].type not in ("QUANTITY", "MINUS"):
         return None
@@ -150,7 +149,7 @@ def where_in_words(f: Failure) -> Mistake | None:
     """`in layer 12`, `at all layers`, `at every layer`, `at layer: 12`."""
     near = range(max(1, f.at - 2), min(f.at + 2, len(f.tokens)))
     word = next((i for i in reversed(near) if f.tokens[i].type in ("LAYER", "LAYERS")), None)
-    if word is None or f.head not in OPERATIONS:
+    if word is None or f.head != VERB:
         return None
     before = f.tokens[word - 1]
     if before.lower() in WHOLE and before.type == "NAME":

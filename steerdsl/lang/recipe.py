@@ -16,6 +16,7 @@ from steerdsl.lang.nodes import NOWHERE
 from steerdsl.lang.source import Span
 
 Split = Literal["train", "held_out", "all"]
+TASK_FILES = (".yaml", ".yml")  # of lm-evaluation-harness
 ANSWER_FORMS = ("letter", "text", "index_from_0", "index_from_1")
 Phase = Literal["all", "prompt", "generation"]
 
@@ -299,7 +300,7 @@ class MetricCall(Spanned):
 
 def is_task_file(task: str) -> bool:
     """Whether `lm_eval("…")` names a file and not one of the harness's own tasks."""
-    return task.lower().endswith((".yaml", ".yml"))
+    return task.lower().endswith(TASK_FILES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +309,7 @@ class Evaluate(Spanned):
     steer: str
     data: tuple[DataRef, ...]
     metrics: tuple[MetricCall, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)  # named in `lower.measures.SCORING`
+    options: Mapping[str, Any] = field(default_factory=dict)  # named in `vocabulary.EVALUATE`
     implied: bool = False
 
 

@@ -15,6 +15,7 @@ _APOSTROPHES = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 UNSPACED = frozenset(
     ["CJK", "HIRAGANA", "KATAKANA", "HALFWIDTH", "BOPOMOFO", "YI", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"]
 )
+JUDGED = "take these rows out, or score answers of this kind with a judge (`judge_accuracy`)"
 UNPARTED = "the answers have no words, or are in a script that puts no spaces between words"
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from steerdsl.data.builtin import TITLES
 from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM
 from steerdsl.planning.keys import step_key
+from steerdsl.registry import find
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,9 @@ def evident(steer: r.Steer, named: Mapping[str, r.Step], data: Mapping[str, r.Da
     """
     for op in steer.ops:
         topic = _topic(op.operand, named, data)
-        if topic is not None and op.name in ("ablate", "add"):
-            return f"Do not discuss {topic}." if op.name == "ablate" or _negative(op) else f"Discuss {topic}."
+        effect = find("op", op.name).effect
+        if topic is not None and effect in ("removes", "adds"):
+            return f"Do not discuss {topic}." if effect == "removes" or _negative(op) else f"Discuss {topic}."
     return None
 
 
@@ -90,4 +91,5 @@ def _topic(operand: object, named: Mapping[str, r.Step], data: Mapping[str, r.Da
     spec = data[source.positive.name]
     if spec.unsafe:
         return None
-    return TITLES[spec.source] if spec.kind == "builtin" and spec.source in TITLES else spec.name.replace("_", " ")
+    subject = find("data", spec.source).subject if spec.kind == "builtin" else ""
+    return subject or spec.name.replace("_", " ")

@@ -22,7 +22,7 @@ from steerdsl.planning.layers import LayerOutside
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.planning import Planning
 from steerdsl.planning.requests import evaluation_settings, references
-from steerdsl.planning.samples import ANSWERED, OWN, Sample, class_samples, samples_key
+from steerdsl.planning.samples import OWN, Sample, class_samples, reads_answers, samples_key
 from steerdsl.registry import find
 
 Facts = list[tuple[str, str]]
@@ -95,7 +95,7 @@ def _extract(p: Planning, s: r.Extract) -> Described:
         stream=s.stream,
         options=s.options,
         file=digest,
-        **({"answers": OWN} if s.position.name == ANSWERED else {}),
+        **({"answers": OWN} if reads_answers(s) else {}),
     )
     return "extract", title, facts, key, True
 
@@ -255,7 +255,7 @@ def _points(p: Planning, s: r.Sweep) -> tuple[tuple[PlanStep, ...], ...]:
 
 
 def _plot(p: Planning, s: r.Plot) -> Described:
-    target = f"({', '.join((s.target, *s.others))})" if s.what != "scores" else f" {s.target}"
+    target = f"({', '.join((s.target, *s.others))})" if find("plot", s.what).args[0].type != "score" else f" {s.target}"
     facts: Facts = [("file", s.path or "a PNG and an SVG in plots/ of the run directory")]
     if s.over:
         facts.append(("over", ", ".join(s.over) + (", polar" if s.polar else "")))

@@ -15,6 +15,7 @@ from steerdsl.methods.types import MethodError
 from steerdsl.methods.weights import require_known
 from steerdsl.planning.layers import choices, resolve_layers
 from steerdsl.planning.planning import Planning
+from steerdsl.registry import find
 
 
 def require_carried(p: Planning, s: r.Export) -> None:
@@ -44,18 +45,18 @@ def _require_steer(p: Planning, ops: Sequence[r.Op], form: Format | None) -> Non
             raise steady.refusal(title, error.problem, error.way_out) from error
     for op in ops:
         vector = p.named.get(op.operand.name) if isinstance(op.operand, r.VectorRef) else None
-        if _oblique(vector) and op.name == "ablate":
+        if _oblique(vector) and find("op", op.name).effect == "removes":
             raise steady.refusal(title, "an oblique eraser (leace) has an offset", EXTRACTED)
         for stream, layer in _places(p, op):
             if form is not None and form.require_place is not None:
                 form.require_place(op, stream, layer, p.facts.arch)
-            elif form is None and op.name == "ablate" and not lora_adapter.has_place(stream, layer):
+            elif form is None and find("op", op.name).effect == "removes" and not lora_adapter.has_place(stream, layer):
                 problem = f"an ablation of {stream} at layer {layer} also removes what earlier layers wrote"
                 raise steady.refusal(title, problem, "ablate `everywhere`, or on attn_out and mlp_out")
 
 
 def _oblique(step: r.Step | None) -> bool:
-    return isinstance(step, r.Extract) and step.method == "leace"
+    return isinstance(step, r.Extract) and find("extract", step.method).oblique
 
 
 def _places(p: Planning, op: r.Op) -> Iterator[tuple[str, int]]:
@@ -66,7 +67,7 @@ def _places(p: Planning, op: r.Op) -> Iterator[tuple[str, int]]:
         return
     known = not choices(op.layers)
     for stream in op.streams:
-        if stream.name == "head":
-            yield "head", stream.numbers[0]
+        if stream.numbers:
+            yield stream.name, stream.numbers[0]
         elif known:
             yield from ((stream.name, layer) for layer in resolve_layers(op.layers, arch.n_layers, {}))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from steerdsl.lang import recipe as r
-from steerdsl.registry import Entry
+from steerdsl.registry import Entry, find
 
 ONCE = "decided once for each row, when the prompt has passed that layer; before, nothing happens"
 LISTED = 6  # items of a long list that are printed
@@ -153,8 +153,8 @@ def stream(s: r.Stream) -> str:
 
 def when(condition: r.Condition) -> str:
     """A condition as written."""
-    if condition.kind == "step":
-        return f"step {condition.op} {condition.threshold:g}"
+    if find("condition", condition.kind).operand == "nothing":
+        return f"{condition.kind} {condition.op} {condition.threshold:g}"
     of = vector(condition.vector) if condition.vector is not None else "b1"
     text = f"{condition.kind}({of}) {condition.op} {condition.threshold:g}"
     match condition.layer:

@@ -6,15 +6,16 @@ them, or the SHA-256 of each file by its path from the recipe's folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from steerdsl.data import files, load, load_task
-from steerdsl.data.builtin import word_list_names
 from steerdsl.data.faults import Fault, diagnostics
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.lang.source import Source, Span
+from steerdsl.registry import Entry, find
 from steerdsl.store.results import file_sha256
 
 
@@ -51,15 +52,18 @@ def _named(steps: Sequence[r.Step]) -> Iterator[tuple[str, Span]]:
     """The files that steps name and where, those of a sweep's points too."""
     for step in steps:
         match step:
-            case r.Load(path=path) | r.Extract(options={"file": str(path)}):
+            case r.Load(path=path):
                 yield path, step.span
+            case r.Extract(method=method, options=options):
+                yield from ((file, step.span) for file in _files(find("extract", method), options))
             case r.Evaluate(metrics=metrics):
                 for call in metrics:
-                    words, task = call.options.get("words"), call.options.get("task", "")
-                    if isinstance(words, str) and words not in word_list_names():
-                        yield words, call.span
-                    if r.is_task_file(task):
-                        yield task, call.span
+                    yield from ((file, call.span) for file in _files(find("metric", call.name), call.options))
             case r.Sweep(points=points):
                 for point in points:
                     yield from _named(point.steps)
+
+
+def _files(entry: Entry, options: Mapping[str, Any]) -> Iterator[str]:
+    """The files that the arguments of an entry name."""
+    yield from (options[arg.name] for arg in entry.args if arg.names_file(options.get(arg.name)))

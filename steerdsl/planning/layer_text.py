@@ -51,7 +51,7 @@ def _resolved(p: Planning, spec: r.Layers) -> tuple[int, ...] | None:
 
 def extraction_layers(p: Planning, s: r.Extract) -> str:
     """Every layer of the stream that is captured, in one pass that stops after the last."""
-    if s.method == "sae":
+    if "file" in find("extract", s.method).needs:
         return "the layer that the file names"
     if not _has_stream(p, s.stream, s.span):
         return ""
@@ -70,7 +70,7 @@ def _has_stream(p: Planning, stream: r.Stream, span: Span) -> bool:
             p.errors += outside(p.source, r.Layers(span=span), layer, arch.n_layers, p.facts.located.id).diagnostics
             return False
         arch.read(stream.name, layer)
-        if stream.name == "head":
+        if stream.numbers:
             arch.head_slice(stream.numbers[1])
     except RecipeError as error:
         for d in error.diagnostics:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from steerdsl.data import Data, Row, rows
 from steerdsl.lang.recipe import DataRef, Extract
 from steerdsl.lang.source import Source
+from steerdsl.registry import find
 from steerdsl.store.results import content_key
 
-ANSWERED = "mean_response"  # the position that reads an answer
 OWN = 2  # of the way in which the model's own answers are read: raise it with that
 JOINED = 2  # of the rule by which a question and its answer are joined: raise it with the rule
 
@@ -42,8 +42,13 @@ def samples(
 def class_samples(
     data: Mapping[str, Data], step: Extract, ref: DataRef, source: Source | None = None
 ) -> tuple[Sample, ...]:
-    """The samples of a class of an extraction. `mean_response` reads the data set's answers."""
-    return samples(data, ref, source, answers=step.position.name == ANSWERED)
+    """The samples of a class of an extraction, with the data set's answers where its position reads them."""
+    return samples(data, ref, source, answers=reads_answers(step))
+
+
+def reads_answers(step: Extract) -> bool:
+    """Whether an extraction reads answers: the data set's own, or else the model's."""
+    return "answers" in find("position", step.position.name).needs
 
 
 def _sample(row: Row, side: str | None, answers: bool) -> Sample:

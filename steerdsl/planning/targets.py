@@ -13,6 +13,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.methods.errors import MethodError
 from steerdsl.models.sites import RANK, Architecture
 from steerdsl.planning.layers import resolve_layers
+from steerdsl.registry import find
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,10 @@ def targets(op: r.Op, arch: Architecture, chosen: Mapping[str, tuple[int, ...]])
         return [Target(stream, layer) for stream, layer in arch.everywhere()]
     found = []
     for stream in op.streams:
-        if stream.name == "head":
+        if stream.numbers:
             layer, head = stream.numbers
             columns = arch.head_slice(head)
-            found.append(Target("head", layer, (columns.start, columns.stop)))
+            found.append(Target(stream.name, layer, (columns.start, columns.stop)))
         else:
             found += [Target(stream.name, layer) for layer in resolve_layers(op.layers, arch.n_layers, chosen)]
     return sorted(found, key=lambda target: (target.layer, RANK[target.stream]))
@@ -47,13 +48,14 @@ def passes(op: r.Op) -> tuple[int, int | None]:
     of a prompt's. Raises MethodError when no pass is left.
     """
     start, stop = {"all": (0, None), "prompt": (0, 1), "generation": (1, None)}[op.phase]
-    ends = [stop, 1 if op.name == "patch" else None]
+    prompt = "prompt" in find("op", op.name).needs
+    ends = [stop, 1 if prompt else None]
     if op.first is not None:
         ends.append(op.first + 1)
     if op.after is not None:
         start = max(start, op.after + 1)
     for condition in op.conditions:
-        if condition.kind == "step":
+        if counts_steps(condition):
             bound = int(-(-condition.threshold // 1))  # the next whole pass
             match condition.op:
                 case "<":
@@ -66,6 +68,11 @@ def passes(op: r.Op) -> tuple[int, int | None]:
                     start = max(start, bound)
     known = [e for e in ends if e is not None]
     if known and min(known) <= start:
-        reason = "a patch acts while the prompt is read" if op.name == "patch" else "its clauses leave no token"
+        reason = f"a {op.name} acts while the prompt is read" if prompt else "its clauses leave no token"
         raise MethodError(f"`{op.text or op.name}` never acts: {reason}", "change `during`, `first`, `after` or `when`")
     return start, (min(known) if known else None)
+
+
+def counts_steps(condition: r.Condition) -> bool:
+    """Whether a condition reads no activation, so that whole passes decide it."""
+    return find("condition", condition.kind).operand == "nothing"

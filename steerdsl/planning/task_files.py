@@ -6,9 +6,8 @@ text, or a RecipeError before anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError, Severity
 from steerdsl.lang.source import Source
 from steerdsl.measure import choices
-from steerdsl.measure.metrics import exact_match
-from steerdsl.measure.words import plain
 from steerdsl.planning import formatting
 from steerdsl.planning.samples import Sample
 from steerdsl.registry import find
@@ -95,16 +92,17 @@ def unmatchable(step: r.Evaluate, data: Mapping[str, Data], source: Source) -> l
     could find none in the whole evaluation, else a warning; those rows have no figure."""
     found: list[Diagnostic] = []
     for call in step.metrics:
-        able = _reader(call)
+        reads_gold = find("metric", call.name).reads_gold
         asked = {ref.name: rows(data[ref.name], ref.split, source=source) for ref in step.data}
-        if able is None or not asked:
+        if reads_gold is None or not asked:
             continue
+        reader = reads_gold(call.options)
         lost = {
-            name: [row for row in those if row.answer is None or not able[0](row.answer)]
+            name: [row for row in those if row.answer is None or not reader.able(row.answer)]
             for name, those in asked.items()
         }
         severity: Severity = "error" if all(len(lost[name]) == len(asked[name]) for name in asked) else "warning"
-        label = Label(source, call.span, f"reads {able[1]}")
+        label = Label(source, call.span, f"reads {reader.reads}")
         for name, bad in lost.items():
             if bad and bad[0].answer is None:
                 title = f"the rows of `{name}` have no answer, so `{call.name}` has no figure for them"
@@ -113,32 +111,13 @@ def unmatchable(step: r.Evaluate, data: Mapping[str, Data], source: Source) -> l
             elif bad:
                 title = f"`{call.name}` can read {_few(len(asked[name]) - len(bad))} of the {len(asked[name])} answers"
                 notes = (f'row {bad[0].index + 1} has the answer "{bad[0].answer}"',)
-                help = _other_reader(call, bad[0].answer or "")
+                help = reader.instead(bad[0].answer or "")
                 found.append(Diagnostic("D518", f"{title} of `{name}`", (label,), notes, help, severity))
     return found
 
 
 def _few(count: int) -> str:
     return "none" if count == 0 else str(count)
-
-
-def _reader(call: r.MetricCall) -> tuple[Callable[[str], bool], str] | None:
-    """Whether a metric can find a gold answer, and what it reads in words; None for a metric without golds."""
-    if call.name == "exact_match":
-        form = str(call.options.get("form", "flexible"))
-        return partial(exact_match.possible, form=form), exact_match.READS[form]
-    if call.name.endswith("_recall"):
-        return plain, "the letters a to z and digits"
-    return None
-
-
-def _other_reader(call: r.MetricCall, answer: str) -> str:
-    others = [name for name in exact_match.FORMS if exact_match.possible(answer, name)]
-    if call.name == "exact_match" and others:
-        return f"write `exact_match(form: {others[0]})`"
-    if call.name == "exact_match" and plain(answer):
-        return "measure how much of such an answer is there with `rouge_1_recall`, or take these rows out"
-    return "take these rows out, or score answers of this kind with a judge (`judge_accuracy`)"
 
 
 def answer_form(ref: r.DataRef, data: Mapping[str, Data]) -> tuple[str, str]:

@@ -55,15 +55,15 @@ def pictures(entry_name: str, view: Any, options: Mapping[str, Any], kinds: Sequ
 def default_name(plot: Plot, taken: Collection[str] = ()) -> str:
     """The name, without an ending, of the files of a plot without `to`, from all that was asked for:
     `pca-topic-layer-12`; with a number when it is `taken`, as it is for each further point of a sweep."""
-    over = ("over", *plot.over) if plot.over else ()
+    over, args = ("over", *plot.over) if plot.over else (), find("plot", plot.what).args
     parts = (
-        "" if plot.what == "scores" else plot.what,
+        "" if args[0].type == "score" else plot.what,
         plot.target,
         *plot.others,
         *over,
         "polar" if plot.polar else "",
     )
-    defaults = {arg.name: arg.default for arg in find("plot", plot.what).args}
+    defaults = {arg.name: arg.default for arg in args}
     chosen = [f"{name} {value}" for name, value in plot.options.items() if value != defaults.get(name)]
     stem = re.sub(r"\W+", "-", " ".join((*parts, *chosen))).strip("-")
     name, count = stem, 1

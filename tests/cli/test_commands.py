@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from steerdsl import registry
 from steerdsl.cli import main as cli
 from steerdsl.cli.printing import print_diagnostics
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
-from steerdsl.lang.examples import EXAMPLES
 
 GOOD = "extract diffmean from econ vs generic at last_token; ablate layers 6,16,22; rotate plane(pc1) by 210deg"
 BAD = "topic = extract diffmean form econ vs generic\nrotate turn to 210 deg\n"
@@ -197,12 +197,12 @@ def test_explain_shows_an_entry_of_the_registry(
     assert steerdsl(monkeypatch, "explain", "iterative") == 0
     out = capsys.readouterr().out
     assert out.startswith("# iterative, one of the methods of extraction\n")
-    assert re.search(r"^- `k` \(int; .*\): ", out, re.MULTILINE)
+    assert re.search(r"^- `k` \(int, at least 1; .*\): ", out, re.MULTILINE)
 
 
 def test_explain_shows_a_statement(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert steerdsl(monkeypatch, "explain", "sweep") == 0
-    assert EXAMPLES["SWEEP"] in capsys.readouterr().out
+    assert registry.find("statement", "sweep").example in capsys.readouterr().out
 
 
 def test_explain_lists_everything(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steerdsl.data import builtin_names, load, rows
+from steerdsl.data import load, rows
 from steerdsl.data.builtin import FOLDER
 from steerdsl.lang.recipe import DataSpec
 from steerdsl.measure.answers import Answers
-from steerdsl.registry import find
+from steerdsl.registry import entries, find
 
 # Words that say nothing of the topic, so that two questions of one form are not taken for one.
 FUNCTION = set(
@@ -51,7 +51,7 @@ def keyword_rates(texts: list[str]) -> list[float]:
 
 
 def test_names() -> None:
-    assert builtin_names() == ("econ", "generic")
+    assert [*entries("data")] == ["econ", "generic"]
 
 
 @pytest.mark.parametrize("texts", [ECON, GENERIC], ids=["econ", "generic"])

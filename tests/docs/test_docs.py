@@ -8,7 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,9 @@ from steerdsl.cli.main import COMMANDS, application
 from steerdsl.lang.check import check_source
 from steerdsl.lang.diagnostics import Diagnostic, render
 from steerdsl.lang.format import format_source
-from steerdsl.lang.grammar import clause_words, heads, keywords
-from steerdsl.lang.lower import data, measures, planes, settings
+from steerdsl.lang.grammar import clause_words, keywords, statement_words
 from steerdsl.lang.source import Source
-from steerdsl.registry import Arg, Entry, Kind, entries
+from steerdsl.registry import Entry, Kind, entries, find
 
 LANGUAGES = {"steer", "sh", "python", "json", "text"}
 OTHER_PROGRAMS = {"pip", "python", "pytest", "cd", "git"}
@@ -164,19 +163,19 @@ LANGUAGE = ROOT / "docs" / "language.md"
 
 
 @pytest.mark.parametrize(
-    ("opening", "terminals"),
-    [("Words that begin a statement:", heads()), ("Clause words:", clause_words())],
+    ("opening", "words"),
+    [("Words that begin a statement:", statement_words()), ("Clause words:", [keywords()[t] for t in clause_words()])],
 )
-def test_the_language_page_lists_every_word(opening: str, terminals: frozenset[str]) -> None:
+def test_the_language_page_lists_every_word(opening: str, words: Sequence[str]) -> None:
     listed = LANGUAGE.read_text(encoding="utf-8").partition(f"\n{opening}")[2].partition("\n\n")[0]
-    assert set(re.findall(r"`(\w+)`", listed)) == {keywords()[terminal] for terminal in terminals}
+    assert set(re.findall(r"`(\w+)`", listed)) == {*words}
 
 
-@pytest.mark.parametrize("owner", [settings.MODEL, data.ARGS, (measures.STEER, *measures.ANSWERS), planes.ARGS])
-def test_the_language_page_names_every_option(owner: tuple[Arg, ...]) -> None:
+@pytest.mark.parametrize("statement", [name for name, entry in entries("statement").items() if entry.args])
+def test_the_language_page_names_every_option(statement: str) -> None:
     first_cells = re.findall(r"^\| ([^|]+) \|", LANGUAGE.read_text(encoding="utf-8"), re.MULTILINE)
     named = {word for cell in first_cells for word in re.findall(r"`(\w+)`", cell)}
-    assert {arg.name for arg in owner} <= named
+    assert {arg.name for arg in find("statement", statement).args} <= named
 
 
 # ---- the reference ----

@@ -71,7 +71,7 @@ def test_lm_eval_steers_as_the_engine_does(bench: Any, case: str, steer: str) ->
         ("llama", "add v by 1 on resid_mid at layers 1", "resid_mid is no module's output"),
         ("llama", "add v by 1 on resid_pre at layers 0", "the first block's input is no module's output"),
         ("gpt2", "ablate v[1] everywhere", "the first block's input is no module's output"),
-        ("llama", "cap v to 1 at layers 1", "it holds `add` and `clamp` and `ablate`, and `cap` is none of these"),
+        ("llama", "cap v to 1 at layers 1", "it holds `ablate` and `add` and `clamp`, and `cap` is none of these"),
     ],
 )
 def test_what_the_file_cannot_carry(bench: Any, case: str, steer: str, reason: str) -> None:

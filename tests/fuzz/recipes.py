@@ -17,9 +17,8 @@ from fuzz.harness import command, main, mutated
 
 from steerdsl import registry
 from steerdsl.lang.check import check_source
-from steerdsl.lang.examples import EXAMPLES
 from steerdsl.lang.format import format_source
-from steerdsl.lang.grammar import Cursor, lex, spellings
+from steerdsl.lang.grammar import Cursor, lex, spellings, verbs
 from steerdsl.lang.source import Source
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +28,8 @@ NUMBERS = ("0", "1", "12", "-3", "1e308", "1e400", "0.5", "40%", "210deg", "3rad
 NAMES = ("topic", "best", "s", "scores", "econ", "generic", "econ.held_out", "scores.bleu.econ", "all", "last", "pc1")
 TEXTS = ('""', '"a.jsonl"', '"../x"', r'"\x"', '"\x1b[2J"', '"' + "é" * 300 + '"', '"org/name"')
 KINDS = ("extract", "select", "plane", "metric", "position", "stream", "plot", "condition")
+
+STATEMENTS: tuple[registry.Kind, ...] = ("statement", "op")
 
 
 @cache
@@ -41,14 +42,29 @@ def words() -> tuple[str, ...]:
 def good() -> tuple[str, ...]:
     """Recipes that are right: the gallery's, the tests' and the examples of every word."""
     files = [*(ROOT / "recipes").glob("*.steer"), *(ROOT / "tests" / "recipes" / "good").glob("*.steer")]
-    return (*(file.read_text(encoding="utf-8") for file in sorted(files)), *(HEAD + text for text in EXAMPLES.values()))
+    examples = (HEAD + entry.example for kind in STATEMENTS for entry in registry.entries(kind).values())
+    return (*(file.read_text(encoding="utf-8") for file in sorted(files)), *examples)
+
+
+@cache
+def pool() -> dict[str, tuple[str, ...]]:
+    """What stands for the terminals that have no one spelling."""
+    signs = {"COMPARE": ("<", ">=", "=="), "_NL": ("\n", ";")}
+    return {"NAME": words(), "VERB": (*verbs(),), "QUANTITY": NUMBERS, "STRING": TEXTS, **signs}
 
 
 def token(chance: random.Random, kind: str) -> str:
     """A word for a terminal of the grammar."""
     if kind in spellings():
         return spellings()[kind]
-    pool = {"NAME": words(), "QUANTITY": NUMBERS, "STRING": TEXTS, "COMPARE": ("<", ">=", "=="), "_NL": ("\n", ";")}
+    pool = {
+        "NAME": words(),
+        "VERB": (*verbs(),),
+        "QUANTITY": NUMBERS,
+        "STRING": TEXTS,
+        "COMPARE": ("<", ">=", "=="),
+        "_NL": ("\n", ";"),
+    }
     return chance.choice(pool.get(kind, ("@",)))
 
 

@@ -11,9 +11,9 @@ import pytest
 from lark import Lark
 
 from steerdsl.lang import grammar
-from steerdsl.lang.examples import EXAMPLES
 from steerdsl.lang.parse import parse
 from steerdsl.lang.source import Source
+from steerdsl.registry import entries
 
 ROOT = Path(__file__).parents[2]
 STRICT = {"parser": "lalr", "lexer": "basic", "strict": True, "start": list(grammar.STARTS)}
@@ -59,11 +59,12 @@ def test_no_keyword_may_be_a_name() -> None:
 
 
 def test_each_statement_has_an_example_that_parses() -> None:
-    assert set(EXAMPLES) == grammar.heads()
-    for head, text in EXAMPLES.items():
-        _, report = parse(Source("x.steer", text.replace("{ … }", "{ use a }")))
-        assert not report.found, text
-        assert re.search(rf"\b{grammar.keywords()[head]}\b", text)
+    known = {**entries("statement"), **entries("op")}
+    assert {*known} - {"plane"} == {*grammar.statement_words()}
+    for word, entry in known.items():
+        _, report = parse(Source("x.steer", entry.example.replace("{ … }", "{ use a }")))
+        assert not report.found, entry.example
+        assert re.search(rf"\b{word}\b", entry.example)
 
 
 def test_the_cache_gives_the_same_parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +78,7 @@ def test_the_cache_gives_the_same_parser(tmp_path: Path, monkeypatch: pytest.Mon
         text = path.read_text(encoding="utf-8")
         lexed = [list(p.parse_interactive(text, start="file").lexer_thread.lex(None)) for p in (fresh, cached)]
         assert lexed[0] == lexed[1]
-    text = "ablate topic at layers 6"
+    text = "topic = plane(u, pc1) from layers 6"
     assert cached.parse(text, start="file") == fresh.parse(text, start="file")
 
 

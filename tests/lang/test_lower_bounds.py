@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import sys
 from itertools import product
 
 import pytest
@@ -10,8 +11,6 @@ import pytest
 from steerdsl import registry
 from steerdsl.lang.check import check_source
 from steerdsl.lang.diagnostics import render
-from steerdsl.lang.lower.data import ARGS
-from steerdsl.lang.lower.measures import ANSWERS, SCORING
 from steerdsl.lang.source import Source
 from steerdsl.registry import Arg, Kind
 
@@ -86,6 +85,8 @@ USED: dict[Kind, str] = {
     "metric": 'sc = evaluate s on econ with {name}("x", {arg}: {value})\n',
     "position": "w = extract diffmean from econ vs generic at {name} {value}\n",
     "plane": "rotate plane(v, {name}, {arg}: {value}) by 3deg\n",
+    "condition": "ablate v when {name} < {value}; ablate v when {name}() < {value}\n",
+    "stream": "ablate v on {name}({value}, {value})\n",
 }
 BOUNDED = [(kind, name, arg) for kind in USED for name, arg in numbers(kind)]
 
@@ -97,18 +98,62 @@ def test_every_bound_of_the_registry_is_held(kind: Kind, name: str, arg: Arg) ->
         assert "S305" in codes(text), text
 
 
-@pytest.mark.parametrize("arg", [*ARGS, *ANSWERS, *SCORING], ids=lambda arg: arg.name)
-def test_every_bound_of_a_statement_is_held(arg: Arg) -> None:
-    if arg.type not in ("int", "number", "share"):
-        return
+# The bounds themselves, so that a bound that is moved is seen: least, most, below.
+BOUNDS: dict[tuple[Kind, str, str], tuple[float | None, float | None, float | None]] = {
+    ("statement", "check", "confidence"): (0, None, 1),
+    ("statement", "dataset", "take"): (1, None, None),
+    ("statement", "dataset", "seed"): (0, None, None),
+    ("statement", "dataset", "held_out"): (0, None, 1),
+    ("statement", "evaluate", "max_tokens"): (1, 1_000_000, None),
+    ("statement", "evaluate", "temperature"): (0, 100, None),
+    ("statement", "evaluate", "seed"): (0, None, None),
+    ("statement", "evaluate", "references"): (1, 100, None),
+    ("statement", "evaluate", "draws"): (1, 1000, None),
+    ("statement", "generate", "max_tokens"): (1, 1_000_000, None),
+    ("statement", "generate", "temperature"): (0, 100, None),
+    ("statement", "generate", "n"): (1, 1000, None),
+    ("statement", "generate", "seed"): (0, None, None),
+    ("extract", "iterative", "k"): (1, None, None),
+    ("extract", "iterative", "stop"): (0, None, None),
+    ("extract", "probe", "C"): (1e-9, 1e9, None),
+    ("extract", "random", "seed"): (0, None, None),
+    ("extract", "sae", "feature"): (0, None, None),
+    ("extract", "sae", "layer"): (0, None, None),
+    ("extract", "top_k", "k"): (1, None, None),
+    ("select", "dispersion", "deepest"): (0, None, 1),
+    ("select", "refusal_selection", "max_kl"): (0, None, None),
+    ("select", "refusal_selection", "deepest"): (0, None, 1),
+    ("plane", "random", "seed"): (0, None, None),
+    ("condition", "cos", "cos"): (-1, 1, None),
+    ("condition", "step", "step"): (0, None, None),
+    ("position", "suffix", "number"): (1, 1_000_000, None),
+    ("position", "token", "number"): (-1_000_000, 1_000_000, None),
+    ("stream", "head", "layer"): (0, None, None),
+    ("stream", "head", "head"): (0, None, None),
+    ("metric", "lm_eval", "limit"): (1, None, None),
+    ("metric", "lm_eval", "num_fewshot"): (0, None, None),
+}
+
+
+@pytest.mark.parametrize(("kind", "name", "arg"), BOUNDS, ids=str)
+def test_a_bound_is_what_it_was(kind: Kind, name: str, arg: str) -> None:
+    found = registry.find(kind, name).arg(arg)
+    assert found is not None and (found.least, found.most, found.below) == BOUNDS[kind, name, arg]
+
+
+STATEMENTS = {
+    "dataset": "dataset d = econ with {option}\n",
+    "generate": "g = generate from econ with {option}\n",
+    "evaluate": STEER + "sc = evaluate s on econ with bleu, {option}\n",
+    "check": STEER + "sc = evaluate s on econ with bleu\ncheck sc.bleu.econ < random with {option}\n",
+}
+OF_STATEMENTS = numbers("statement")
+
+
+@pytest.mark.parametrize(("name", "arg"), OF_STATEMENTS, ids=lambda x: getattr(x, "name", x))
+def test_every_bound_of_a_statement_is_held(name: str, arg: Arg) -> None:
     for value in outside(arg):
-        option = f"{arg.name}: {value}"
-        if arg in ARGS:
-            text = f"dataset d = econ with {option}\n"
-        elif arg in ANSWERS:
-            text = f"g = generate from econ with {option}\n"
-        else:
-            text = f"{STEER}sc = evaluate s on econ with bleu, {option}\n"
+        text = STATEMENTS[name].replace("{option}", f"{arg.name}: {value}")
         assert codes(text) == ["S305"], text
 
 
@@ -177,3 +222,35 @@ def test_the_part_that_is_shown_holds_the_place() -> None:
     _, report = check_source(Source("x.steer", VECTOR + text))
     shown, carets = render(report.errors[0]).splitlines()[3:5]
     assert shown[carets.index("^") : carets.rindex("^") + 1] == "wrong"
+
+
+EXTRACTS = {
+    "right": "v{i} = extract diffmean from econ vs generic at token -{n}\n",
+    "unused": "v{i} = extract diffmean from econ vs generic at token -{n}; steer s{i} {{ ablate v{i} }}\n",
+    "wrong": "v{i} = extract difmean from econ vs generic at token -{n}\n",
+    "broken": "v{i} = extract diffmean frm econ vs generic at token -{n}\n",
+}
+
+
+@pytest.mark.parametrize("line", EXTRACTS.values(), ids=EXTRACTS)
+def test_checking_is_linear_in_the_length_of_a_recipe(line: str) -> None:
+    """Counted in calls of functions, which no other load of the machine changes."""
+    few, many = (calls_of("".join(line.format(i=i, n=i + 1) for i in range(count))) for count in (100, 400))
+    assert many < 4.4 * few
+
+
+def calls_of(text: str) -> int:
+    """How many functions a check calls, and generators it resumes."""
+    count = 0
+
+    def called(frame: object, event: str, arg: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(called)
+    try:
+        check_source(Source("x.steer", text))
+    finally:
+        sys.setprofile(before)
+    return count

@@ -13,7 +13,7 @@ from steerdsl import registry
 from steerdsl.lang import nodes
 from steerdsl.lang.check import check_source
 from steerdsl.lang.diagnostics import render
-from steerdsl.lang.lower.clauses import TABLE, allowed, label_of
+from steerdsl.lang.lower.clauses import allowed, label_of
 from steerdsl.lang.parse import parse
 from steerdsl.lang.source import Source
 
@@ -63,7 +63,8 @@ def test_every_clause_of_every_statement_occurs() -> None:
                 found |= {("plane", label_of(clause)) for clause in clauses}
             case nodes.Model() | nodes.Dataset() | nodes.Plot() | nodes.Check():
                 found |= {(type(node).__name__.lower(), label_of(clause)) for clause in node.clauses}
-    assert {(statement, label) for statement in TABLE for label in TABLE[statement]} <= found
+    statements = registry.entries("statement").values()
+    assert {(entry.name, label) for entry in statements for label in entry.clauses} <= found
     for verb in registry.entries("op"):
         own = {label for label in allowed(verb) if label not in allowed("cap")} | {"by", "to"} & set(allowed(verb))
         assert {(verb, label) for label in own} <= found

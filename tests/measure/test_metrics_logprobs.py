@@ -43,3 +43,11 @@ def test_loss_of_likelihood() -> None:
 def test_arrays_may_be_made_on_the_way() -> None:
     arrays = (np.array([nats]) for nats in (0.5, 0.25))
     assert find("metric", "kl").run(Answers(["", ""], ["", ""], logprobs={"kl": arrays})).values == [0.5, 0.25]
+
+
+NUMERIC = {
+    ("metric", "kl"): test_kl_is_averaged_over_tokens,
+    ("metric", "cross_entropy"): test_perplexity_of_the_whole_is_exp_of_the_token_weighted_cross_entropy,
+    ("metric", "perplexity"): test_perplexity_of_the_whole_is_exp_of_the_token_weighted_cross_entropy,
+    ("metric", "delta_nll"): test_loss_of_likelihood,
+}

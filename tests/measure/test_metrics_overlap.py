@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import exp, isnan
 
 import pytest
@@ -126,3 +127,13 @@ def test_chrf_by_hand() -> None:
     # Precision 1 and 1; recall 2/3 and 1/2, so 7/12 on average; beta 2 weighs recall four times.
     recall = 7 / 12
     assert one("chrf", "ab", "abc") == pytest.approx(100 * 5 * recall / (4 + recall))
+
+
+NUMERIC = {
+    ("metric", "bleu"): test_bleu_counts_clipped_ngrams,
+    ("metric", "chrf"): test_chrf_by_hand,
+    ("metric", "rouge_1"): test_rouge_1_and_2_by_hand,
+    ("metric", "rouge_2"): test_rouge_1_and_2_by_hand,
+    ("metric", "rouge_l"): partial(test_rouge_l_is_the_f_measure_of_the_longest_common_subsequence, *PAIRS[0]),
+    **{("metric", f"rouge_{n}_recall"): test_rouge_recall_of_a_summary for n in "12l"},
+}

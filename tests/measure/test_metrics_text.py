@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import zlib
+from functools import partial
 from math import isnan
 from typing import Any
 
 import pytest
 
 from steerdsl.measure.answers import Answers
+from steerdsl.measure.judge import CRITERIA
+from steerdsl.measure.metrics.lm_eval import figures
 from steerdsl.measure.metrics.refusal_rate import PHRASES
 from steerdsl.registry import find
 
@@ -78,8 +81,8 @@ def test_share_of_another_script() -> None:
 
 
 def test_share_that_ended() -> None:
-    figures = find("metric", "eos_share").run(Answers([""] * 3, [""] * 3, ended=[True, False, True]))
-    assert figures.values == [1, 0, 1] and figures.mean == "rate"
+    found = find("metric", "eos_share").run(Answers([""] * 3, [""] * 3, ended=[True, False, True]))
+    assert found.values == [1, 0, 1] and found.mean == "rate"
 
 
 def matches(form: str, answer: str, gold: str | None) -> float:
@@ -139,3 +142,36 @@ def test_wrong_answers(form: str, answer: str, gold: str) -> None:
 
 def test_without_a_gold_answer_there_is_no_figure() -> None:
     assert isnan(matches("flexible", "18", None))
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_a_judge_s_marks_are_the_figures_of_their_criterion(criterion: str) -> None:
+    marks = {name: [1.5 + i, 4.0] for i, name in enumerate(CRITERIA)}
+    found = find("metric", f"judge_{criterion}").run(Answers([""] * 2, [""] * 2, judgements=marks))
+    assert found.values == marks[criterion]
+
+
+def test_what_the_harness_found_is_the_figure() -> None:
+    """Its own arithmetic is held against the harness in tests/engine/test_harness.py and tests/run/test_lm_eval.py."""
+    documents = figures("acc", [1.0, 0.0, 1.0, 1.0], 0.75)
+    assert documents is not None
+    found = find("metric", "lm_eval").run(Answers([""] * 4, [""] * 4, documents=documents))
+    assert found.values == [1, 0, 1, 1]
+
+
+NUMERIC = {
+    ("metric", "refusal_rate"): test_what_is_not_a_refusal_and_what_is,
+    ("metric", "keyword_rate"): test_topic_words_in_a_hundred,
+    ("metric", "distinct_1"): test_distinct_ngrams,
+    ("metric", "distinct_2"): test_distinct_ngrams,
+    ("metric", "repeated_4grams"): test_repeated_runs_of_four,
+    ("metric", "zlib_ratio"): test_zlib_ratio,
+    ("metric", "script_share"): test_share_of_another_script,
+    ("metric", "eos_share"): test_share_that_ended,
+    ("metric", "exact_match"): partial(test_right_answers, *RIGHT[0]),
+    ("metric", "lm_eval"): test_what_the_harness_found_is_the_figure,
+    **{
+        ("metric", f"judge_{name}"): partial(test_a_judge_s_marks_are_the_figures_of_their_criterion, name)
+        for name in CRITERIA
+    },
+}

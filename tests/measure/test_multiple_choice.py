@@ -11,6 +11,7 @@ from steerdsl.data import Row
 from steerdsl.measure import choices
 from steerdsl.measure.answers import Answers, Figures
 from steerdsl.measure.metrics import multiple_choice as mc
+from steerdsl.registry import find
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -36,8 +37,9 @@ def test_the_likeliest_letter_counts_in_the_form_that_is_asked_for() -> None:
         rights=[1, 1],
         logprobs=read,
     )
-    assert mc.run(given) == Figures([1.0, 0.0], mean="rate")
-    assert mc.run(given, form="instruction") == Figures([0.0, 1.0], mean="rate")
+    run = find("metric", "multiple_choice").run
+    assert run(given) == Figures([1.0, 0.0], mean="rate")
+    assert run(given, form="instruction") == Figures([0.0, 1.0], mean="rate")
 
 
 def test_every_row_of_mmlu_can_be_asked() -> None:
@@ -55,3 +57,6 @@ def test_every_row_of_mmlu_can_be_asked() -> None:
 def test_the_prompt_of_a_row_of_aqua() -> None:
     options = ["A)$61", "B)$65", "C)$67.40", "D)$70", "E)$78.20"]
     assert mc.prompt("What was the price?", options).splitlines()[1:4] == ["A. $61", "B. $65", "C. $67.40"]
+
+
+NUMERIC = {("metric", "multiple_choice"): test_the_likeliest_letter_counts_in_the_form_that_is_asked_for}

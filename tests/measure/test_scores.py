@@ -108,6 +108,34 @@ def test_everything_that_an_evaluation_compares_is_one_family() -> None:
     assert found[0] == pytest.approx(0.014) and found[4] is None  # of 14 tests
 
 
+def by_holm(p_values: np.ndarray) -> np.ndarray:
+    """Holm's rule as it is written: the i-th smallest of m times m - i + 1, and never below the one before."""
+    order, m = np.argsort(p_values), len(p_values)
+    adjusted = np.empty(m)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p_values[order] * (m - np.arange(m))))
+    return adjusted
+
+
+@pytest.mark.parametrize("compared", [["baseline"], ["baseline", "random"], ["baseline", "random", "prompted"]])
+def test_every_variant_that_a_steer_is_compared_with_is_in_the_family(compared: list[str]) -> None:
+    """The family grows with the controls: leaving a compared variant out of it, or adjusting each for itself, shows."""
+    p_values = np.linspace(0.001, 0.04, 4 * len(compared))
+    given = iter(p_values.tolist())
+    tables = [
+        {metric: {data: {"s": {"against": {other: {"p": next(given)} for other in compared}}} for data in "ab"}}
+        for metric in ("m", "n")
+    ]
+    adjust(tables)
+    found = [
+        against["p_holm"]
+        for table in tables
+        for by_data in table.values()
+        for by in by_data.values()
+        for against in by["s"]["against"].values()
+    ]
+    assert found == pytest.approx(by_holm(p_values))
+
+
 class Always(dict[str, list[float]]):
     """Marks for every criterion."""
 

@@ -33,3 +33,10 @@ def test_cos_of_nothing_is_zero() -> None:
 def test_step_is_the_same_for_every_token() -> None:
     got = find("condition", "step").run(torch.from_numpy(H), torch.tensor(7.0))
     assert got.shape == (3, 5) and (got == 7).all()
+
+
+NUMERIC = {
+    ("condition", "proj"): test_proj,
+    ("condition", "cos"): test_cos,
+    ("condition", "step"): test_step_is_the_same_for_every_token,
+}

@@ -114,3 +114,9 @@ def test_dispersion_leaves_out_as_much_of_the_end_as_asked() -> None:
     given = candidates(*landscape(), layers=list(range(10)))
     assert select("dispersion", given, deepest=0.0).kept.sum() == 9
     assert select("dispersion", given, deepest=0.5).kept.sum() == 4
+
+
+NUMERIC = {
+    ("select", "dispersion"): test_dispersion_score,
+    ("select", "dispersion_raw"): test_dispersion_raw_is_lexicographic,
+}

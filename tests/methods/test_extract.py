@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -279,3 +281,10 @@ def test_options_out_of_range() -> None:
         extract("iterative", p, n, recapture=None, k=0)
     with pytest.raises(MethodError, match="stop must be at least 0 and below 1, not 1"):
         extract("iterative", p, n, recapture=None, stop=1)
+
+
+SHAPE = (40, 3, 12)
+NUMERIC = {
+    **{("extract", name): partial(test_direction_is_the_formula_s, name, SHAPE) for name in FORMULAS},
+    ("extract", "top_k"): test_top_k_recovers_a_planted_subspace,
+}

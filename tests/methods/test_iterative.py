@@ -73,3 +73,6 @@ def test_iterative_ends_layer_by_layer() -> None:
     )
     assert got.unit[0, 1].any() and not got.unit[1, 1].any()
     np.testing.assert_allclose(got.raw_norm.numpy(), [[5, 2], [5, 0]], atol=1e-6)
+
+
+NUMERIC = {("extract", "iterative"): test_iterative_finds_two_planted_directions_in_two_rounds}

@@ -20,3 +20,6 @@ def test_a_layer_where_the_classes_agree_is_not_chosen() -> None:
     p[:, 2] = n[:, 2] = 1.0
     got = select("low_cosine", candidates(p, n))
     assert sorted(got.order) == [1, 2, 4] and got.score[2].isnan()
+
+
+NUMERIC = {("select", "low_cosine"): test_the_smallest_cosine_of_the_means_comes_first}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -36,7 +36,7 @@ TURN = Operand(plane=Plane(torch.from_numpy(B[0]), torch.from_numpy(B[1])))
 def apply(name: str, h: torch.Tensor, operand: Operand, args: Mapping[str, Any] = MappingProxyType({})) -> torch.Tensor:
     """What the engine does at a site: prepare once, then the kernel in float32."""
     entry = find("op", name)
-    prepared = import_module(entry.run.__module__).prepare(operand, args)
+    prepared = entry.prepare(operand, args)
     assert all(t.dtype == torch.float32 for t in prepared.values())
     return entry.run(h, prepared)
 
@@ -212,3 +212,6 @@ def test_kernels_stand_alone(name: str) -> None:
     assert not names.globals and not names.nonlocals
     assert set(names.builtins) <= {"len"}
     assert list(inspect.signature(kernel).parameters) == ["h", "p"]
+
+
+NUMERIC = {("op", case.op): partial(test_operation_is_the_formula_s, case, (3, 7, D)) for case in CASES.values()}

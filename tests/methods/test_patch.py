@@ -32,3 +32,6 @@ def test_patch_replaces_matched_tokens_and_nothing_else() -> None:
         for t in range(5):
             i = int(p["index"][b, t])
             assert torch.equal(got[b, t], rows[i] if i >= 0 else h[b, t])
+
+
+NUMERIC = {("op", "patch"): test_patch_replaces_matched_tokens_and_nothing_else}

@@ -221,3 +221,12 @@ def test_zero_directions() -> None:
 def test_a_plane_of_two_named_directions_needs_no_candidates() -> None:
     got = plane("vector", candidates=np.zeros((0, 30)), second=torch.from_numpy(CANDIDATES[0]))
     assert got.coordinates is None
+
+
+NUMERIC = {
+    ("plane", "pc1"): test_pc1,
+    ("plane", "mean_candidate"): test_mean_candidate,
+    ("plane", "last2pc"): test_last2pc,
+    ("plane", "random"): test_random,
+    ("plane", "vector"): test_vector,
+}

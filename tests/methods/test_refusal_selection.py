@@ -143,3 +143,6 @@ def test_kl_is_exact_at_a_large_vocabulary() -> None:
     p, q = base.softmax(-1), other.double().softmax(-1)
     biased = float((p * ((p + 1e-6).log() - (q + 1e-6).log())).sum())
     assert biased == pytest.approx(3.0, abs=0.05)
+
+
+NUMERIC = {("select", "refusal_selection"): test_refusal_selection_against_the_formulas}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -16,7 +18,11 @@ from steerdsl.registry import find
 
 @pytest.fixture
 def sae_file(tmp_path):
-    path = tmp_path / "sae.safetensors"
+    return saved(tmp_path)
+
+
+def saved(folder):
+    path = folder / "sae.safetensors"
     rows = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
     rows[6] = 0
     tensors = {"W_dec": rows, "decoder.weight": rows.T.contiguous(), "max_act": torch.arange(7.0)}
@@ -98,3 +104,14 @@ def test_what_is_no_file_is_not_waited_for(tmp_path) -> None:
     os.mkfifo(tmp_path / "sae.safetensors")
     with pytest.raises(MethodError, match="is a pipe, not a file"):
         find("extract", "sae").run(file=str(tmp_path / "sae.safetensors"), feature=3, width=3)
+
+
+def sae_row() -> None:
+    with TemporaryDirectory() as folder:
+        test_sae_reads_a_decoder_row(saved(Path(folder)), "W_dec")
+
+
+NUMERIC = {
+    ("extract", "sae"): sae_row,
+    ("extract", "random"): test_random_is_the_same_everywhere_and_for_any_set_of_layers,
+}

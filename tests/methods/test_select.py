@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -133,3 +134,6 @@ def test_what_each_criterion_needs() -> None:
     needs = {name: set(entry.needs) for name, entry in entries("select").items()}
     assert {name for name, need in needs.items() if "rows" in need} == {"fisher", "cohen_d", "auroc", "silhouette"}
     assert {name for name, need in needs.items() if "model" in need} == {"refusal_selection"}
+
+
+NUMERIC = {("select", name): partial(test_figure_and_order, name) for name in FIGURES}

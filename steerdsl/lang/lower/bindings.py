@@ -6,23 +6,22 @@ afterwards even when its definition was bad.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from steerdsl.lang import nodes
+from steerdsl.lang import recipe as r
 from steerdsl.lang.lower import planes, values, vectors
 from steerdsl.lang.lower.clauses import sort_clauses
-from steerdsl.lang.lower.context import Context, Symbol, SymbolKind
+from steerdsl.lang.lower.context import Context, Symbol
 from steerdsl.lang.lower.extraction import info_of, lower_extract
 from steerdsl.lang.lower.measures import lower_evaluate, lower_generate
 from steerdsl.lang.lower.names import define
 from steerdsl.lang.lower.outputs import lower_load
 from steerdsl.lang.lower.selection import lower_select
-from steerdsl.lang.recipe import Bind, Evaluate, Generate, PlaneExpr, PlaneRef, Step, VectorExpr
+from steerdsl.registry import find
 
-S = TypeVar("S", Generate, Evaluate)
-
-GIVES: dict[str, SymbolKind] = {"select": "choice", "generate": "answers", "evaluate": "scores"}
 VECTOR_NAME = "vector"
 
 
@@ -31,33 +30,36 @@ def lower_binding(ctx: Context, node: nodes.Binding) -> None:
     if isinstance(node.value, nodes.Value):
         _bind_value(ctx, node, node.value)
         return
-    step, value = _step(ctx, node.value, name)
-    kind = GIVES.get(node.value.verb, "vector")
-    if define(ctx, node.name, kind, value) and step is not None:
+    step = LOWER[node.value.verb](ctx, node.value, name)
+    kind: Any = find("statement", node.value.verb).gives
+    if define(ctx, node.name, kind, _known(ctx, step)) and step is not None:
         ctx.steps.append(step)
 
 
-def _step(ctx: Context, node: nodes.Action, name: str) -> tuple[Step | None, Any]:
-    """The step of a verb, and what later statements must know of its value."""
-    match node.verb:
-        case "extract":
-            extract = lower_extract(ctx, node, name)
-            return extract, info_of(extract) if extract else None
-        case "select":
-            select = lower_select(ctx, node, name)
-            return select, select.keep if select else None
-        case "orthogonalize":
-            clauses = sort_clauses(ctx, "orthogonalize", node.clauses)
-            vector = vectors.lower_orthogonalize(ctx, node, clauses.amount("against"))
-            return (Bind(name, vector, span=node.span), vectors.info_of(ctx, vector)) if vector else (None, None)
-        case "load":
-            load = lower_load(ctx, node, name)
-            return load, vectors.VectorInfo() if load else None
-        case "generate":
-            return lower_generate(ctx, node, name), None
-        case _:
-            evaluate = lower_evaluate(ctx, node, name)
-            return evaluate, evaluate
+def _known(ctx: Context, step: r.Step | None) -> Any:
+    """What later statements must know of the value of a step."""
+    match step:
+        case r.Extract():
+            return info_of(step)
+        case r.Select(keep=keep):
+            return keep
+        case r.Bind(value=r.VectorRef() | r.VectorSum() | r.Orthogonal() as vector):
+            return vectors.info_of(ctx, vector)
+        case r.Load():
+            return vectors.VectorInfo()
+        case r.Evaluate():
+            return step
+    return None
+
+
+LOWER: Mapping[str, Callable[[Context, nodes.Action, str], r.Step | None]] = {
+    "extract": lower_extract,
+    "select": lower_select,
+    "orthogonalize": vectors.lower_orthogonalize,
+    "load": lower_load,
+    "generate": lower_generate,
+    "evaluate": lower_evaluate,
+}
 
 
 def _bind_value(ctx: Context, node: nodes.Binding, value: nodes.Value) -> None:
@@ -70,14 +72,14 @@ def _bind_value(ctx: Context, node: nodes.Binding, value: nodes.Value) -> None:
         return
     is_plane = _is_plane(ctx, value.expr)
     clauses = sort_clauses(ctx, "plane" if is_plane else "vector", value.clauses)
-    bound: VectorExpr | PlaneExpr | PlaneRef | None
+    bound: r.VectorExpr | r.PlaneExpr | r.PlaneRef | None
     bound = planes.plane(ctx, value.expr, clauses) if is_plane else vectors.vector(ctx, value.expr)
-    if isinstance(bound, PlaneRef):
+    if isinstance(bound, r.PlaneRef):
         symbol = ctx.scope.symbols[bound.name]
-        bound = symbol.value if isinstance(symbol.value, PlaneExpr) else None
-    info = bound if bound is None or isinstance(bound, PlaneExpr) else vectors.info_of(ctx, bound)
+        bound = symbol.value if isinstance(symbol.value, r.PlaneExpr) else None
+    info = bound if bound is None or isinstance(bound, r.PlaneExpr) else vectors.info_of(ctx, bound)
     if define(ctx, node.name, "plane" if is_plane else "vector", info) and bound is not None:
-        ctx.steps.append(Bind(node.name.parts[0], bound, span=node.span))
+        ctx.steps.append(r.Bind(node.name.parts[0], bound, span=node.span))
 
 
 def _is_plane(ctx: Context, expr: nodes.Expr) -> bool:
@@ -89,30 +91,18 @@ def _is_plane(ctx: Context, expr: nodes.Expr) -> bool:
 
 def lower_action(ctx: Context, node: nodes.Action) -> None:
     """A verb without a name: an extraction is the implied vector, answers and scores get a name."""
-    match node.verb:
-        case "extract":
-            _unbound_extract(ctx, node)
-        case "generate":
-            answers = lower_generate(ctx, node, "")
-            if answers:
-                ctx.steps.append(_called(ctx, answers, f"{answers.steer or 'baseline'}_answers"))
-        case "evaluate":
-            scores = lower_evaluate(ctx, node, "")
-            if scores:
-                ctx.steps.append(_called(ctx, scores, f"{scores.steer}_scores"))
-        case verb:
-            _step(ctx, node, "")
-            name = "best" if verb == "select" else "v"
-            ctx.error(
-                "S424",
-                f"nothing can use what this `{verb}` gives",
-                node.verb_span,
-                help=f"name it: `{name} = {verb} …`",
-            )
-
-
-def _called(ctx: Context, step: S, base: str) -> S:
-    return replace(step, name=ctx.scope.fresh(base))
+    if node.verb == "extract":
+        _unbound_extract(ctx, node)
+        return
+    match LOWER[node.verb](ctx, node, ""):
+        case r.Generate() as answers:
+            name = ctx.scope.fresh(f"{answers.steer or 'baseline'}_answers")
+            ctx.steps.append(replace(answers, name=name))
+        case r.Evaluate() as scores:
+            ctx.steps.append(replace(scores, name=ctx.scope.fresh(f"{scores.steer}_scores")))
+        case _ if node.verb not in ("generate", "evaluate"):
+            help = f"name it: `{'best' if node.verb == 'select' else 'v'} = {node.verb} …`"
+            ctx.error("S424", f"nothing can use what this `{node.verb}` gives", node.verb_span, help=help)
 
 
 def _unbound_extract(ctx: Context, node: nodes.Action) -> None:

@@ -15,16 +15,15 @@ from steerdsl.lang.lower import values
 from steerdsl.lang.lower.clauses import sort_clauses
 from steerdsl.lang.lower.context import Context, Symbol
 from steerdsl.lang.lower.names import find, part_span
-from steerdsl.lang.lower.options import options, with_items
+from steerdsl.lang.lower.options import options
 from steerdsl.lang.lower.phrases import either
 from steerdsl.lang.nodes import Name, Quantity
 from steerdsl.lang.recipe import Check, Evaluate, Figure, Term
 from steerdsl.lang.variants import HELD_AGAINST, PROMPTED, RANDOM
-from steerdsl.registry import Arg
+from steerdsl.lang.vocabulary import CHECK
 
 COSINE = "cosine"
 COSINE_PATH = "cosine()"  # no name of a recipe looks like this
-CONFIDENCE = Arg("confidence", "share", None, "the level at which the prompts must settle the claim", least=0, below=1)
 LOWEST = 0.5
 MISSING: Mapping[str, tuple[str, ...]] = {"none": (RANDOM, PROMPTED), "random": (PROMPTED,), "prompting": (RANDOM,)}
 Order = Literal["<", "<=", ">", ">=", "==", "!="]
@@ -73,8 +72,8 @@ def _places(scores: Evaluate, metric: str) -> list[str]:
 
 def lower_check(ctx: Context, node: nodes.Check) -> None:
     errors = ctx.errors
-    given = with_items(sort_clauses(ctx, "check", node.clauses).one("with", nodes.With))
-    confidence = options(ctx, given, (CONFIDENCE,), "check", node).get("confidence")
+    given = sort_clauses(ctx, "check", node.clauses).given
+    confidence = options(ctx, given, CHECK, "check", node).get("confidence")
     left, right = _figure(ctx, node.left), _figure(ctx, node.right)
     if left is None or right is None:
         return

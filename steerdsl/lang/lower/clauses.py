@@ -1,13 +1,13 @@
 """Which clauses each statement takes, and taking them apart.
 
 In: a statement's clauses. Out: `Clauses`, by label; what does not belong, comes twice or is
-missing has been reported. The operations' own clauses come from their registry entries: an argument
-called `by`, `to`, `toward` or `from` is that clause, any other is an option after `with`.
+missing has been reported. What a statement takes, its registry entry says: an operation's argument
+called `by`, `to`, `toward`, `from` or `adaptive` is that clause, any other is an option after `with`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -19,24 +19,10 @@ from steerdsl.lang.nodes import Clause
 
 C = TypeVar("C", bound=nodes.Node)
 
-WORDED = ("by", "to", "toward", "from")  # clauses that are an operation's arguments
+WORDED = ("by", "to", "toward", "from", "adaptive")  # clauses that are an operation's arguments
 
 ACTING = ("at layers", "on", "everywhere", "during", "first", "after", "when", "keep norm")
 
-TABLE: Mapping[str, tuple[str, ...]] = {
-    "model": ("with",),
-    "dataset": ("with",),
-    "extract": ("from", "at", "on", "with"),
-    "select": ("by", "keep top", "from layers", "with"),
-    "orthogonalize": ("against",),
-    "load": ("at",),
-    "plane": ("from layers", "with"),
-    "vector": (),
-    "generate": ("from", "with"),
-    "evaluate": ("on", "with"),
-    "plot": ("over", "polar", "to", "with"),
-    "check": ("with",),
-}
 DEFINITIONS = {"plane": "a plane's definition", "vector": "a vector's definition"}
 
 
@@ -56,6 +42,12 @@ class Clauses:
         """The value of `by`, `to`, `toward` or `against`."""
         clause = self.one(label, nodes.Amount)
         return clause.value if clause else None
+
+    @property
+    def given(self) -> tuple[nodes.Option | nodes.Expr, ...]:
+        """What stands after `with`."""
+        clause = self.one("with", nodes.With)
+        return clause.items if clause else ()
 
     def __contains__(self, label: str) -> bool:
         return label in self.found
@@ -77,17 +69,18 @@ def label_of(clause: Clause) -> str:
 
 
 def allowed(statement: str) -> tuple[str, ...]:
-    """The labels that a statement or an operation takes."""
-    if statement in TABLE:
-        return TABLE[statement]
-    args = registry.find("op", statement).args
-    own = tuple(a.name for a in args if a.name in WORDED or a.type == "flag")
-    options = ("with",) if any(a.name not in own for a in args) else ()
+    """The labels that a statement, a definition or an operation takes."""
+    verb = registry.entries("op").get(statement)
+    if verb is None:
+        known = registry.entries("statement").get(statement)
+        return known.clauses if known else ()
+    own = tuple(a.name for a in verb.args if a.name in WORDED)
+    options = ("with",) if any(a.name not in own for a in verb.args) else ()
     return (*own, *options, *ACTING)
 
 
 def sort_clauses(ctx: Context, statement: str, clauses: Sequence[Clause]) -> Clauses:
-    """Take clauses apart; `statement` is the verb, or the key of `TABLE`."""
+    """Take clauses apart; `statement` is its word."""
     labels = allowed(statement)
     taken = Clauses()
     before: Clause | None = None

@@ -13,14 +13,14 @@ from steerdsl.lang.lower import layers as layer_lists
 from steerdsl.lang.lower import values, vectors
 from steerdsl.lang.lower.clauses import Clauses
 from steerdsl.lang.lower.context import Context
-from steerdsl.lang.lower.options import split_options
+from steerdsl.lang.lower.options import split_options, typed
 from steerdsl.lang.lower.words import entry
 from steerdsl.lang.nodes import Name
 from steerdsl.lang.recipe import Condition, LayerChoice, LayerPoint, VectorExpr
+from steerdsl.registry import Entry
 
 Order = Literal["<", "<=", ">", ">="]
 ORDERS: dict[str, Order] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
-STEP = "step"
 
 
 def conditions(ctx: Context, clauses: Clauses) -> tuple[Condition, ...]:
@@ -35,25 +35,25 @@ def _condition(ctx: Context, when: nodes.When, at: nodes.Layers | None) -> Condi
     if when.op not in ORDERS:
         ctx.error("S319", f"a condition does not compare with `{when.op}`", when, help="use `<`, `<=`, `>` or `>=`")
         return None
-    kind, vector = _figure(ctx, when.left)
-    threshold = _threshold(ctx, kind, when.right) if kind else None
+    found, vector = _figure(ctx, when.left)
+    threshold = typed(ctx, when.right, found.args[0]) if found else None
     layer = _layer(ctx, at) if at else None
-    if kind == STEP and at:
-        ctx.error("S319", "a step has no layer", at, help="leave out `at layer`")
-    if kind is None or threshold is None or ctx.errors > errors:
+    if found and found.operand == "nothing" and at:
+        ctx.error("S319", f"`{found.name}` has no layer", at, help="leave out `at layer`")
+    if found is None or threshold is None or ctx.errors > errors:
         return None
-    return Condition(kind, ORDERS[when.op], threshold, vector, layer, span=when.span)
+    return Condition(found.name, ORDERS[when.op], float(threshold), vector, layer, span=when.span)
 
 
-def _figure(ctx: Context, expr: nodes.Expr) -> tuple[str | None, VectorExpr | None]:
-    """What is compared: the condition's name and its vector."""
+def _figure(ctx: Context, expr: nodes.Expr) -> tuple[Entry | None, VectorExpr | None]:
+    """What is compared: the condition and its vector."""
     if isinstance(expr, Name):
         found = entry(ctx, "condition", expr.text, expr.span)
-        if found and found.name != STEP:
+        if found and found.operand == "vector":
             help = f"write `{found.name}(topic)`"
             ctx.error("S314", f"`{found.name}` wants a vector in brackets", expr, help=help)
             return None, None
-        return (found.name if found else None), None
+        return found, None
     if not isinstance(expr, nodes.Call):
         help = "write `proj(topic)`, `cos(topic)` or `step` on the left"
         ctx.error("S319", "a condition begins with what it measures", expr, values.sort_of(expr), help=help)
@@ -66,20 +66,9 @@ def _figure(ctx: Context, expr: nodes.Expr) -> tuple[str | None, VectorExpr | No
         ctx.error("S314", f"`{found.name}` takes one argument", expr, help=f"write `{found.name}(topic)`")
         return None, None
     if not args:
-        return found.name, None
+        return found, None
     vector = vectors.vector(ctx, args[0])
-    return (found.name if vector else None), vector
-
-
-def _threshold(ctx: Context, kind: str, expr: nodes.Expr) -> float | None:
-    if kind == STEP:
-        steps = values.whole(ctx, expr, "`step`", 0)
-        return None if steps is None else float(steps)
-    number = values.number(ctx, expr, f"`{kind}`")
-    if number is not None and kind == "cos" and not -1 <= number <= 1:
-        ctx.error("S305", "a cosine lies between -1 and 1", expr, f"{number:.12g}", help="write a number such as `0.3`")
-        return None
-    return number
+    return (found if vector else None), vector
 
 
 def _layer(ctx: Context, at: nodes.Layers) -> LayerPoint | LayerChoice | None:

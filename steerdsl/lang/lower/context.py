@@ -76,11 +76,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """`by` was fitted on one part of a data set."""
+    """What was fitted on one part of a data set: names, each once, in text order."""
 
     spec: DataSpec
     split: Split
-    by: str
+    by: dict[str, None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -97,13 +97,19 @@ class Shared:
     done: set[str] = field(default_factory=set)
     data: dict[str, DataSpec] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
-    fits: dict[tuple[Any, ...], dict[tuple[str, ...], Fit]] = field(default_factory=dict)  # by source, each once
+    fits: dict[tuple[Any, ...], dict[tuple[str, ...], Fit]] = field(default_factory=dict)  # by source and part
     fitted: dict[str, Span] = field(default_factory=dict)  # the data sets' names, and where they were first fitted on
     model: tuple[ModelSpec, Label] | None = None
     edition: tuple[int, Label] | None = None
     sweeps: int = 0
     readers: Mapping[str, Callable[[Context, nodes.Expr], Any]] = field(default_factory=dict)
+    errors: int = 0  # how many of those found are errors
     outputs: dict[str, Label] = field(default_factory=dict)  # what is written, and the folders that this needs
+
+    def add(self, *found: Diagnostic) -> None:
+        """Report what was found, and count the errors: every piece of work asks whether it made one."""
+        self.found += found
+        self.errors += sum(d.severity == "error" for d in found)
 
 
 @dataclass(slots=True)
@@ -134,7 +140,7 @@ class Context:
         """Report a mistake at a node or span; `also` are further places."""
         place = self.place(at, label)
         labels = (place, *also) if place.span != NOWHERE else also
-        self.shared.found.append(Diagnostic(code, title, tuple(labels), (), help, severity))
+        self.shared.add(Diagnostic(code, title, tuple(labels), (), help, severity))
 
     def warn(self, code: str, title: str, at: Node | Span, label: str = "", *, help: str) -> None:
         self.error(code, title, at, label, help=help, severity="warning")
@@ -142,7 +148,7 @@ class Context:
     @property
     def errors(self) -> int:
         """How many errors the whole recipe has so far; unchanged across a piece of work that went well."""
-        return sum(d.severity == "error" for d in self.shared.found)
+        return self.shared.errors
 
     def place(self, at: Node | Span, label: str = "") -> Label:
         return Label(self.source, at if isinstance(at, Span) else at.span, label)

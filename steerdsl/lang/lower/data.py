@@ -14,14 +14,15 @@ from steerdsl.lang import nodes
 from steerdsl.lang.diagnostics import nearest
 from steerdsl.lang.lower.clauses import sort_clauses
 from steerdsl.lang.lower.context import Context, Fit
-from steerdsl.lang.lower.names import builtin_data, define, find, part_span
-from steerdsl.lang.lower.options import options, with_items
+from steerdsl.lang.lower.names import define, find, part_span
+from steerdsl.lang.lower.options import options
 from steerdsl.lang.lower.paths import ending, inside
 from steerdsl.lang.lower.phrases import either, listed
 from steerdsl.lang.lower.values import constant, label
 from steerdsl.lang.nodes import NOWHERE, Name, Text
-from steerdsl.lang.recipe import ANSWER_FORMS, DataRef, DataSpec, Split
-from steerdsl.registry import Arg
+from steerdsl.lang.recipe import DataRef, DataSpec, Split
+from steerdsl.lang.vocabulary import DATASET
+from steerdsl.registry import entries
 
 FILES = (".jsonl", ".csv", ".txt")
 OTHER_FILES = (".json", ".tsv", ".parquet", ".xlsx", ".gz", ".zip", ".md", ".yaml", ".pkl", ".arrow")
@@ -29,20 +30,6 @@ SPLITS: tuple[Literal["train"], Literal["held_out"], Literal["all"]] = ("train",
 SIDES = ("positive", "negative")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
-ARGS = (
-    Arg("field", "text", None, "the field that holds the prompt"),
-    Arg("positive", "text", None, "of pairs: the field with the concept"),
-    Arg("negative", "text", None, "of pairs: the field without it"),
-    Arg("answer", "text", None, "the field that holds the right answer"),
-    Arg("choices", "text", None, "the field that holds the choices of an answer"),
-    Arg("answer_form", "word", None, "how the right answer names one of the choices", ANSWER_FORMS),
-    Arg("take", "int", None, "how many rows to use, chosen by the seed", least=1),
-    Arg("seed", "int", None, "of the split and of `take`", least=0),
-    Arg("held_out", "share", None, "the share of rows that nothing is fitted on", least=0, below=1),
-    Arg("unsafe", "flag", None, "harmful prompts: answers to them are scored, and neither printed nor kept"),
-    Arg("subset", "text", None, "of a hub data set: the configuration"),
-    Arg("split", "text", None, "of a hub data set: the published split"),
-)
 KINDS = {"builtin": "a built-in data set", "file": "a file", "hub": "a data set of the hub"}
 ROLES = {"field": "prompt", "positive": "positive", "negative": "negative", "answer": "answer", "choices": "choices"}
 OF_HUB = ("subset", "split")
@@ -54,8 +41,8 @@ def lower_dataset(ctx: Context, node: nodes.Dataset) -> None:
     """Declare a data set; its name is known afterwards even when something about it is wrong."""
     base = _source(ctx, node)
     clauses = sort_clauses(ctx, "dataset", node.clauses)
-    items = with_items(clauses.one("with", nodes.With))
-    given = options(ctx, items, ARGS, "dataset", node)
+    items = clauses.given
+    given = options(ctx, items, DATASET, "dataset", node)
     for item in items:
         if isinstance(item, nodes.Option) and item.key in OF_HUB and base and base.kind != "hub":
             title, help = f"`{item.key}` is for data sets of the hub", f"leave out `{item.key}`"
@@ -82,7 +69,7 @@ def _source(ctx: Context, node: nodes.Dataset) -> DataSpec | None:
         return DataSpec(name, "file", path, span=node.span) if path else None
     if HUB_ID.fullmatch(text) and ending(text) not in OTHER_FILES:
         return DataSpec(name, "hub", text, span=node.span)
-    if text in builtin_data():
+    if text in entries("data"):
         help = f"write `{text}` without quotes for the built-in data set"
     elif "/" in text or ending(text):
         help = f"a data file ends in {either(FILES)}"
@@ -122,9 +109,9 @@ def known(ctx: Context, name: Name) -> DataSpec | None:
     """The data set of a name's first part: declared above, or built in. None when there is none
     (reported) or when its declaration was bad (reported there)."""
     first = name.parts[0]
-    if first not in ctx.scope.symbols and first in builtin_data():
+    if first not in ctx.scope.symbols and first in entries("data"):
         return ctx.shared.data.setdefault(first, DataSpec(first, "builtin", first))
-    symbol = find(ctx, name, "data", words=builtin_data())
+    symbol = find(ctx, name, "data", words=entries("data"))
     return symbol.value if symbol and symbol.kind == "data" else None
 
 
@@ -180,7 +167,8 @@ def _parts(ctx: Context, name: Name) -> tuple[str | None, Any] | None:
 def fit(ctx: Context, ref: DataRef, by: str) -> None:
     """Remember that `by` was fitted on a part of a data set."""
     spec = ctx.shared.data[ref.name]
-    ctx.shared.fits.setdefault(_source_of(spec), {})[ref.name, ref.split, by] = Fit(spec, ref.split, by)
+    parts = ctx.shared.fits.setdefault(_source_of(spec), {})
+    parts.setdefault((ref.name, ref.split), Fit(spec, ref.split)).by[by] = None
     ctx.shared.fitted.setdefault(ref.name, NOWHERE if ctx.block == "used" else ref.span)
 
 
@@ -197,7 +185,7 @@ def settle(ctx: Context, ref: DataRef, warn: bool) -> DataRef:
             ref = replace(ref, reason="fitted on it, and nothing is held out")
     seen = [done for done in fits if not _apart(done, spec, ref.split)] if warn else []
     if seen:
-        by = list(dict.fromkeys(done.by for done in seen))
+        by = list(dict.fromkeys(name for done in seen for name in done.by))
         title = f"`{ref.name}.{ref.split}` holds rows that {listed(by)} {'was' if len(by) == 1 else 'were'} fitted on"
         ctx.warn("S450", title, ref.span, help=_keep_apart(seen, spec, ref))
     return ref

@@ -13,6 +13,7 @@ from steerdsl.lang.lower import data, measures, options
 from steerdsl.lang.lower.context import Context, Symbol
 from steerdsl.lang.nodes import Name
 from steerdsl.lang.recipe import DataRef, Evaluate, Generate, Point, Steer, Step, Sweep
+from steerdsl.lang.vocabulary import EVALUATE
 
 FALLBACK = "generic"  # the prompts when nothing was fitted on any
 Steps = tuple[Step, ...]
@@ -46,7 +47,7 @@ def _evaluated(ctx: Context, steps: Steps, names: dict[str, str]) -> Steps:
     for steer in (step for step in steps if isinstance(step, Steer)):
         if steer.name not in names:
             names[steer.name] = ctx.scope.fresh(f"{steer.name}_scores")
-        chosen = options.defaults(measures.SCORING)
+        chosen = options.defaults(EVALUATE)
         refs, metrics = measures.fitted(ctx) or _fallback(ctx), measures.default_metrics()
         name = names[steer.name]
         result.append(Evaluate(name, steer.name, refs, metrics, chosen, implied=True, span=steer.span))

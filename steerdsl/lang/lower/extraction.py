@@ -11,7 +11,7 @@ from steerdsl.lang import nodes
 from steerdsl.lang.lower import data, values
 from steerdsl.lang.lower.clauses import Clauses, sort_clauses
 from steerdsl.lang.lower.context import Context
-from steerdsl.lang.lower.options import options, with_items
+from steerdsl.lang.lower.options import options
 from steerdsl.lang.lower.streams import stream
 from steerdsl.lang.lower.vectors import VectorInfo
 from steerdsl.lang.lower.words import entry, entry_of
@@ -32,8 +32,7 @@ def lower_extract(ctx: Context, node: nodes.Action, name: str, implied: bool = F
     where = _stream(ctx, clauses)
     if method is None:
         return None
-    given = with_items(clauses.one("with", nodes.With))
-    chosen = options(ctx, given, method.args, method.name, node.verb_span)
+    chosen = options(ctx, clauses.given, method.args, method.name, node.verb_span)
     if sides is None or position is None or where is None:
         return None
     for side in dict.fromkeys(side for side in sides if side):

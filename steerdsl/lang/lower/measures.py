@@ -14,37 +14,16 @@ from steerdsl.lang.lower import data, values
 from steerdsl.lang.lower.clauses import sort_clauses
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.names import MAIN, find, named
-from steerdsl.lang.lower.options import options, split_options, with_items
-from steerdsl.lang.lower.phrases import EXAMPLES, either
+from steerdsl.lang.lower.options import options, split_options
+from steerdsl.lang.lower.phrases import either, example
 from steerdsl.lang.lower.words import entry, entry_of
 from steerdsl.lang.nodes import Name
 from steerdsl.lang.reads import answered, needs
 from steerdsl.lang.recipe import DataRef, Evaluate, Generate, MetricCall
 from steerdsl.lang.source import Span
-from steerdsl.registry import Arg
+from steerdsl.lang.vocabulary import EVALUATE, GENERATE
 
-LENGTH = Arg("max_tokens", "int", 64, "the longest answer, in tokens", least=1, most=1_000_000)
-TEMPERATURE = Arg("temperature", "number", 0.0, "0 takes the likeliest token each time", least=0, most=100)
-SEED = Arg("seed", "int", 0, "of the sampling", least=0)
-ANSWERS = (LENGTH, TEMPERATURE, Arg("n", "int", 1, "answers for each prompt", least=1, most=1000), SEED)
-SCORING = (
-    LENGTH,
-    TEMPERATURE,
-    SEED,
-    Arg(
-        "references",
-        "int",
-        4,
-        "unsteered answers a prompt, sampled, that BLEU, ROUGE and chrF compare with",
-        least=1,
-        most=100,
-    ),
-    Arg("controls", "word", "all", "what is scored beside the steer", ("all", "random", "prompting", "none")),
-    Arg("draws", "int", 5, "random controls, each a random rotation of the steer's directions", least=1, most=1000),
-    Arg("instruction", "text", None, "what the prompting control says before each prompt"),
-)
 COLDEST = 0.001
-STEER = Arg("steer", "word", None, "the steer to act with; none gives the model's own answers")
 DEFAULT_METRICS = ("bleu", "rouge_1", "rouge_l")
 
 
@@ -56,8 +35,8 @@ def lower_generate(ctx: Context, node: nodes.Action, name: str) -> Generate | No
         ctx.error("S317", "`generate` takes its steer as an option", node.subject, help=help)
     clause = clauses.one("from", nodes.From)
     ref = _prompts(ctx, node, clause)
-    given = with_items(clauses.one("with", nodes.With))
-    chosen = options(ctx, given, (STEER, *ANSWERS), "generate", node.verb_span)
+    given = clauses.given
+    chosen = options(ctx, given, GENERATE, "generate", node.verb_span)
     named_steer = _given(given, "steer")
     if "steer" in chosen and named_steer is not None:
         chosen["steer"] = _steer(ctx, named_steer)
@@ -85,7 +64,7 @@ def _steer(ctx: Context, expr: nodes.Expr) -> str | None:
         return found.name if found else None
     if value is not None:
         known = named(ctx, ("steer",))
-        help = f"write {either(known)}" if known else f"define one first, as in `{EXAMPLES['steer']}`"
+        help = f"write {either(known)}" if known else f"define one first, as in `{example('steer')}`"
         ctx.error("S302", "a steer is wanted here", expr, values.label(expr, value), help=help)
     return None
 
@@ -112,13 +91,13 @@ def lower_evaluate(ctx: Context, node: nodes.Action, name: str) -> Evaluate | No
     errors = ctx.errors
     clauses = sort_clauses(ctx, "evaluate", node.clauses)
     steer = _steer(ctx, node.subject) if node.subject is not None else _only_steer(ctx, node.verb_span)
-    given, calls = split_options(with_items(clauses.one("with", nodes.With)))
+    given, calls = split_options(clauses.given)
     metrics = _metrics(ctx, calls)
     on = clauses.one("on", nodes.On)
     # A task of lm-evaluation-harness brings its own data.
     alone = on is None and bool(metrics) and all(metric.task is not None for metric in metrics)
     refs = () if alone else _scored(ctx, node, on)
-    chosen = options(ctx, given, SCORING, "evaluate", node.verb_span)
+    chosen = options(ctx, given, EVALUATE, "evaluate", node.verb_span)
     _warm_enough(ctx, given, chosen)
     if steer is None or ctx.errors > errors:
         return None

@@ -10,7 +10,7 @@ from typing import Any
 
 from steerdsl.lang.diagnostics import Label, nearest
 from steerdsl.lang.lower.context import Context, Symbol, SymbolKind
-from steerdsl.lang.lower.phrases import EXAMPLES, NOUNS, either, listed, wanted
+from steerdsl.lang.lower.phrases import NOUNS, either, example, listed, wanted
 from steerdsl.lang.nodes import Name
 from steerdsl.lang.source import Span
 from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM, REFERENCE
@@ -19,13 +19,6 @@ from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM, REFERENCE
 RESERVED = frozenset({"all", "last", BASELINE, "none", "step"})
 CONTROLS = frozenset({RANDOM, PROMPTED, REFERENCE})  # what tables call the variants beside a steer
 MAIN = "main"  # the steer of operations that stand alone
-
-
-def builtin_data() -> tuple[str, ...]:
-    """The data sets that need no declaration."""
-    from steerdsl.data import builtin_names
-
-    return tuple(builtin_names())
 
 
 def define(ctx: Context, name: Name, kind: SymbolKind, value: Any = None) -> bool:
@@ -115,4 +108,4 @@ def _missing(ctx: Context, name: Name, kinds: Sequence[SymbolKind], words: Itera
 
 def _known(ctx: Context, kinds: Sequence[SymbolKind], words: Iterable[str]) -> str:
     known = [*named(ctx, kinds), *words]
-    return f"write {either(known)}" if known else f"define one first, as in `{EXAMPLES[kinds[0]]}`"
+    return f"write {either(known)}" if known else f"define one first, as in `{example(kinds[0])}`"

@@ -15,7 +15,6 @@ from steerdsl.lang.lower import values
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.paths import ending, inside
 from steerdsl.lang.lower.phrases import listed
-from steerdsl.lang.recipe import is_task_file
 from steerdsl.lang.source import Span
 from steerdsl.registry import Arg
 
@@ -106,6 +105,8 @@ def typed(ctx: Context, expr: nodes.Expr, arg: Arg) -> Any:
             return values.flag(ctx, expr, what)
         case "vector" | "plane" | "layers" | "data":
             return ctx.shared.readers[arg.type](ctx, expr)
+        case "score":
+            raise ValueError("a score is plotted by its path, which no option is")
 
 
 def _text(ctx: Context, expr: nodes.Expr, arg: Arg) -> str | tuple[str, ...] | None:
@@ -115,14 +116,9 @@ def _text(ctx: Context, expr: nodes.Expr, arg: Arg) -> str | tuple[str, ...] | N
         found = tuple(word for word in words if word is not None)
         return found if len(found) == len(words) else None
     text = values.text(ctx, expr, f"`{arg.name}`")
-    named = arg.file and text is not None and bool(ending(text))
-    if text is None or not named or (arg.name == "task" and not is_task_file(text)):
+    if text is None or not arg.names_file(text) or not ending(text):
         return text
     return inside(ctx, nodes.Text(text, span=expr.span))
-
-
-def with_items(clause: nodes.With | None) -> tuple[nodes.Option | nodes.Expr, ...]:
-    return clause.items if clause else ()
 
 
 def defaults(args: Sequence[Arg]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ In: the statements. Out: `Plot`, `Export` and `Load` steps with their paths.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from steerdsl import registry
 from steerdsl.lang import nodes
@@ -16,7 +16,7 @@ from steerdsl.lang.lower.clauses import Clauses, sort_clauses
 from steerdsl.lang.lower.context import Context, Symbol, SymbolKind
 from steerdsl.lang.lower.extraction import at_position
 from steerdsl.lang.lower.names import find
-from steerdsl.lang.lower.options import options, split_options, with_items
+from steerdsl.lang.lower.options import options, split_options
 from steerdsl.lang.lower.paths import ending, inside, output
 from steerdsl.lang.lower.phrases import either, listed
 from steerdsl.lang.lower.values import DEGREES
@@ -36,7 +36,6 @@ EXPORTED: Mapping[str, tuple[str, ...]] = {
     "steer": (".gguf", ".pt", ".peft"),
 }
 LOADED = (".safetensors", ".gguf", ".pt")
-SCORES = "scores"  # the plot of a score path
 TARGETS: Mapping[str, tuple[SymbolKind, ...]] = {"vector": ("vector",), "plane": ("plane",), "layers": ("choice",)}
 
 
@@ -56,10 +55,11 @@ def lower_plot(ctx: Context, node: nodes.Plot) -> None:
 
 def _subject(ctx: Context, node: nodes.Plot, clauses: Clauses) -> tuple[Symbol | None, str, list[str], dict[str, Any]]:
     """What is plotted: the first symbol, the plot's name, its targets as paths, its options."""
-    given = with_items(clauses.one("with", nodes.With))
+    given = clauses.given
     if isinstance(node.what, Name):
-        own = registry.find("plot", SCORES).args[1:]
-        return score_path(ctx, node.what), SCORES, [node.what.text], options(ctx, given, own, "plot", node)
+        scores = next(entry for entry in registry.entries("plot").values() if entry.args[0].type == "score")
+        chosen = options(ctx, given, scores.args[1:], "plot", node)
+        return score_path(ctx, node.what), scores.name, [node.what.text], chosen
     if not isinstance(node.what, nodes.Call):
         help = "write `plot pca(topic)` or a score, as in `plot scores.bleu over angle`"
         ctx.error("S421", "there is nothing to plot here", node.what, values.sort_of(node.what), help=help)
@@ -76,7 +76,7 @@ def _subject(ctx: Context, node: nodes.Plot, clauses: Clauses) -> tuple[Symbol |
 
 def _targets(ctx: Context, call: nodes.Call, found: Entry, args: list[nodes.Expr]) -> list[Symbol]:
     """What a plot draws, in the order named; none after a message."""
-    if found.name == SCORES:
+    if found.args[0].type == "score":
         help = "write the score itself, as in `plot scores.bleu over angle`"
         ctx.error("S314", "a score is plotted by its path", call, help=help)
         return []
@@ -138,17 +138,15 @@ def lower_export(ctx: Context, node: nodes.Export) -> None:
         ctx.error("S205", "`export` takes a name", node.what, values.sort_of(node.what), help=help)
         return
     symbol = find(ctx, node.what, "vector", "plane", "steer", swept=True)
-    if symbol is None:
-        output(ctx, node.path)
-        return
-    if symbol.kind == "unknown":
-        path = output(ctx, node.path)
-    elif symbol.kind == "steer":
-        path = _steer_path(ctx, node.path)
-    else:
-        path = _path(ctx, node.path, f"a {symbol.kind}", EXPORTED[symbol.kind], output)
-    kind: Literal["vector", "plane", "steer"] | None = _kind(symbol)
-    if path and kind:
+    match symbol.kind if symbol else "unknown":
+        case "vector" | "plane" as kind:
+            path = _path(ctx, node.path, f"a {kind}", EXPORTED[kind], output)
+        case "steer" as kind:
+            path = _steer_path(ctx, node.path)
+        case _:
+            output(ctx, node.path)
+            return
+    if symbol and path:
         ctx.steps.append(Export(symbol.name, kind, path, span=node.span))
 
 
@@ -160,14 +158,6 @@ def _steer_path(ctx: Context, written: Text) -> str | None:
         ctx.error("S315", f"a steer is no {ending(path)} file", written, help=help)
         return None
     return path
-
-
-def _kind(symbol: Symbol) -> Literal["vector", "plane", "steer"] | None:
-    match symbol.kind:
-        case "vector" | "plane" | "steer":
-            return symbol.kind
-        case _:
-            return None
 
 
 def lower_load(ctx: Context, node: nodes.Action, name: str) -> Load | None:

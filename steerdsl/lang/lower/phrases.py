@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from steerdsl.lang.lower.context import SymbolKind
+from steerdsl.registry import entries
 
 NOUNS: dict[SymbolKind, str] = {
     "vector": "a vector",
@@ -21,17 +22,10 @@ NOUNS: dict[SymbolKind, str] = {
     "scores": "an evaluation",
 }
 
-EXAMPLES: dict[SymbolKind, str] = {
-    "vector": "topic = extract diffmean from econ vs generic",
-    "plane": "turn = plane(topic, pc1)",
-    "choice": "best = select layers of topic by dispersion",
-    "steer": "steer forgetful { ablate topic everywhere }",
-    "data": 'dataset econ = "econ.jsonl"',
-    "param": "param strength = 10%",
-    "axis": "sweep angle over 0deg..90deg step 10deg { … }",
-    "answers": "out = generate from econ",
-    "scores": "scores = evaluate forgetful on econ",
-}
+
+def example(kind: SymbolKind) -> str:
+    """A statement that gives such a thing a name."""
+    return next(entry.example for entry in entries("statement").values() if entry.gives == kind)
 
 
 def listed(words: Iterable[str], last: str = "and") -> str:

@@ -16,17 +16,12 @@ from steerdsl.lang.lower import values, vectors
 from steerdsl.lang.lower.clauses import Clauses
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.names import find, named
-from steerdsl.lang.lower.options import defaults, options, split_options, with_items
+from steerdsl.lang.lower.options import defaults, options, split_options
 from steerdsl.lang.lower.phrases import NOUNS, either
 from steerdsl.lang.lower.selection import DEFAULT_CRITERION
 from steerdsl.lang.nodes import Name
 from steerdsl.lang.recipe import LayerChoice, Layers, PlaneExpr, PlaneRef, Select, VectorExpr, VectorRef
-from steerdsl.registry import Arg
-
-ARGS = (
-    Arg("rows", "word", "unit", "how the candidates enter: as unit vectors or as they are", ("unit", "raw")),
-    Arg("candidates", "word", "layers", "one candidate for each layer, or for each sample", ("layers", "samples")),
-)
+from steerdsl.lang.vocabulary import PLANE
 
 
 def plane(ctx: Context, expr: nodes.Expr, clauses: Clauses | None = None) -> PlaneExpr | PlaneRef | None:
@@ -67,9 +62,9 @@ def _call(ctx: Context, call: nodes.Call, clauses: Clauses) -> PlaneExpr | None:
         first = vectors.implied(ctx, call.name_span, "plane({}, pc1)") if second else None
     from_layers = clauses.one("from layers", nodes.Layers)
     candidates = layer_lists.layers(ctx, from_layers.items, from_layers) if from_layers else Layers()
-    given = (*named_options, *with_items(clauses.one("with", nodes.With)))
+    given = (*named_options, *clauses.given)
     own = registry.find("plane", second).args if isinstance(second, str) else ()
-    chosen = options(ctx, given, (*ARGS, *own), "plane", call)
+    chosen = options(ctx, given, (*PLANE, *own), "plane", call)
     if first is None or second is None or candidates is None:
         return None
     errors = ctx.errors

@@ -11,7 +11,7 @@ from steerdsl.lang.lower import layers as layer_lists
 from steerdsl.lang.lower import values, vectors
 from steerdsl.lang.lower.clauses import sort_clauses
 from steerdsl.lang.lower.context import Context
-from steerdsl.lang.lower.options import options, with_items
+from steerdsl.lang.lower.options import options
 from steerdsl.lang.lower.words import entry_of
 from steerdsl.lang.recipe import Layers, Select, VectorRef
 
@@ -27,10 +27,9 @@ def lower_select(ctx: Context, node: nodes.Action, name: str) -> Select | None:
     keep = values.whole(ctx, top.count, "`keep top`", 1) if top else 1
     from_layers = clauses.one("from layers", nodes.Layers)
     candidates = layer_lists.layers(ctx, from_layers.items, from_layers) if from_layers else Layers()
-    given = with_items(clauses.one("with", nodes.With))
     if criterion is None:
         return None
-    chosen = options(ctx, given, criterion.args, criterion.name, node.verb_span)
+    chosen = options(ctx, clauses.given, criterion.args, criterion.name, node.verb_span)
     if vector is None or keep is None or candidates is None:
         return None
     return Select(name, vector, criterion.name, keep, candidates, chosen, span=node.span)

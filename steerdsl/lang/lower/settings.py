@@ -13,20 +13,13 @@ from steerdsl.lang.lower import values
 from steerdsl.lang.lower.clauses import sort_clauses
 from steerdsl.lang.lower.context import Context, Shared
 from steerdsl.lang.lower.names import define
-from steerdsl.lang.lower.options import options, with_items
+from steerdsl.lang.lower.options import options
 from steerdsl.lang.lower.phrases import listed
 from steerdsl.lang.nodes import Expr, Name, Quantity, Text
 from steerdsl.lang.recipe import ModelSpec
-from steerdsl.registry import Arg
+from steerdsl.lang.vocabulary import MODEL
 
 EDITION = 1
-DTYPES = ("bf16", "fp16", "fp32", "bfloat16", "float16", "float32")
-MODEL = (
-    Arg("dtype", "word", None, "of the weights and of the forward passes", DTYPES),
-    Arg("system", "text", None, "the system prompt"),
-    Arg("revision", "text", None, "of a model on the hub: a commit, a tag or a branch"),
-    Arg("template", "word", "chat", "how a prompt is rendered", ("chat", "none", "newline")),
-)
 _QUANTITY = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(%|[A-Za-z_]*)")
 
 
@@ -46,7 +39,7 @@ def lower_edition(ctx: Context, node: nodes.Edition) -> None:
 
 def lower_model(ctx: Context, node: nodes.Model) -> None:
     clauses = sort_clauses(ctx, "model", node.clauses)
-    chosen = options(ctx, with_items(clauses.one("with", nodes.With)), MODEL, "model", node)
+    chosen = options(ctx, clauses.given, MODEL, "model", node)
     place = ctx.place(node.id, "it stands here already")
     if ctx.shared.model:
         help = "keep one; `--model` on the command line takes another for one run"
@@ -110,4 +103,4 @@ def unknown_overrides(shared: Shared) -> None:
             close = nearest(name, shared.params)
             known = f"there is {listed(shared.params)}" if shared.params else "this recipe has no params"
             help = f"did you mean `{close}`?" if close else known
-            shared.found.append(Diagnostic("S216", f"`--set {name}`: there is no such param", help=help))
+            shared.add(Diagnostic("S216", f"`--set {name}`: there is no such param", help=help))

@@ -17,6 +17,7 @@ from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.phrases import either
 from steerdsl.lang.lower.streams import stream
 from steerdsl.lang.recipe import Layers, Phase, Stream
+from steerdsl.registry import Entry
 
 PHASES: dict[str, Phase] = {"all": "all", "prompt": "prompt", "generation": "generation"}
 
@@ -35,7 +36,7 @@ class Times:
     after: int | None = None
 
 
-def site(ctx: Context, node: nodes.Operation, clauses: Clauses) -> Location | None:
+def site(ctx: Context, node: nodes.Operation, clauses: Clauses, entry: Entry) -> Location | None:
     """The layers and streams of an operation; None after a message."""
     at, on = clauses.one("at layers", nodes.Layers), clauses.one("on", nodes.On)
     if "everywhere" in clauses:
@@ -50,7 +51,7 @@ def site(ctx: Context, node: nodes.Operation, clauses: Clauses) -> Location | No
         help = f"leave out `at layers`, or name the stream without numbers instead of `{placed[0]}`"
         ctx.error("S407", f"`{placed[0]}` says its own layer", at, "a second place", help=help)
         return None
-    if node.verb == "add" and not at and not placed:
+    if entry.compounds and not at and not placed:
         help = "write where, as in `at layer 12`, or `at layers all` to mean it"
         ctx.warn("S451", "this adds the vector at every layer", node.verb_span, "no `at layers`", help=help)
     return Location(found, kept)

@@ -9,11 +9,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from steerdsl.lang import nodes
-from steerdsl.lang.grammar import keywords
+from steerdsl.lang.grammar import keywords, verbs
 from steerdsl.lang.nodes import Name
 from steerdsl.lang.source import Source, Span
 
 _WORDS = re.compile(r"\s*(\w+)(?:\s+(\w+)(\s*[=:])?)?")
+_FIRST = re.compile(r"\s*(\w+)(?!\w|\s*=)")
 _NAMING = ("param", "dataset", "steer")
 
 
@@ -44,8 +45,8 @@ def head(statement: nodes.Statement) -> tuple[str, Span]:
 
 
 def first_word(source: Source, bad: nodes.Bad) -> str:
-    """The word that a statement which did not parse begins with."""
-    found = _WORDS.match(source.text, bad.span.start, bad.span.end)
+    """The word that a statement which did not parse begins with; none where that is being defined."""
+    found = _FIRST.match(source.text, bad.span.start, bad.span.end)
     return found[1] if found else ""
 
 
@@ -58,6 +59,6 @@ def opening(source: Source, bad: nodes.Bad) -> list[Name]:
     groups: tuple[int, ...] = (1, 2) if found[3] else (1,)
     if found[1] in _NAMING:
         groups = (2,)
-    elif found[1] in keywords().values():
+    elif found[1] in keywords().values() or first_word(source, bad) in verbs():
         groups = ()
     return [Name((found[group],), span=Span(*found.span(group))) for group in groups if found[group]]

@@ -43,7 +43,7 @@ def lower_use(ctx: Context, node: nodes.Use, lower_block: LowerBlock) -> None:
         return
     shared.reading.append(path)
     file, report = parse(source)
-    shared.found += report.found
+    shared.add(*report.found)
     shared.sources.append(source)
     known, declared = set(ctx.scope.symbols), set(shared.data)
     inner = Context(source, shared, ctx.scope, [], posixpath.dirname(path), "used", late=ctx.late or bool(ctx.steps))

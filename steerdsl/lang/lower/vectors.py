@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from steerdsl.lang import nodes
 from steerdsl.lang.lower import layers as layer_lists
 from steerdsl.lang.lower import values
+from steerdsl.lang.lower.clauses import sort_clauses
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.names import defined, find, named, part_span
 from steerdsl.lang.lower.phrases import listed
 from steerdsl.lang.nodes import Name, Quantity
-from steerdsl.lang.recipe import LayerChoice, LayerPoint, Layers, Orthogonal, VectorExpr, VectorRef, VectorSum
+from steerdsl.lang.recipe import Bind, LayerChoice, LayerPoint, Layers, Orthogonal, VectorExpr, VectorRef, VectorSum
 from steerdsl.lang.source import Span
 
 
@@ -177,12 +178,13 @@ def implied(ctx: Context, at: Span, form: str) -> VectorRef | None:
     return None
 
 
-def lower_orthogonalize(ctx: Context, node: nodes.Action, against: nodes.Expr | None) -> Orthogonal | None:
+def lower_orthogonalize(ctx: Context, node: nodes.Action, name: str) -> Bind | None:
     """`orthogonalize v against u`."""
+    against = sort_clauses(ctx, "orthogonalize", node.clauses).amount("against")
     first = vector(ctx, node.subject) if node.subject else None
     if against is None:
         help = "write `orthogonalize v against u`"
         ctx.error("S403", "`orthogonalize` needs a vector to be orthogonal to", node.verb_span, help=help)
         return None
     second = vector(ctx, against)
-    return Orthogonal(first, second, span=node.span) if first and second else None
+    return Bind(name, Orthogonal(first, second, span=node.span), span=node.span) if first and second else None

@@ -16,26 +16,16 @@ from steerdsl.lang.lower.values import constant, label
 from steerdsl.lang.source import Span
 from steerdsl.registry import Entry, Kind
 
-CODES: Mapping[Kind, tuple[str, str]] = {
-    "extract": ("S206", "extraction method"),
-    "select": ("S207", "criterion"),
-    "metric": ("S208", "metric"),
-    "stream": ("S209", "stream"),
-    "position": ("S210", "position"),
-    "plot": ("S211", "plot"),
-    "condition": ("S214", "condition"),
-}
-
 
 def entry(ctx: Context, kind: Kind, word: str, at: Span) -> Entry | None:
     """The entry of that kind called `word`."""
     known = registry.entries(kind)
     if word in known:
         return known[word]
-    code, noun = CODES[kind]
+    room = registry.ROOMS[kind]
     close = _meant(known, word)
     help = f"did you mean `{close}`?" if close else f"write {either(known)}"
-    ctx.error(code, f"there is no {noun} `{word}`", at, help=help)
+    ctx.error(room.code, f"there is no {room.noun} `{word}`", at, help=help)
     return None
 
 
@@ -52,7 +42,7 @@ def entry_of(ctx: Context, kind: Kind, expr: nodes.Expr) -> Entry | None:
     if isinstance(value, nodes.Name):
         return entry(ctx, kind, value.text, expr.span)
     if value is not None:
-        code, noun = CODES[kind]
+        room = registry.ROOMS[kind]
         help = f"write {either(registry.entries(kind))}"
-        ctx.error(code, f"this is no {noun}", expr, label(expr, value), help=help)
+        ctx.error(room.code, f"this is no {room.noun}", expr, label(expr, value), help=help)
     return None

@@ -8,10 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 from steerdsl.measure.answers import NONE, Answers, Figures
-from steerdsl.registry import Arg, Entry
+from steerdsl.measure.words import JUDGED, plain
+from steerdsl.registry import Arg, Entry, GoldReader
 
 # A minus right after a word or number is a dash: 10-3, COVID-19.
 _NUMBER = r"(?:(?<!\w)[-−])?[$€£]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)"
@@ -108,6 +111,21 @@ def run(answers: Answers, form: str = "flexible") -> Figures:
     return Figures(values, mean="rate", reason=reason)
 
 
+def gold_reader(options: Mapping[str, Any]) -> GoldReader:
+    """What the metric can find in a gold answer in the form that a recipe asks for."""
+    form = str(options.get("form", "flexible"))
+    return GoldReader(partial(possible, form=form), READS[form], _instead)
+
+
+def _instead(answer: str) -> str:
+    others = [name for name in FORMS if possible(answer, name)]
+    if others:
+        return f"write `exact_match(form: {others[0]})`"
+    if plain(answer):
+        return "measure how much of such an answer is there with `rouge_1_recall`, or take these rows out"
+    return JUDGED
+
+
 ENTRY = Entry(
     kind="metric",
     headline=True,
@@ -132,4 +150,5 @@ ENTRY = Entry(
     rate=True,
     least=0,
     most=1,
+    reads_gold=gold_reader,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from steerdsl.data.builtin import word_list_names
 from steerdsl.measure.answers import NONE, Answers, Figures
 from steerdsl.measure.words import UNPARTED, parted
 from steerdsl.measure.words import words as words_of
@@ -52,7 +53,8 @@ ENTRY = Entry(
             "words",
             "text",
             doc='a built-in list ("econ"), a file with one word or phrase a line, or a list of words',
-            file=True,
+            files=(".",),
+            known=word_list_names,
             listed=True,
         ),
     ),

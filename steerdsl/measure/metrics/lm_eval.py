@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from steerdsl.lang.recipe import TASK_FILES
 from steerdsl.measure.answers import Answers, Figures
 from steerdsl.registry import Arg, Entry
 
@@ -70,7 +71,7 @@ ENTRY = Entry(
             "task",
             "text",
             doc="a task or group that the harness knows, or a task file (.yaml) of the recipe",
-            file=True,
+            files=TASK_FILES,
         ),
         Arg("limit", "int", None, "how many documents of each task, from the first", least=1),
         Arg("num_fewshot", "int", None, "solved examples before each question; by default the task's own", least=0),

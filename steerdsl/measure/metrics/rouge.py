@@ -13,8 +13,8 @@ from typing import Any
 
 from steerdsl.measure.answers import NONE, Answers, Figures
 from steerdsl.measure.overlap import against_references
-from steerdsl.measure.words import plain
-from steerdsl.registry import Entry
+from steerdsl.measure.words import JUDGED, plain
+from steerdsl.registry import Entry, GoldReader
 
 _KINDS = {"rouge1": "single words", "rouge2": "pairs of words", "rougeL": "the longest common subsequence of words"}
 UNREAD = "ROUGE reads the letters a to z and digits alone; `chrf` and `bleu` compare texts of any script"
@@ -89,6 +89,7 @@ def _recall_entry(kind: str) -> Entry:
         paper=_PAPER,
         example=f"evaluate forgetful on posts with {name}",
         needs=frozenset({"golds"}),
+        reads_gold=lambda _: GoldReader(plain, "the letters a to z and digits", lambda _: JUDGED),
         version=2,
         least=0,
         most=100,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steerdsl.registry import Entry
+from steerdsl.registry import Arg, Entry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +21,7 @@ ENTRY = Entry(
     name="cos",
     summary="the signed cosine of each token's activation with a direction",
     run=run,
+    args=(Arg("cos", "number", doc="what the cosine is compared with", least=-1, most=1),),
     formula="h·r̂/‖h‖",
     paper="Lee et al. 2025, section 3 (here the signed cosine)",
     example="ablate topic when cos(topic) > 0.3 at layer 12",

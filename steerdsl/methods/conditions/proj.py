@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steerdsl.registry import Entry
+from steerdsl.registry import Arg, Entry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +20,7 @@ ENTRY = Entry(
     name="proj",
     summary="the component of each token's activation along a direction",
     run=run,
+    args=(Arg("proj", "number", doc="what the component is compared with, in the activations' units"),),
     formula="h·r̂",
     paper="Vu and Nguyen 2025, Angular Steering (adaptive)",
     example="ablate topic when proj(topic) > 0",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steerdsl.registry import Entry
+from steerdsl.registry import Arg, Entry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +21,8 @@ ENTRY = Entry(
     name="step",
     summary="the number of tokens generated so far; 0 in the prompt's own pass",
     run=run,
+    args=(Arg("step", "int", doc="what the number of tokens is compared with", least=0),),
+    operand="nothing",
     formula="t",
     example="ablate topic when step < 16",
 )

@@ -64,5 +64,6 @@ ENTRY = Entry(
     paper="Belrose et al. 2023, section 4",
     example="topic = extract leace from econ vs generic at last_token",
     needs=frozenset({"rows"}),
+    oblique=True,
     aliases=("concept_erasure", "erasure"),
 )

@@ -84,11 +84,12 @@ ENTRY = Entry(
     summary="a decoder row of a sparse autoencoder, read from a safetensors file",
     run=run,
     args=(
-        Arg("file", "text", doc="the safetensors file", file=True),
+        Arg("file", "text", doc="the safetensors file", files=(".",)),
         Arg("feature", "int", doc="the feature's number", least=0),
         Arg("layer", "int", None, "the layer it was trained on; by default `layer` of the file's metadata", least=0),
         Arg("tensor", "text", "W_dec", "the decoder's name in the file"),
     ),
+    needs=frozenset({"file"}),
     formula="r̂ = unit(W_dec[feature])",
     paper="Bricken et al. 2023; Templeton et al. 2024",
     example='bridge = extract sae with file: "sae.safetensors", feature: 31',

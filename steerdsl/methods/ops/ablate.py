@@ -75,6 +75,8 @@ ENTRY = Entry(
     name="ablate",
     summary="remove the component along a direction, or in the span of several",
     run=run,
+    prepare=prepare,
+    effect="removes",
     args=(
         Arg("by", "share", 1.0, "how much of the component to remove"),
         Arg("toward", "data", None, "a class mean whose component takes the place of what is removed (affine)"),
@@ -82,5 +84,5 @@ ENTRY = Entry(
     ),
     formula="h - λ(h·r̂)r̂; several: h - λQQᵀh; toward μ: h - λ(proj h - proj μ) + αr",
     paper="Arditi et al. 2024, section 2.4; Marshall et al. 2024 (toward); Belrose et al. 2023 (oblique, after leace)",
-    example="ablate topic[6,16,22] everywhere",
+    example="ablate topic at layers 6,16,22",
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.lang.recipe import Strength
 from steerdsl.methods.numbers import column, each
 from steerdsl.methods.types import MethodError, Operand
-from steerdsl.registry import Arg, Entry
+from steerdsl.registry import Arg, Entry, OneOf
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +58,12 @@ ENTRY = Entry(
     name="add",
     summary="add a multiple of a direction",
     run=run,
+    prepare=prepare,
+    effect="adds",
+    compounds=True,
+    one_of=(
+        OneOf(("by",), "a strength", "write `by 10%` (a share of each token's norm) or `by 2` (twice the raw vector)"),
+    ),
     args=(Arg("by", "strength", doc="multiples of the raw vector (2, -1.5), or a share of each token's norm (10%)"),),
     formula="h + α·v; as a share: h + α‖h‖r̂",
     paper="Rimsky et al. 2024, section 3; Turner et al. 2023, section 3; Arditi et al. 2024, section 2.4",

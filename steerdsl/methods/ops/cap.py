@@ -8,12 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steerdsl.methods.ops.clamp import prepare
-from steerdsl.registry import Arg, Entry
+from steerdsl.registry import Arg, Entry, OneOf
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-__all__ = ["ENTRY", "prepare", "run"]
 
 
 def run(h: Tensor, p: dict[str, Tensor]) -> Tensor:
@@ -26,6 +24,8 @@ ENTRY = Entry(
     name="cap",
     summary="lower the coordinate along a direction to a value where it is above",
     run=run,
+    prepare=prepare,
+    one_of=(OneOf(("to",), "a value", "write `to 12`: the largest coordinate along the unit vector that is left"),),
     args=(Arg("to", "number", doc="the largest coordinate h·r̂ that is left"),),
     formula="h + min(c - h·r̂, 0)r̂",
     paper="the one-sided form of clamp",

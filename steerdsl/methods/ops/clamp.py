@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.methods.numbers import column, plain
 from steerdsl.methods.types import MethodError, Operand
-from steerdsl.registry import Arg, Entry
+from steerdsl.registry import Arg, Entry, OneOf
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +40,9 @@ ENTRY = Entry(
     name="clamp",
     summary="set the coordinate along a direction to a value",
     run=run,
+    prepare=prepare,
+    effect="sets",
+    one_of=(OneOf(("to",), "a value", "write `to 12`: the coordinate along the unit vector afterwards"),),
     args=(Arg("to", "number", doc="the coordinate h·r̂ afterwards"),),
     formula="h + (c - h·r̂)r̂",
     paper="Templeton et al. 2024, Scaling Monosemanticity (feature steering)",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from steerdsl.methods.types import MethodError, Operand
-from steerdsl.registry import Arg, Entry
+from steerdsl.registry import Arg, Entry, OneOf
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +54,10 @@ ENTRY = Entry(
     name="patch",
     summary="replace activations by those of another prompt, token by token",
     run=run,
+    prepare=prepare,
+    operand="nothing",
+    needs=frozenset({"prompt"}),
+    one_of=(OneOf(("from",), "another prompt", 'write `patch from "What is inflation?"`'),),
     args=(
         Arg("from", "text", doc="the prompt whose activations are put in"),
         Arg("align", "word", "end", "which tokens match: the last ones, or the first ones", ("end", "start")),

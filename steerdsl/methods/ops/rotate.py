@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.methods.numbers import column
 from steerdsl.methods.types import MethodError, Operand
-from steerdsl.registry import Arg, Entry
+from steerdsl.registry import Arg, Entry, OneOf
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,6 +61,16 @@ ENTRY = Entry(
     name="rotate",
     summary="turn the activation within a plane, by an angle (relative) or to an angle (absolute)",
     run=run,
+    prepare=prepare,
+    operand="plane",
+    one_of=(
+        OneOf(
+            ("by", "to"),
+            "an angle",
+            "write `by 30deg` (from where it is) or `to 30deg` (from the first axis)",
+            "keep one: `by` turns from where the activation is, `to` from the plane's first axis",
+        ),
+    ),
     args=(
         Arg("by", "angle", None, "turn by this angle from where the activation is"),
         Arg("to", "angle", None, "turn to this angle from the plane's first axis"),

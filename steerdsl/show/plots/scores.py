@@ -78,6 +78,6 @@ ENTRY = Entry(
     name="scores",
     summary="a metric of an evaluation: along one axis of a sweep, around a circle, over two axes, or as bars",
     run=run,
-    args=(Arg("score", "word", doc="a metric of an evaluation, with or without a data set"),),
+    args=(Arg("score", "score", doc="a metric of an evaluation, with or without a data set"),),
     example='plot scores.refusal_rate over angle polar to "sweep.png"',
 )

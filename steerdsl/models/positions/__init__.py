@@ -122,6 +122,7 @@ ENTRIES = (
         "mean_response",
         "the mean over the tokens of a given answer",
         _mean_response,
+        needs=frozenset({"answers"}),
         paper="Chen et al. 2025, Persona Vectors",
         example="extract diffmean from polite vs rude at mean_response",
         aliases=("response", "mean_answer", "answer", "response_avg"),

@@ -1,0 +1,157 @@
+"""The statements of the language: their options, their clauses and an example of each.
+
+In: nothing. Out: entries of kind "statement", which the checker, its suggestions, `explain` and the reference read.
+What a statement computes is the business of `lower` and of the plan.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from steerdsl.lang.recipe import ANSWER_FORMS
+from steerdsl.registry import Arg, Entry
+
+DTYPES = ("bf16", "fp16", "fp32", "bfloat16", "float16", "float32")
+LENGTH = Arg("max_tokens", "int", 64, "the longest answer, in tokens", least=1, most=1_000_000)
+TEMPERATURE = Arg("temperature", "number", 0.0, "0 takes the likeliest token each time", least=0, most=100)
+SEED = Arg("seed", "int", 0, "of the sampling", least=0)
+
+MODEL = (
+    Arg("dtype", "word", None, "of the weights and of the forward passes", DTYPES),
+    Arg("system", "text", None, "the system prompt"),
+    Arg("revision", "text", None, "of a model on the hub: a commit, a tag or a branch"),
+    Arg("template", "word", "chat", "how a prompt is rendered", ("chat", "none", "newline")),
+)
+DATASET = (
+    Arg("field", "text", None, "the field that holds the prompt"),
+    Arg("positive", "text", None, "of pairs: the field with the concept"),
+    Arg("negative", "text", None, "of pairs: the field without it"),
+    Arg("answer", "text", None, "the field that holds the right answer"),
+    Arg("choices", "text", None, "the field that holds the choices of an answer"),
+    Arg("answer_form", "word", None, "how the right answer names one of the choices", ANSWER_FORMS),
+    Arg("take", "int", None, "how many rows to use, chosen by the seed", least=1),
+    Arg("seed", "int", None, "of the split and of `take`; 0 unless said", least=0),
+    Arg("held_out", "share", None, "the share of rows that nothing is fitted on; 20% unless said", least=0, below=1),
+    Arg("unsafe", "flag", None, "harmful prompts: answers to them are scored, and neither printed nor kept"),
+    Arg("subset", "text", None, "of a hub data set: the configuration"),
+    Arg("split", "text", None, "of a hub data set: the published split"),
+)
+PLANE = (
+    Arg("rows", "word", "unit", "how the candidates enter: as unit vectors or as they are", ("unit", "raw")),
+    Arg("candidates", "word", "layers", "one candidate for each layer, or for each sample", ("layers", "samples")),
+)
+GENERATE = (
+    Arg("steer", "word", None, "the steer to act with; none gives the model's own answers"),
+    LENGTH,
+    TEMPERATURE,
+    Arg("n", "int", 1, "answers for each prompt", least=1, most=1000),
+    SEED,
+)
+REFERENCES = "unsteered answers a prompt, sampled, that BLEU, ROUGE and chrF compare with"
+EVALUATE = (
+    LENGTH,
+    TEMPERATURE,
+    SEED,
+    Arg("references", "int", 4, REFERENCES, least=1, most=100),
+    Arg("controls", "word", "all", "what is scored beside the steer", ("all", "random", "prompting", "none")),
+    Arg("draws", "int", 5, "random controls, each a random rotation of the steer's directions", least=1, most=1000),
+    Arg("instruction", "text", None, "what the prompting control says before each prompt"),
+)
+CHECK = (Arg("confidence", "share", None, "the level at which the prompts must settle the claim", least=0, below=1),)
+
+_statement = partial(Entry, "statement")
+
+ENTRIES = (
+    _statement("edition", "the edition of the language that a recipe is written in", example="edition 1"),
+    _statement("use", "read another recipe, or inside a steer another steer", example='use "common/model.steer"'),
+    _statement(
+        "param",
+        "a value that the command line can change with `--set`",
+        gives="param",
+        example='param strength = 10% "share of the residual norm"',
+    ),
+    _statement(
+        "model",
+        "the model: a hub id or a folder",
+        args=MODEL,
+        clauses=("with",),
+        example='model "Qwen/Qwen1.5-1.8B-Chat" with dtype: bf16',
+    ),
+    _statement(
+        "dataset",
+        "a data set: a file, a data set of the hub, or a built-in one with other settings",
+        args=DATASET,
+        clauses=("with",),
+        gives="data",
+        example='dataset econ = "data/econ.jsonl" with field: "prompt"',
+    ),
+    _statement(
+        "extract",
+        "a vector from two classes of prompts, a direction for each layer",
+        clauses=("from", "at", "on", "with"),
+        gives="vector",
+        example="topic = extract diffmean from econ vs generic at last_token",
+    ),
+    _statement(
+        "select",
+        "the layers at which a criterion likes a vector best",
+        clauses=("by", "keep top", "from layers", "with"),
+        gives="choice",
+        example="best = select layers of topic by dispersion keep top 3",
+    ),
+    _statement(
+        "orthogonalize",
+        "a vector without its component along another",
+        clauses=("against",),
+        gives="vector",
+        example="clean = orthogonalize warm against formal",
+    ),
+    _statement("load", "a vector from a file", clauses=("at",), gives="vector", example='old = load "topic.gguf"'),
+    _statement(
+        "plane",
+        "a plane of two axes, for rotations",
+        args=PLANE,
+        clauses=("from layers", "with"),
+        gives="plane",
+        example="turn = plane(topic, pc1)",
+    ),
+    _statement(
+        "steer", "a named list of operations", gives="steer", example="steer forgetful { ablate topic everywhere }"
+    ),
+    _statement(
+        "generate",
+        "answers to the prompts of a data set",
+        args=GENERATE,
+        clauses=("from", "with"),
+        gives="answers",
+        example="out = generate from econ.held_out with steer: forgetful, max_tokens: 64",
+    ),
+    _statement(
+        "evaluate",
+        "scores of a steer by metrics, beside the unsteered model and its controls",
+        args=EVALUATE,
+        clauses=("on", "with"),
+        gives="scores",
+        example="scores = evaluate forgetful on econ.held_out with bleu, kl",
+    ),
+    _statement(
+        "sweep",
+        "repeat a block for each value of one axis or several",
+        gives="axis",
+        example="sweep angle over 0deg..350deg step 10deg { … }",
+    ),
+    _statement(
+        "plot",
+        "a picture of a score, a vector or a plane; the plot's own options follow `with`",
+        clauses=("over", "polar", "to", "with"),
+        example='plot scores.bleu over angle to "sweep.png"',
+    ),
+    _statement(
+        "check",
+        "a claim that a run confirms or refutes",
+        args=CHECK,
+        clauses=("with",),
+        example="check scores.bleu.econ < 50% of baseline",
+    ),
+    _statement("export", "write a vector, a plane or a steer to a file", example='export topic to "topic.safetensors"'),
+)

@@ -17,9 +17,9 @@ from steerdsl.engine.program import places
 from steerdsl.formats.steady import require_linear
 from steerdsl.lang import recipe as r
 from steerdsl.methods.finite import EXPORT_LESS, require_tensors
+from steerdsl.methods.layers import operand
 from steerdsl.methods.types import MethodError, Vector
 from steerdsl.methods.weights import Edit, ablate_weights, add_bias, write
-from steerdsl.methods.zero import require
 from steerdsl.models.quiet import quiet
 
 if TYPE_CHECKING:
@@ -77,15 +77,15 @@ def _edits(model: Any, op: r.Op, opened: Opened, values: Values) -> Iterator[Edi
         return
     strength = op.args["by"]
     for place in places(op, opened.arch, values.chosen):
-        i = values.row(value, place.layer)
-        unit = require(value.directions.unit[i], place.layer, values.position(value), f"`{value.name}`")
-        raw = value.directions.raw_norm[i] @ unit.double()
+        acting = operand(value, place.layer)
+        assert acting.unit is not None and acting.norm is not None
+        raw = acting.norm @ acting.unit.double()
         yield add_bias(model, place.layer, strength.value * raw, place.stream)
 
 
 def _rows(op: r.Op, value: Vector, opened: Opened, values: Values) -> Any:
     """Directions for each site that writes to the stream."""
-    found: dict[tuple[str, int], Tensor] = {}
+    found: dict[tuple[str, int], Tensor | None] = {}
     for place in places(op, opened.arch, values.chosen):
         if place.stream not in WRITES or (place.stream == "resid_pre" and place.layer > 0):
             raise MethodError(
@@ -93,7 +93,5 @@ def _rows(op: r.Op, value: Vector, opened: Opened, values: Values) -> Any:
                 "earlier layers wrote",
                 "ablate `everywhere`, or on attn_out and mlp_out",
             )
-        i = values.row(value, place.layer)
-        unit = require(value.directions.unit[i], place.layer, values.position(value), f"`{value.name}`")
-        found[WRITES[place.stream], place.layer] = unit
+        found[WRITES[place.stream], place.layer] = operand(value, place.layer).unit
     return found

@@ -26,39 +26,56 @@ from steerdsl.registry import Kind, entries, find
 # The sections that hold definitions, in the order of the file, and the modules that go into each.
 SECTIONS = {
     "What is computed": (
-        "methods.types",
-        "methods.finite",
-        "methods.zero",
-        "eject.parts.errors",
+        "steerdsl.methods.types",
+        "steerdsl.methods.finite",
+        "steerdsl.methods.zero",
+        "steerdsl.eject.parts.errors",
     ),
-    "Where the streams are": ("models.sites", "eject.parts.sites"),
-    "The model": ("eject.parts.model",),
-    "Prompts": ("models", "eject.parts.prompts"),
-    "Inside a forward pass": ("engine.wire", "engine.moments", "engine.tracing", "methods.ops.keep_norm"),
-    "Directions": ("methods.extract", "methods.select", "methods", "forms", "store"),
-    "Planes": ("methods.planes", "methods.span"),
-    "Operations": ("methods.ops", "methods.conditions", "methods.numbers", "lang"),
-    "Steering": ("engine.program", "eject.parts.steering"),
-    "Reading activations": ("models.positions", "engine.capture", "plan", "eject.parts.reading", "eject.parts.probe"),
-    "Answers": ("engine", "eject.parts"),
+    "Where the streams are": ("steerdsl.models.sites", "steerdsl.eject.parts.sites"),
+    "The model": ("steerdsl.eject.parts.model",),
+    "Prompts": ("steerdsl.models", "steerdsl.eject.parts.prompts"),
+    "Inside a forward pass": (
+        "steerdsl.engine.wire",
+        "steerdsl.engine.moments",
+        "steerdsl.engine.tracing",
+        "steerdsl.methods.ops.keep_norm",
+    ),
+    "Directions": (
+        "steerdsl.methods.extract",
+        "steerdsl.methods.select",
+        "steerdsl.methods",
+        "steerdsl.forms",
+        "steerdsl.store",
+    ),
+    "Planes": ("steerdsl.methods.planes", "steerdsl.methods.span"),
+    "Operations": ("steerdsl.methods.ops", "steerdsl.methods.conditions", "steerdsl.methods.numbers", "steerdsl.lang"),
+    "Steering": ("steerdsl.engine.program", "steerdsl.eject.parts.steering"),
+    "Reading activations": (
+        "steerdsl.models.positions",
+        "steerdsl.engine.capture",
+        "steerdsl.plan",
+        "steerdsl.eject.parts.reading",
+        "steerdsl.eject.parts.probe",
+    ),
+    "Answers": ("steerdsl.engine", "steerdsl.eject.parts"),
     "The steers": (),
 }
 HARNESS = ("model", "prompts", "reading", "steering", "generation", "probe", "saving")
 # What a recipe's steps call beside the harness and the registry's own functions, by module.
 CALLED = {
-    "methods.types": ("Activations", "MethodError", "Operand", "Plane", "Vector"),
-    "methods.algebra": ("combine", "orthogonalize"),
-    "methods.layers": (
+    "steerdsl.methods.types": ("Activations", "MethodError", "Operand", "Plane", "Vector"),
+    "steerdsl.methods.algebra": ("combine", "orthogonalize"),
+    "steerdsl.methods.layers": (
         *("axis", "candidates", "class_mean", "differences", "everywhere", "lengths", "live", "operand", "raw_rows"),
         *("read_direction", "row"),
     ),
-    "methods.ops.patch": ("align",),
-    "engine.wire": ("Touch", "make_gate", "make_memory_gate", "make_probe"),
-    "engine.program": ("ablation_touches", "in_order", "touches"),
-    "lang.recipe": ("Strength",),
-    "models.sites": ("Site",),
-    "eject.parts.sites": ("Architecture",),
-    "store.vectors": ("save_vector",),
+    "steerdsl.methods.ops.patch": ("align",),
+    "steerdsl.engine.wire": ("Touch", "make_gate", "make_memory_gate", "make_probe"),
+    "steerdsl.engine.program": ("ablation_touches", "in_order", "touches"),
+    "steerdsl.lang.recipe": ("Strength",),
+    "steerdsl.models.sites": ("Site",),
+    "steerdsl.eject.parts.sites": ("Architecture",),
+    "steerdsl.store.vectors": ("save_vector",),
 }
 # What the functions of entries are called where their own names would say too little.
 PREFIXES: Mapping[Kind, str] = {"plane": "plane_", "position": "at_"}
@@ -94,7 +111,7 @@ class Program:
 
     def use(self, name: str) -> str:
         """Ask for a definition; gives its name back, to be written where it is used."""
-        self.roots.add(_known()[name])
+        self.roots.add(known()[name])
         return name
 
     def entry(self, kind: Kind, name: str) -> str:
@@ -173,7 +190,7 @@ class Program:
         """Everything that is needed, by section, in the order of the file."""
         found: dict[str, list[Definition]] = {section: [] for section in SECTIONS}
         for key, item in printed(self.roots, self.features).items():
-            found[_section(key[0])].append(item)
+            found[section_of(key[0])].append(item)
         for section, own in self.made.items():
             found[section] += own
         return {section: items for section, items in found.items() if items}
@@ -229,10 +246,11 @@ def entry_names() -> Mapping[Key, str]:
     return found | {key: f"{key[0].rpartition('.')[2]}_tensors" for key in prepares}
 
 
-def _section(module: str) -> str:
+def section_of(module: str) -> str:
     """The section whose list has the longest part of a module's name."""
-    inside = module.removeprefix("steerdsl.")
-    fits = [(len(p), s) for s, group in SECTIONS.items() for p in group if f"{inside}.".startswith(f"{p}.")]
+    fits = [
+        (len(part), title) for title, group in SECTIONS.items() for part in group if f"{module}.".startswith(f"{part}.")
+    ]
     return max(fits)[1]
 
 
@@ -242,9 +260,9 @@ def heading(title: str) -> str:
 
 
 @cache
-def _known() -> Mapping[str, Key]:
+def known() -> Mapping[str, Key]:
     """What can be asked for by name."""
-    found = {name: (f"steerdsl.{module}", name) for module, group in CALLED.items() for name in group}
+    found = {name: (module, name) for module, group in CALLED.items() for name in group}
     return found | {name: (f"{PARTS}.{part}", name) for part in HARNESS for name in source.names(f"{PARTS}.{part}")}
 
 
@@ -252,7 +270,7 @@ def _known() -> Mapping[str, Key]:
 def _taken() -> frozenset[str]:
     """Names that a variable of the program cannot have."""
     words = {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *LOCALS}
-    return frozenset(words.union(_known(), entry_names().values()))
+    return frozenset(words.union(known(), entry_names().values()))
 
 
 def _import_lines(imports: set[tuple[str, str]]) -> str:

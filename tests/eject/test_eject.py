@@ -6,6 +6,7 @@ import ast
 import importlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -472,6 +473,18 @@ def test_what_cannot_be_written_is_refused_in_one_message(world: World, capsys: 
     assert message.endswith("help: take it out, or run the recipe with `steerdsl run`\n")
     assert message.count(" ::: ") == 1
     assert not (world.folder / "refused.py").exists()
+
+
+def test_numbers_that_are_not_finite_end_a_program_with_a_sentence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steer = "steer s { add v[1] by 1e42 at layer 1 }\ngenerate from e with steer: s"
+    recipe = f"{SMALL}v = extract diffmean from e vs g\n{steer}"
+    program = world.eject("overflow", "llama", "float32", "16", recipe)
+    monkeypatch.setattr(sys, "argv", [program.name, "--out", str(world.folder / "overflow.ejected")])
+    sentence = "an operation would hold numbers that are not finite: step; take a smaller strength"
+    with pytest.raises(SystemExit, match=sentence):
+        runpy.run_path(str(program), run_name="__main__")
 
 
 def test_an_operation_that_never_acts_is_refused(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,7 +149,7 @@ def unknown(text: str, module: ModuleType) -> set[str]:
 
 
 def test_what_a_program_calls_its_variables_hides_no_function() -> None:
-    assert not program.LOCALS & (set(program._known()) | set(program.entry_names().values()))
+    assert not program.LOCALS & (set(program.known()) | set(program.entry_names().values()))
 
 
 def test_a_name_that_a_function_uses_itself_is_not_given_to_another() -> None:
@@ -318,6 +318,15 @@ def test_a_vector_that_is_not_finite_is_refused(bad: float) -> None:
 
 def test_the_kinds_that_are_printed_are_those_that_a_program_needs() -> None:
     assert set(get_args(Kind)) - set(PRINTED) == {"stream", "metric", "plot"}
+
+
+def test_every_name_that_a_program_calls_is_there_and_has_a_section() -> None:
+    for key in [*program.known().values(), *program.entry_names()]:
+        module, name = source.origin(*key)
+        assert name in source.names(module), key
+        assert program.section_of(module) in program.SECTIONS
+    for part in (part for group in program.SECTIONS.values() for part in group):
+        assert import_module(part), "a room was renamed: rename it in SECTIONS"
 
 
 def test_imports_inside_functions_go_to_the_top() -> None:

@@ -11,7 +11,7 @@ from blocks import ROOT, blocks
 
 PACKAGE = ROOT / "steerdsl"
 CROSSING = {("lang", "data")}  # the page says why
-PRINTED = PACKAGE / "eject" / "parts"  # programs to be read, which no room imports
+PRINTED = PACKAGE / "eject" / "parts"  # the harness of programs, which is read and never imported
 
 
 def rooms() -> list[str]:

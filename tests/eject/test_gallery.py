@@ -29,12 +29,22 @@ CONTROLS = ("random", "prompted", "reference")  # left to `steerdsl run`
 
 
 def shorter(text: str) -> str:
-    """A recipe with fewer points and tokens; what a judge would score is scored by bleu. Pictures and claims do
-    not reach a program."""
+    """A recipe with fewer rows, points and tokens, and no controls; what a judge would score is scored by bleu.
+    Pictures and claims do not reach a program."""
     text = re.sub(r"max_tokens: \d+", "max_tokens: 3", text)
     text = re.sub(r"step 10deg", "step 120deg", text)
     text = re.sub(r"judge_\w+(, judge_\w+)*", "bleu", text)
-    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(("plot ", "check ")))
+    text = re.sub(r", controls: \w+", "", text)
+    text = re.sub(r"(max_tokens: \w+|multiple_choice)", r"\1, controls: none", text)
+    statements = re.split(r"\n(?=\S|\n)", text)
+    return "\n".join(_small(statement) for statement in statements if not statement.startswith(("plot ", "check ")))
+
+
+def _small(statement: str) -> str:
+    """A statement with no more than 24 rows, where it declares data."""
+    if not statement.startswith("dataset ") or "take:" in statement:
+        return statement
+    return f"{statement}{',' if ' with ' in statement else ' with'} take: 24"
 
 
 @pytest.fixture(scope="module")

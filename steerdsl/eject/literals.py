@@ -1,7 +1,7 @@
 """Python source in the layout of ruff's formatter: literals, calls, comments.
 
-In: values and pieces of source. Out: lines that fit 88 columns where they can, and that a formatter
-set to 88 or more columns leaves alone: what is broken up has a trailing comma.
+In: values and pieces of source. Out: lines that fit 120 columns where they can, and that a formatter
+leaves alone: what is broken up has a trailing comma.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import textwrap
 from collections.abc import Iterable, Sequence
 
-WIDTH = 88
+WIDTH = 120
 
 
 def text(value: str) -> str:

@@ -1,4 +1,4 @@
-"""A steer as a function that makes its edits.
+"""A steer as a function that gives its edits.
 
 In: the operations of a steer. Out: the source of `steer_NAME`, with a comment and a loop for each
 operation; edits of one place act in the order of the text, as they do in the recipe.
@@ -7,23 +7,16 @@ operation; edits of one place act in the order of the text, as they do in the re
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from steerdsl.eject import literals, source, vectors
+from steerdsl.eject import literals, vectors
 from steerdsl.eject.program import Program
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
 from steerdsl.methods.types import MethodError
-from steerdsl.planning import formatting
+from steerdsl.planning.layers import layer_number
 from steerdsl.planning.targets import passes
-
-EVERYWHERE = """\
-# Every write to the residual stream: the embeddings as they enter the first block, then
-# what each attention and each MLP adds.
-EVERYWHERE = [
-    ("resid_pre", 0),
-    *((stream, i) for i in range(N_LAYERS) for stream in ("attn_out", "mlp_out")),
-]"""
-COMPARE = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
+from steerdsl.registry import find
 
 
 def steer(p: Program, step: r.Steer) -> list[str]:
@@ -31,23 +24,34 @@ def steer(p: Program, step: r.Steer) -> list[str]:
     or, in a sweep, whose points have edits of their own, the body of that function."""
     p.imports.add(("collections", "defaultdict"))
     pad, target = " " * p.indent, f"steers[{literals.text(step.name)}]"
+    made = f"{p.use('in_order')}({p.use('touches')}(edits, ARCH))"
     if p.point:
-        return [*_body(p, step, pad), f"{pad}{target} = edits"]
+        return [*_body(p, step, pad), f"{pad}{target} = {made}"]
     name = f"steer_{step.name}"
-    arguments = dict.fromkeys(name for op in step.ops for name in _mentioned(op))
-    annotated = [f"{p.variable(a)}: {_type(p, a)}" for a in arguments]
-    head = literals.call(f"def {name}(", annotated, f") -> {p.use('Edits')}:")
-    lines = [*head, f'    """The edits of the steer `{step.name}`."""', *_body(p, step, "    "), "    return edits"]
-    p.make("The steers", name, "\n".join(lines))
-    return literals.call(f"{target} = {name}(", [p.variable(a) for a in arguments], indent=p.indent)
+    mentioned = dict.fromkeys(name for op in step.ops for name in _mentioned(op))
+    typed = {p.variable(name): _type(p, name) for name in mentioned} | _statistics(p, step)
+    if any(_patches(op) for op in step.ops):
+        p.imports.add(("typing", "Any"))
+        typed = {"model": "Any", "tokenizer": "Any", **typed}
+    head = literals.call(f"def {name}(", [f"{a}: {kind}" for a, kind in typed.items()], f") -> list[{p.use('Touch')}]:")
+    doc = f'    """The edits of the steer `{step.name}`."""'
+    p.make("The steers", name, "\n".join([*head, doc, *_body(p, step, "    "), f"    return {made}"]))
+    return literals.call(f"{target} = {name}(", typed, indent=p.indent)
 
 
 def _body(p: Program, step: r.Steer, pad: str) -> Iterator[str]:
     """The lines that make the edits."""
-    yield f"{pad}edits: Edits = defaultdict(list)"
+    yield f"{pad}edits: {p.use('Edits')} = defaultdict(list)"
     for number, op in enumerate(step.ops, 1):
         yield from literals.comment(f"{number}. {op.text or op.name}", len(pad))
-        yield from _operation(p, op, pad)
+        yield from _operation(p, op, number, pad)
+
+
+def _statistics(p: Program, step: r.Steer) -> dict[str, str]:
+    """The statistics of classes that planes of a steer are made of, and their type."""
+    planes = [op.operand for op in step.ops if isinstance(op.operand, r.PlaneExpr)]
+    bases = [vectors.first_name(plane.first) for plane in planes if plane.candidates == "samples"]
+    return {vectors.statistics(p, name, side): p.use("Activations") for name in bases for side in vectors.SIDES}
 
 
 def _mentioned(op: r.Op) -> Iterator[str]:
@@ -61,32 +65,33 @@ def _type(p: Program, name: str) -> str:
         case r.Select():
             return "list[int]"
         case r.Bind(value=r.PlaneExpr()):
-            p.imports.add(("torch", "Tensor"))
-            return "Tensor"
+            return p.use("Plane")
     return p.use("Vector")
 
 
-def _operation(p: Program, op: r.Op, outer: str) -> Iterator[str]:
+def _operation(p: Program, op: r.Op, number: int, outer: str) -> Iterator[str]:
     """The lines that add one operation's edits."""
-    function = f"{op.name}_tensors"
-    if function not in source.names("tensors"):
-        p.refuse(op.span, f"`{op.name}`")
-        return
     yield from _before(p, op, outer)
+    decided = list(_decided(p, op, number, outer))
+    yield from (line for lines, _ in decided for line in lines)
+    gates = [gate for _, gate in decided]
     for loop, place, options in _places(p, op):
         yield from (outer + line for line in loop)
         pad = outer + "    " * len(loop)
-        items = [_operand(p, op)]
-        if not isinstance(op.operand, r.PlaneExpr | r.PlaneRef):
-            raw = ["norm"] if op.name == "add" else ["norm=norm"] if op.args.get("alpha") else []
-            yield f"{pad}unit, {'norm' if raw else '_'} = {items[0]}.at(layer)"
-            items = ["unit", *raw]
-        items += _arguments(p, op)
-        yield from literals.call(f"tensors = {p.use(function)}(", items, indent=len(pad))
-        yield from _gates(p, op, pad)
-        settings = [*_passes(p, op), *options, *_clauses(p, op)]
-        yield from literals.call(f"act = {p.use('edit')}(", [p.use(op.name), "tensors", *settings], indent=len(pad))
-        yield f"{pad}edits[{place}].append(act)"
+        if _patches(op):
+            yield from _source(p, op, place, len(pad))
+        items = [_operand(p, op), _arguments(p, op)]
+        yield from literals.call(f"tensors = {p.prepare(op.name)}(", items, indent=len(pad))
+        own = [*_gates(p, op), *gates]
+        if own:
+            yield from literals.call("gates = [", own, "]", indent=len(pad))
+        settings = [*_passes(p, op), *(["gates=gates"] if own else []), *(["keep=True"] if op.keep_norm else [])]
+        if _patches(op):
+            p.imports.add(("functools", "partial"))
+            settings.append(f"align=partial({p.use('align')}, how={literals.text(op.args.get('align', 'end'))})")
+        items = [p.entry("op", op.name), "tensors", *settings, *options]
+        yield from literals.call(f"acting = {p.use('edit')}(", items, indent=len(pad))
+        yield f"{pad}edits[{place}].append(acting)"
 
 
 def _before(p: Program, op: r.Op, pad: str) -> Iterator[str]:
@@ -100,7 +105,7 @@ def _before(p: Program, op: r.Op, pad: str) -> Iterator[str]:
             yield f"{pad}several = {vectors.vector(p, expr)}"
 
 
-def _operand(p: Program, op: r.Op) -> str:
+def _named(p: Program, op: r.Op) -> str:
     """The variable that holds an operation's vector or plane."""
     match op.operand:
         case r.VectorRef(name=name, layers=None) | r.PlaneRef(name=name):
@@ -110,12 +115,35 @@ def _operand(p: Program, op: r.Op) -> str:
     return "several"
 
 
+def _operand(p: Program, op: r.Op) -> str:
+    """What an operation acts with at one place."""
+    if _patches(op):
+        return f"{p.use('Operand')}(rows=source.rows[:, 0])"
+    if isinstance(op.operand, r.PlaneExpr | r.PlaneRef):
+        return f"{p.use('Operand')}(plane={_named(p, op)})"
+    mean = op.args.get("toward")
+    name = _named(p, op)
+    toward = "" if mean is None else f", {p.use('class_mean')}({name}, {literals.text(mean.data)}, layer)"
+    return f"{p.use('operand')}({name}, layer{toward})"
+
+
+def _source(p: Program, op: r.Op, place: str, indent: int) -> Iterator[str]:
+    """The lines that read another prompt's activations at one place."""
+    p.features.add("rows")
+    stream = place.rpartition(", ")[0]
+    prompt = f"[{p.use('render')}(tokenizer, {literals.text(str(op.args['from']))})]"
+    items = ["model", prompt, p.entry("position", "all"), stream, "[layer]"]
+    if stream == '"head"':
+        p.features.add("heads")
+        items.append("part=slice(*part)")
+    yield from literals.call(f"source = {p.use('capture')}(", [*items, "rows=True"], indent=indent)
+
+
 def _places(p: Program, op: r.Op) -> Iterator[tuple[list[str], str, list[str]]]:
     """Where an operation acts: the loops over places, the key of an edit, and the edit's options."""
     if op.everywhere:
-        p.make("The steers", "EVERYWHERE", EVERYWHERE)
         p.streams.update(("resid_pre", "attn_out", "mlp_out"))
-        yield [f"for stream, layer in {p.use('EVERYWHERE')}:"], "stream, layer", []
+        yield ["for stream, layer in ARCH.everywhere():"], "stream, layer", []
         return
     p.streams.update(s.name for s in op.streams)
     whole = [s.name for s in op.streams if not s.numbers]
@@ -125,67 +153,67 @@ def _places(p: Program, op: r.Op) -> Iterator[tuple[list[str], str, list[str]]]:
     elif whole:
         yield [f"for stream in {literals.literal(tuple(whole))}:", f"    {loop}"], "stream, layer", []
     for layer, head in (s.numbers for s in op.streams if s.numbers):
-        p.features.add("heads")
         columns = p.plan.model.arch.head_slice(head)
-        options = [f"columns=slice({columns.start}, {columns.stop})"]
-        yield [f"for layer in ({layer},):"], '"head", layer', options
+        part = f"({columns.start}, {columns.stop})"
+        yield [f"for layer, part in [({layer}, {part})]:"], '"head", layer', ["part=part"]
 
 
-def _arguments(p: Program, op: r.Op) -> Iterator[str]:
-    """An operation's own settings as keyword arguments."""
+def _arguments(p: Program, op: r.Op) -> str:
+    """An operation's own settings, as what makes its tensors takes them."""
+    given = []
     for name, value in op.args.items():
-        match value:
-            case None | False:
-                continue
-            case r.Strength(unit="share", value=number) if op.name == "add":
-                name, value = "share", number
-            case r.Strength(value=number) if op.name == "add":
-                name, value = "times", number
-            case r.Strength(value=number):
-                value = number
-            case r.Mean():
-                p.features.add("ablate_toward")
-                yield f"toward={_mean(p, op, value)}"
-                continue
-        if op.name == "ablate" and value == {"by": 1.0, "alpha": 0.0}.get(name):
+        argument = find("op", op.name).arg(name)
+        default = argument is not None and value == argument.default and not p.point
+        if value is None or value is False or default or _patches(op):
             continue
-        p.features.add(f"{op.name}_{name}")
-        yield f"{name}={literals.literal(value)}"
+        given.append(f"{literals.text(name)}: {_value(p, value)}")
+    return f"{{{', '.join(given)}}}"
 
 
-def _mean(p: Program, op: r.Op, mean: r.Mean) -> str:
-    """The class mean at the layer of the loop."""
-    reference = op.operand
-    made = p.named(reference.name) if isinstance(reference, r.VectorRef) else None
-    if not isinstance(reference, r.VectorRef) or not isinstance(made, r.Extract) or made.positive is None:
-        p.refuse(op.span, "`toward` for a vector that is not extracted in the recipe")
-        return "None"
-    ref = made.positive
-    spelled = ref.name if ref.side is None else f"{ref.name}.{ref.side}"
-    side = "positive" if mean.data == spelled else "negative"
-    return f"{p.use('class_mean')}({p.variable(reference.name)}, {literals.text(side)}, layer)"
+def _value(p: Program, value: Any) -> str:
+    match value:
+        case r.Strength(value=number, unit=unit):
+            return f"{p.use('Strength')}({literals.literal(number)}, {literals.text(unit)})"
+        case r.Mean(data=data):
+            return literals.text(data)
+    return literals.literal(value)
 
 
-def _gates(p: Program, op: r.Op, pad: str) -> Iterator[str]:
+def _gates(p: Program, op: r.Op) -> Iterator[str]:
     """The conditions that are read token by token, where the operation acts."""
-    found = []
     for c in op.conditions:
-        if c.kind == "step":
+        if c.kind != "step" and c.layer is None:
+            yield f"{p.use('make_gate')}({', '.join(_condition(p, op, c, 'layer'))})"
+
+
+def _decided(p: Program, op: r.Op, number: int, pad: str) -> Iterator[tuple[list[str], str]]:
+    """The conditions that are decided once, at a layer of their own: lines that put a probe there, and the gate
+    that asks it."""
+    for i, c in enumerate(op.conditions):
+        if c.layer is None:
             continue
-        if c.layer is not None:
-            p.refuse(op.span, f"`when {formatting.when(c).partition(',')[0]}`")
-            continue
-        p.features.add("when")
-        p.imports.add(("operator", ""))
-        if c.vector is None and isinstance(op.operand, r.PlaneExpr | r.PlaneRef):
-            direction = f"{_operand(p, op)}[0]"
+        key = literals.text(f"{number}.{i}")
+        if isinstance(c.layer, r.LayerChoice):
+            layer = f"{p.variable(c.layer.select)}[0]"
         else:
-            read = _operand(p, op) if c.vector is None else vectors.vector(p, c.vector)
-            direction = f"{read}.one(layer)"
-        items = [p.use(c.kind), direction, f"operator.{COMPARE[c.op]}", literals.literal(c.threshold)]
-        found.append(f"{p.use('condition')}({', '.join(items)})")
-    if found:
-        yield from literals.call("when = [", found, "]", indent=len(pad))
+            layer = str(layer_number(c.layer, p.plan.model.arch.n_layers))
+        read = _named(p, op) if c.vector is None else vectors.vector(p, c.vector)
+        plane = c.vector is None and isinstance(op.operand, r.PlaneExpr | r.PlaneRef)
+        stream = '"resid_post"' if plane else f"{read}.stream"
+        p.streams.add("resid_post")
+        items = [*_condition(p, op, c, layer), key]
+        lines = literals.call(f"watch = {p.use('make_probe')}(", items, indent=len(pad))
+        yield [*lines, f"{pad}edits[{stream}, {layer}].append(watch)"], f"{p.use('make_memory_gate')}({key})"
+
+
+def _condition(p: Program, op: r.Op, c: r.Condition, layer: str) -> list[str]:
+    """The figure, the direction that it reads, the comparison and its threshold."""
+    if c.vector is None and isinstance(op.operand, r.PlaneExpr | r.PlaneRef):
+        direction = f"{_named(p, op)}.b1"
+    else:
+        read = _named(p, op) if c.vector is None else vectors.vector(p, c.vector)
+        direction = f"{p.use('read_direction')}({read}, {layer})"
+    return [p.entry("condition", c.kind), direction, literals.text(c.op), literals.literal(c.threshold)]
 
 
 def _passes(p: Program, op: r.Op) -> list[str]:
@@ -195,17 +223,9 @@ def _passes(p: Program, op: r.Op) -> list[str]:
     except MethodError as error:
         label = Label(p.plan.source, op.span, "")
         raise RecipeError([Diagnostic(error.code, error.problem, (label,), help=error.way_out)], Exit.FAILED) from error
-    if (first, stop) == (0, None):
-        return []
-    p.features.add("window")
-    return ([f"first={first}"] if first else []) + ([] if stop is None else [f"stop={stop}"])
+    return [] if (first, stop) == (0, None) else [f"steps=({first}, {stop})"]
 
 
-def _clauses(p: Program, op: r.Op) -> list[str]:
-    """The clauses that hold for every operation."""
-    items = ["when=when"] if any(c.kind != "step" for c in op.conditions) else []
-    if op.keep_norm:
-        p.features.add("keep_norm")
-        p.use("keep_norm")
-        items.append("keep=True")
-    return items
+def _patches(op: r.Op) -> bool:
+    """Whether an operation takes its activations from a prompt."""
+    return "prompt" in find("op", op.name).needs

@@ -34,7 +34,8 @@ def sweep(p: Program, planned: PlanStep, write: Callable[[Sequence[PlanStep]], l
     for pieces in zip(*bodies, strict=True):
         same = len(set(pieces)) == 1
         body += pieces[0] if same else names.setdefault(pieces, _name(p, step, pieces, len(names)))
-    return [*_loop(p, step, names), *body.strip("\n").splitlines()]
+    labels = "point" if re.search(r"\bpoint\b", body) else "_point"
+    return [*_loop(p, step, labels, names), *body.strip("\n").splitlines()]
 
 
 def _name(p: Program, step: r.Sweep, numbers: Sequence[str], count: int) -> str:
@@ -45,10 +46,10 @@ def _name(p: Program, step: r.Sweep, numbers: Sequence[str], count: int) -> str:
     return p.variable(f"number {step.name} {count}", f"number_{count + 1}")
 
 
-def _loop(p: Program, step: r.Sweep, names: dict[tuple[str, ...], str]) -> list[str]:
-    """The head of the loop: a row for each point, its labels and what varies."""
+def _loop(p: Program, step: r.Sweep, variable: str, names: dict[tuple[str, ...], str]) -> list[str]:
+    """The head of the loop: a row for each point, its labels (in `variable`) and what varies."""
     pad = " " * p.indent
-    lines = [f"{pad}for {', '.join(['point', *names.values()])} in ("]
+    lines = [f"{pad}for {', '.join([variable, *names.values()])} in ("]
     for i, point in enumerate(step.points):
         labels = ", ".join(f"{literals.text(k)}: {literals.text(v)}" for k, v in point.labels.items())
         row = [f"{{{labels}}}", *(column[i] for column in names)]

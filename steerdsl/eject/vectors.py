@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from steerdsl.eject import literals, source
+from steerdsl.eject import literals
 from steerdsl.eject.program import Program
 from steerdsl.lang import recipe as r
 from steerdsl.planning import formatting
 from steerdsl.planning.layers import choices, resolve_layers
+
+SIDES = ("positive", "negative")
 
 
 def layers(p: Program, spec: r.Layers) -> str:
@@ -28,58 +30,69 @@ def layers(p: Program, spec: r.Layers) -> str:
     return f"sorted({{{', '.join([*known, *(f'*{p.variable(name)}' for name in waits)])}}})"
 
 
-def vector(p: Program, expr: r.VectorExpr) -> str:
-    """A vector."""
+def vector(p: Program, expr: r.VectorExpr, called: str | None = None) -> str:
+    """A vector; a sum or an orthogonal part is called `called`, or by its text."""
     match expr:
         case r.VectorRef(name=name, layers=None):
             return p.variable(name)
         case r.VectorRef(name=name, layers=spec) if spec is not None:
-            return f"{p.use('span')}({p.variable(name)}, {layers(p, spec)})"
+            return f"{p.use('everywhere')}({p.variable(name)}, {layers(p, spec)}, N_LAYERS)"
         case r.VectorSum(terms=terms):
-            text = " + ".join(f"{c:g}·{formatting.vector(v)}" for c, v in terms)
             inner = ", ".join(f"({literals.literal(c)}, {vector(p, v)})" for c, v in terms)
-            return f"{p.use('combine')}([{inner}], {literals.text(text)})"
+            return f"{p.use('combine')}({literals.text(called or formatting.vector(expr))}, [{inner}])"
         case r.Orthogonal(vector=v, against=u):
-            text = f"{formatting.vector(v)} against {formatting.vector(u)}"
-            return f"{p.use('orthogonalize')}({vector(p, v)}, {vector(p, u)}, {literals.text(text)})"
+            title = literals.text(called or formatting.vector(expr))
+            return f"{p.use('orthogonalize')}({title}, {vector(p, v)}, {vector(p, u)})"
     raise TypeError(f"not a vector expression: {expr!r}")
 
 
-def one(p: Program, expr: r.VectorExpr, choice: r.LayerChoice | None) -> str:
+def axis(p: Program, expr: r.VectorExpr, choice: r.LayerChoice | None) -> str:
     """A single direction, as an axis of a plane needs it."""
     if isinstance(expr, r.VectorRef) and expr.layers is not None and len(expr.layers.items) == 1:
         item = expr.layers.items[0]
         if isinstance(item, r.LayerPoint):
             (layer,) = resolve_layers(expr.layers, p.plan.model.arch.n_layers, {})
-            return f"{p.variable(expr.name)}.one({layer})"
+            return f"{p.use('axis')}({p.variable(expr.name)}, {layer})"
     value = vector(p, expr)
     if isinstance(expr, r.VectorRef) and expr.layers is None and choice is not None:
-        return f"{value}.one({p.variable(choice.select)}[0])"
-    return f"{value}.one({value}.layers[0])"
+        return f"{p.use('axis')}({value}, {p.variable(choice.select)}[0])"
+    return f"{p.use('axis')}({value}, int({value}.layers[0]))"
 
 
 def plane(p: Program, expr: r.PlaneExpr, target: str, indent: int) -> list[str]:
-    """Lines that give a plane's basis to the variable `target`."""
+    """Lines that give a plane to the variable `target`."""
     kind = expr.second if isinstance(expr.second, str) else "vector"
-    function = f"plane_{kind}"
-    if function not in source.names("planes") or expr.candidates == "samples":
-        samples = " with candidates: samples" if expr.candidates == "samples" else ""
-        p.refuse(expr.span, f"`plane(…, {kind}){samples}`")
-        return []
-    items = [one(p, expr.first, expr.first_layer)]
+    items = [axis(p, expr.first, expr.first_layer), _candidates(p, expr)]
     if not isinstance(expr.second, str):
-        items.append(one(p, expr.second, expr.first_layer))
-    elif kind == "pc1":
-        items.append(_candidates(p, expr))
+        items.append(f"second={axis(p, expr.second, expr.first_layer)}")
     items += [f"{name}={literals.literal(value)}" for name, value in expr.options.items()]
-    return literals.call(f"{target} = {p.use(function)}(", items, indent=indent)
+    return literals.call(f"{target} = {p.entry('plane', kind)}(", items, indent=indent)
 
 
 def _candidates(p: Program, expr: r.PlaneExpr) -> str:
+    """The directions that a plane's second axis is made of."""
     own = p.variable(expr.first.name) if isinstance(expr.first, r.VectorRef) else vector(p, expr.first)
-    among = layers(p, expr.layers) if expr.layers.items else f"{own}.layers"
-    raw = "" if expr.rows == "unit" else ", unit=False"
-    return f"{p.use('candidates')}({own}, {among}{raw})"
+    among = layers(p, expr.layers) if expr.layers.items else f"{own}.layers.tolist()"
+    unit = expr.rows == "unit"
+    if expr.candidates == "samples":
+        base = p.variable(first_name(expr.first))
+        sides = [statistics(p, first_name(expr.first), side) for side in SIDES]
+        rows = f"{p.use('differences')}({', '.join(sides)}, [{p.use('row')}({base}, layer) for layer in {among}])"
+    else:
+        rows = f"{p.use('raw_rows')}({own}, {among})"
+    return f"{p.use('live')}({rows}, unit={unit})"
+
+
+def first_name(expr: r.VectorExpr) -> str:
+    """The vector whose statistics an expression stands on."""
+    while not isinstance(expr, r.VectorRef):
+        expr = expr.vector if isinstance(expr, r.Orthogonal) else expr.terms[0][1]
+    return expr.name
+
+
+def statistics(p: Program, vector: str, side: str) -> str:
+    """The variable that holds the statistics of one class of an extraction."""
+    return p.variable(f"statistics {vector} {side}", f"{vector}_{side}")
 
 
 def mentioned(expr: object) -> Iterator[str]:

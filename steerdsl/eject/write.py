@@ -15,17 +15,17 @@ from steerdsl.lang.lower.defaults import walk
 from steerdsl.models.device import choose_device
 from steerdsl.models.prompts import Renderer, calendar, reads_date
 from steerdsl.planning import formatting
-from steerdsl.planning.batch_size import READ
 from steerdsl.planning.plan import Plan
 
 PACKAGES = ("nnsight", "safetensors", "torch", "transformers")
 
 DOCSTRING = '''\
-"""An experiment that steers a language model, with nnsight and torch alone.
+"""An experiment that steers a language model, with nnsight and torch.
 
-`steerdsl eject` wrote this file from the recipe below, and nothing in it needs steerdsl.
-It reads from the top: the data, the model, how activations are read, how directions are
-made of them, what the operations do, and at the end the recipe, step by step. Run it by
+`steerdsl eject` wrote this file from the recipe below. Nothing in it needs steerdsl: its functions are
+steerdsl's own, printed here. It reads from the top: the data, the model, what happens inside a forward
+pass, how directions are made, what the operations do, how activations are read and answers generated, and
+at the end the recipe, step by step. Scores, controls and plots are left to `steerdsl run`. Run this file by
 
     python recipe.py --model PATH --out DIR
 
@@ -45,18 +45,21 @@ def main() -> None:
     if out.exists():
         raise SystemExit(f"{out} exists already; name another folder")
     model, tokenizer = load(given.model, given.device)
-    out.mkdir(parents=True)'''
+    (out / "vectors").mkdir(parents=True)'''
 STEERED = """
     # When every answer of a batch ends early, the loop over forward passes is left waiting
     # for one that never comes. nnsight warns of that, and it is the usual end here.
     warnings.filterwarnings("ignore", message=".*was never reached.*")
-    steers: dict[str, Edits] = {"baseline": {}}"""
+    steers: dict[str, list[Touch]] = {"baseline": []}"""
 END = """
     print(f"answers and vectors are in {out}")
 
 
 if __name__ == "__main__":
-    main()"""
+    try:
+        main()
+    except MethodError as error:
+        raise SystemExit(f"{error.problem}; {error.way_out}") from error"""
 
 
 def program(plan: Plan) -> str:
@@ -71,14 +74,15 @@ def program(plan: Plan) -> str:
     p.use("load")
     p.imports |= {("argparse", ""), ("pathlib", "Path"), ("torch", "")}
     start = MAIN
+    p.use("MethodError")
     if "steered" in p.features:
         p.imports.add(("warnings", ""))
-        p.use("Edits")
+        p.use("Touch")
         start += STEERED
-        imports = (("typing", "Any"), ("torch", "Tensor"))
-        p.make("Where the streams are", "blocks", sites.blocks(plan.model.arch), imports[0])
-        p.make("Steering", "apply", sites.apply(plan.model.arch, p.streams), *imports)
-        p.use("change")
+    if p.streams:
+        p.use("Architecture")
+        p.use("Site")
+        p.make("Where the streams are", "ARCH", sites.arch(plan.model.arch, p.streams))
     head = "\n\n\n".join([_settings(plan, "answers" in p.features), _data(p)])
     tail = "\n\n\n".join([heading("The recipe"), "\n".join([start, *body, END])])
     return p.text(f"{DOCSTRING}\n\n{_about(p)}", head, tail)
@@ -87,11 +91,12 @@ def program(plan: Plan) -> str:
 def _features(plan: Plan) -> set[str]:
     """What is known before the steps are written."""
     spec = plan.recipe.model
-    found = {"newline"} if spec.template == "newline" else set()
+    mode = "raw" if plan.mode == "none" else plan.mode
+    found = {mode}
     if _opening(plan) is not None:
         found.add("opening")
-    if spec.template == "chat" and plan.model.template is not None:
-        found |= {"chat", "dated"} if reads_date(plan.model.template) else {"chat"}
+    if mode == "chat" and reads_date(plan.model.template):
+        found.add("dated")
     if spec.system is not None:
         found.add("system")
     if plan.batch_size is None:
@@ -106,6 +111,8 @@ def _features(plan: Plan) -> set[str]:
                 found.add("sampled")
             case r.Evaluate(options=options) if options.get("temperature") or options.get("n", 1) > 1:
                 found.add("sampled")
+    both = {"steered", "sampled"} & found
+    found.add({0: "plain", 2: "edited_and_drawn"}.get(len(both), "drawn" if "sampled" in both else "edited"))
     return found
 
 
@@ -154,7 +161,6 @@ def _settings(plan: Plan, answers: bool) -> str:
         f"DTYPE = torch.{plan.dtype}",
         "# The most answers that are made at once.",
         f"BATCH_SIZE = {rows}",
-        *([] if plan.batch_size else ["# The most tokens that are read at once.", f"READ = {READ}"]),
         f"N_LAYERS = {plan.model.arch.n_layers}",
         "# An answer ends at the first of these tokens; the other one fills rows up.",
         f"END_IDS = {literals.literal(plan.model.stops.end)}",
@@ -183,7 +189,7 @@ def _data(p: Program) -> str:
         lines.append(f"{name} = {{")
         for sample in rows:
             if "answers" in p.features:
-                both = [literals.text(sample.prompt), literals.text(sample.response or "")]
+                both = [literals.text(sample.prompt), literals.literal(sample.response)]
                 lines += [f"    {sample.row.index}: (", *(f"        {text}," for text in both), "    ),"]
             else:
                 lines.append(f"    {sample.row.index}: {literals.text(sample.prompt)},")

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.formats.steady import require_linear
 from steerdsl.lang import recipe as r
 from steerdsl.methods.finite import EXPORT_LESS, require_tensors
+from steerdsl.methods.layers import operand
 from steerdsl.methods.types import MethodError, Vector
 from steerdsl.methods.weights import WeightEdit, ablate_weights, add_bias, write
-from steerdsl.methods.zero import require
 from steerdsl.models.quiet import quiet
 from steerdsl.planning.targets import targets
 from steerdsl.registry import find
@@ -78,15 +78,15 @@ def _edits(model: Any, op: r.Op, opened: Opened, values: Values) -> Iterator[Wei
         return
     strength = op.args["by"]
     for target in targets(op, opened.arch, values.chosen):
-        i = values.row(value, target.layer)
-        unit = require(value.directions.unit[i], target.layer, values.position(value), f"`{value.name}`")
-        raw = value.directions.raw_norm[i] @ unit.double()
+        acting = operand(value, target.layer)
+        assert acting.unit is not None and acting.norm is not None
+        raw = acting.norm @ acting.unit.double()
         yield add_bias(model, target.layer, strength.value * raw, target.stream)
 
 
 def _rows(op: r.Op, value: Vector, opened: Opened, values: Values) -> Any:
     """Directions for each site that writes to the stream."""
-    found: dict[tuple[str, int], Tensor] = {}
+    found: dict[tuple[str, int], Tensor | None] = {}
     for target in targets(op, opened.arch, values.chosen):
         if target.stream not in WRITES or (target.stream == "resid_pre" and target.layer > 0):
             raise MethodError(
@@ -94,7 +94,5 @@ def _rows(op: r.Op, value: Vector, opened: Opened, values: Values) -> Any:
                 "earlier layers wrote",
                 "ablate `everywhere`, or on attn_out and mlp_out",
             )
-        i = values.row(value, target.layer)
-        unit = require(value.directions.unit[i], target.layer, values.position(value), f"`{value.name}`")
-        found[WRITES[target.stream], target.layer] = unit
+        found[WRITES[target.stream], target.layer] = operand(value, target.layer).unit
     return found

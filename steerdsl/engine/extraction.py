@@ -17,6 +17,7 @@ from steerdsl.formats import table
 from steerdsl.forms.text import read_lines
 from steerdsl.lang import recipe as r
 from steerdsl.methods.finite import finite
+from steerdsl.methods.layers import lengths
 from steerdsl.methods.types import Activations, Vector
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.prompts import Rendered, require_room
@@ -99,9 +100,7 @@ def _extracted(run: Run, step: r.Extract) -> Vector:
 def _norms(run: Run, like: r.VectorExpr) -> tuple[list[int], Tensor]:
     """The layers of a vector and the raw norm of each layer's (summed) direction, float64 [L]."""
     vector = run.values.vector(like)
-    d = vector.directions
-    raw = (d.raw_norm[..., None] * d.unit.double()).sum(dim=1)
-    return [int(x) for x in vector.layers], raw.norm(dim=-1)
+    return [int(x) for x in vector.layers], lengths(vector)
 
 
 def _side(ref: r.DataRef) -> str:

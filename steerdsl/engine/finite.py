@@ -49,6 +49,7 @@ class LogitWatch:
         self.first: Tensor | None = None
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """The scores [B, vocabulary] of one step, those of broken rows replaced."""
         bad = ~scores.amax(-1).isfinite()
         if self.first is None:
             self.first = bad.long() - 1

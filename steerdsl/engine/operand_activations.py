@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from steerdsl.engine.context import Run, Sources
 from steerdsl.engine.extraction import capture_class, kept
 from steerdsl.lang import recipe as r
+from steerdsl.methods.layers import differences
 from steerdsl.methods.types import Activations
 from steerdsl.models.prompts import Rendered
 from steerdsl.planning.keys import step_key
@@ -49,20 +50,12 @@ def _patch(run: Run, rendered: Rendered, stream: r.Stream, layers: list[int]) ->
 
 
 def sample_differences(run: Run, vector: str, layers: tuple[int, ...]) -> Tensor:
-    """Each sample's difference from the other class's mean, at some layers of a vector: float64 [K, d].
-    A sample of the negative class is turned round, so that every row points toward the positive."""
-    import torch
-
+    """Each sample's difference from the other class's mean, at some layers of a vector: float64 [K, d]."""
     step = run.extractions[vector].step
     assert isinstance(step, r.Extract)
     own = [int(x) for x in run.values.vectors[vector].layers]
     positive, negative = (capture_class(run, step, ref, own, True) for ref in (step.positive, step.negative))
-    assert positive.rows is not None and negative.rows is not None
-    rows = []
-    for i in (own.index(layer) for layer in layers):
-        rows.append(positive.rows[:, i].double() - negative.mean[i])
-        rows.append(positive.mean[i] - negative.rows[:, i].double())
-    return torch.cat(rows)
+    return differences(positive, negative, [own.index(layer) for layer in layers])
 
 
 SOURCES = Sources(sample_differences, patch_rows)

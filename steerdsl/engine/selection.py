@@ -6,14 +6,14 @@ record and in the store.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.context import Run
 from steerdsl.engine.extraction import capture_class
 from steerdsl.lang import recipe as r
-from steerdsl.methods.types import Activations, Candidates, Ranking
+from steerdsl.methods import layers as by_layer
+from steerdsl.methods.types import Ranking
 from steerdsl.planning.layer_text import read_choice
 from steerdsl.planning.layers import resolve_layers
 from steerdsl.planning.plan import PlanStep
@@ -44,42 +44,21 @@ def select(run: Run, planned: PlanStep) -> None:
 
 
 def _rank(run: Run, step: r.Select) -> Ranking:
-    import torch
-
     entry = find("select", step.criterion)
     source = run.extractions[step.vector].step
     vector = run.values.vectors[step.vector]
     assert isinstance(source, r.Extract)
     layers = [int(x) for x in vector.layers]
     rows = "rows" in entry.needs
-    sides = [capture_class(run, source, ref, layers, rows) for ref in (source.positive, source.negative)]
-    wanted = resolve_layers(step.layers, run.plan.model.arch.n_layers, run.values.chosen)
-    keep = torch.tensor([layer in wanted for layer in layers])
-    positive, negative = (_only(side, keep) for side in sides)
-    candidates = Candidates(
-        positive,
-        negative,
-        directions=replace(
-            vector.directions, unit=vector.directions.unit[keep], raw_norm=vector.directions.raw_norm[keep]
-        ),
-        layers=vector.layers[keep],
-        n_layers=run.plan.model.arch.n_layers,
-        stream=vector.stream,
-        probe=_probe(run, source) if "model" in entry.needs else None,
+    sides = (
+        capture_class(run, source, source.positive, layers, rows),
+        capture_class(run, source, source.negative, layers, rows),
     )
+    wanted = resolve_layers(step.layers, run.plan.model.arch.n_layers, run.values.chosen)
+    probe = _probe(run, source) if "model" in entry.needs else None
+    candidates = by_layer.candidates(vector, *sides, wanted, run.plan.model.arch.n_layers, probe)
     ranking: Ranking = entry.run(candidates, **step.options)
     return ranking
-
-
-def _only(a: Activations, keep: Tensor) -> Activations:
-    """The statistics of the layers that are candidates."""
-    return Activations(
-        a.n,
-        a.mean[keep],
-        None if a.variance is None else a.variance[keep],
-        a.median_norm[keep],
-        None if a.rows is None else a.rows[:, keep],
-    )
 
 
 def _probe(run: Run, source: r.Extract) -> Any:

@@ -7,16 +7,18 @@ Operations on one site act in text order; sites act in the order of the forward 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.edits import Edit, Touch, make_edit, make_gate, make_memory_gate, make_probe
 from steerdsl.lang import recipe as r
+from steerdsl.methods import layers as by_layer
 from steerdsl.methods.control import rotated
 from steerdsl.methods.finite import require_tensors
+from steerdsl.methods.ops import ablate
 from steerdsl.methods.ops.patch import align
 from steerdsl.methods.types import MethodError, Operand, Plane, Vector
-from steerdsl.methods.zero import require
 from steerdsl.models.sites import RANK
 from steerdsl.planning.layers import layer_number
 from steerdsl.planning.targets import Target, counts_steps, passes, targets
@@ -43,7 +45,7 @@ class Compiler:
         self, ops: Sequence[r.Op], arch: Architecture, values: Values, control: int | None = None, name: str = ""
     ) -> None:
         self.arch, self.values, self.name = arch, values, name
-        self._edits: dict[tuple[int, int, str], list[Edit]] = {}
+        self._edits: dict[tuple[str, int], list[Edit]] = {}
         self._controls: list[tuple[Any, Any]] = []  # each operand once, and what acts in its place
         if control is not None:
             first: list[r.Op] = []
@@ -75,7 +77,7 @@ class Compiler:
             self._at(target.layer, target.stream).append(edit)
 
     def _at(self, layer: int, stream: str) -> list[Edit]:
-        return self._edits.setdefault((layer, RANK[stream], stream), [])
+        return self._edits.setdefault((stream, layer), [])
 
     def operand(self, op: r.Op, value: Vector | Plane | dict[Target, Tensor] | None, target: Target) -> Operand:
         """What an operation acts with at one target. Raises MethodError when it cannot act there."""
@@ -84,18 +86,10 @@ class Compiler:
         if isinstance(value, dict):
             return Operand(rows=value[target])
         assert value is not None
-        i = self.values.row(value, target.layer)
-        d = value.directions
-        unit = require(d.unit[i], target.layer, self.values.position(value), f"`{value.name}`")
+        found = by_layer.operand(value, target.layer)
         self._require_width(value, target.stream)
         toward = op.args.get("toward")
-        return Operand(
-            unit=unit,
-            norm=d.raw_norm[i],
-            reader=None if d.reader is None else d.reader[i],
-            offset=None if d.offset is None else d.offset[i],
-            mean=None if toward is None else self.values.class_mean(value, toward, target.layer),
-        )
+        return found if toward is None else replace(found, mean=by_layer.class_mean(value, toward.data, target.layer))
 
     def _require_width(self, vector: Vector, stream: str) -> None:
         has, width = vector.directions.unit.shape[-1], self.arch.width(stream)
@@ -141,15 +135,9 @@ class Compiler:
         vector = value if condition.vector is None else self.values.vector(condition.vector)
         if not isinstance(vector, Vector):
             raise MethodError(f"`{condition.kind}` has no direction to read", f"name one: `{condition.kind}(topic)`")
-        unit = vector.directions.unit[self.values.row(vector, layer)]
-        if len(unit) > 1:
-            several = "from_layers" in vector.meta
-            raise MethodError(
-                f"a condition needs one direction and `{vector.name}` has {len(unit)} at layer {layer}",
-                "name one layer in the brackets" if several else "extract it with a method that gives one",
-            )
+        direction = by_layer.read_direction(vector, layer)
         self._require_width(vector, stream)
-        return require(unit, layer, self.values.position(vector), f"`{vector.name}`")[0]
+        return direction
 
     def _layer(self, layer: r.LayerPoint | r.LayerChoice) -> int:
         if isinstance(layer, r.LayerChoice):
@@ -158,21 +146,26 @@ class Compiler:
 
     def touches(self) -> dict[Order, Touch]:
         """Every touch by its place in the order in which the modules run."""
-        found: dict[Order, Touch] = {}
+        return touches(self._edits, self.arch)
 
-        def at(layer: int, rank: int, site: Site) -> Touch:
-            return found.setdefault((layer, rank, site.module, site.side), _touch(site, []))
 
-        for (layer, rank, stream), edits in self._edits.items():
-            site = self.arch.write(stream, layer)
-            touch = at(layer, rank, site)
-            if site.onto is None:
-                touch["edits"] += edits
-                continue
-            touch["late"] += edits
-            touch["plus"] = f"{site.onto.module}.{site.onto.side}"
-            at(layer, RANK["resid_pre"], site.onto)["stash"] = touch["plus"]
-        return found
+def touches(edits: Mapping[tuple[str, int], Sequence[Edit]], arch: Architecture) -> dict[Order, Touch]:
+    """The touches of the edits of each stream and layer, by their places in the order in which modules run."""
+    found: dict[Order, Touch] = {}
+
+    def at(layer: int, rank: int, site: Site) -> Touch:
+        return found.setdefault((layer, rank, site.module, site.side), _touch(site, []))
+
+    for (stream, layer), own in edits.items():
+        site = arch.write(stream, layer)
+        touch = at(layer, RANK[stream], site)
+        if site.onto is None:
+            touch["edits"] += own
+            continue
+        touch["late"] += own
+        touch["plus"] = f"{site.onto.module}.{site.onto.side}"
+        at(layer, RANK["resid_pre"], site.onto)["stash"] = touch["plus"]
+    return found
 
 
 def _aligner(op: r.Op) -> Callable[[Tensor, int], Tensor]:
@@ -195,15 +188,14 @@ def in_order(found: Mapping[Order, Touch]) -> list[Touch]:
 def ablation_touches(arch: Architecture, q: Tensor) -> list[Touch]:
     """Touches that remove the rows q [L, k, d] of each layer (the first layer's at the embeddings)
     from every write to the residual stream; layers without a row are left alone."""
-    entry = find("op", "ablate")
-    touches = []
+    found = []
     for stream, layer in arch.everywhere():
         unit = q[layer]
         if not bool(unit.any()):
             continue
-        edit = make_edit(entry.run, entry.prepare(Operand(unit=unit), {}), (0, None), (), False, None)
-        touches.append(_touch(arch.write(stream, layer), [edit]))
-    return touches
+        edit = make_edit(ablate.run, ablate.prepare(Operand(unit=unit), {}), (0, None), (), False, None)
+        found.append(_touch(arch.write(stream, layer), [edit]))
+    return found
 
 
 def addition_touches(arch: Architecture, stream: str, layer: int, vector: Tensor) -> list[Touch]:

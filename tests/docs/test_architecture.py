@@ -12,7 +12,7 @@ import pytest
 from blocks import ROOT, blocks
 
 PACKAGE = ROOT / "steerdsl"
-PRINTED = PACKAGE / "eject" / "parts"  # programs to be read, which no room imports
+PRINTED = PACKAGE / "eject" / "parts"  # the harness of programs, which is read and never imported
 
 
 def rooms() -> list[str]:

@@ -6,6 +6,7 @@ import ast
 import importlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,11 +22,12 @@ from safetensors import safe_open
 from tiny import CHAT_TEMPLATE, tiny_folder, tiny_tokenizer
 
 from steerdsl.cli import main as cli
-from steerdsl.eject import literals, source
+from steerdsl.eject import literals
 from steerdsl.lang.diagnostics import RecipeError
+from steerdsl.methods.types import Directions, Vector
 from steerdsl.models import catalog
 from steerdsl.models.prompts import Renderer
-from steerdsl.registry import entries
+from steerdsl.store.vector_files import save_vector
 
 ONELINER = "extract diffmean from econ vs generic at last_token; ablate layers 6,16,22; rotate plane(pc1) by 210deg"
 SHALLOW = ONELINER.replace("6,16,22", "0,1,2")  # the tiny models have three layers
@@ -107,6 +109,28 @@ c = extract diffmean from p at token -2
 steer s { add m[1] by 3 at layer 0; add c by 1 at layer 1 }
 out = generate from warm.held_out with steer: s, max_tokens: 8
 """
+METHODS = """
+dataset p = "pairs.jsonl" with field: "q", positive: "yes", negative: "no", held_out: 40%
+dataset q = "pairs.jsonl" with field: "q", held_out: 40%
+a = extract pca_diff from p at token -2
+b = extract iterative from q vs p.negative at last_token with k: 2
+c = extract leace from q vs p.positive at all
+d = extract probe from p at suffix 2 on mlp_out
+own = extract lda from q vs p.negative at mean_response
+best = select layers of a by fisher keep top 2
+other = select layers of own by refusal_selection with max_kl: 1000, min_induce: -1000, tokens: "a,b", deepest: 0%
+spread = plane(a[1], pc1, candidates: samples)
+steer s {
+    patch from "What is inflation?" on resid_mid at layers 1..2
+    patch from "Why?" with align: start on head(1, 2)
+    ablate b[best] everywhere when cos(a[1]) > -0.9 at layer 1
+    ablate c at layer 2
+    add own by 3 at layers other when proj(own) > -100 at layer 0
+    rotate spread by 60deg at layer 1
+    rotate plane(own, pc1, candidates: samples) to 30deg at layer 2
+}
+out = generate from q.held_out with steer: s, max_tokens: 6
+"""
 ROWS = [
     {"q": "Is the sky blue?", "yes": " Yes, it is.", "no": " No, never."},
     {"q": "Is two plus two four?", "yes": " Certainly so.", "no": " Not at all."},
@@ -158,6 +182,7 @@ CASES = {
     "odd_raw": ("odd", "float32", "5", ODD),
     "odd_chat": ("odd_chat", "float32", "5", ODD),
     "answered_llama": ("llama", "float32", "5", ANSWERED),
+    "methods_llama": ("llama", "float32", "5", METHODS),
     "answered_raw_llama": ("llama", "float32", "5", 'model "llama" with template: "none"\n' + ANSWERED),
 }
 FAMILIES = ("gemma2", "gpt_neox_sequential", "qwen3", "llama")  # of the streams' recipe, with the slow tests
@@ -343,16 +368,16 @@ def ruff(*arguments: str, folder: Path) -> str:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout
 
 
-@pytest.mark.parametrize("width", ["88", "120"])
-def test_programs_are_formatted(world: World, programs: Mapping[str, Path], width: str) -> None:
+def test_programs_are_formatted(world: World, programs: Mapping[str, Path]) -> None:
     names = [program.name for program in programs.values()]
-    assert ruff("format", "--isolated", "--line-length", width, "--diff", *names, folder=world.folder) == ""
+    assert ruff("format", "--isolated", "--line-length", "120", "--diff", *names, folder=world.folder) == ""
 
 
 def test_programs_are_free_of_lint(world: World, programs: Mapping[str, Path]) -> None:
     names = [program.name for program in programs.values()]
-    rules = "E4,E7,E9,F,I,B,UP,SIM,D1"
-    report = ruff("check", "--isolated", "--select", rules, "--output-format", "concise", *names, folder=world.folder)
+    rules = "E4,E7,E9,F,I,B,UP,SIM,D101,D102,D103"
+    options = ("--isolated", "--line-length", "120", "--output-format", "concise")
+    report = ruff("check", *options, "--select", rules, *names, folder=world.folder)
     assert report == "All checks passed!\n"
 
 
@@ -365,7 +390,8 @@ def test_a_program_stands_alone(programs: Mapping[str, Path], name: str) -> None
         if isinstance(node, ast.Import | ast.ImportFrom)
         for module in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
     }
-    assert imported - set(sys.stdlib_module_names) <= {"nnsight", "torch", "transformers", "safetensors", "numpy"}
+    known = {"nnsight", "torch", "transformers", "safetensors", "numpy", "sklearn"}
+    assert imported - set(sys.stdlib_module_names) <= known
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     assert not called & {"exec", "eval", "compile", "__import__"}
 
@@ -387,9 +413,8 @@ def test_what_is_left_out_is_said(programs: Mapping[str, Path]) -> None:
 
 
 def test_module_paths_are_written_out(programs: Mapping[str, Path]) -> None:
-    assert "enumerate(blocks(model))" in programs["clauses_gpt2"].read_text("utf-8")
-    assert "    return model.transformer.h\n" in programs["clauses_gpt2"].read_text("utf-8")
-    assert "block.self_attn.output = (h, *rest)" in programs["clauses_llama"].read_text("utf-8")
+    for name, path in (("clauses_gpt2", "transformer.h.{l}.attn"), ("clauses_llama", "model.layers.{l}.self_attn")):
+        assert f'        "attn_out": Site("{path}", "output"),\n' in programs[name].read_text("utf-8")
 
 
 def test_a_program_has_nothing_that_its_recipe_does_not_use(programs: Mapping[str, Path]) -> None:
@@ -397,19 +422,10 @@ def test_a_program_has_nothing_that_its_recipe_does_not_use(programs: Mapping[st
         body = ast.parse(programs[name].read_text("utf-8")).body
         return {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
-    assert {"dispersion", "plane_pc1", "ablate", "rotate"} <= defined("oneliner_llama")
-    assert not {"keep_norm", "add", "condition", "span", "content_of"} & defined("oneliner_llama")
-    assert {"keep_norm", "add", "span", "content_of"} <= defined("clauses_llama")
-
-
-@pytest.mark.parametrize("name", sorted(entries("op")))
-def test_kernels_are_the_registrys_own(name: str) -> None:
-    run = entries("op")[name].run
-    written = source.kernel(run, name).source
-    found = ast.parse(written).body[0]
-    assert isinstance(found, ast.FunctionDef) and found.name == name
-    original = Path(run.__code__.co_filename).read_text("utf-8")
-    assert written.partition("\n")[2] in original
+    assert {"dispersion", "plane_pc1", "ablate", "rotate", "at_last_token"} <= defined("oneliner_llama")
+    assert not {"add", "make_gate", "make_probe", "combine", "follow", "chooser"} & defined("oneliner_llama")
+    assert {"add", "everywhere", "at_mean_content"} <= defined("clauses_llama")
+    assert {"chooser", "combine", "make_gate"} <= defined("swept_llama")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
@@ -431,38 +447,44 @@ def test_layers_are_kept(values: list[int]) -> None:
 # ---- refusals -----------------------------------------------------------------------------------
 
 REFUSED = """\
-topic = extract pca_diff from econ vs generic
-good = extract diffmean from econ vs generic at mean_response
-best = select layers of good by fisher
-steer s {
-    ablate good[best] when cos(good[1]) > 0.3 at layer 1
-    patch from "What is inflation?" at layer 1
-    rotate plane(topic[1], last2pc) by 30deg
-}
-sweep n over 0,1 { steer t { ablate good at layers 0..n } }
+old = load "old.safetensors"
+topic = extract pca from econ vs generic
+sweep n over 0,1 { steer t { ablate topic at layers 0..n } }
 """
 REFUSAL = """\
-error[P721]: `eject` cannot write `extract pca_diff`, `at mean_response` where the data has no answers, \
-`select … by fisher`, `when cos(good[1]) > 0.3 at layer 1`, `patch`, `plane(…, last2pc)`, \
-`sweep` with points that differ in more than numbers
- --> refused.steer:1:9
+error[P721]: `eject` cannot write `load`, `sweep` with points that differ in more than numbers
+ --> refused.steer:1:7
   |
-1 | topic = extract pca_diff from econ vs generic
-  |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ `extract pca_diff`
+1 | old = load "old.safetensors"
+  |       ^^^^^^^^^^^^^^^^^^^^^^ `load`
   |
- ::: refused.steer:2:8
+ ::: refused.steer:3:1
 """
 
 
 def test_what_cannot_be_written_is_refused_in_one_message(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     (world.folder / "refused.steer").write_text(REFUSED)
+    directions = Directions(torch.eye(3, 32)[:, None], torch.ones(3, 1, dtype=torch.float64))
+    save_vector(Vector("old", directions, torch.arange(3), "resid_post"), world.folder / "old.safetensors")
     assert world.steerdsl("eject", "refused.steer", "--model", "llama", "--out", "refused.py") == 1
     printed = capsys.readouterr().err
     message = printed[printed.index("error[P721]") :]
     assert message.startswith(REFUSAL)
     assert message.endswith("help: take it out, or run the recipe with `steerdsl run`\n")
-    assert message.count(" ::: ") == 6
+    assert message.count(" ::: ") == 1
     assert not (world.folder / "refused.py").exists()
+
+
+def test_numbers_that_are_not_finite_end_a_program_with_a_sentence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steer = "steer s { add v[1] by 1e42 at layer 1 }\ngenerate from e with steer: s"
+    recipe = f"{SMALL}v = extract diffmean from e vs g\n{steer}"
+    program = world.eject("overflow", "llama", "float32", "16", recipe)
+    monkeypatch.setattr(sys, "argv", [program.name, "--out", str(world.folder / "overflow.ejected")])
+    sentence = "an operation would hold numbers that are not finite: step; take a smaller strength"
+    with pytest.raises(SystemExit, match=sentence):
+        runpy.run_path(str(program), run_name="__main__")
 
 
 def test_an_operation_that_never_acts_is_refused(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -488,7 +510,7 @@ def test_an_existing_file_is_kept(world: World, capsys: pytest.CaptureFixture[st
 def test_without_a_file_the_program_is_printed(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert world.steerdsl("eject", "-e", "extract diffmean from econ vs generic", "--model", "llama") == 0
     printed = capsys.readouterr().out
-    assert printed.startswith('"""') and printed.endswith("    main()\n")
+    assert printed.startswith('"""') and printed.endswith("from error\n")
     assert "def generate(" not in printed
 
 

@@ -1,7 +1,7 @@
-"""The definitions that an ejected program is put together from: Python to be read, not imported.
+"""The harness of an ejected program: how it opens the model, reads, generates and saves. To be read, not imported.
 
-Each is written for the reader of that program, so it mentions nothing of this package and fits into
-88 columns. `eject.source` takes single definitions out of these files, with what they need and
-import. A line that ends in `# if: WORD` stays only where a recipe has that feature, and one that
-ends in `# if: not WORD` only where it has not. Tests import them, to hold them against the registry.
+Each file is written for the reader of that program, so it mentions nothing of this package but what it imports,
+whose source is printed too. A line that ends in `# if: WORD` stays only where a recipe has that feature, and one
+that ends in `# if: not WORD` only where it has not. `errors` and `sites` have what a program has instead of
+classes that know of recipes and of every family of models (`eject.source.INSTEAD`).
 """

@@ -2,87 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import nnsight
 import torch
-from torch import Tensor
 
-from steerdsl.eject.parts.batching import batches
-from steerdsl.eject.parts.prompts import Prompt, read_prompts
-from steerdsl.eject.parts.settings import BATCH_SIZE, READ
-
-
-def blocks(model: Any) -> Any:
-    """The model's blocks; `eject.sites` writes this model's own."""
-    return model.model.layers
-
-
-def zero() -> Tensor:
-    """A float64 zero, where a sum starts."""
-    return torch.zeros((), dtype=torch.float64)
-
-
-@dataclass
-class Statistics:
-    """The mean [L, d] of one class at L layers, and the norms of its activations.
-
-    Batches are merged as they come (Chan, Golub and LeVeque 1979), in float64, so that no
-    activation has to be kept and the batch size does not matter.
-    squares [L, d]: the squared deviations from the mean, for the variance.  # if: variance
-    """
-
-    n: int = 0
-    mean: Tensor = field(default_factory=zero)
-    squares: Tensor = field(default_factory=zero)  # if: variance
-    norms: list[Tensor] = field(default_factory=list)
-
-    def add(self, x: Tensor) -> None:
-        """Take in the samples of a batch: float64 [L, B, d]."""
-        count = x.shape[1]
-        total = self.n + count
-        mean = x.mean(dim=1)
-        delta = mean - self.mean
-        inside = (x - mean[:, None]).square().sum(dim=1)  # if: variance
-        between = delta.square() * (self.n * count / total)  # if: variance
-        self.squares = self.squares + inside + between  # if: variance
-        self.mean = self.mean + delta * (count / total)
-        self.norms.append(x.norm(dim=-1))
-        self.n = total
-
-    def median_norm(self) -> Tensor:
-        """The usual length of an activation at each layer: float64 [L]."""
-        return torch.cat(self.norms, dim=1).quantile(0.5, dim=1)
+from steerdsl.eject.parts.settings import ARCH, BATCH_SIZE, PAD_ID
+from steerdsl.engine.capture import _most, _where, inputs
+from steerdsl.engine.edits import Touch, place, visit
+from steerdsl.engine.moments import result, take
+from steerdsl.engine.tracing.session import _padding, collect
+from steerdsl.methods.finite import require_tensors
+from steerdsl.methods.types import Activations
+from steerdsl.models.batching import batches
+from steerdsl.models.positions import TokenSpan
+from steerdsl.models.prompts import Rendered
+from steerdsl.planning.batch_size import text_rows
 
 
 def capture(
     model: Any,
-    tokenizer: Any,
-    rows: Mapping[int, Any],
+    prompts: Sequence[Rendered],
+    position: Callable[[Rendered], TokenSpan],
+    stream: str,
     layers: Sequence[int],
-    stream: Callable[[Any], Tensor],
-    position: Callable[[Prompt], range],
-    pick: Callable[[Tensor, Tensor], Tensor],
-) -> Statistics:
-    """Statistics of one stream over one class of prompts, every layer in one pass."""
-    prompts = read_prompts(tokenizer, rows)
-    statistics = Statistics()
+    part: slice = slice(None),  # if: heads
+    rows: bool = False,  # if: rows
+    touches: Sequence[Touch] = (),  # if: recaptured
+) -> Activations:
+    """Statistics of one stream over one class of prompts, every layer in one pass.
+
+    part: the features that are read, where these are one head's.  # if: heads
+    rows: keep every sample's activation too.  # if: rows
+    touches: edits that are made before activations are read.  # if: recaptured
+    """
+    readings = [position(prompt) for prompt in prompts]
+    sites = [ARCH.read(stream, layer) for layer in layers]
+    reads = [(site.module, site.side) for site in sites]
+    statistics: dict[str, Any] = {}
+    order: list[int] = []
     size = BATCH_SIZE  # if: not fitted
-    size = max(1, READ // max(len(prompt.ids) for prompt in prompts))  # if: fitted
-    for index, batch in batches(prompts, size):
-        width = batch["input_ids"].shape[1]
-        picked = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
-        for row, i in enumerate(index):
-            for token_number in position(prompts[i]):
-                # The padding on the left moves every token to the right.
-                picked[row, width - len(prompts[i].ids) + token_number] = True
-        with torch.no_grad(), model.trace(batch) as tracer:
-            # What is made inside a trace is lost unless nnsight is told to save it.
-            found = nnsight.save([])
-            for layer in layers:
-                found.append(pick(stream(blocks(model)[layer]), picked))
-            tracer.stop()  # nothing after the last layer is needed
-        statistics.add(torch.stack(list(found)))
-    return statistics
+    size = text_rows(max(len(prompt.ids) for prompt in prompts))  # if: fitted
+    for batch in batches(prompts, size, PAD_ID):
+        columns, average, picked = _where(batch, [readings[i] for i in batch.index])
+        count = len(picked)
+        with torch.no_grad(), model.trace() as tracer:
+            with tracer.invoke(inputs(batch)):
+                pass  # if: not recaptured
+                if touches:  # if: recaptured
+                    visit(place(model, touches), count, 0, _padding(batch.mask), {})  # if: recaptured
+            # An invoke without a prompt sees the whole batch of the one above.
+            with tracer.invoke():
+                # What is made inside a trace is lost unless nnsight is told to save it.
+                kept = nnsight.save(collect(model, reads, columns, average, picked, count))
+                tracer.stop()  # nothing after the last layer is needed  # if: not recaptured
+                if not touches:  # if: recaptured
+                    tracer.stop()  # if: recaptured
+        found = torch.stack(list(kept))
+        found = found[..., part]  # if: heads
+        take(statistics, found, False)  # if: not rows
+        take(statistics, found, rows)  # if: rows
+        order += [i for i in batch.index for _ in range(_most(readings[i]))]
+    made = result(statistics, torch.tensor(order))
+    require_tensors(f"the statistics of {stream}", {"a mean activation": made.mean})
+    return made

@@ -27,10 +27,12 @@ class TokenSpan:
 
 
 def _last_token(rendered: Rendered, number: int | None = None) -> TokenSpan:
+    """The last token."""
     return TokenSpan((len(rendered.ids) - 1,))
 
 
 def _token(rendered: Rendered, number: int | None = None) -> TokenSpan:
+    """One token, counted from 0, or from the end: -1 is the last."""
     assert number is not None, "the checker asks for the number"
     length = len(rendered.ids)
     index = number if number >= 0 else length + number
@@ -41,6 +43,7 @@ def _token(rendered: Rendered, number: int | None = None) -> TokenSpan:
 
 
 def _suffix(rendered: Rendered, number: int | None = None) -> TokenSpan:
+    """The last tokens, each a sample of its own."""
     count, length = rendered.tail if number is None else number, len(rendered.ids)
     if count == 0:
         raise _refused("these prompts end in no tokens that all share", "give a number: `suffix 1` is the last token")
@@ -50,23 +53,27 @@ def _suffix(rendered: Rendered, number: int | None = None) -> TokenSpan:
 
 
 def _mean_prompt(rendered: Rendered, number: int | None = None) -> TokenSpan:
+    """Every token of the prompt, averaged; an answer behind it is left out."""
     end = len(rendered.ids) if rendered.response is None else rendered.response[0]
     return TokenSpan(tuple(range(end)), average=True)
 
 
 def _mean_content(rendered: Rendered, number: int | None = None) -> TokenSpan:
+    """The user's own words, averaged."""
     if rendered.content[0] == rendered.content[1]:
         raise _refused("a prompt has no words of its own", "remove the empty row, or use `at last_token`")
     return TokenSpan(tuple(range(*rendered.content)), average=True)
 
 
 def _mean_response(rendered: Rendered, number: int | None = None) -> TokenSpan:
+    """The answer behind the prompt, averaged."""
     if rendered.response is None or rendered.response[0] == rendered.response[1]:
         raise _refused("a prompt has no answer to read", "name the data set's field of answers with `answer:`")
     return TokenSpan(tuple(range(*rendered.response)), average=True)
 
 
 def _all(rendered: Rendered, number: int | None = None) -> TokenSpan:
+    """Every token, each a sample of its own."""
     return TokenSpan(tuple(range(len(rendered.ids))))
 
 

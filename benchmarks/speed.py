@@ -45,17 +45,17 @@ def main() -> None:
     given = parser.parse_args()
     opened = open_model(locate(None), dtype=given.dtype)
     session = Session(opened)
-    prompts = _prompts(opened)
+    prompts = prompts_of(opened)
     out: dict[str, Any] = {"dtype": opened.info.dtype, "threads": torch.get_num_threads(), "turns": given.turns}
-    out["extraction"] = _compare(_extraction(session, prompts), "bare forward passes", given.turns)
+    out["extraction"] = _compare(extraction(session, prompts), "bare forward passes", given.turns)
     for batch in (1, 8):
         out[f"generation, batch {batch}"] = _compare(
-            _generation(session, prompts[:batch]), "plain transformers, unsteered", given.turns
+            generation(session, prompts[:batch]), "plain transformers, unsteered", given.turns
         )
     print(json.dumps(out, indent=1))
 
 
-def _prompts(opened: Any) -> list[Rendered]:
+def prompts_of(opened: Any) -> list[Rendered]:
     renderer = Renderer(opened.tokenizer)
     data = load(r.DataSpec("econ", "builtin", "econ"), root=Path())
     return [renderer.render(row.prompt) for row in rows(data, "all")[:EXTRACTION_PROMPTS]]
@@ -79,10 +79,10 @@ def _compare(runners: Mapping[str, Callable[[], Any]], base: str, turns: int) ->
     }
 
 
-def _extraction(session: Session, prompts: list[Rendered]) -> Mapping[str, Callable[[], Any]]:
+def extraction(session: Session, prompts: list[Rendered]) -> Mapping[str, Callable[[], Any]]:
     """All layers of one class, batch 8; the bare passes run the blocks without the output layer too."""
     model = session.opened.model
-    made = [inputs(b) for b in batches(prompts, 8, pad_id(session.opened.tokenizer))]
+    made = [_placed(inputs(b), model) for b in batches(prompts, 8, pad_id(session.opened.tokenizer))]
     layers = range(session.opened.arch.n_layers)
 
     @torch.no_grad()
@@ -114,7 +114,7 @@ def _extraction(session: Session, prompts: list[Rendered]) -> Mapping[str, Calla
     }
 
 
-def _generation(session: Session, prompts: list[Rendered]) -> Mapping[str, Callable[[], Any]]:
+def generation(session: Session, prompts: list[Rendered], tokens: int = TOKENS) -> Mapping[str, Callable[[], Any]]:
     """One direction ablated after three layers, and after every layer, at every token."""
     opened = session.opened
     n, d = opened.arch.n_layers, opened.arch.d_model
@@ -123,14 +123,13 @@ def _generation(session: Session, prompts: list[Rendered]) -> Mapping[str, Calla
     vector = Vector("v", Directions(unit, norm), torch.arange(n), "resid_post")
     values = Values(n, {"v": vector})
     three = r.Layers(tuple(r.LayerPoint(x) for x in (6, 16, 22)))
-    sampling = Sampling(TOKENS)
-    config = generation_config(opened, sampling)
-    config.min_new_tokens = TOKENS
-    given = inputs(batches(prompts, len(prompts), pad_id(opened.tokenizer))[0])
+    config = generation_config(opened, Sampling(tokens))
+    config.min_new_tokens = tokens
+    given = _placed(inputs(batches(prompts, len(prompts), pad_id(opened.tokenizer))[0]), opened.model)
 
     def steered(layers: r.Layers) -> Callable[[], Any]:
         touches = compile_steer([r.Op("ablate", r.VectorRef("v"), layers=layers)], opened.arch, values)
-        return lambda: session.generate(given, touches, TOKENS, config)
+        return lambda: session.generate(given, touches, tokens, config)
 
     @torch.no_grad()
     def plain() -> None:
@@ -151,10 +150,16 @@ def _generation(session: Session, prompts: list[Rendered]) -> Mapping[str, Calla
     }
 
 
+def _placed(given: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    """The inputs on the model's device."""
+    device = next(model.parameters()).device
+    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in given.items()}
+
+
 def _ablater(unit: torch.Tensor) -> Callable[..., torch.Tensor]:
     def hook(module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
-        x = output.float()
-        return (x - (x @ unit)[..., None] * unit).to(output.dtype)
+        x, u = output.float(), unit.to(output.device)
+        return (x - (x @ u)[..., None] * u).to(output.dtype)
 
     return hook
 

@@ -22,7 +22,8 @@ from steerdsl.lang.source import Source
 if TYPE_CHECKING:
     from steerdsl.models.cache import Progress
     from steerdsl.planning.plan import Plan, RunOptions
-    from steerdsl.running.execute import Outcome, StepProgress
+    from steerdsl.running.execute import StepProgress
+    from steerdsl.running.outcome import Outcome
     from steerdsl.store.results import Store
 
 BACKENDS = ("local", "simulate", "ndif")
@@ -94,6 +95,8 @@ def recipe_to_plan(
 
     progress = progress or no_progress
     progress("loading torch and transformers", 0, 0)
+    if fetch and options.on == "local":
+        _read_ahead(checked, options)
     from steerdsl.engine.safety import early_check
     from steerdsl.planning.prepare import prepare
     from steerdsl.store.results import Store
@@ -106,6 +109,17 @@ def recipe_to_plan(
     store = Store(cache_root() / "store", damaged)
     recipe, source, root = checked.recipe, checked.source, checked.root
     return Prepared(prepare(recipe, source, root, options, store, progress, used=checked.used, fetch=fetch), store)
+
+
+def _read_ahead(checked: Checked, options: RunOptions) -> None:
+    """Begin to read the model's weights, where they are here: loading the libraries takes seconds."""
+    from steerdsl.models.catalog import find
+    from steerdsl.models.weights import read_ahead
+    from steerdsl.planning.model_place import model_place
+
+    model, where = model_place(checked.recipe, checked.root, options)
+    if (located := find(model, **where)) is not None:
+        read_ahead(located.path)
 
 
 def plan_to_run(

@@ -74,28 +74,29 @@ def pins_of(plan: Plan) -> dict[str, Pin]:
     return pins(described(without_store(plan), model))
 
 
-def hold(plan: Plan, file: str | None, locked: bool) -> None:
-    """Hold a plan to the lock beside its recipe `file`: with `locked`, raise RecipeError R860 where there
-    is none and R862 (exit code 4) where it differs, else warn in one line."""
+def hold(plan: Plan, file: str | None, locked: bool) -> bool:
+    """Hold a plan to the lock beside its recipe `file`, and return whether nothing differs: with `locked`, raise
+    RecipeError R860 where there is none and R862 (exit code 4) where it differs, else warn in one line."""
     if file in (None, "-") or not file:
         if locked:
             raise typer.BadParameter("--locked needs a recipe in a file, which its lock lies beside")
-        return
+        return True
     path = lock_path(Path(file))
     before = read_lock(path)
     if before is None:
         if locked:
             help = f"write it with `steerdsl lock {file}`"
             raise RecipeError([Diagnostic("R860", f"there is no lock {path}", help=help)], Exit.USAGE)
-        return
+        return True
     found = differences(before, pins_of(plan))
     if not found:
-        return
+        return True
     if locked:
         print_differences(found, "the lock", sys.stderr)
         raise RecipeError([_differs(path, found, "undo what changed, or run `steerdsl lock --upgrade`")], Exit.DIFFERS)
     names = ", ".join(d.name for d in found[:NAMED]) + (", …" if len(found) > NAMED else "")
     sys.stderr.write(f"warning: this run differs from {path.name} in {_count(found)}: {names}\n")
+    return False
 
 
 def _differs(path: Path, found: Sequence[PinDifference], help: str) -> Diagnostic:

@@ -17,7 +17,6 @@ from typing import Annotated, Any
 import typer
 
 from steerdsl.cli.cores import share_cores
-from steerdsl.cli.progress import announce
 from steerdsl.lang.diagnostics import Exit, RecipeError
 from steerdsl.show.door import doors
 
@@ -56,7 +55,10 @@ def main() -> None:
 
 def _main(arguments: Sequence[str]) -> None:
     try:
-        announce(arguments)
+        if sys.stderr.isatty():
+            from steerdsl.cli.progress import announce
+
+            announce(arguments)
         application(arguments)(prog_name="steerdsl")
     except RecipeError as error:
         from steerdsl.cli.printing import print_diagnostics, print_failure

@@ -50,13 +50,14 @@ def check_recipe(source: Source, folder: Path, sets: Sequence[str], allow: Seque
 
 def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Progress | None = None) -> Prepared:
     """Plan a recipe, and print the warnings of the plan. Raises RecipeError as `recipe_to_plan`."""
-    prepared = recipe_to_plan(checked, options, fetch=fetch, progress=progress, damaged=_damaged)
+    prepared = recipe_to_plan(checked, options, fetch=fetch, progress=progress, damaged=damaged)
     for warnings in prepared.warnings:
         print_diagnostics(warnings, sys.stderr)
     return prepared
 
 
-def _damaged(path: Path) -> None:
+def damaged(path: Path) -> None:
+    """Say that a stored result is made again."""
     sys.stderr.write(f"note: {path} was damaged and is made again\n")
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from steerdsl.cli.progress import Progress
     from steerdsl.pipeline import Prepared
     from steerdsl.planning.plan import RunOptions
-    from steerdsl.running.execute import Outcome
+    from steerdsl.running.outcome import Outcome
 
 
 @o.run_options(*o.COMMON, "on", "host", "insecure", "judge_url", "judge_model", "keep_unsafe")
@@ -47,19 +47,26 @@ def run(
       steerdsl run recipes/econ.steer --set strength=2 --out runs/strong
       steerdsl run -e 'extract diffmean from econ vs generic; ablate layers 6,16,22'
     """
+    from steerdsl.cli import again
     from steerdsl.cli.lock import hold
     from steerdsl.cli.progress import Progress
     from steerdsl.running.ending import heard
-    from steerdsl.running.execute import remove_stopped
+    from steerdsl.running.outcome import remove_stopped
 
     begun = time.time()
     with heard():
         with Progress(shown=not quiet) as progress:
             progress(f"reading {file or 'the recipe'}", 0, 0)
             checked = load_recipe(file, text, chosen.sets, chosen.allow)
-            prepared = prepare(checked, chosen, fetch=True, progress=progress)
-            hold(prepared.plan, file, locked)
-            outcome = execute(prepared, _stem(file), progress, out=out, force=force, started=begun)
+            taken = again.take(checked, chosen, file, locked)
+            if taken is not None:
+                outcome = again.finish(taken, checked.root, _stem(file), progress, out=out, force=force, started=begun)
+            else:
+                prepared = prepare(checked, chosen, fetch=True, progress=progress)
+                as_locked = hold(prepared.plan, file, locked)
+                outcome = execute(prepared, _stem(file), progress, out=out, force=force, started=begun)
+                if as_locked:
+                    again.keep(checked, prepared, outcome, file, locked)
         folder = outcome.directory.path
         if out is not None and folder != outcome.directory.wanted:
             where = f"and is left as it is; this run is in {folder}"

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +76,8 @@ def _refusal(source: str) -> Fault | None:
 
 def _installed() -> int:
     """The first number of the package's version; 0 when it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # late, since it is slow to import
+
     try:
         return int(version("datasets").partition(".")[0])
     except PackageNotFoundError:

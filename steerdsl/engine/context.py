@@ -23,6 +23,7 @@ from steerdsl.planning.plan import Plan, PlanStep
 from steerdsl.planning.requests import SharedBatches
 from steerdsl.planning.samples import Sample
 from steerdsl.store.results import Store
+from steerdsl.store.speeds import Measured
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +67,7 @@ class Run:
     batches of the answers of the step at hand, by group, and `asks` what is answered in them; `unsteered` is
     what metrics have read of the model without edits, by the texts; `tell` is given what the user must know
     once; `opened` is the model once it is open, the same for every copy of the run; `broken` says, by the key
-    of answers, why a shared batch gave none."""
+    of answers, why a shared batch gave none; `measured` is how fast tokens were read and made."""
 
     plan: Plan
     store: Store
@@ -86,6 +87,7 @@ class Run:
     tell: Callable[[str], None] = lambda text: None
     opened: list[Session] = field(default_factory=list)
     broken: dict[str, NotFinite] = field(default_factory=dict)
+    measured: Measured = field(default_factory=Measured)
 
     def __post_init__(self) -> None:
         self.results.warnings += [notice.title for notice in self.plan.notices]

@@ -6,6 +6,7 @@ extracted vectors and the statistics behind them in the store.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from steerdsl.methods.layers import lengths
 from steerdsl.methods.types import Activations, Vector
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.prompts import Rendered, require_room
+from steerdsl.planning.classes import rows_wanted
 from steerdsl.planning.formatting import position
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.plan import PlanStep
@@ -131,8 +133,10 @@ def kept(run: Run, key: str, about: Mapping[str, str], make: Callable[[], Activa
 
 
 def capture_class(run: Run, step: r.Extract, ref: r.DataRef | None, layers: Sequence[int], rows: bool) -> Activations:
-    """The statistics of one class of an extraction, from the store where it has them."""
+    """The statistics of one class of an extraction, from the store where it has them. Where something else in the
+    plan wants each sample, they are read here too, so that the prompts are read once."""
     assert ref is not None and run.plan.model_key is not None
+    rows = rows or rows_wanted(run.plan, step, ref)
     found = class_samples(run.plan.data, step, ref, run.plan.source)
     key = step_key(
         "capture",
@@ -164,8 +168,9 @@ def _capture(
 
     prompts = _answered(run, found) if reads_answers(step) else run.render(found)
     require_room(ref.name, prompts, run.plan.model.arch.max_positions)
-    return capture(
-        run.session,
+    session, start = run.session, time.perf_counter()
+    made = capture(
+        session,
         prompts,
         step.position,
         step.stream,
@@ -175,6 +180,8 @@ def _capture(
         touches=touches,
         progress=run.progress,
     )
+    run.measured.add("read", sum(len(p.ids) for p in prompts), time.perf_counter() - start)
+    return made
 
 
 def _own_answers(run: Run, prompts: Sequence[Rendered], sampling: Sampling) -> list[list[int]]:

@@ -8,6 +8,7 @@ on with the batch that it had not finished.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -175,7 +176,9 @@ class Asks:
     def _make(self, key: str, part: Part, meter: Meter) -> list[Answer]:
         """The answers of a batch, kept in the store until all are there. Where one is broken, the batch is not
         kept: its neighbours' answers are, once all batches are made."""
+        start = time.perf_counter()
         made = self._fitted(part, meter)
+        self.run.measured.add("made", sum(len(a.token_ids) + a.ended for a in made), time.perf_counter() - start)
         if any(a.broken for a in made):
             return made
 

@@ -6,7 +6,7 @@ In: a run and a `plot` step. Out: the view that the plot's entry draws.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from steerdsl.engine.extraction import capture_class
 from steerdsl.engine.plot_data import ChoiceView, PlaneView, ScoreView, Turning, VectorView
 from steerdsl.lang import recipe as r
 from steerdsl.planning import formatting
+from steerdsl.planning.classes import every_step, origin
 from steerdsl.planning.plan import PlanStep
 from steerdsl.registry import find
 
@@ -50,28 +51,17 @@ def _vector(run: Run, step: r.Plot, name: str) -> VectorView:
 def _choice(run: Run, name: str) -> ChoiceView:
     """The choice with its criterion's options."""
     choice = run.results.choices[name]
-    given = next((s.options for s in _steps(run.plan.steps) if isinstance(s, r.Select) and s.name == name), {})
+    given = next((s.options for s in every_step(run.plan.steps) if isinstance(s, r.Select) and s.name == name), {})
     defaults = {arg.name: arg.default for arg in find("select", choice["criterion"]).args}
     n_layers = run.plan.model.arch.n_layers
     return ChoiceView(name, choice, {**defaults, **given}, n_layers, _about(run, choice["vector"]))
 
 
-def _steps(planned: Sequence[PlanStep]) -> Iterator[r.Step]:
-    """All steps, those of every point of a sweep included."""
-    for step in planned:
-        yield step.step
-        for point in step.points:
-            yield from _steps(point)
-
-
 def _origin(run: Run, plane: str) -> str:
     """The vector whose directions are a plane's candidates."""
-    bound = next(s for s in _steps(run.plan.steps) if isinstance(s, r.Bind) and s.name == plane)
+    bound = next(s for s in every_step(run.plan.steps) if isinstance(s, r.Bind) and s.name == plane)
     assert isinstance(bound.value, r.PlaneExpr)
-    first = bound.value.first
-    while not isinstance(first, r.VectorRef):
-        first = first.vector if isinstance(first, r.Orthogonal) else first.terms[0][1]
-    return first.name
+    return origin(bound.value.first)
 
 
 def _model(run: Run) -> str:
@@ -94,9 +84,9 @@ def _scores(run: Run, step: r.Plot) -> ScoreView:
     values = _axis_values(run.plan.steps)
     rows = run.results.scores.evaluations[name].select(metric=metric)
     over = step.over or tuple(rows[0].at)
-    asked = next(s for s in _steps(run.plan.steps) if isinstance(s, r.Evaluate) and s.name == name)
+    asked = next(s for s in every_step(run.plan.steps) if isinstance(s, r.Evaluate) and s.name == name)
     shown = [formatting.data(ref) for ref in asked.data if not datasets or ref.name in datasets]
-    steer = next(s for s in _steps(run.plan.steps) if isinstance(s, r.Steer) and s.name == asked.steer)
+    steer = next(s for s in every_step(run.plan.steps) if isinstance(s, r.Steer) and s.name == asked.steer)
     about = "; ".join((_model(run), ", ".join(shown), *(_valued(run, op.text) for op in steer.ops if op.text)))
     return ScoreView(name, metric, rows, values, over, step.polar, tuple(datasets), about, _turning(run, name))
 

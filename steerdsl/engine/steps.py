@@ -24,6 +24,7 @@ from steerdsl.planning.controls import Variant
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.power import TOO_FEW
 from steerdsl.planning.shared_batches import ASKING, reach
+from steerdsl.store.speeds import keep_speeds, speeds_file
 
 # Told before and after each step: the step, and the seconds it took (None before).
 Watch = Callable[[PlanStep, float | None], None]
@@ -54,10 +55,19 @@ def run_plan(run: Run, watch: Watch) -> None:
         if unsafe:
             run.results.warnings.append(UNSAFE_LEFT)
         raise
+    finally:
+        _keep_speeds(run)
     run.results.warnings += harm.warnings(run.results.rows, run.results.scores)
     if unsafe:
         forget(run.store)
     failed_points.require_none_failed(run)
+
+
+def _keep_speeds(run: Run) -> None:
+    """Keep how fast this machine was, for the next plan."""
+    weights, makers = run.plan.model.located.weights_sha256, run.store.makers
+    if weights is not None and makers is not None and run.plan.options.on == "local":
+        keep_speeds(speeds_file(weights, run.plan.dtype, makers.here), run.measured)
 
 
 def _run_steps(run: Run, steps: Sequence[PlanStep], watch: Watch) -> None:

@@ -15,6 +15,7 @@ from steerdsl.methods import algebra
 from steerdsl.methods import layers as by_layer
 from steerdsl.methods.types import Plane, Vector
 from steerdsl.planning import formatting
+from steerdsl.planning.classes import origin
 from steerdsl.planning.layers import resolve_layers
 from steerdsl.registry import find
 
@@ -90,15 +91,13 @@ class Values:
     def _candidates(self, expr: r.PlaneExpr) -> tuple[Tensor, tuple[int, ...]]:
         """The candidate directions [K, d], float64, zero rows dropped, and the layer of each (none
         for samples)."""
-        first = expr.first
-        while not isinstance(first, r.VectorRef):
-            first = first.vector if isinstance(first, r.Orthogonal) else first.terms[0][1]
-        vector = self.vectors[first.name] if isinstance(expr.first, r.VectorRef) else self.vector(expr.first)
+        first = origin(expr.first)
+        vector = self.vectors[first] if isinstance(expr.first, r.VectorRef) else self.vector(expr.first)
         own = tuple(int(x) for x in vector.layers)
         layers = own if not expr.layers.items else resolve_layers(expr.layers, self.n_layers, self.chosen)
         if expr.candidates == "samples":
             assert self.samples is not None
-            rows, own = self.samples(first.name, layers), ()
+            rows, own = self.samples(first, layers), ()
         else:
             rows = by_layer.raw_rows(vector, layers)
             own = tuple(layer for layer in layers for _ in range(vector.directions.unit.shape[1]))

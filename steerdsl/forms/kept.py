@@ -35,6 +35,23 @@ DOCUMENTS: Mapping[str, Any] = {  # a harness task's figures
     "mean": re.compile("arithmetic|rate|geometric"),
     "weights": Either(([float], None)),
 }
+# What is kept of a finished run beside its files: the results behind each step, and what was printed before it.
+WHOLE: Mapping[str, Any] = {
+    "here": {EACH: str},
+    "steps": [{"number": int, "verb": str, "name": str, "done": bool, "keys": [SHA256]}],
+    "said": [
+        {
+            "code": str,
+            "title": str,
+            "severity": re.compile("error|warning"),
+            "notes": [str],
+            "help": str | None,
+            "labels": [(range(1 << 31), range(1 << 31), str)],
+        }
+    ],
+    "warnings": [str],
+}
+SPEEDS: Mapping[str, Any] = {EACH: Such(float, lambda rate: rate > 0, "tokens a second")}
 REPLY = {"reply": str}  # a judge's
 ANSWER = (range(1 << 31), range(1 << 31), [int], str, bool)  # prompt, sample, tokens, text, whether it ended
 BATCHED_ANSWER = ([int], str, bool)  # the same in a batch, whose key knows the places

@@ -97,11 +97,17 @@ def _keep(made: Lark, file: Path, key: str) -> None:
         return  # a cache that cannot be written costs time only
 
 
-def _with_numbers(value: Any) -> Any:
-    """JSON with the numbers of states and rules, which it keeps as text where they are names."""
-    if isinstance(value, dict):
-        return {int(k) if k.isdecimal() else k: _with_numbers(v) for k, v in value.items()}
-    return [_with_numbers(v) for v in value] if isinstance(value, list) else value
+def _with_numbers(kept: Any) -> Any:
+    """What `_keep` wrote, with the numbers of states, tokens and rules, which JSON keeps as text where they are
+    names."""
+    table = kept["data"]["parser"]["parser"]
+    table["tokens"] = _numbered(table["tokens"])
+    table["states"] = {int(state): _numbered(moves) for state, moves in table["states"].items()}
+    return {**kept, "memo": _numbered(kept["memo"])}
+
+
+def _numbered(named: Mapping[str, Any]) -> dict[int, Any]:
+    return {int(name): value for name, value in named.items()}
 
 
 class Cursor:

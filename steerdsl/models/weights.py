@@ -1,16 +1,18 @@
 """The safetensors files of a model folder: whether they are there, what they hold, their hash.
 
 In: a model folder. Out: `weights_files`, `weights_hash` (SHA-256, computed once for each state of
-the files and remembered by their sizes and times), `contents` (from the headers alone).
+the files and remembered by their sizes and times), `contents` (from the headers alone), `read_ahead`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path, PurePath
+from threading import Thread
 
 from steerdsl.forms.files import read_bytes
 from steerdsl.forms.kept import LARGEST_NOTE, SHA256
@@ -70,6 +72,26 @@ def contents(folder: Path) -> Contents:
     dtypes = sorted(counts, key=lambda kind: -counts[kind])
     size = sum(f.stat().st_size for f in files)
     return Contents(sum(counts.values()), size, tuple(_NAMES.get(d, d) for d in dtypes))
+
+
+def read_ahead(folder: Path) -> Thread | None:
+    """Let the system read the weights from the disk while the tensor libraries are loaded; None where it cannot be
+    asked to, and where the weights would fill more than half of the memory that is free."""
+    files = weights_files(folder)
+    if not files or not hasattr(os, "posix_fadvise"):
+        return None
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if sum(f.stat().st_size for f in files) > free // 2:
+        return None
+
+    def ask() -> None:
+        for file in files:
+            with suppress(OSError), file.open("rb") as stream:
+                os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    return asking
 
 
 def weights_hash(folder: Path, progress: Progress = no_progress) -> str | None:

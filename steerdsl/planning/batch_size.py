@@ -19,7 +19,7 @@ LOGITS = 2**30  # bytes of the float32 logits of whole texts that are held at on
 
 def answer_rows(facts: ModelFacts, dtype: str, width: int) -> int:
     """How many answers of `width` tokens, prompts included, are made at once."""
-    return max(1, min(MOST_ROWS, MEMORY // _row_bytes(facts, dtype, width)))
+    return max(1, min(MOST_ROWS, MEMORY // row_bytes(facts, dtype, width)))
 
 
 def text_rows(width: int) -> int:
@@ -32,7 +32,7 @@ def logit_rows(vocabulary: int, width: int) -> int:
     return max(1, min(READ, LOGITS // (4 * vocabulary)) // max(1, width))
 
 
-def _row_bytes(facts: ModelFacts, dtype: str, width: int) -> int:
+def row_bytes(facts: ModelFacts, dtype: str, width: int) -> int:
     """Memory of one row of `width` tokens: its cache, one block's working tensors in float32 (attention
     scores among them), and its logits, which sampling takes in float64."""
     arch, config = facts.arch, facts.config.get_text_config()

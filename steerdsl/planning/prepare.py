@@ -16,6 +16,7 @@ from steerdsl.models.cache import Progress, cache_root, unwritable
 from steerdsl.models.catalog import DEFAULT_MODEL, Located, find, full_id, locate
 from steerdsl.models.facts import ModelFacts, read_facts
 from steerdsl.planning.inputs import input_files
+from steerdsl.planning.model_place import model_place
 from steerdsl.planning.notices import notices
 from steerdsl.planning.plan import Plan, RunOptions
 from steerdsl.planning.planner import make_plan
@@ -46,24 +47,19 @@ def prepare(
 
 def _facts(recipe: Recipe, root: Path, options: RunOptions, progress: Progress, fetch: bool) -> ModelFacts:
     """What is known of the model without its weights; with `fetch`, these are brought here."""
-    spec = recipe.model
-    # A folder named on the command line may lie anywhere; a recipe's, only where recipes may read.
-    named = options.model is not None
-    model = options.model or spec.id
-    revision, base = (None, None) if named else (spec.revision, root)
-    within = None if named else (root, *options.allow)
+    model, where = model_place(recipe, root, options)
     remote = options.on == "ndif"
     if remote:
-        here = find(model, revision=revision, base=base, within=within)
+        here = find(model, **where)
         # The default model's tokenizer comes with its weights.
         fetch = fetch and (here.complete if here else full_id(model) == DEFAULT_MODEL)
     digest = None
     if fetch:
         _require_cache()
-        place = locate(model, revision=revision, base=base, within=within, offline=options.offline, progress=progress)
+        place = locate(model, **where, offline=options.offline, progress=progress)
         digest = place.weights_sha256
     progress("planning", 0, 0)
-    facts = read_facts(model, revision=revision, base=base, within=within, offline=options.offline)
+    facts = read_facts(model, **where, offline=options.offline)
     if digest is not None:  # a cache that cannot be written has no note of it
         facts = replace(facts, located=replace(facts.located, weights_sha256=digest))
     if remote and not facts.located.complete:

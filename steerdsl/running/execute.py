@@ -6,22 +6,19 @@ In: a plan, a store, a run directory in the making. Out: an `Outcome`, and the d
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from steerdsl.engine.context import Results, Run
+from steerdsl.engine.context import Run
 from steerdsl.engine.operand_activations import SOURCES
 from steerdsl.engine.steps import run_plan
-from steerdsl.forms.record import State
 from steerdsl.lang.diagnostics import Exit, RecipeError
 from steerdsl.planning.plan import Plan, PlanStep
 from steerdsl.running.ending import Ear, ended_by, listening, require_heard
 from steerdsl.running.finish import finish
+from steerdsl.running.outcome import Outcome
 from steerdsl.running.record import maker
 from steerdsl.store.directory import RunDirectory
-from steerdsl.store.finished_run import FINISHED
-from steerdsl.store.folder_locks import remove_abandoned, stopped_runs
 from steerdsl.store.provenance import Makers
 from steerdsl.store.results import Store
 
@@ -45,27 +42,6 @@ class Quiet:
     def say(self, text: str) -> None: ...
 
 
-class Outcome:
-    """How a run ended: its directory, its results, the titles of what was said before it began, its exit code; and
-    the diagnostics, or in one line what else, that ended it early. `bug` is an exception that nobody expected."""
-
-    def __init__(self, directory: RunDirectory, results: Results, told: Sequence[str]) -> None:
-        self.directory, self.results, self.told = directory, results, tuple(told)
-        self.exit_code: Exit = Exit.OK
-        self.state: State = "complete"
-        self.stopped_at = ""
-        self.error: RecipeError | None = None
-        self.why: str | None = None
-        self.bug: Exception | None = None
-
-    def require_whole(self) -> None:
-        """Raise what ended the run early: a bug, a diagnostic, or that somebody stopped it."""
-        if ended := self.bug or self.error:
-            raise ended
-        if self.state == "interrupted":
-            raise KeyboardInterrupt(self.why or "")
-
-
 def execute(
     plan: Plan, store: Store, directory: RunDirectory, progress: StepProgress, *, last: bool = False
 ) -> Outcome:
@@ -74,6 +50,7 @@ def execute(
     run = Run(plan, replace(store, makers=makers), directory.fresh, SOURCES, progress, directory.keep)
     run.tell = progress.say
     outcome = Outcome(directory, run.results, [notice.title for notice in plan.notices])
+    outcome.makers = makers
     with listening(last=last) as ear:
         watch = StepWatch(run, outcome, progress, makers)
         _attempt(run, outcome, watch, ear)
@@ -142,11 +119,3 @@ def _attempt(run: Run, outcome: Outcome, watch: StepWatch, ear: Ear) -> None:
         if found is None:
             outcome.why = f"a bug in steerdsl: {type(error).__name__}: {error}"
             outcome.bug = error
-
-
-def remove_stopped(outcome: Outcome) -> list[str]:
-    """Once a run has come to its end, remove what killed runs of the same name left: the store had
-    their answers, and this run has them now. The folders that were removed."""
-    if outcome.state not in FINISHED:
-        return []
-    return [str(folder) for folder in stopped_runs(outcome.directory.path) if remove_abandoned(folder)]

@@ -22,6 +22,7 @@ from steerdsl.planning.plan import Plan, RunOptions
 from steerdsl.store import provenance
 from steerdsl.store.directory import RunDirectory, hashes
 from steerdsl.store.files import write_json, write_lines, write_text
+from steerdsl.store.surroundings import processor
 
 PACKAGES = (
     "steerdsl",
@@ -163,14 +164,10 @@ def machine(device: str) -> dict[str, str | int | None]:
     GPU of the device."""
     import torch
 
-    cpu = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines()
-        cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), cpu)
     return {
         "system": platform.system(),
         "processor": platform.machine(),
-        "cpu": cpu or None,
+        "cpu": processor(),
         "threads": torch.get_num_threads(),
         "gpu": gpu_name(device),
         "python": sys.version.split()[0],

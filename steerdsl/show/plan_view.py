@@ -5,6 +5,8 @@ In: a `Plan`. Out: a rich renderable that reads as well without colour.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -12,17 +14,20 @@ from rich.text import Text
 from steerdsl.models.prompts import DATE, reads_date
 from steerdsl.planning.formatting import count, percent
 from steerdsl.planning.plan import Plan, PlanStep
+from steerdsl.show.costs import Costs
 
 
-def plan_view(plan: Plan) -> Group:
-    """The whole plan."""
+def plan_view(plan: Plan, costs: Costs | None = None) -> Group:
+    """The whole plan; with `costs`, what each step will take too."""
     parts: list[RenderableType] = [_grid("model", _model(plan)), _grid("data", _data(plan))]
     if plan.recipe.params:
         parts.append(_grid("params", list(plan.recipe.params.items())))
-    parts += [_step(step) for step in plan.steps]
+    parts += [_step(step, () if costs is None else costs.lines(step.number)) for step in plan.steps]
     todo = [s for s in plan.steps if s.weights and not s.done]
     done = [s for s in plan.steps if s.done]
     parts.append(Text(f"{count(len(plan.steps), 'step')}: {len(todo)} to run on the model, {len(done)} already done"))
+    if costs is not None:
+        parts += [Text(line) for line in costs.whole()]
     return Group(*parts)
 
 
@@ -105,7 +110,7 @@ def _grid(title: str, rows: list[tuple[str, str]]) -> Table:
     return grid
 
 
-def _step(step: PlanStep) -> Table:
+def _step(step: PlanStep, cost: Sequence[tuple[str, str]]) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, justify="right")
     grid.add_column(no_wrap=True, style="dim")
@@ -113,7 +118,7 @@ def _step(step: PlanStep) -> Table:
     name = f"{step.name}: " if step.name else ""
     style = "bold" if not step.done else "bold green"
     grid.add_row(Text(str(step.number), style=style), Text(step.verb, style=style), Text(f"{name}{step.title}"))
-    for label, text in step.facts:
+    for label, text in (*step.facts, *cost):
         grid.add_row("", label, Text(text))
     grid.add_row("", "when", Text(step.reason, style="green" if step.done else ""))
     grid.add_row()

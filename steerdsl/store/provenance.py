@@ -27,10 +27,12 @@ PARTS = ("activations", "batch")
 @dataclass(slots=True)
 class Makers:
     """`here` is what this run's results are made with; `reused` are the loaded ones that were made with
-    something else: `step`, `kind` and `made_with`, each once."""
+    something else: `step`, `kind` and `made_with`, each once; `used` are the keys of the results that each step
+    loaded or saved, by its number."""
 
     here: Maker
     reused: list[dict[str, Any]] = field(default_factory=list)
+    used: dict[int, dict[str, None]] = field(default_factory=dict)
     _step: int = 0
     _parts: list[Maker] = field(default_factory=list)
 
@@ -41,6 +43,7 @@ class Makers:
 
     def take(self, meta: Mapping[str, Any]) -> None:
         """A result is loaded, of which its description is given."""
+        self.note(str(meta.get("key")))
         kind = str(meta.get("kind"))
         if kind in ELSEWHERE:
             return
@@ -52,6 +55,10 @@ class Makers:
                 self.reused.append(found)
             if kind in PARTS and maker not in self._parts:
                 self._parts.append(maker)
+
+    def note(self, key: str) -> None:
+        """The step at hand uses the result of this key."""
+        self.used.setdefault(self._step, {})[key] = None
 
     def now(self) -> list[Maker]:
         """What a result that is saved now was made with: this, and what made the parts that its step has

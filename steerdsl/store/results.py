@@ -159,7 +159,10 @@ class Store:
             with fresh_folder(final.parent) as fresh:
                 write(fresh)
                 files = {p.name: {"bytes": p.stat().st_size, "sha256": file_sha256(p)} for p in sorted(fresh.iterdir())}
-                made = {} if self.makers is None else {MADE_WITH: self.makers.now()}
+                made = {}
+                if self.makers is not None:
+                    made[MADE_WITH] = self.makers.now()
+                    self.makers.note(key)
                 meta = {**about, **made, "key": key, "files": files}
                 (fresh / META).write_text(json.dumps(meta, sort_keys=True, indent=1))
                 value = read(fresh)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +111,24 @@ def test_what_the_weights_hold(folder: Path) -> None:
     held = weights.contents(folder)
     size = (folder / "model.safetensors").stat().st_size
     assert held == weights.Contents(sum(p.numel() for p in tiny("llama").parameters()), size, ("float32",))
+
+
+def test_the_weights_are_read_ahead_where_they_fit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, ...]] = []
+    monkeypatch.setattr(
+        os, "posix_fadvise", lambda file, *about: asked.append((os.fstat(file).st_ino, *about)), raising=False
+    )
+    monkeypatch.setattr(os, "POSIX_FADV_WILLNEED", 3, raising=False)
+    size = (folder / "model.safetensors").stat().st_size
+    monkeypatch.setattr(os, "sysconf", lambda name: 2 * size if name == "SC_AVPHYS_PAGES" else 1)
+    reading = weights.read_ahead(folder)
+    assert reading is not None
+    reading.join()
+    assert asked == [((folder / "model.safetensors").stat().st_ino, 0, 0, 3)]
+    monkeypatch.setattr(os, "sysconf", lambda name: 2 * size - 2 if name == "SC_AVPHYS_PAGES" else 1)
+    assert weights.read_ahead(folder) is None
+    (folder / "model.safetensors").unlink()
+    assert weights.read_ahead(folder) is None and len(asked) == 1
 
 
 def test_a_remembered_hash_is_dropped_when_the_weights_change(folder: Path) -> None:

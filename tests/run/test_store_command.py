@@ -17,7 +17,7 @@ topic = extract diffmean from a vs b at mean_content
 steer less { ablate topic at layers 1..2 }
 out = generate from a with steer: less, max_tokens: 4
 """
-KINDS = {"activations": 2, "vector": 1, "answers": 1}
+KINDS = {"activations": 2, "vector": 1, "answers": 1, "run": 1}
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ def test_list_and_size(ran: Any, tmp_path: Path) -> None:
     assert vector["bytes"] == sum(p.stat().st_size for p in Path(vector["path"]).iterdir())
     text = ran("store")[1]
     assert "diffmean, topic" in text and vector["key"][:12] in text
-    assert text.splitlines()[-1].startswith("4 results, ") and text.splitlines()[-1].endswith("/cache/store")
+    assert text.splitlines()[-1].startswith("5 results, ") and text.splitlines()[-1].endswith("/cache/store")
     assert len(json.loads(ran("store", "list", "--kind", "activations", "--json")[1])) == 2
     assert ran("store", "--kind", "cake")[1] == "the store has nothing of this kind\n"
     size = json.loads(ran("store", "size", "--json")[1])
-    assert size["results"] == 4 and size["bytes"] == sum(row["bytes"] for row in rows)
+    assert size["results"] == 5 and size["bytes"] == sum(row["bytes"] for row in rows)
     assert size["kinds"]["vector"] == {"results": 1, "bytes": vector["bytes"]}
     assert "  vector (1)" in ran("store", "size")[1]
 
@@ -63,14 +63,14 @@ def test_prune(ran: Any, on_tiny: Any) -> None:
     # The run makes again what is missing, and takes the rest.
     assert on_tiny("run", "-e", SMALL, "--out", "again", "-q")[0] == 0
     assert Path("again/generations.jsonl").read_bytes() == Path("r/generations.jsonl").read_bytes()
-    assert len(json.loads(ran("store", "list", "--json")[1])) == 4
+    assert len(json.loads(ran("store", "list", "--json")[1])) == 5
     assert ran("store", "prune", "--max-size", "1GB")[1].startswith("pruned 0 results, 0 bytes; ")
     assert ran("store", "prune", "--all", "--kind", "activations")[1].startswith("pruned 2 results, ")
     assert ran("store", "prune", "--max-size", "0 kb")[1].endswith("; 0 bytes left\n")
 
 
 def test_verify(ran: Any, tmp_path: Path) -> None:
-    assert ran("store", "verify") == (0, "4 whole results, 0 damaged\n", "")
+    assert ran("store", "verify") == (0, "5 whole results, 0 damaged\n", "")
     store = tmp_path / "cache" / "store"
     (path,) = store.rglob("vector.safetensors")
     size = path.stat().st_size
@@ -82,14 +82,14 @@ def test_verify(ran: Any, tmp_path: Path) -> None:
     assert code == 4 and out == (
         f"damaged: vector {key}: vector.safetensors has {size - 3} of {size} bytes\n"
         "removed 1 folder of stopped runs\n"
-        "3 whole results, 1 damaged\n"
+        "4 whole results, 1 damaged\n"
         "`steerdsl store verify --repair` removes what is damaged; a run makes it again\n"
     )
     code, out, _ = ran("store", "verify", "--repair", "--json")
     told = json.loads(out)
-    assert code == 0 and told["whole"] == 3 and told["repaired"] and told["leftovers"] == 0
+    assert code == 0 and told["whole"] == 4 and told["repaired"] and told["leftovers"] == 0
     assert [(row["file"], row["kind"]) for row in told["damaged"]] == [("vector.safetensors", "vector")]
-    assert ran("store", "verify") == (0, "3 whole results, 0 damaged\n", "")
+    assert ran("store", "verify") == (0, "4 whole results, 0 damaged\n", "")
 
 
 @pytest.mark.parametrize(

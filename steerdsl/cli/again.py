@@ -1,0 +1,195 @@
+"""Take a run whole from the store where nothing that it depends on has changed, and keep one for the next time.
+
+In: a checked recipe and the options of `run`. Out: the results and the record of the run that was kept, or None
+where it has to be run. No tensor library is imported here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steerdsl.cli.printing import print_diagnostics
+from steerdsl.cli.recipe import damaged
+from steerdsl.data import Data, load
+from steerdsl.lang import recipe as r
+from steerdsl.lang.diagnostics import Exit, RecipeError
+from steerdsl.lang.reads import needs
+from steerdsl.models.cache import cache_root
+from steerdsl.running import whole
+from steerdsl.share.lock import lock_path
+from steerdsl.store.finished_run import FINISHED
+from steerdsl.store.provenance import PARTS, Makers
+from steerdsl.store.results import Store, content_key, file_sha256
+
+if TYPE_CHECKING:
+    from steerdsl.cli.progress import Progress
+    from steerdsl.models.catalog import Located
+    from steerdsl.pipeline import Checked, Prepared
+    from steerdsl.planning.plan import RunOptions
+    from steerdsl.running.outcome import Outcome
+
+VERSION = 1
+# Elsewhere, and with a judge, more is asked than the store knows of; a harness has versions of its own.
+ELSEWHERE = ("judge", "harness")
+
+
+def run_key(
+    checked: Checked,
+    options: RunOptions,
+    located: Located,
+    data: Mapping[str, Data],
+    inputs: Mapping[str, str],
+    held: Any,
+) -> str | None:
+    """Hash of all that a run directory depends on; None for a run that is not kept. `held` says how the run is
+    held to a lock."""
+    from steerdsl.running.record import versions
+    from steerdsl.store.surroundings import code_sha256, surroundings
+
+    if options.on != "local" or located.weights_sha256 is None or _asks_elsewhere(checked.recipe):
+        return None
+    if any(found.spec.unsafe for found in data.values()):  # a run forgets what was answered to these
+        return None
+    return content_key(
+        {
+            "whole run": VERSION,
+            "code": code_sha256(),
+            "packages": versions(),
+            "surroundings": surroundings(),
+            "recipe": [checked.source.name, checked.source.text],
+            "options": {**asdict(options), "allow": [str(place) for place in options.allow]},
+            "inputs": dict(inputs),
+            "data": {name: found.sha256 for name, found in data.items()},
+            "model": [located.id, located.revision, located.weights_sha256, located.source, _state(located.path)],
+            "held": held,
+        }
+    )
+
+
+def take(checked: Checked, options: RunOptions, file: str | None, locked: bool) -> whole.Taken | None:
+    """The kept run, every result behind it looked at; None where something has changed or is missing. What the run
+    said before it began is printed."""
+    from steerdsl.models.catalog import find as find_model
+    from steerdsl.planning.inputs import input_files
+    from steerdsl.planning.model_place import model_place
+
+    if options.on != "local":
+        return None
+    model, where = model_place(checked.recipe, checked.root, options)
+    try:
+        located = find_model(model, **where)
+        if located is None or located.weights_sha256 is None:
+            return None
+        data = {name: _load(spec, checked, options) for name, spec in checked.recipe.data.items()}
+        inputs = input_files(checked.recipe, checked.used, checked.root, options.allow)
+    except RecipeError:  # it is told where the recipe is planned
+        return None
+    key = run_key(checked, options, located, data, inputs, _held(file, locked))
+    if key is None:
+        return None
+    found = whole.find(Store(cache_root() / "store", damaged), key, checked.source)
+    if found is not None:
+        for warnings in (found.whole.said, *(one.warnings for one in data.values())):
+            print_diagnostics(warnings, sys.stderr)
+    return found
+
+
+def _load(spec: r.DataSpec, checked: Checked, options: RunOptions) -> Data:
+    return load(spec, root=checked.root, allowed=options.allow, offline=options.offline, source=checked.source)
+
+
+def finish(
+    taken: whole.Taken,
+    root: Path,
+    name: str,
+    progress: Progress,
+    *,
+    out: Path | None,
+    force: bool,
+    started: float,
+) -> Outcome:
+    """Put a kept run into a run directory, as `plan_to_run` does with one that is made, with the record of this time,
+    and show its steps. Raises RecipeError R815 when it cannot be written."""
+    from steerdsl.engine.context import Results
+    from steerdsl.running.outcome import Outcome
+    from steerdsl.show.report import write_report
+    from steerdsl.store.directory import RunDirectory
+    from steerdsl.store.finished_run import open_run
+
+    directory = RunDirectory.by_time(name) if out is None else RunDirectory.create(out, force)
+    directory.started = started
+    for step in taken.whole.steps:
+        progress.title(f"[{step.number}/{len(taken.whole.steps)}] {step.verb} {step.name}".rstrip())
+        progress.finished("in the store already" if step.done else "")
+    directory.make_room()
+    try:
+        record = whole.unpack(taken, directory, root)
+        directory.finish()
+    except OSError as refused:
+        from steerdsl.running.finish import unwritten
+
+        left = f"there is no record, and {directory.fresh} is not whole"
+        raise RecipeError([unwritten(refused, left)], Exit.FAILED) from refused
+    found = open_run(directory.path)
+    results = Results(
+        scores=found.scores, choices=record["choices"], checks=record["checks"], warnings=record["warnings"]
+    )
+    outcome = Outcome(directory, results, [said.title for said in taken.whole.said])
+    outcome.state = record["state"]
+    ends = {"check failed": Exit.CHECK_FAILED, "check not settled": Exit.NOT_SETTLED}
+    outcome.exit_code = ends.get(outcome.state, Exit.OK)
+    try:
+        write_report(directory.path)
+    except OSError as refused:
+        results.warnings.append(f"report.html could not be written: {refused.strerror or refused}".lower())
+    return outcome
+
+
+def keep(checked: Checked, prepared: Prepared, outcome: Outcome, file: str | None, locked: bool) -> None:
+    """Keep a run that has come to its end, for the next time that nothing has changed. Where there is no room, it
+    is not kept, which is said."""
+    plan, results, makers = prepared.plan, outcome.results, outcome.makers
+    key = run_key(checked, plan.options, plan.model.located, plan.data, plan.inputs, _held(file, locked))
+    if key is None or makers is None or results.failed or outcome.state not in FINISHED:
+        return
+    store = prepared.store
+    steps = []
+    for s in plan.steps:
+        done = s.key is not None and s.weights
+        keys = whole.needed(store, makers.used.get(s.number, ()), PARTS if done else ())
+        steps.append(whole.Step(s.number, s.verb, s.name, done, keys))
+    warning = makers.warning()
+    told = [*(found.title for found in plan.warnings), *results.warnings]
+    about = whole.Whole(
+        here=dict(makers.here),
+        steps=tuple(steps),
+        said=(*plan.notices, *plan.warnings),
+        warnings=tuple(line for line in told if line != warning),
+    )
+    try:
+        whole.keep(replace(store, makers=Makers(makers.here)), key, about, outcome.directory.path, checked.source.name)
+    except (OSError, RecipeError) as error:
+        sys.stderr.write(f"note: this run was not kept in the store: {error}\n")
+
+
+def _asks_elsewhere(recipe: r.Recipe) -> bool:
+    """Whether any evaluation asks a judge or a harness."""
+    steps = [inner for s in recipe.steps for inner in (s.points[0].steps if isinstance(s, r.Sweep) else (s,))]
+    asked = [s.metrics for s in steps if isinstance(s, r.Evaluate)]
+    return any(needs(metrics, what) for metrics in asked for what in ELSEWHERE)
+
+
+def _held(file: str | None, locked: bool) -> list[Any]:
+    """The lock beside a recipe, by its hash, and whether the run must not differ from it."""
+    path = None if file in (None, "-") or not file else lock_path(Path(file))
+    return [locked, None if path is None or not path.is_file() else file_sha256(path)]
+
+
+def _state(folder: Path) -> list[Any]:
+    """Names, sizes and times of a model's small files, and where they are."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix != ".safetensors")
+    return [str(folder.resolve()), *([f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files)]

@@ -1,0 +1,64 @@
+"""Whether a class of prompts has to be read sample by sample, by whatever in the plan reads it.
+
+In: a plan and an extraction. Out: whether a method, a criterion, a plot or a plane will want each sample's activations
+of the same prompts, position and stream. They are then kept when the class is read first, and it is read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from steerdsl.lang import recipe as r
+from steerdsl.planning.plan import Plan, PlanStep
+from steerdsl.registry import find
+
+ROWS = frozenset({"rows", "pairs"})
+
+
+def rows_wanted(plan: Plan, step: r.Extract, ref: r.DataRef) -> bool:
+    """Whether anything in the plan wants each sample of the class `ref` as `step` reads it."""
+    steps = list(every_step(plan.steps))
+    alike = [other for other in steps if isinstance(other, r.Extract) and _read(step, ref) & _classes(other)]
+    names = {other.name for other in alike}
+    if any(ROWS & find("extract", other.method).needs for other in alike):
+        return True
+    return any(_wants(other, names) for other in steps)
+
+
+def _wants(step: r.Step, names: set[str]) -> bool:
+    match step:
+        case r.Select(vector=vector, criterion=criterion):
+            return vector in names and bool(ROWS & find("select", criterion).needs)
+        case r.Plot(what=what, target=target, others=others):
+            return bool(names & {target, *others}) and what != "scores" and bool(ROWS & find("plot", what).needs)
+        case r.Bind(value=r.PlaneExpr() as plane):
+            return plane.candidates == "samples" and origin(plane.first) in names
+        case r.Steer(ops=ops):
+            planes = [op.operand for op in ops if isinstance(op.operand, r.PlaneExpr)]
+            return any(plane.candidates == "samples" and origin(plane.first) in names for plane in planes)
+    return False
+
+
+def origin(expr: r.VectorExpr) -> str:
+    """The vector whose samples an expression's first term names."""
+    while not isinstance(expr, r.VectorRef):
+        expr = expr.vector if isinstance(expr, r.Orthogonal) else expr.terms[0][1]
+    return expr.name
+
+
+def _classes(step: r.Extract) -> set[Any]:
+    return {place for ref in (step.positive, step.negative) if ref is not None for place in _read(step, ref)}
+
+
+def _read(step: r.Extract, ref: r.DataRef) -> set[Any]:
+    """What tells one reading of a class from another."""
+    return {(ref.name, ref.split, ref.side, step.position, step.stream)}
+
+
+def every_step(planned: Sequence[PlanStep]) -> Iterator[r.Step]:
+    """All steps, those of every point of a sweep included."""
+    for step in planned:
+        yield step.step
+        for point in step.points:
+            yield from every_step(point)

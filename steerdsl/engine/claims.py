@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from steerdsl.engine.context import Run
-from steerdsl.engine.points import undecided
 from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import RANDOM, steered
 from steerdsl.measure import stats
@@ -32,17 +32,39 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "!=": operator.ne,
 }
 COSINE = "cosine()"
+NOTHING = stats.Estimate(NONE, 0)
 
 Table = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim at one point of a sweep (`at` is empty outside): the means of both sides, their difference with its
+    sources of chance, and its p-value. `exact`: it reads no prompts. `failure`: why there is nothing to compare."""
+
+    step: r.Check
+    at: Mapping[str, str]
+    left: float = NONE
+    right: float = NONE
+    found: stats.Estimate = NOTHING
+    p: float = NONE
+    exact: bool = False
+    notes: tuple[str, ...] = ()
+    failure: str | None = None
+
+
 def check(run: Run, planned: PlanStep) -> None:
-    """Compare both sides of a claim, at each point of a sweep, and keep the verdicts with the figures behind them."""
+    """Compare both sides of a claim, at each point of a sweep, and keep them with the figures behind them."""
     step = planned.step
     assert isinstance(step, r.Check)
-    for verdict in verdicts(run, step):
-        run.results.checks.append(verdict)
-        run.results.warnings += [f"`{step.text}`: {note}" for note in verdict["notes"]]
+    for claim in at_points(run, step):
+        keep(run, claim)
+        run.results.warnings += [f"`{step.text}`: {note}" for note in claim.notes]
+
+
+def keep(run: Run, claim: Claim) -> None:
+    """Add a claim to those of the run; one that is written twice is one claim."""
+    run.results.claims.setdefault((claim.step.text, tuple(sorted(claim.at.items()))), claim)
 
 
 def tell_early(run: Run, evaluation: str) -> None:
@@ -54,69 +76,93 @@ def tell_early(run: Run, evaluation: str) -> None:
             continue
         named = {term.path[0] for term in (*step.left.terms, *step.right.terms)}
         if evaluation in named and named <= run.results.scores.keys():
-            for verdict in verdicts(run, step):
+            for verdict in judged(list(at_points(run, step)), alone=True):
                 if verdict["outcome"] == OPEN:
                     run.tell(f"`{step.text}` is {OPEN}: {said(verdict)}")
 
 
-def verdicts(run: Run, step: r.Check) -> list[dict[str, Any]]:
-    """The verdict at each point of a sweep (one when there is none)."""
-    sides = (*step.left.terms, *step.right.terms)
-    swept: list[Mapping[str, str]] = next((found for term in sides if (found := _points(run, term))), [{}])
-    return [_verdict(run, step, at) for at in swept]
+def at_points(run: Run, step: r.Check) -> Iterator[Claim]:
+    """The claim at each point of the sweeps that it reads: at each pair of points where it reads two sweeps, which
+    agree in the axes that they share. Inside a sweep it is made at the point where the run is."""
+    places = [dict(run.point)]
+    for term in (*step.left.terms, *step.right.terms):
+        points = run.results.scores.get(term.path[0], {}).get("points")
+        if points is not None:
+            places = [{**at, **p["at"]} for at in places for p in points if agree(at, p["at"])]
+    if not places:
+        yield Claim(step, {}, failure="the sweeps that it reads have no point in common")
+    for at in places:
+        failure = next((entry["reason"] for entry in run.results.failed if entry["at"].items() <= at.items()), None)
+        if failure is not None:
+            yield Claim(step, at, failure=failure)
+            continue
+        reading = Reading(run, step, at)
+        sides, found = (reading.figure(step.left), reading.figure(step.right)), reading.difference()
+        yield Claim(step, at, *sides, found, found.p(), reading.exact, tuple(reading.notes()))
 
 
-def _points(run: Run, term: r.Term) -> list[Mapping[str, str]]:
-    return [p["at"] for p in run.results.scores.get(term.path[0], {}).get("points", ())]
+def agree(at: Mapping[str, str], point: Mapping[str, str]) -> bool:
+    """Whether two points have the same value on every axis that both have."""
+    return all(point.get(axis, label) == label for axis, label in at.items())
 
 
-def _verdict(run: Run, step: r.Check, at: Mapping[str, str]) -> dict[str, Any]:
+def judged(claims: Collection[Claim], *, alone: bool = False) -> list[dict[str, Any]]:
+    """The verdicts of a run's claims, which depend on each other. Those that ask for a confidence are one family of
+    tests, every point of a sweep included: each must be settled by its p-value as Holm adjusts it, so that the chance
+    that one of all that hold or fail with 95% confidence does so by luck is 5%. `alone`: each for itself."""
+    family = [c for c in claims if c.step.confidence is not None and not math.isnan(c.p)]
+    adjusted = [c.p for c in family] if alone else stats.holm([c.p for c in family])
+    by_id = {id(claim): p for claim, p in zip(family, adjusted, strict=True)}
+    return [_verdict(claim, by_id.get(id(claim), NONE), len(family)) for claim in claims]
+
+
+def _verdict(claim: Claim, p_holm: float, family: int) -> dict[str, Any]:
     """Both sides of a claim at one point, the difference between them with its interval, and the outcome."""
-    failure = next((entry["reason"] for entry in run.results.failed if entry["at"] == at), None)
-    if failure is not None:
-        return undecided(step, at, failure)
-    reading = Reading(run, step, at)
-    left, right = reading.figure(step.left), reading.figure(step.right)
-    found = reading.difference()
+    step, found, p = claim.step, claim.found, claim.p
     level = stats.LEVEL if step.confidence is None else step.confidence
     low, high = found.interval(level)
-    p = found.p()
-    settled = None if math.isnan(p) else p <= 1 - level + 1e-12
-    holds: bool | None = COMPARE[step.op](left, right)
-    why = "" if settled or reading.exact else _unsettled(found)
-    if not (math.isfinite(left) and math.isfinite(right)):
+    counts = p if step.confidence is None else p_holm
+    settled = None if math.isnan(counts) else counts <= 1 - level + 1e-12
+    holds: bool | None = COMPARE[step.op](claim.left, claim.right)
+    why = "" if settled or claim.exact else _unsettled(found, claim.p <= 1 - level, family)
+    if claim.failure is not None:
+        holds, why, settled = None, claim.failure, None
+    elif not (math.isfinite(claim.left) and math.isfinite(claim.right)):
         holds, why = None, "a score that it names has no figure"
     elif step.confidence is not None and not settled:
         holds = None
-    by = left - right if math.isnan(found.mean) else found.mean
-    figures = {"left": left, "right": right, "by": by, "low": low, "high": high, "p": p}
+    by = claim.left - claim.right if math.isnan(found.mean) else found.mean
+    figures = {"left": claim.left, "right": claim.right, "by": by, "low": low, "high": high, "p": p, "p_holm": p_holm}
     return {
         "claim": step.text,
-        "at": dict(at),
+        "at": dict(claim.at),
         "outcome": OPEN if holds is None else HOLDS if holds else FAILS,
         "holds": holds,
         **{name: value if math.isfinite(value) else None for name, value in figures.items()},
+        "family": None if math.isnan(p_holm) else family,
         "n": found.n,
         "confidence": step.confidence,
         "settled": settled,
-        "needs": None if settled else _needed(found, level),
+        "needs": None if settled else _needed(found, level, counts / p if p > 0 else 1.0),
         "why": why,
-        "notes": list(reading.notes()),
-        "reason": None,
+        "notes": list(claim.notes),
+        "reason": claim.failure,
     }
 
 
-def _unsettled(found: stats.Estimate) -> str:
-    """`15 prompts do not settle it`, and the reason where their spread is not known."""
+def _unsettled(found: stats.Estimate, alone: bool, family: int) -> str:
+    """`15 prompts do not settle it`, and the reason: their spread is not known, or they would settle it were it
+    the only claim."""
     does = "does" if found.n == 1 else "do"
-    return f"{words.count(found.n, 'prompt')} {does} not settle it" + (f": {found.why}" if found.why else "")
+    because = f" among {family} claims, as they would alone" if alone else f": {found.why}" if found.why else ""
+    return f"{words.count(found.n, 'prompt')} {does} not settle it{because}"
 
 
-def _needed(found: stats.Estimate, level: float) -> float | None:
-    """How many prompts would about settle the difference that was found."""
+def _needed(found: stats.Estimate, level: float, factor: float) -> float | None:
+    """How many prompts would about settle the difference that was found, where its p-value counts `factor` times."""
     if not found.parts or found.mean == 0:
         return None
-    reach = found.reach(1 - level)[0 if found.mean > 0 else 1]
+    reach = found.reach((1 - level) / max(1.0, factor))[0 if found.mean > 0 else 1]
     return max(found.n + 1.0, found.n * (reach / found.mean) ** 2)
 
 
@@ -186,7 +232,9 @@ class Reading:
         if term.path[0] == COSINE:
             return
         entry = self.run.results.scores[term.path[0]]
-        table = entry if "points" not in entry else next(p["scores"] for p in entry["points"] if p["at"] == self.at)
+        table = (
+            entry if "points" not in entry else next(p["scores"] for p in entry["points"] if agree(self.at, p["at"]))
+        )
         by_data = table[term.path[1]]
         for data in [term.path[2]] if len(term.path) > 2 else list(by_data):
             variant = term.variant or steered(by_data[data])

@@ -23,6 +23,7 @@ from steerdsl.plan.samples import Sample
 from steerdsl.store.results import Store
 
 if TYPE_CHECKING:
+    from steerdsl.engine.claims import Claim
     from steerdsl.engine.judge import Judge
     from steerdsl.engine.tracing import Session
 
@@ -30,19 +31,26 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Results:
     """What a run leaves. `scores`: evaluation -> metric -> data set -> variant -> figures; inside a
-    sweep an evaluation has "points", one such table for each. `rows`: lines of generations.jsonl. `failed`:
-    points of sweeps that failed, each with the reason."""
+    sweep an evaluation has "points", one such table for each. `claims`: by text and point.
+    `rows`: lines of generations.jsonl. `failed`: points of sweeps that failed, each with the reason."""
 
     scores: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     choices: dict[str, Any] = field(default_factory=dict)
     planes: dict[str, Any] = field(default_factory=dict)
-    checks: list[dict[str, Any]] = field(default_factory=list)
+    claims: dict[Any, Claim] = field(default_factory=dict)
     views: list[tuple[Plot, Any]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     judge: dict[str, Any] | None = None
     failed: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def checks(self) -> list[dict[str, Any]]:
+        """The verdicts of the claims so far."""
+        from steerdsl.engine.claims import judged
+
+        return judged(self.claims.values())
 
 
 @dataclass

@@ -53,6 +53,7 @@ CHOICE = Such(
 )
 _CHECK = {
     **{"claim": str, "holds": bool | None, "left": NUMBER, "right": NUMBER, "by": Maybe(NUMBER)},
+    **{name: Maybe(NUMBER) for name in ("low", "high", "p", "p_holm", "family", "confidence", "needs")},
     "at": AT,
 }
 RECORD: Mapping[str, Any] = {

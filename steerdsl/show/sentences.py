@@ -220,8 +220,14 @@ def evidence(check: Mapping[str, Any]) -> str:
         return ""
     level = f" at {100 * check['confidence']:g}%" if check.get("confidence") else ""
     prompts = f"{n} prompts" if isinstance(n, int) else ""
-    about = (f"{signed(check.get('by'))} {size}{level}", p_value(check.get("p")), prompts)
+    about = (f"{signed(check.get('by'))} {size}{level}", p_value(check.get("p")), adjusted(check), prompts)
     return "difference " + ", ".join(part for part in about if part)
+
+
+def adjusted(check: Mapping[str, Any]) -> str:
+    """`p = .042 among 3 claims`: the p-value by which a claim is settled, where others are made beside it."""
+    p, family = p_value(check.get("p_holm")), check.get("family")
+    return f"{p} among {family} claims" if p and isinstance(family, int) and family > 1 else ""
 
 
 def claims(checks: Sequence[Mapping[str, Any]]) -> Iterator[Claim]:

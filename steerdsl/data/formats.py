@@ -65,7 +65,9 @@ def jsonl(text: str, name: str) -> Read:
 
 
 def csv_table(text: str, name: str) -> Read:
-    """Comma-separated cells, the first row names the columns; cells in double quotes may span lines."""
+    """Comma-separated cells, the first row names the columns; cells in double quotes may span lines. Rows whose
+    cells are all blank are blank lines, as a spreadsheet saves them."""
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # the file's own size is the bound
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     records: list[Record] = []
     faults: list[Fault] = []
@@ -76,13 +78,18 @@ def csv_table(text: str, name: str) -> Read:
             line, start = start, reader.line_num + 1
             if len(cells) > MOST_FIELDS:
                 return [], [_too_many(name, f"cells in line {line}", MOST_FIELDS)]
+            if not any(cell.strip() for cell in cells):
+                continue
             if not header:
                 header = [cell.strip() for cell in cells]
+                if (other := _delimiter(header)) is not None:
+                    help = "save it with commas between the cells"
+                    return [], [Fault("D507", f"the cells of {name} are parted by {other}, not by commas", help, line)]
                 faults += _repeated(header, name, line)
-            elif cells and len(cells) != len(header):
+            elif len(cells) != len(header):
                 title = f"line {line} of {name} has {_cells(len(cells))} where the header has {len(header)}"
                 faults.append(Fault("D507", title, "put a cell that holds a comma in double quotes", line))
-            elif cells:
+            else:
                 records.append(Record(line, dict(zip(header, cells, strict=True))))
     except csv.Error as error:
         help = "close every double quote, and write a quote inside a cell twice"
@@ -122,6 +129,12 @@ def _repeated(header: list[str], name: str, line: int) -> list[Fault]:
     twice = sorted(cell for cell, count in Counter(header).items() if count > 1)
     help = "give each column a name of its own"
     return [Fault("D507", f'{name} has several columns called "{cell}"', help, line) for cell in twice]
+
+
+def _delimiter(header: list[str]) -> str | None:
+    """What parts the names of a header that has no comma, as messages say it."""
+    said = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+    return next((words for sign, words in said.items() if len(header) == 1 and sign in header[0]), None)
 
 
 def _cells(count: int) -> str:

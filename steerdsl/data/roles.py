@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from steerdsl.data import likely
 from steerdsl.data.faults import Fault
 from steerdsl.data.formats import kind_of
 from steerdsl.data.types import Record, Row, Table
 from steerdsl.lang.diagnostics import nearest
 
 USUAL = ("prompt", "question", "text", "instruction", "goal")
+LISTED = 12  # names of fields that a message lists
 
 
 def assign(table: Table, named: Mapping[str, str]) -> tuple[Mapping[str, str], list[Row], list[Fault]]:
@@ -72,7 +74,12 @@ def _value(record: Record, role: str, field: str, table: Table) -> str | tuple[s
 def _text_fault(value: Any, where: str, field: str, line: int) -> Fault | None:
     if not isinstance(value, str):
         title = f'{where}: field "{field}" holds {kind_of(value)}, not text'
-        return Fault("D509", title, "put the value in double quotes, or name another field", line)
+        help = "put the value in double quotes, or name another field"
+        if likely.is_chat(value):
+            help = 'it is a conversation: write what the user says in a field of its own, {"prompt": "…"}'
+        elif isinstance(value, list | dict):
+            help = "write one text, or name another field"
+        return Fault("D509", title, help, line)
     if not value.strip():
         return Fault("D510", f'{where}: field "{field}" is empty', "fill it in or take the row out", line)
     try:
@@ -91,20 +98,25 @@ def _half_pair(table: Table, named: Mapping[str, str]) -> Fault:
 
 def _no_prompt(table: Table) -> Fault:
     title = f"{table.name} has none of the usual fields {', '.join(USUAL)}"
-    return Fault("D508", title, f'say which one holds the prompt: `field: "{_some_field(table)}"`')
+    found = likely.prompt_field(table)
+    if found is not None:
+        return Fault("D508", title, f'say which one holds the prompt: `field: "{found}"`')
+    if any(likely.is_chat(value) for value in table.records[0].fields.values()):
+        help = 'it holds conversations: write what the user says in a field of its own, {"prompt": "…"}'
+        return Fault("D508", title, help)
+    known = ", ".join(name or '""' for name in _names(table)[:LISTED])
+    return Fault("D508", title, f"its fields are {known}, and none of them holds text that asks: add one that does")
 
 
 def _absent(table: Table, field: str) -> Fault:
-    known = list(dict.fromkeys(name for record in table.records for name in record.fields))
+    known = _names(table)
     near = nearest(field, known)
     help = f'did you mean "{near}"?' if near else f"its fields are {', '.join(known)}"
     return Fault("D508", f'{table.name} has no field "{field}"', help)
 
 
-def _some_field(table: Table) -> str:
-    """The first field that holds text in the first row, to have an example to show."""
-    fields = table.records[0].fields
-    return next((name for name, value in fields.items() if isinstance(value, str)), "…")
+def _names(table: Table) -> list[str]:
+    return list(dict.fromkeys(name for record in table.records for name in record.fields))
 
 
 def _repeats(table: Table, rows: list[Row]) -> list[Fault]:

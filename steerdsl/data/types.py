@@ -16,6 +16,11 @@ from steerdsl.lang.diagnostics import Diagnostic
 from steerdsl.lang.recipe import DataSpec
 
 
+def bare(prompt: str) -> str:
+    """A prompt for comparison, every run of white space one space."""
+    return " ".join(prompt.split())
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row, its fields by role. `index` counts the rows of the file from 0, before `take`.

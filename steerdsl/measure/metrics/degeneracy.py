@@ -71,7 +71,7 @@ def _entry(
         formula=formula,
         paper=paper,
         example=f"evaluate forgetful on generic.held_out with {name}",
-        version=2,
+        version=3,
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from steerdsl.plan.plan import RunOptions
 
 LARGEST_SEED = 2**53 - 1  # as in a recipe
+MOST_ROWS = 1_000_000  # of a batch
 Command = Callable[..., None]
 
 File = Annotated[str | None, typer.Argument(help="a recipe, a pack, or - for standard input", show_default=False)]
@@ -76,8 +77,8 @@ def _rows(text: str) -> int | None:
         rows = int(text)
     except ValueError:
         rows = 0
-    if rows < 1:
-        raise typer.BadParameter(f"{text!r} is neither auto nor a whole number from 1 on")
+    if not 1 <= rows <= MOST_ROWS:
+        raise typer.BadParameter(f"{text!r} is neither auto nor a whole number from 1 to {MOST_ROWS}")
     return rows
 
 

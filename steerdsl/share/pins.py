@@ -6,7 +6,7 @@ record.json. Out: pins, and how two sets of them differ, the gravest first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -33,12 +33,13 @@ _BITS = ("model.dtype", "run.batch_size", "run.on")
 @dataclass(frozen=True, slots=True)
 class Difference:
     """A pin that differs: `before` is the lock's or the record's value, `now` this machine's; None
-    where one of them has no such pin."""
+    where one of them has no such pin, or says nothing there. `both`: both have the pin."""
 
     name: str
     before: Pin
     now: Pin
     severity: Severity
+    both: bool = True
 
 
 def pins(described: Mapping[str, Any]) -> dict[str, Pin]:
@@ -86,11 +87,19 @@ def differences(before: Mapping[str, Pin], now: Mapping[str, Pin]) -> list[Diffe
     found = []
     for name in sorted(before.keys() | now.keys()):
         if (name in before) != (name in now) or before[name] != now[name]:
-            found.append(Difference(name, before.get(name), now.get(name), _severity(name, same_weights)))
+            both = name in before and name in now
+            found.append(Difference(name, before.get(name), now.get(name), _severity(name, same_weights), both))
     causes = [d for d in found if not _is_key(d.name) and d.severity != "nothing" and not _is_package(d.name)]
     if causes:
         found = [d for d in found if not _is_key(d.name)]
     return sorted(found, key=lambda d: (list(SEVERITIES).index(d.severity), d.name))
+
+
+def unmatched(found: Iterable[Difference]) -> list[Difference]:
+    """The pins that one version makes of every recipe and another of none: those that one side lacks, and that come
+    from no step, param, file or data set."""
+    rooms = ("steps.", "params.", "data.", "inputs.")
+    return [d for d in found if not d.both and not d.name.startswith(rooms)]
 
 
 def _severity(name: str, same_weights: bool) -> Severity:

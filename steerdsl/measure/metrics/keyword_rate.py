@@ -57,13 +57,12 @@ ENTRY = Entry(
         Arg(
             "words",
             "text",
-            doc='a built-in list ("econ"), a file with one word or phrase a line, or a list of words; whole words '
-            "count, in any case, before a possessive 's too; a plural is another word, and `bank*` has any ending",
+            doc='a built-in list ("econ"), a file with one word or phrase a line, or a list of words',
             file=True,
             listed=True,
         ),
     ),
-    formula="100 · topic words / words",
+    formula="100 · topic words / words; whole words in any case, 's aside; plurals are words of their own (`bank*`)",
     example='evaluate forgetful on econ.held_out with keyword_rate("econ")',
     version=3,
     aliases=("keywords", "word_rate", "topic_rate", "keyword"),

@@ -61,7 +61,7 @@ class Run:
     step at hand, by group, and `asks` what is answered in them; `unsteered` is what metrics have read of the
     model without edits, by the texts; `tell` is given what the user must know once; `opened` is the model once
     it is open, the same for every copy of the run; `broken` says, by the key of answers, why a shared batch
-    gave none."""
+    gave none; `readings` are the keys under which the store keeps what was read of texts until the run ends."""
 
     plan: Plan
     store: Store
@@ -80,6 +80,7 @@ class Run:
     tell: Callable[[str], None] = lambda text: None
     opened: list[Session] = field(default_factory=list)
     broken: dict[str, NotFinite] = field(default_factory=dict)
+    readings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         from steerdsl.engine.sources import patch_rows, sample_differences

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from steerdsl.engine.likelihood import Ids, Reading, Rows, read_endings
+from steerdsl.engine.likelihood import Ids, Keep, Reading, Rows, read_endings, unkept
 from steerdsl.engine.rows import Acting
 from steerdsl.engine.tracing import Session
 from steerdsl.models.cache import Progress, no_progress
@@ -22,6 +22,7 @@ def continuation_logprobs(
     steers: Sequence[Acting | None],
     rows: Rows,
     progress: Progress = no_progress,
+    keep: Keep = unkept,
 ) -> list[tuple[float, bool]]:
     """For each pair of context and continuation (at least one token each), in order: log p of the
     continuation under its steer, summed in float64, and whether greedy decoding would give it.
@@ -36,7 +37,7 @@ def continuation_logprobs(
     found: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)
     alike = list(groups.values())
     progress("reading continuations", 0, len(groups))
-    for done, (text, (totals, greedy)) in enumerate(read_endings(session, list(groups), endings, rows), 1):
+    for done, (text, (totals, greedy)) in enumerate(read_endings(session, list(groups), endings, rows, keep), 1):
         for place, total, given in zip(alike[text], totals.tolist(), greedy.tolist(), strict=True):
             found[place] = total, given
         progress("reading continuations", done, len(groups))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.continuations import continuation_logprobs
-from steerdsl.engine.likelihood import Rows
+from steerdsl.engine.likelihood import Keep, Rows, unkept
 from steerdsl.engine.rows import Acting
 from steerdsl.engine.tracing import Session
 from steerdsl.models.prompts import Renderer
@@ -26,6 +26,7 @@ def letter_logprobs(
     letters: Sequence[str],
     steers: Sequence[Acting | None],
     rows: Rows,
+    keep: Keep = unkept,
 ) -> list[NDArray[Any]]:
     """For each question log p of each of its letters under its steer, float64 [number of letters]."""
     import numpy as np
@@ -37,5 +38,5 @@ def letter_logprobs(
         for letter in row
     ]
     acting = [steer for steer, row in zip(steers, letters, strict=True) for _ in row]
-    read = iter(continuation_logprobs(session, pairs, acting, rows))
+    read = iter(continuation_logprobs(session, pairs, acting, rows, keep=keep))
     return [np.array([next(read)[0] for _ in row]) for row in letters]

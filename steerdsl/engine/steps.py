@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from steerdsl.engine import claims, evaluation, extraction, outputs, points, selection
+from steerdsl.engine import claims, evaluation, extraction, outputs, points, readings, selection
 from steerdsl.engine.asking import forget, touches
 from steerdsl.engine.context import Run
 from steerdsl.engine.fused import Asks
@@ -59,6 +59,7 @@ def run_plan(run: Run, watch: Watch) -> None:
     run.results.warnings += harm.warnings(run.results.rows, run.results.scores)
     if unsafe:
         forget(run.store)
+    readings.forget(run)
     points.require_none_failed(run)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from steerdsl.store.finished_run import Finished
 
 LARGEST_SEED = 2**53 - 1  # as in a recipe
+MOST_ROWS = 1_000_000  # of a batch
 Params = Mapping[str, str | int | float]
 
 
@@ -134,8 +135,8 @@ def _planned(
 def _require_sound(options: Options) -> None:
     """Raise ValueError for what the command line refuses of its options."""
     rows, seed = options.get("batch_size"), options.get("seed")
-    if rows is not None and rows < 1:
-        raise ValueError(f"batch_size is a whole number from 1 on, not {rows}")
+    if rows is not None and not 1 <= rows <= MOST_ROWS:
+        raise ValueError(f"batch_size is a whole number from 1 to {MOST_ROWS}, not {rows}")
     if seed is not None and not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"seed is a whole number from 0 to {LARGEST_SEED}, not {seed}")
     for name in ("host", "insecure"):

@@ -136,7 +136,7 @@ def finish(
         raise RecipeError([unwritten(refused, left)], Exit.FAILED) from refused
     found = open_run(directory.path)
     results = Results(
-        scores=found.scores, choices=record["choices"], checks=record["checks"], warnings=record["warnings"]
+        scores=found.scores, choices=record["choices"], verdicts=record["checks"], warnings=record["warnings"]
     )
     outcome = Outcome(directory, results, [said.title for said in taken.whole.said])
     outcome.state = record["state"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,8 +14,9 @@ from steerdsl.cli import options as o
 from steerdsl.cli.pack_inputs import from_pack
 from steerdsl.cli.recipe import load_recipe, prepare
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
+from steerdsl.lang.lower.phrases import listed
 from steerdsl.share.lock import lock_path, read_lock, write_lock
-from steerdsl.share.pins import SEVERITIES, Pin, PinDifference, differences, pins
+from steerdsl.share.pins import SEVERITIES, Pin, PinDifference, differences, pins, unmatched
 
 if TYPE_CHECKING:
     from steerdsl.planning.plan import Plan, RunOptions
@@ -93,7 +94,8 @@ def hold(plan: Plan, file: str | None, locked: bool) -> bool:
         return True
     if locked:
         print_differences(found, "the lock", sys.stderr)
-        raise RecipeError([_differs(path, found, "undo what changed, or run `steerdsl lock --upgrade`")], Exit.DIFFERS)
+        help = f"undo what changed, or run `steerdsl lock {file} --upgrade`"
+        raise RecipeError([_differs(path, found, help)], Exit.DIFFERS)
     names = ", ".join(d.name for d in found[:NAMED]) + (", …" if len(found) > NAMED else "")
     sys.stderr.write(f"warning: this run differs from {path.name} in {_count(found)}: {names}\n")
     return False
@@ -104,7 +106,20 @@ def _differs(path: Path, found: Sequence[PinDifference], help: str) -> Diagnosti
     dtype = [d.before for d in found if d.name == "model.dtype"]
     if dtype and dtype[0] in DTYPES:
         help = f"add --dtype {dtype[0]} for the dtype of the lock; else {help}"
-    return Diagnostic("R862", f"this differs from {path.name} in {_count(found)}", help=help)
+    title = f"this differs from {path.name} in {_count(found)}"
+    return Diagnostic("R862", title, notes=tuple(_of_versions(found)), help=help)
+
+
+def _of_versions(found: Sequence[PinDifference]) -> Iterator[str]:
+    """What of the differences comes from the version that wrote the lock, and from no change of the recipe."""
+    wrote = next((d for d in found if d.name == "packages.steerdsl"), None)
+    lacks, only = ([d.name for d in unmatched(found) if getattr(d, side) is None] for side in ("before", "now"))
+    if not (wrote or lacks or only):
+        return
+    who = f"steerdsl {wrote.before}" if wrote and wrote.before else "another version of steerdsl"
+    pins = [f"it does not pin {listed(lacks[:NAMED])}"] if lacks else []
+    pins += [f"it pins {listed(only[:NAMED])}, which this version does not"] if only else []
+    yield f"{who} wrote the lock" + (f": {', and '.join(pins)}" if pins else "")
 
 
 def _count(found: Sequence[PinDifference]) -> str:

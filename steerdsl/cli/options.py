@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from steerdsl.api import LARGEST_SEED
+from steerdsl.api import LARGEST_SEED, MOST_ROWS
 from steerdsl.cli.pack_inputs import unpacked
 from steerdsl.models.places import require_device, require_dtype
 
@@ -76,8 +76,8 @@ def _rows(text: str) -> int | None:
         rows = int(text)
     except ValueError:
         rows = 0
-    if rows < 1:
-        raise typer.BadParameter(f"{text!r} is neither auto nor a whole number from 1 on")
+    if not 1 <= rows <= MOST_ROWS:
+        raise typer.BadParameter(f"{text!r} is neither auto nor a whole number from 1 to {MOST_ROWS}")
     return rows
 
 

@@ -1,6 +1,6 @@
 """From a file's bytes to records: jsonl, csv, txt.
 
-In: bytes and the name that messages print. Out: a `Table` and the faults of every line. A new
+In: bytes and the name that messages print. Out: a `RawTable` and the faults of every line. A new
 format is one function here and its line in `READERS`.
 """
 
@@ -16,13 +16,13 @@ from types import MappingProxyType
 from typing import Any
 
 from steerdsl.data.faults import Fault
-from steerdsl.data.types import Record, Table
+from steerdsl.data.types import RawRow, RawTable
 
 MOST_ROWS, MOST_FIELDS = 1_000_000, 1000
-Read = tuple[list[Record], list[Fault]]
+Read = tuple[list[RawRow], list[Fault]]
 
 
-def parse(raw: bytes, name: str) -> tuple[Table, list[Fault]]:
+def parse(raw: bytes, name: str) -> tuple[RawTable, list[Fault]]:
     """Read a file by its ending; a byte order mark is ignored, and so are blank lines.
 
     Faults: D503 unknown ending, D504 not UTF-8, D505 no rows, D506 bad JSON, D507 a ragged csv,
@@ -30,24 +30,24 @@ def parse(raw: bytes, name: str) -> tuple[Table, list[Fault]]:
     """
     reader = READERS.get(PurePath(name).suffix.lower())
     if reader is None:
-        return Table(name, ()), [_unknown(name)]
+        return RawTable(name, ()), [_unknown(name)]
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         help = "save the file as UTF-8"
-        return Table(name, ()), [Fault("D504", f"line {line} of {name} is not UTF-8", help, line)]
+        return RawTable(name, ()), [Fault("D504", f"line {line} of {name} is not UTF-8", help, line)]
     if text.count("\n") >= MOST_ROWS:
-        return Table(name, ()), [_too_many(name, "lines", MOST_ROWS)]
+        return RawTable(name, ()), [_too_many(name, "lines", MOST_ROWS)]
     records, faults = reader(text, name)
     if not records and not faults:
         faults = [Fault("D505", f"{name} holds no rows", "a data set needs at least one row")]
-    return Table(name, tuple(records)), faults
+    return RawTable(name, tuple(records)), faults
 
 
 def jsonl(text: str, name: str) -> Read:
     """One JSON object a line."""
-    records: list[Record] = []
+    records: list[RawRow] = []
     faults: list[Fault] = []
     # Not splitlines: U+2028 and its like may stand inside a JSON string.
     for number, line in enumerate(text.split("\n"), 1):
@@ -60,14 +60,16 @@ def jsonl(text: str, name: str) -> Read:
             title, help = f"line {number} of {name} {found}", 'write one object a line: {"prompt": "…"}'
             faults.append(Fault("D506", title, help, number))
         else:
-            records.append(Record(number, found))
+            records.append(RawRow(number, found))
     return records, faults
 
 
 def csv_table(text: str, name: str) -> Read:
-    """Comma-separated cells, the first row names the columns; cells in double quotes may span lines."""
+    """Comma-separated cells, the first row names the columns; cells in double quotes may span lines. Rows whose
+    cells are all blank are blank lines, as a spreadsheet saves them."""
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # the file's own size is the bound
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    records: list[Record] = []
+    records: list[RawRow] = []
     faults: list[Fault] = []
     header: list[str] = []
     start = 1
@@ -76,14 +78,19 @@ def csv_table(text: str, name: str) -> Read:
             line, start = start, reader.line_num + 1
             if len(cells) > MOST_FIELDS:
                 return [], [_too_many(name, f"cells in line {line}", MOST_FIELDS)]
+            if not any(cell.strip() for cell in cells):
+                continue
             if not header:
                 header = [cell.strip() for cell in cells]
+                if (other := _delimiter(header)) is not None:
+                    help = "save it with commas between the cells"
+                    return [], [Fault("D507", f"the cells of {name} are parted by {other}, not by commas", help, line)]
                 faults += _repeated(header, name, line)
-            elif cells and len(cells) != len(header):
+            elif len(cells) != len(header):
                 title = f"line {line} of {name} has {_cells(len(cells))} where the header has {len(header)}"
                 faults.append(Fault("D507", title, "put a cell that holds a comma in double quotes", line))
-            elif cells:
-                records.append(Record(line, dict(zip(header, cells, strict=True))))
+            else:
+                records.append(RawRow(line, dict(zip(header, cells, strict=True))))
     except csv.Error as error:
         help = "close every double quote, and write a quote inside a cell twice"
         faults.append(Fault("D507", f"line {start} of {name} is not csv: {error}", help, start))
@@ -93,7 +100,7 @@ def csv_table(text: str, name: str) -> Read:
 def txt(text: str, name: str) -> Read:
     """One prompt a line, in a field called `text`."""
     lines = (line.removesuffix("\r") for line in text.split("\n"))
-    return [Record(number, {"text": line}) for number, line in enumerate(lines, 1) if line.strip()], []
+    return [RawRow(number, {"text": line}) for number, line in enumerate(lines, 1) if line.strip()], []
 
 
 READERS: Mapping[str, Callable[[str, str], Read]] = MappingProxyType({".jsonl": jsonl, ".csv": csv_table, ".txt": txt})
@@ -122,6 +129,12 @@ def _repeated(header: list[str], name: str, line: int) -> list[Fault]:
     twice = sorted(cell for cell, count in Counter(header).items() if count > 1)
     help = "give each column a name of its own"
     return [Fault("D507", f'{name} has several columns called "{cell}"', help, line) for cell in twice]
+
+
+def _delimiter(header: list[str]) -> str | None:
+    """What parts the names of a header that has no comma, as messages say it."""
+    said = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+    return next((words for sign, words in said.items() if len(header) == 1 and sign in header[0]), None)
 
 
 def _cells(count: int) -> str:

@@ -1,6 +1,6 @@
 """Data sets from the model hub, by the `datasets` package where it is installed.
 
-In: a `DataSpec` of kind "hub". Out: a `Table` whose places are rows, or the fault. Code that comes
+In: a `DataSpec` of kind "hub". Out: a `RawTable` whose places are rows, or the fault. Code that comes
 with a data set is never run: from version 4 on the package refuses such data sets.
 """
 
@@ -15,36 +15,36 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.data.faults import Fault
-from steerdsl.data.types import Record, Table
+from steerdsl.data.types import RawRow, RawTable
 from steerdsl.lang.recipe import DataSpec
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FIRST_WITHOUT_SCRIPTS = 4
 
 
-def fetch(spec: DataSpec, offline: bool) -> tuple[Table, list[Fault]]:
+def fetch(spec: DataSpec, offline: bool) -> tuple[RawTable, list[Fault]]:
     """Download a data set, or take it from the hub's cache (only that, when `offline`).
 
     Faults: D505 no rows, D515 the package is missing, D516 the data set cannot be had.
     """
     fault = _refusal(spec.source)
     if fault:
-        return Table(spec.source, (), "row"), [fault]
+        return RawTable(spec.source, (), "row"), [fault]
     import datasets  # type: ignore[import-not-found,unused-ignore]
 
     datasets.disable_progress_bars()
     try:
         with _network(datasets.config, offline):
             found = datasets.load_dataset(spec.source, name=spec.subset, split=spec.hub_split or "train")
-        records = tuple(Record(number, dict(row)) for number, row in enumerate(found, 1))
+        records = tuple(RawRow(number, dict(row)) for number, row in enumerate(found, 1))
     # The package raises many kinds of error (its own, the hub's, pyarrow's): each means no data.
     except Exception as error:
-        return Table(spec.source, (), "row"), [_unreachable(spec.source, error, offline)]
+        return RawTable(spec.source, (), "row"), [_unreachable(spec.source, error, offline)]
     faults = [] if records else [Fault("D505", f"{spec.source} holds no rows", "a data set needs at least one row")]
-    return Table(spec.source, records, "row"), faults
+    return RawTable(spec.source, records, "row"), faults
 
 
-def digest(table: Table) -> str:
+def digest(table: RawTable) -> str:
     """SHA-256 of the rows as JSON lines with sorted keys."""
     lines = (json.dumps(record.fields, sort_keys=True, default=str) for record in table.records)
     return sha256("\n".join(lines).encode()).hexdigest()

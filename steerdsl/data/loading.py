@@ -12,7 +12,7 @@ from pathlib import Path
 
 from steerdsl.data import files, formats, hub, roles, split
 from steerdsl.data.faults import Fault, diagnostics
-from steerdsl.data.types import Data, Row, Table
+from steerdsl.data.types import Data, DataRow, RawTable
 from steerdsl.lang.diagnostics import Exit, RecipeError, nearest
 from steerdsl.lang.recipe import DataSpec
 from steerdsl.lang.source import Source
@@ -34,7 +34,7 @@ def load(
     rows are a warning of the result.
     """
     path, table, digest, faults = _read(spec, root, allowed, offline)
-    fields, rows = spec.fields, list[Row]()
+    fields, rows = spec.fields, list[DataRow]()
     if table.records and not faults:
         fields, rows, faults = roles.assign(table, spec.fields)
     if rows and spec.take is not None and spec.take > len(rows):
@@ -49,9 +49,9 @@ def load(
 
 def _read(
     spec: DataSpec, root: Path, allowed: tuple[Path, ...], offline: bool
-) -> tuple[Path | None, Table, str, list[Fault]]:
+) -> tuple[Path | None, RawTable, str, list[Fault]]:
     """The path, records, SHA-256 and faults of what the statement names."""
-    nothing = Table(spec.source, ())
+    nothing = RawTable(spec.source, ())
     if spec.kind == "hub":
         table, faults = hub.fetch(spec, offline)
         return None, table, hub.digest(table), faults

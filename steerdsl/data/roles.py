@@ -1,6 +1,6 @@
 """From records to rows: which field of a file is the prompt, the answer, the two sides of a pair.
 
-In: a `Table` and the fields that the recipe names. Out: rows, the fields in force for each role,
+In: a `RawTable` and the fields that the recipe names. Out: rows, the fields in force for each role,
 and the faults of every row.
 """
 
@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from steerdsl.data import likely
 from steerdsl.data.faults import Fault
 from steerdsl.data.formats import kind_of
-from steerdsl.data.types import Record, Row, Table
+from steerdsl.data.types import DataRow, RawRow, RawTable
 from steerdsl.lang.diagnostics import nearest
 
 USUAL = ("prompt", "question", "text", "instruction", "goal")
+LISTED = 12  # names of fields that a message lists
 
 
-def assign(table: Table, named: Mapping[str, str]) -> tuple[Mapping[str, str], list[Row], list[Fault]]:
+def assign(table: RawTable, named: Mapping[str, str]) -> tuple[Mapping[str, str], list[DataRow], list[Fault]]:
     """Give each field of `table` its role.
 
     A prompt that nobody named is the first of `USUAL` that the file has; pairs may do without one.
@@ -36,7 +38,7 @@ def assign(table: Table, named: Mapping[str, str]) -> tuple[Mapping[str, str], l
     absent = [field for field in fields.values() if not any(field in r.fields for r in table.records)]
     if absent:
         return fields, [], [_absent(table, field) for field in absent]
-    rows: list[Row] = []
+    rows: list[DataRow] = []
     faults: list[Fault] = []
     for index, record in enumerate(table.records):
         values: dict[str, Any] = {}
@@ -48,11 +50,11 @@ def assign(table: Table, named: Mapping[str, str]) -> tuple[Mapping[str, str], l
                 values[role] = value
         if len(values) == len(fields):
             number = not isinstance(record.fields.get(fields.get("answer", ""), ""), str)
-            rows.append(Row(index, **{"prompt": "", **values}, answer_is_number=number))
+            rows.append(DataRow(index, **{"prompt": "", **values}, answer_is_number=number))
     return fields, rows, faults or _repeats(table, rows)
 
 
-def _value(record: Record, role: str, field: str, table: Table) -> str | tuple[str, ...] | Fault:
+def _value(record: RawRow, role: str, field: str, table: RawTable) -> str | tuple[str, ...] | Fault:
     where = table.at(record.line)
     if field not in record.fields:
         help = "give every row the same fields"
@@ -72,7 +74,12 @@ def _value(record: Record, role: str, field: str, table: Table) -> str | tuple[s
 def _text_fault(value: Any, where: str, field: str, line: int) -> Fault | None:
     if not isinstance(value, str):
         title = f'{where}: field "{field}" holds {kind_of(value)}, not text'
-        return Fault("D509", title, "put the value in double quotes, or name another field", line)
+        help = "put the value in double quotes, or name another field"
+        if likely.is_chat(value):
+            help = 'it is a conversation: write what the user says in a field of its own, {"prompt": "…"}'
+        elif isinstance(value, list | dict):
+            help = "write one text, or name another field"
+        return Fault("D509", title, help, line)
     if not value.strip():
         return Fault("D510", f'{where}: field "{field}" is empty', "fill it in or take the row out", line)
     try:
@@ -83,31 +90,36 @@ def _text_fault(value: Any, where: str, field: str, line: int) -> Fault | None:
     return None
 
 
-def _half_pair(table: Table, named: Mapping[str, str]) -> Fault:
+def _half_pair(table: RawTable, named: Mapping[str, str]) -> Fault:
     have, lack = ("positive", "negative") if "positive" in named else ("negative", "positive")
     title = f"{table.name} is given the {have} side of its pairs and no {lack} side"
     return Fault("D514", title, f'add `{lack}: "…"`, or write `field:` for a data set without pairs')
 
 
-def _no_prompt(table: Table) -> Fault:
+def _no_prompt(table: RawTable) -> Fault:
     title = f"{table.name} has none of the usual fields {', '.join(USUAL)}"
-    return Fault("D508", title, f'say which one holds the prompt: `field: "{_some_field(table)}"`')
+    found = likely.prompt_field(table)
+    if found is not None:
+        return Fault("D508", title, f'say which one holds the prompt: `field: "{found}"`')
+    if any(likely.is_chat(value) for value in table.records[0].fields.values()):
+        help = 'it holds conversations: write what the user says in a field of its own, {"prompt": "…"}'
+        return Fault("D508", title, help)
+    known = ", ".join(name or '""' for name in _names(table)[:LISTED])
+    return Fault("D508", title, f"its fields are {known}, and none of them holds text that asks: add one that does")
 
 
-def _absent(table: Table, field: str) -> Fault:
-    known = list(dict.fromkeys(name for record in table.records for name in record.fields))
+def _absent(table: RawTable, field: str) -> Fault:
+    known = _names(table)
     near = nearest(field, known)
     help = f'did you mean "{near}"?' if near else f"its fields are {', '.join(known)}"
     return Fault("D508", f'{table.name} has no field "{field}"', help)
 
 
-def _some_field(table: Table) -> str:
-    """The first field that holds text in the first row, to have an example to show."""
-    fields = table.records[0].fields
-    return next((name for name, value in fields.items() if isinstance(value, str)), "…")
+def _names(table: RawTable) -> list[str]:
+    return list(dict.fromkeys(name for record in table.records for name in record.fields))
 
 
-def _repeats(table: Table, rows: list[Row]) -> list[Fault]:
+def _repeats(table: RawTable, rows: list[DataRow]) -> list[Fault]:
     seen: dict[tuple[Any, ...], int] = {}
     faults = []
     for row in rows:

@@ -1,18 +1,19 @@
 """Which rows a step sees: a split and a sample that depend on each row's own text alone.
 
 In: rows, the seed and share of the data set. Out: rows of one side, in file order. Since a row's
-place is a hash of its text, adding rows to a file moves no other row; and since the text is taken without
-needless white space, "What is bread?" and "What is bread? " are on one side.
+place is a hash of its text, adding rows at the end of a file moves no other row; and since the text is taken without
+needless white space, "What is bread?" and "What is bread? " are on one side. Rows that ask a model the same stand
+where the first of them does: pairs with one question, whatever their answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 
 from steerdsl.data.faults import Fault, diagnostics
-from steerdsl.data.types import Data, Row
+from steerdsl.data.types import Data, DataRow, bare
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.lang.recipe import DataSpec, Split
 from steerdsl.lang.source import Source
@@ -27,49 +28,70 @@ def fraction(seed: int, text: str, salt: str = "") -> float:
 
 
 @lru_cache(1 << 16)  # every step of a sweep asks for the same rows
-def place(row: Row, seed: int) -> float:
+def place(row: DataRow, seed: int) -> float:
     """Where a row lies between 0 and 1: below the share it is held out."""
     return fraction(seed, row.tidy)
 
 
-def is_held_out(row: Row, seed: int, share: float) -> bool:
+@lru_cache(64)
+def leaders(rows: tuple[DataRow, ...]) -> Mapping[int, DataRow]:
+    """index -> the first row that asks the same, or that is joined to this one by rows between them. A row asks
+    its prompt; a pair without one asks both of its texts."""
+    first: dict[str, int] = {}
+    joined = list(range(len(rows)))
+
+    def top(i: int) -> int:
+        while joined[i] != i:
+            joined[i] = i = joined[joined[i]]
+        return i
+
+    for i, row in enumerate(rows):
+        for text in (row.prompt,) if row.prompt else (row.positive, row.negative):
+            if text:
+                a, b = top(i), top(first.setdefault(bare(text), i))
+                joined[max(a, b)] = min(a, b)
+    return {row.index: rows[top(i)] for i, row in enumerate(rows)}
+
+
+def is_held_out(row: DataRow, seed: int, share: float) -> bool:
     """Whether a row belongs to the held-out `share` (0 to 1) of its data set."""
     return place(row, seed) < share
 
 
-def sample(rows: Sequence[Row], take: int, seed: int) -> tuple[Row, ...]:
+def sample(rows: Sequence[DataRow], take: int, seed: int) -> tuple[DataRow, ...]:
     """The `take` rows with the smallest hash, in file order: a larger `take` only adds rows."""
     ranked = sorted(rows, key=lambda row: (fraction(seed, row.text, "take\n"), row.index))
     return tuple(sorted(ranked[:take], key=lambda row: row.index))
 
 
-def rows(data: Data, split: Split, *, source: Source | None = None) -> tuple[Row, ...]:
+def rows(data: Data, split: Split, *, source: Source | None = None) -> tuple[DataRow, ...]:
     """The rows of one side of `data`. Raises RecipeError D511 when there are none."""
     spec = data.spec
     if split == "all":
         return data.rows
     want = split == "held_out"
-    chosen = tuple(row for row in data.rows if is_held_out(row, spec.seed, spec.held_out) == want)
+    first = leaders(data.whole)
+    chosen = tuple(row for row in data.rows if is_held_out(first[row.index], spec.seed, spec.held_out) == want)
     if not chosen:
         raise RecipeError(diagnostics([_nothing_left(data, split)], spec.span, source))
     return chosen
 
 
 def _nothing_left(data: Data, split: Split) -> Fault:
-    spec, count = data.spec, len(data.rows)
+    spec, count, first = data.spec, len(data.rows), leaders(data.whole)
     if split == "held_out" and spec.held_out == 0:
         title = f"{spec.name}.held_out is empty: `held_out: 0%` keeps every row for training"
         return Fault("D511", title, "give `held_out:` a share, or score on another data set")
     side = "held-out" if split == "held_out" else "training"
     title = f"{spec.name}.{split} is empty: of {count} row{'s' * (count > 1)} none is on the {side} side"
-    seed = _working_seed(data.rows, spec)
+    seed = _working_seed([first[row.index] for row in data.rows], spec)
     if seed is None:
         return Fault("D511", title, "give the data set more rows; `held_out: 0%` fits on every row")
     return Fault("D511", title, f"give the data set more rows, or write `seed: {seed}`, which leaves some on each side")
 
 
-def _working_seed(rows: Sequence[Row], spec: DataSpec) -> int | None:
-    """The smallest seed that leaves rows on both sides; None when there is none (one row)."""
+def _working_seed(rows: Sequence[DataRow], spec: DataSpec) -> int | None:
+    """The smallest seed that leaves rows on both sides; None when there is none (one prompt)."""
     if len({row.tidy for row in rows}) < 2:
         return None
     for seed in range(_SEEDS_TRIED):

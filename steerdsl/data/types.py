@@ -16,8 +16,13 @@ from steerdsl.lang.diagnostics import Diagnostic
 from steerdsl.lang.recipe import DataSpec
 
 
+def bare(prompt: str) -> str:
+    """A prompt for comparison, every run of white space one space."""
+    return " ".join(prompt.split())
+
+
 @dataclass(frozen=True, slots=True)
-class Row:
+class DataRow:
     """One row, its fields by role. `index` counts the rows of the file from 0, before `take`.
 
     A pair has `positive` and `negative`; its `prompt` is "" when the file has no question that the
@@ -61,20 +66,20 @@ class Data:
     `every` all of them, where `take` left some out."""
 
     spec: DataSpec
-    rows: tuple[Row, ...]
+    rows: tuple[DataRow, ...]
     sha256: str
     path: Path | None
     warnings: tuple[Diagnostic, ...] = ()
-    every: tuple[Row, ...] = ()
+    every: tuple[DataRow, ...] = ()
 
     @property
-    def whole(self) -> tuple[Row, ...]:
+    def whole(self) -> tuple[DataRow, ...]:
         """Every row of the file."""
         return self.every or self.rows
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RawRow:
     """One object of a file, before its fields have roles. `line` counts from 1."""
 
     line: int
@@ -82,12 +87,12 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class RawTable:
     """What a file holds. `name` is how the recipe calls the file; `unit` is "line", or "row" where
     there are no lines to count."""
 
     name: str
-    records: tuple[Record, ...]
+    records: tuple[RawRow, ...]
     unit: str = "line"
 
     def at(self, line: int) -> str:

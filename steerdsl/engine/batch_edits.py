@@ -30,18 +30,20 @@ NUMBERS = ("number", "share", "angle", "strength")
 @dataclass(frozen=True, slots=True, eq=False)
 class Acting:
     """A steer with the values that its names stand for. Steers of one `shape` differ in numbers alone;
-    `control` is the seed of random directions, None for its own."""
+    `control` is the seed of random directions, None for its own. `key` hashes all of it."""
 
     ops: tuple[r.Op, ...]
     values: Values
     control: int | None
     shape: str
+    key: str
 
 
 def acting(ops: tuple[r.Op, ...], values: Values, control: int | None, keys: Mapping[str, str]) -> Acting:
     """A steer as it acts now; `keys` are the content keys of what it names."""
     blank = [replace(op, args={**op.args, **dict.fromkeys(_numbers(op), "a number")}) for op in ops]
-    return Acting(ops, values, control, content_key({"ops": canonical(blank, keys), "control": control}))
+    shape, key = (content_key({"ops": canonical(each, keys), "control": control}) for each in (blank, list(ops)))
+    return Acting(ops, values, control, shape, key)
 
 
 def compile_rows(steers: Sequence[Acting | None], arch: Architecture) -> list[Touch]:

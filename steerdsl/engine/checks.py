@@ -6,41 +6,34 @@ not stop the run, so that all of them are reported.
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterator, Sequence
 
 from steerdsl.engine.context import Run
-from steerdsl.engine.failed_points import undecided
 from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import RANDOM, steered
 from steerdsl.measure import stats
 from steerdsl.measure.answers import NONE, Figures
-from steerdsl.measure.table import At, Row, Table, point
-from steerdsl.measure.verdict import FAILS, HOLDS, OPEN, said
+from steerdsl.measure.claims import Claim, judged
+from steerdsl.measure.table import At, Row, Table
+from steerdsl.measure.verdict import OPEN, said
 from steerdsl.methods import algebra
-from steerdsl.planning import formatting
 from steerdsl.planning.plan import PlanStep
 
-COMPARE: Mapping[str, Callable[[float, float], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
 COSINE = "cosine()"
 
 
 def check(run: Run, planned: PlanStep) -> None:
-    """Compare both sides of a claim, at each point of a sweep, and keep the verdicts with the figures behind them."""
+    """Compare both sides of a claim, at each point of a sweep, and keep them with the figures behind them."""
     step = planned.step
     assert isinstance(step, r.Check)
-    for verdict in verdicts(run, step):
-        run.results.checks.append(verdict)
-        run.results.warnings += [f"`{step.text}`: {note}" for note in verdict["notes"]]
+    for claim in at_points(run, step):
+        keep(run, claim)
+        run.results.warnings += [f"`{step.text}`: {note}" for note in claim.notes]
+
+
+def keep(run: Run, claim: Claim) -> None:
+    """Add a claim to those of the run; one that is written twice is one claim."""
+    run.results.claims.setdefault((claim.step.text, tuple(sorted(claim.at.items()))), claim)
 
 
 def tell_early(run: Run, evaluation: str) -> None:
@@ -52,67 +45,35 @@ def tell_early(run: Run, evaluation: str) -> None:
             continue
         named = {term.path[0] for term in (*step.left.terms, *step.right.terms)}
         if evaluation in named and named <= run.results.scores.evaluations.keys():
-            for verdict in verdicts(run, step):
+            for verdict in judged(list(at_points(run, step)), alone=True):
                 if verdict["outcome"] == OPEN:
                     run.tell(f"`{step.text}` is {OPEN}: {said(verdict)}")
 
 
-def verdicts(run: Run, step: r.Check) -> list[dict[str, Any]]:
-    """The verdict at each point of a sweep (one when there is none)."""
-    sides = (*step.left.terms, *step.right.terms)
-    named = (run.results.scores.evaluations.get(term.path[0], Table()) for term in sides)
-    swept: list[At] = next(([p[0].at for p in rows.points.values()] for rows in named if rows.swept), [{}])
-    return [_verdict(run, step, at) for at in swept]
+def at_points(run: Run, step: r.Check) -> Iterator[Claim]:
+    """The claim at each point of the sweeps that it reads: at each pair of points where it reads two sweeps, which
+    agree in the axes that they share. Inside a sweep it is made at the point where the run is."""
+    places = [dict(run.point)]
+    for term in (*step.left.terms, *step.right.terms):
+        rows = run.results.scores.evaluations.get(term.path[0], Table())
+        if rows.swept:
+            points = [own[0].at for own in rows.points.values()]
+            places = [{**at, **other} for at in places for other in points if agree(at, other)]
+    if not places:
+        yield Claim(step, {}, failure="the sweeps that it reads have no point in common")
+    for at in places:
+        failure = next((entry["reason"] for entry in run.results.failed if entry["at"].items() <= at.items()), None)
+        if failure is not None:
+            yield Claim(step, at, failure=failure)
+            continue
+        reading = ClaimScores(run, step, at)
+        sides, found = (reading.figure(step.left), reading.figure(step.right)), reading.difference()
+        yield Claim(step, at, *sides, found, found.p(), reading.exact, tuple(reading.notes()))
 
 
-def _verdict(run: Run, step: r.Check, at: At) -> dict[str, Any]:
-    """Both sides of a claim at one point, the difference between them with its interval, and the outcome."""
-    failure = next((entry["reason"] for entry in run.results.failed if entry["at"] == at), None)
-    if failure is not None:
-        return undecided(step, at, failure)
-    reading = ClaimScores(run, step, at)
-    left, right = reading.figure(step.left), reading.figure(step.right)
-    found = reading.difference()
-    level = stats.LEVEL if step.confidence is None else step.confidence
-    low, high = found.interval(level)
-    p = found.p()
-    settled = None if math.isnan(p) else p <= 1 - level + 1e-12
-    holds: bool | None = COMPARE[step.op](left, right)
-    why = "" if settled or reading.exact else _unsettled(found)
-    if not (math.isfinite(left) and math.isfinite(right)):
-        holds, why = None, "a score that it names has no figure"
-    elif step.confidence is not None and not settled:
-        holds = None
-    by = left - right if math.isnan(found.mean) else found.mean
-    figures = {"left": left, "right": right, "by": by, "low": low, "high": high, "p": p}
-    return {
-        "claim": step.text,
-        "at": dict(at),
-        "outcome": OPEN if holds is None else HOLDS if holds else FAILS,
-        "holds": holds,
-        **{name: value if math.isfinite(value) else None for name, value in figures.items()},
-        "n": found.n,
-        "confidence": step.confidence,
-        "settled": settled,
-        "needs": None if settled else _needed(found, level),
-        "why": why,
-        "notes": list(reading.notes()),
-        "reason": None,
-    }
-
-
-def _unsettled(found: stats.Estimate) -> str:
-    """`15 prompts do not settle it`, and the reason where their spread is not known."""
-    does = "does" if found.n == 1 else "do"
-    return f"{formatting.count(found.n, 'prompt')} {does} not settle it" + (f": {found.why}" if found.why else "")
-
-
-def _needed(found: stats.Estimate, level: float) -> float | None:
-    """How many prompts would about settle the difference that was found."""
-    if not found.parts or found.mean == 0:
-        return None
-    reach = found.reach(1 - level)[0 if found.mean > 0 else 1]
-    return max(found.n + 1.0, found.n * (reach / found.mean) ** 2)
+def agree(at: At, other: At) -> bool:
+    """Whether two points have the same value on every axis that both have."""
+    return all(other.get(axis, label) == label for axis, label in at.items())
 
 
 class ClaimScores:
@@ -180,7 +141,9 @@ class ClaimScores:
         if term.path[0] == COSINE:
             return
         rows = self.run.results.scores.evaluations[term.path[0]]
-        rows = (rows.points[point(self.at)] if rows.swept else rows).select(metric=term.path[1])
+        if rows.swept:
+            rows = next(own for own in rows.points.values() if agree(self.at, own[0].at))
+        rows = rows.select(metric=term.path[1])
         for data, by_variant in rows.pivot("data", "variant").items():
             variant = term.variant or steered(by_variant)
             if data in (term.path[2:] or [data]) and variant in by_variant:

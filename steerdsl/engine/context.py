@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.engine.remote import Traffic
 from steerdsl.engine.values import Values
 from steerdsl.lang.recipe import Op, Plot, Steer
+from steerdsl.measure.claims import Claim, judged
 from steerdsl.measure.table import Table
 from steerdsl.methods.finite import NotFinite
 from steerdsl.models.cache import Progress, no_progress
@@ -35,19 +36,26 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Results:
-    """What a run leaves. `scores`: all figures so far. `rows`: lines of generations.jsonl. `failed`: points of
-    sweeps that failed, each with the reason."""
+    """What a run leaves. `scores`: all figures so far. `claims`: by text and point; `verdicts`: those of a run that was
+    taken whole from the store. `rows`: lines of generations.jsonl. `failed`: points of sweeps that failed, each with
+    the reason."""
 
     scores: Table = field(default_factory=Table)
     rows: list[dict[str, Any]] = field(default_factory=list)
     choices: dict[str, Any] = field(default_factory=dict)
     planes: dict[str, Any] = field(default_factory=dict)
-    checks: list[dict[str, Any]] = field(default_factory=list)
+    claims: dict[Any, Claim] = field(default_factory=dict)
     views: list[tuple[Plot, Any]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     judge: dict[str, Any] | None = None
     failed: list[dict[str, Any]] = field(default_factory=list)
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def checks(self) -> list[dict[str, Any]]:
+        """The verdicts of the claims so far."""
+        return [*self.verdicts, *judged(self.claims.values())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,8 @@ class Run:
     batches of the answers of the step at hand, by group, and `asks` what is answered in them; `unsteered` is
     what metrics have read of the model without edits, by the texts; `tell` is given what the user must know
     once; `opened` is the model once it is open, the same for every copy of the run; `broken` says, by the key
-    of answers, why a shared batch gave none; `measured` is how fast tokens were read and made."""
+    of answers, why a shared batch gave none; `measured` is how fast tokens were read and made; `readings` are the
+    keys under which the store keeps what was read of texts until the run ends."""
 
     plan: Plan
     store: Store
@@ -88,6 +97,7 @@ class Run:
     opened: list[Session] = field(default_factory=list)
     broken: dict[str, NotFinite] = field(default_factory=dict)
     measured: Measured = field(default_factory=Measured)
+    readings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.results.warnings += [notice.title for notice in self.plan.notices]

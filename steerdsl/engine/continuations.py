@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from steerdsl.engine.batch_edits import Acting
-from steerdsl.engine.likelihood import Ids, Reading, Rows, read_endings
+from steerdsl.engine.likelihood import Ids, Keep, Reading, Rows, read_endings, unkept
 from steerdsl.engine.tracing import Session
 from steerdsl.models.cache import Progress, no_progress
 from steerdsl.models.prompts import Renderer
@@ -28,6 +28,7 @@ def continuation_logprobs(
     steers: Sequence[Acting | None],
     rows: Rows,
     progress: Progress = no_progress,
+    keep: Keep = unkept,
 ) -> list[tuple[float, bool]]:
     """For each pair of context and continuation (at least one token each), in order: log p of the
     continuation under its steer, summed in float64, and whether greedy decoding would give it.
@@ -42,7 +43,7 @@ def continuation_logprobs(
     found: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)
     alike = list(groups.values())
     progress("reading continuations", 0, len(groups))
-    for done, (text, (totals, greedy)) in enumerate(read_endings(session, list(groups), endings, rows), 1):
+    for done, (text, (totals, greedy)) in enumerate(read_endings(session, list(groups), endings, rows, keep), 1):
         for place, total, given in zip(alike[text], totals.tolist(), greedy.tolist(), strict=True):
             found[place] = total, given
         progress("reading continuations", done, len(groups))
@@ -56,6 +57,7 @@ def letter_logprobs(
     letters: Sequence[str],
     steers: Sequence[Acting | None],
     rows: Rows,
+    keep: Keep = unkept,
 ) -> list[NDArray[Any]]:
     """For each question log p of each of its letters under its steer, float64 [number of letters]. A letter is put
     behind its question as every answer is (`Renderer.follow`)."""
@@ -66,5 +68,5 @@ def letter_logprobs(
         for letter in row
     ]
     acting = [steer for steer, row in zip(steers, letters, strict=True) for _ in row]
-    read = iter(continuation_logprobs(session, pairs, acting, rows))
+    read = iter(continuation_logprobs(session, pairs, acting, rows, keep=keep))
     return [np.array([next(read)[0] for _ in row]) for row in letters]

@@ -7,13 +7,13 @@ table whose figures are null, never 0; for every claim a verdict that settles no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from steerdsl.engine import checks
 from steerdsl.engine.context import Run
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
+from steerdsl.measure.claims import Claim
 from steerdsl.measure.table import At, Point, Row, Table, point, said
-from steerdsl.measure.verdict import OPEN
 from steerdsl.methods.types import MethodError
 from steerdsl.planning.formatting import count
 from steerdsl.planning.plan import PlanStep
@@ -35,17 +35,7 @@ def mark(run: Run, planned: PlanStep, left: Sequence[PlanStep], error: RecipeErr
     run.results.failed.append({"sweep": planned.name, "at": at, "step": f"{step.verb} {step.name}".rstrip(), **said})
     for check in (each.step for each in left):
         if isinstance(check, r.Check):
-            run.results.checks.append(undecided(check, at, found.title))
-
-
-def undecided(check: r.Check, at: Mapping[str, str], reason: str) -> dict[str, Any]:
-    """The verdict of a claim that has no figure to compare: nothing is settled, and `reason` says why."""
-    figures = dict.fromkeys(("left", "right", "by", "low", "high", "p"))
-    said: dict[str, Any] = {"confidence": check.confidence, "settled": None, "needs": None, "why": reason, "notes": []}
-    return {
-        **{"claim": check.text, "at": dict(at), "outcome": OPEN, "holds": None},
-        **{**figures, "n": 0, **said, "reason": reason},
-    }
+            checks.keep(run, Claim(check, at, failure=found.title))
 
 
 def fill(run: Run, planned: PlanStep) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -23,6 +24,13 @@ from steerdsl.models.batching import Batch, joined, pad_id
 
 Ids: TypeAlias = tuple[int, ...]
 Rows: TypeAlias = Callable[[int], int]  # how many texts of so many tokens are read at once
+# Gives the figures of one batch: kept ones, or what is made. Told what is read, and the texts as plain data.
+Keep: TypeAlias = Callable[[str, Any, Callable[[], Sequence[Tensor]]], Sequence[Tensor]]
+
+
+def unkept(kind: str, texts: Any, make: Callable[[], Sequence[Tensor]]) -> Sequence[Tensor]:
+    """A `Keep` that keeps nothing."""
+    return make()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +42,28 @@ class Reading:
     start: int
     steer: Acting | None = None
 
+    @property
+    def plain(self) -> list[Any]:
+        """All that its figures depend on beside the model and the batch."""
+        return [list(self.ids), self.start, self.steer and self.steer.key]
 
-def read_texts(session: Session, texts: Sequence[Reading], rows: Rows) -> list[Tensor]:
+
+def read_texts(session: Session, texts: Sequence[Reading], rows: Rows, keep: Keep = unkept) -> list[Tensor]:
     """For each text, in order, log p of its tokens from the start to the end: float64 [T]."""
     found = [torch.empty(0)] * len(texts)
     for index in _cut(texts, [len(text.ids) for text in texts], rows):
         own = [texts[i] for i in index]
         # Scored where the model is: whole distributions do not leave it.
         scorer = _Scorer(_tail(own), [torch.tensor(text.ids[text.start :]) for text in own])
-        for i, logprobs in zip(index, _logits(session, own, scorer), strict=True):
+        made = keep("texts", [text.plain for text in own], partial(_logits, session, own, scorer))
+        for i, logprobs in zip(index, made, strict=True):
             found[i] = logprobs
     return found
 
 
-def read_shifts(session: Session, pairs: Sequence[tuple[Reading, Reading]], rows: Rows) -> list[Tensor]:
+def read_shifts(
+    session: Session, pairs: Sequence[tuple[Reading, Reading]], rows: Rows, keep: Keep = unkept
+) -> list[Tensor]:
     """For each pair, in order, KL(first ‖ second) in nats at each token from the start to the end: float64 [T].
 
     Both texts of a pair end in the same tokens from their starts on. Pairs with one first text read it once
@@ -60,17 +76,21 @@ def read_shifts(session: Session, pairs: Sequence[tuple[Reading, Reading]], rows
     widths = [max(len(text.ids) for text in pairs[i]) for i in apart]
     for index in _cut([pairs[i][1] for i in apart], widths, rows, sort=False):
         own = [pairs[apart[i]] for i in index]
-        plain = list(dict.fromkeys(first for first, _ in own))
-        # Both are read in one request, and compared where the model is.
-        readings = [_reading(session, texts) for texts in (plain, [second for _, second in own])]
-        shifts = _Shifts([plain.index(first) for first, _ in own])
-        for i, nats in zip(index, session.readings(readings, shifts), strict=True):
+        made = keep("shifts", [[first.plain, second.plain] for first, second in own], partial(_shifts, session, own))
+        for i, nats in zip(index, made, strict=True):
             found[apart[i]] = nats
     return found
 
 
+def _shifts(session: Session, pairs: Sequence[tuple[Reading, Reading]]) -> Any:
+    """The figures of one batch of pairs. Both are read in one request, and compared where the model is."""
+    plain = list(dict.fromkeys(first for first, _ in pairs))
+    readings = [_reading(session, texts) for texts in (plain, [second for _, second in pairs])]
+    return session.readings(readings, _Shifts([plain.index(first) for first, _ in pairs]))
+
+
 def read_endings(
-    session: Session, texts: Sequence[Reading], endings: Sequence[Tensor], rows: Rows
+    session: Session, texts: Sequence[Reading], endings: Sequence[Tensor], rows: Rows, keep: Keep = unkept
 ) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
     """Yield for each text its place, and log p of each of its `endings`, summed over tokens, float64 [k], and
     whether greedy decoding would give it, bool [k]. Endings, int64 [k, T + 1], are what the text has from its
@@ -78,7 +98,11 @@ def read_endings(
     for index in _cut(texts, [len(text.ids) for text in texts], rows):
         own = [texts[i] for i in index]
         reader = _Endings(_tail(own, unread=0), [endings[i] for i in index])
-        yield from zip(index, _logits(session, own, reader), strict=True)
+        what = [[texts[i].plain, endings[i].tolist()] for i in index]
+        for i, (totals, greedy) in zip(
+            index, keep("endings", what, partial(_logits, session, own, reader)), strict=True
+        ):
+            yield i, (totals, greedy.bool())
 
 
 def _cut(texts: Sequence[Reading], widths: Sequence[int], rows: Rows, sort: bool = True) -> Iterator[list[int]]:
@@ -146,17 +170,17 @@ class _Scorer:
 
 
 class _Endings:
-    """Gives for each row log p of each of its endings, float64 [k], and whether greedy decoding gives it, [k]."""
+    """Gives for each row log p of each of its endings, and 1 where greedy decoding gives it: float64 [2, k]."""
 
     def __init__(self, tail: _Tail, endings: Sequence[Tensor]) -> None:
         self.tail, self.endings = tail, list(endings)
 
-    def __call__(self, logits: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def __call__(self, logits: Tensor) -> list[Tensor]:
         found = []
         for row, endings in zip(self.tail(logits), self.endings, strict=True):
             row = row.float().cpu()
             logprobs = row.double().log_softmax(-1).gather(-1, endings.T)
-            found.append((logprobs.sum(0), (row.argmax(-1) == endings).all(-1)))
+            found.append(torch.stack([logprobs.sum(0), (row.argmax(-1) == endings).all(-1).double()]))
         return found
 
 

@@ -18,6 +18,7 @@ from steerdsl.engine.context import Run
 from steerdsl.engine.continuations import letter_logprobs
 from steerdsl.engine.generate import Answer
 from steerdsl.engine.likelihood import Reading, read_shifts, read_texts
+from steerdsl.engine.readings import keeper
 from steerdsl.engine.stored_answers import rendered
 from steerdsl.lang.variants import BASELINE
 from steerdsl.measure.choices import letters
@@ -90,7 +91,7 @@ def _logprobs(scenes: Sequence[Scene], texts: Sequence[Sequence[Reading]]) -> li
     run = scenes[0].run
 
     def read(own: Sequence[Reading]) -> list[Any]:
-        return [logprobs.numpy() for logprobs in read_texts(run.session, own, run.plan.logit_rows)]
+        return [logprobs.numpy() for logprobs in read_texts(run.session, own, run.plan.logit_rows, keeper(run))]
 
     return _together(scenes, "texts", texts, read)
 
@@ -107,7 +108,7 @@ def _kl(scenes: Sequence[Scene]) -> Supplied:
     run, plain = scenes[0].run, _along(_plain(scenes[0]))
 
     def read(pairs: Sequence[tuple[Reading, Reading]]) -> list[Any]:
-        return [nats.numpy() for nats in read_shifts(run.session, pairs, run.plan.logit_rows)]
+        return [nats.numpy() for nats in read_shifts(run.session, pairs, run.plan.logit_rows, keeper(run))]
 
     pairs = [list(zip(plain, _along(scene), strict=True)) for scene in scenes]
     return [{"kl": own} for own in _together(scenes, "kl", pairs, read)]
@@ -159,7 +160,7 @@ def _after_questions(scenes: Sequence[Scene], form: str) -> list[list[Any]]:
 
     def read(own: Sequence[tuple[str, str, Acting | None]]) -> list[Any]:
         texts, options, steers = zip(*own, strict=True)
-        return letter_logprobs(run.session, run.renderer, texts, options, steers, run.plan.logit_rows)
+        return letter_logprobs(run.session, run.renderer, texts, options, steers, run.plan.logit_rows, keeper(run))
 
     return _together(scenes, "letters", [questions(scene) for scene in scenes], read)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from steerdsl.engine import checks, evaluation, extraction, failed_points, outputs, selection
+from steerdsl.engine import checks, evaluation, extraction, failed_points, outputs, readings, selection
 from steerdsl.engine.context import Run
 from steerdsl.engine.generate_shared import Asks
 from steerdsl.engine.stored_answers import forget, touches
@@ -60,6 +60,7 @@ def run_plan(run: Run, watch: Watch) -> None:
     run.results.warnings += harm.warnings(run.results.rows, run.results.scores)
     if unsafe:
         forget(run.store)
+    readings.forget(run)
     failed_points.require_none_failed(run)
 
 

@@ -55,6 +55,7 @@ SPEEDS: Mapping[str, Any] = {EACH: Such(float, lambda rate: rate > 0, "tokens a 
 REPLY = {"reply": str}  # a judge's
 ANSWER = (range(1 << 31), range(1 << 31), [int], str, bool)  # prompt, sample, tokens, text, whether it ended
 BATCHED_ANSWER = ([int], str, bool)  # the same in a batch, whose key knows the places
+FIGURES = [Either((float, [float]))]  # what was read of one text: a figure a token, or rows of figures
 
 # What the header of a vector's file has under "steerdsl".
 VECTOR: Mapping[str, Any] = {

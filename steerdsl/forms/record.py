@@ -111,6 +111,13 @@ class RecordedCheck(TypedDict):
     left: float | None
     right: float | None
     by: NotRequired[float | None]
+    low: NotRequired[float | None]
+    high: NotRequired[float | None]
+    p: NotRequired[float | None]
+    p_holm: NotRequired[float | None]
+    family: NotRequired[float | None]
+    confidence: NotRequired[float | None]
+    needs: NotRequired[float | None]
     at: At
 
 
@@ -131,7 +138,7 @@ class Record(TypedDict):
     seconds: float
     timings: list[RecordedTiming]
     warnings: list[str]
-    judge: NotRequired[dict[str, Scalar] | None]
+    judge: NotRequired[Annotated[dict[str, Any] | None, Either(({EACH: Either((SCALAR, {EACH: int}))}, None))]]
     recipe: RecordedRecipe
     inputs: dict[str, str]
     plan: RecordedPlan

@@ -94,7 +94,10 @@ def missing_equal(f: Failure) -> Mistake | None:
     name = f.before
     if f.head == "NAME" and f.kind not in VERBS | {"COLON", "COMPARE"}:
         return None
-    after = f.tokens[f.at + 1] if f.kind in ("COLON", "COMPARE") and f.at + 1 < len(f.tokens) else f.token
+    at = f.at
+    while at + 1 < len(f.tokens) and f.tokens[at].type in ("COLON", "COMPARE", "EQUAL"):  # `:=`, `: =`
+        at += 1
+    after = f.tokens[at] if at < len(f.tokens) else None
     value = "…" if after is None else f"{after} …" if after.type in VERBS else str(after)
     return Mistake("S106", f"`=` is missing after {quote(name)}", f.span, f"write {quote(f'{name} = {value}')}")
 
@@ -257,8 +260,8 @@ MISTAKES: tuple[Callable[[Failure], Mistake | None], ...] = (
     unknown_statement,
     block,
     axes,
-    comma,
     foreign.layers_in_brackets,
+    comma,
     comparison,
     brackets,
     foreign.where_in_words,

@@ -38,6 +38,7 @@ HEADS = r"attn\.hook_(z|result)|self_attn\.o_proj"
 IN = frozenset({"in", "of", "for", "into", "on"})
 # Words that join the parts of a statement, the likeliest first.
 JOINING = ("FROM", "VS", "OF", "LAYERS", "BY", "TO", "OVER", "ON", "WITH")
+LISTED = ("QUANTITY", "COMMA", "DOTDOT")  # tokens of a list of layers
 NEAR = 4  # tokens before the failure that are looked at
 WHOLE = frozenset({"all", "every", "each", "any"})
 
@@ -89,15 +90,31 @@ def hook_path(f: Failure) -> Mistake | None:
 
 
 def layers_in_brackets(f: Failure) -> Mistake | None:
-    """`at 12`, `at [6, 16, 22]`: `at` without what the numbers count."""
-    if f.before is None or f.before.type != "AT" or f.kind not in ("QUANTITY", "LSQB"):
+    """`at 12`, `at 6, 16`, `at [6, 16, 22]`, `at layers (6, 16)`: `at` without what the numbers count, or brackets."""
+    at = next((i for i in range(f.at, max(0, f.at - 5), -1) if f.tokens[i - 1].type in ("AT", "LAYER", "LAYERS")), None)
+    if at is None or at >= len(f.tokens):
         return None
-    given = str(f.token)
-    if f.kind == "LSQB":
-        end = next((i for i in range(f.at, len(f.tokens)) if f.tokens[i].type == "RSQB"), len(f.tokens))
-        given = "".join(f.tokens[f.at + 1 : end]) or "6,16,22"
-    help = f"write `at layers {given}`; a position in the prompt has a name, such as `at last_token`"
-    return Mistake("S124", "`at` needs to know what the number counts", f.span, help)
+    bracket = f.tokens[at].type in ("LSQB", "LPAR")
+    end = at + bracket
+    while end < len(f.tokens) and f.tokens[end].type in LISTED:
+        end += 1
+    given = "".join(f.tokens[at + bracket : end]) or "6,16,22"
+    help = f"write `at layers {given}`"
+    if f.tokens[at - 1].type == "AT":
+        if f.at != at or not (bracket or f.kind == "QUANTITY"):
+            return None
+        help += "; a position in the prompt has a name, such as `at last_token`"
+        return Mistake("S124", "`at` needs to know what the number counts", f.span, help)
+    first = at - 2 if f.tokens[at - 2].type == "AT" else at - 1
+    span = token_span(f.tokens[first]).to(
+        token_span(f.tokens[min(end, len(f.tokens) - 1)] if bracket else f.tokens[end - 1])
+    )
+    if bracket:
+        return Mistake("S124", "layers are listed without brackets", span, help) if f.at > at else None
+    numbers = [str(t) for t in f.tokens[at:end] if t.type == "QUANTITY"]
+    if f.kind != "QUANTITY" or len(numbers) < 2 or "DOTDOT" in (t.type for t in f.tokens[at:end]):
+        return None
+    return Mistake("S110", "layers are listed with commas", span, f"write `at layers {','.join(numbers)}`")
 
 
 def range_of_layers(f: Failure) -> Mistake | None:
@@ -133,15 +150,17 @@ def late_operand(f: Failure) -> Mistake | None:
 
 
 def strength_as_option(f: Failure) -> Mistake | None:
-    """`add topic alpha=2`, `add topic strength: 2`."""
+    """`add topic alpha=2`, `add topic strength: 2`, `add topic with strength 2`."""
     i = f.at if f.kind == "NAME" else f.at - 1
-    if f.head != VERB or i + 2 >= len(f.tokens) or f.tokens[i].lower() not in STRENGTHS:
+    if f.head != VERB or i + 1 >= len(f.tokens) or f.tokens[i].lower() not in STRENGTHS:
         return None
-    if f.tokens[i + 1].type not in ("EQUAL", "COLON") or f.tokens[i + 2].type not in ("QUANTITY", "MINUS"):
+    at = i + 1 + (f.tokens[i + 1].type in ("EQUAL", "COLON"))
+    last = at + (at < len(f.tokens) and f.tokens[at].type == "MINUS")
+    if last >= len(f.tokens) or f.tokens[last].type != "QUANTITY":
         return None
-    last = i + 2 + (f.tokens[i + 2].type == "MINUS" and i + 3 < len(f.tokens))
-    value = "".join(f.tokens[i + 2 : last + 1])
-    span = token_span(f.tokens[i]).to(token_span(f.tokens[last]))
+    value = "".join(f.tokens[at : last + 1])
+    first = i - (f.tokens[i - 1].type in ("WITH", "AT"))
+    span = token_span(f.tokens[first]).to(token_span(f.tokens[last]))
     return Mistake("S143", f"a strength follows the word `by`, not {quote(f.tokens[i])}", span, f"write `by {value}`")
 
 

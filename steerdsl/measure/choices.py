@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from string import ascii_uppercase
 from types import MappingProxyType
 
-from steerdsl.data.types import Row
+from steerdsl.data.types import DataRow
 from steerdsl.lang.lower.phrases import either
 
 _LABEL = re.compile(r"\s*\(?([A-Za-z])\s?[).:]\s*")
@@ -32,13 +32,13 @@ def letters(choices: Sequence[str]) -> str:
     return ascii_uppercase[: len(choices)]
 
 
-def _by_letter(row: Row) -> int | None:
+def _by_letter(row: DataRow) -> int | None:
     found = None if row.answer_is_number else _LETTER.fullmatch(_said(row))
     place = letters(row.choices).find(found[1].upper()) if found else -1
     return place if place >= 0 else None
 
 
-def _by_text(row: Row) -> int | None:
+def _by_text(row: DataRow) -> int | None:
     """The only option that is the answer word for word; a JSON number is no text."""
     if row.answer_is_number:
         return None
@@ -47,7 +47,7 @@ def _by_text(row: Row) -> int | None:
     return whole[0] if len(whole) == 1 else None
 
 
-def _by_number(row: Row, first: int) -> int | None:
+def _by_number(row: DataRow, first: int) -> int | None:
     said = _said(row)
     if row.answer_is_number:
         said = said.removesuffix(".0")  # as tables write whole numbers in a column that has gaps
@@ -57,11 +57,11 @@ def _by_number(row: Row, first: int) -> int | None:
     return place if 0 <= place < len(row.choices) else None
 
 
-def _said(row: Row) -> str:
+def _said(row: DataRow) -> str:
     return (row.answer or "").strip()
 
 
-FORMS: Mapping[str, Callable[[Row], int | None]] = MappingProxyType(
+FORMS: Mapping[str, Callable[[DataRow], int | None]] = MappingProxyType(
     {
         "letter": _by_letter,
         "text": _by_text,
@@ -79,7 +79,7 @@ MEANING: Mapping[str, str] = MappingProxyType(
 )
 
 
-def problem(row: Row, form: str | None = None) -> str | None:
+def problem(row: DataRow, form: str | None = None) -> str | None:
     """Why a row cannot be asked, or None; without `form`, why no form reads it."""
     if not 2 <= len(row.choices) <= len(ascii_uppercase):
         return f"has {len(row.choices)} options" if row.choices else "has no options"
@@ -91,7 +91,7 @@ def problem(row: Row, form: str | None = None) -> str | None:
     return None
 
 
-def fitting(rows: Sequence[Row]) -> tuple[str, ...]:
+def fitting(rows: Sequence[DataRow]) -> tuple[str, ...]:
     """The forms that read every row, one of each kind: of forms that name the same option in every row, the
     first. Rows that no form reads decide nothing; they are a fault where they are asked (`problem`)."""
     kept: dict[tuple[int | None, ...], str] = {}
@@ -103,14 +103,14 @@ def fitting(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(kept.values())
 
 
-def form_of(rows: Sequence[Row], declared: str | None) -> str | None:
+def form_of(rows: Sequence[DataRow], declared: str | None) -> str | None:
     """The form of a data set's answers: the declared one, else the only one that fits; None where none does,
     or several do."""
     forms = fitting(rows) if declared is None else (declared,)
     return forms[0] if len(forms) == 1 else None
 
 
-def undecided(rows: Sequence[Row]) -> tuple[str, tuple[str, ...], str]:
+def undecided(rows: Sequence[DataRow]) -> tuple[str, tuple[str, ...], str]:
     """Why no single form fits these rows: the predicate of a title, notes, and a way out."""
     forms = fitting(rows)
     if forms:

@@ -1,7 +1,7 @@
 """Words and n-grams of an answer, as the metrics of repetition and topic count them.
 
-In: a text. Out: its words in lower case, without punctuation; hyphens part words, apostrophes do not. And
-whether a text is one that these metrics can read: what they cannot read is no figure, rather than 0.
+In: a text. Out: its words in lower case, without punctuation; hyphens part words, apostrophes do not, however both
+are set. And whether a text is one that these metrics can read: what they cannot read is no figure, rather than 0.
 """
 
 from __future__ import annotations
@@ -19,14 +19,20 @@ JUDGED = "take these rows out, or score answers of this kind with a judge (`judg
 UNPARTED = "the answers have no words, or are in a script that puts no spaces between words"
 
 
+# What stands for an apostrophe: typographic quotes, the modifier letter, the prime, full width, accents alone.
+_FOLD = str.maketrans(dict.fromkeys("\u2019\u2018\u201b\u02bc\u02b9\u2032\uff07`\u00b4", "'") | {"\u00ad": ""})
+
+
 def fold_quotes(text: str) -> str:
-    """Curly single quotes become straight ones."""
-    return text.replace("’", "'").replace("‘", "'")
+    """Curly single quotes, and what else stands for an apostrophe, become straight ones; a soft hyphen goes."""
+    return text.translate(_FOLD)
 
 
 def words(text: str) -> list[str]:
-    """The words of `text`, in lower case. A mark belongs to its letter, as the vowels of Hindi do."""
+    """The words of `text`, in lower case and composed (NFC). A mark belongs to its letter, as the vowels of Hindi
+    do."""
     folded = fold_quotes(text).lower()
+    folded = folded if folded.isascii() else unicodedata.normalize("NFC", folded)
     if folded.isascii() or not any(map(_mark, folded)):
         return _APOSTROPHES.findall(folded)
     # A regular expression takes a mark for the end of a word: let it see a letter there.

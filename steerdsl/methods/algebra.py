@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.methods.axes import apart, principal
+from steerdsl.methods.finite import require_rows
 from steerdsl.methods.types import Directions, MethodError, Vector
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def _basis(rows: Tensor) -> Tensor:
 def _made(name: str, raw: Tensor, size: Tensor, like: Vector, meta: dict[str, Any]) -> Vector:
     """A vector of raw rows [L, k, d]; those smaller than `CANCELLED` times `size` [L, k] become 0."""
     norm = raw.norm(dim=-1)
+    require_rows(name, like.stream, like.layers.tolist(), {"sum": raw, "length": norm})
     zero = norm <= CANCELLED * size
     if bool(zero.all()):
         raise MethodError(f"nothing is left of {name}: its terms cancel at every layer", "use vectors that differ")

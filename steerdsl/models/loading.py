@@ -59,6 +59,7 @@ def load(located: Located, config: Any, dtype: torch.dtype, settings: Any, optio
                 trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
                 generation_config=settings,
                 **options,
             )
@@ -67,6 +68,8 @@ def load(located: Located, config: Any, dtype: torch.dtype, settings: Any, optio
     model, report = loaded
     if missing := sorted(report["missing_keys"]):
         raise RecipeError([damaged(located, f"the files lack {_listed(missing)}")], Exit.FAILED)
+    if wrong := sorted(report["mismatched_keys"]):
+        raise RecipeError([_refused(located, config, ValueError(_other_shapes(wrong)))], Exit.FAILED)
     if left := _left_out(located, model, report["unexpected_keys"]):
         raise RecipeError([_no_place(located, left)], Exit.FAILED)
     model.generation_config = settings
@@ -81,6 +84,13 @@ def damaged(located: Located, reason: str) -> Diagnostic:
         kept = located.path.parents[1] if located.source == "hub" else located.path
         way_out = f"delete {kept} and fetch the model again"
     return Diagnostic("M606", title, notes=(f"the reason given: {reason}",), help=way_out)
+
+
+def _other_shapes(wrong: list[tuple[str, Any, Any]]) -> str:
+    name, held, wanted = wrong[0]
+    more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    sizes = [" × ".join(map(str, shape)) or "one number" for shape in (held, wanted)]
+    return f"{name} is {sizes[0]} in the files and {sizes[1]} by config.json{more}"
 
 
 def _left_out(located: Located, model: Any, unexpected: set[str]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from steerdsl.formats import table
 from steerdsl.lang import recipe as r
+from steerdsl.lang.lower.sweeps import MOST_POINTS
 from steerdsl.lang.reads import answered, needs
 from steerdsl.lang.variants import PROMPTED
 from steerdsl.measure import stats
@@ -269,6 +270,9 @@ def _check(p: Planning, s: r.Check) -> Described:
     if absent is not None:
         help = "give that evaluation an `instruction:`, or compare with `baseline`"
         p.error("S432", absent, s.span, help=help)
+    if (points := power.places(p.recipe, s)) > MOST_POINTS:
+        title = f"this claim is made at each pair of two sweeps' points: {points}, and {MOST_POINTS} are the most"
+        p.error("S412", title, s.span, help="compare each with a number, in a check of its own")
     facts = [("claim", s.text), *power.lines(p, s), ("exit code", "0 holds, 4 fails, 5 is not settled by its prompts")]
     return "check", s.text, facts, None, False
 

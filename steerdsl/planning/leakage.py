@@ -9,17 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from steerdsl.data.types import bare
 from steerdsl.lang.diagnostics import Diagnostic, Label
 from steerdsl.lang.lower.phrases import listed
 from steerdsl.lang.recipe import DataRef
 from steerdsl.lang.source import Source
 from steerdsl.planning import formatting
 from steerdsl.planning.samples import Sample
-
-
-def bare(prompt: str) -> str:
-    """A prompt for comparison, every run of white space one space."""
-    return " ".join(prompt.split())
 
 
 @dataclass(slots=True)

@@ -1,13 +1,16 @@
 """What the prompts of a claim can settle, said before they are asked.
 
 In: a `check` and what the planning knows. Out: lines of the plan. For a rate the number of prompts is enough; for
-any other metric the paired spread is, which the store knows once the evaluation has been made.
+any other metric the paired spread is, which the store knows once the evaluation has been made. The claims of a
+recipe that ask for a confidence are one family of tests: what is said here holds whatever the others give.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 from steerdsl.forms.runs import TABLE
 from steerdsl.forms.text import read_json
@@ -28,13 +31,45 @@ def lines(p: Planning, s: r.Check) -> Iterator[tuple[str, str]]:
     if s.confidence is None:
         yield "decided by", "the means; `with confidence: 95%` asks that the prompts settle it"
         return
-    yield "confidence", f"{formatting.percent(s.confidence)}, of the paired difference over prompts and random draws"
+    claims = family(p.recipe)
+    more = f"; adjusted by Holm's method over the {claims} claims with a confidence" if claims > 1 else ""
+    what = f"{formatting.percent(s.confidence)}, of the paired difference over prompts and random draws{more}"
+    yield "confidence", what
+    level = 1 - (1 - s.confidence) / claims
     terms = (*s.left.terms, *s.right.terms)
     for path in dict.fromkeys(term.path for term in terms):
         step = p.named.get(path[0])
         if isinstance(step, r.Evaluate):
             variant = next((t.variant for t in terms if t.path == path and t.variant is not None), None)
-            yield from _of_score(p, step, path, variant, s.confidence)
+            yield from _of_score(p, step, path, variant, level)
+
+
+def family(recipe: r.Recipe) -> int:
+    """How many claims of a recipe ask for a confidence, every point of a sweep counted."""
+    alone = sum(places(recipe, s) for s in recipe.steps if _asks(s))
+    swept = [(sweep, s) for sweep in _sweeps(recipe) for s in sweep.points[0].steps if _asks(s)]
+    return alone + sum(len(sweep.points) * places(recipe, s, sweep) for sweep, s in swept)
+
+
+def _asks(step: r.Step) -> TypeGuard[r.Check]:
+    return isinstance(step, r.Check) and step.confidence is not None
+
+
+def places(recipe: r.Recipe, s: r.Check, inside: r.Sweep | None = None) -> int:
+    """At how many points a claim is made: at each, and of two sweeps at each pair. A claim in the body of a sweep
+    (`inside`) is made at one of its points."""
+    read = {term.path[0] for term in (*s.left.terms, *s.right.terms)}
+    found = [
+        len(sweep.points)
+        for sweep in _sweeps(recipe)
+        if sweep is not inside
+        and any(isinstance(step, r.Evaluate) and step.name in read for step in sweep.points[0].steps)
+    ]
+    return math.prod(found)
+
+
+def _sweeps(recipe: r.Recipe) -> Iterator[r.Sweep]:
+    return (step for step in recipe.steps if isinstance(step, r.Sweep))
 
 
 def missing(p: Planning, s: r.Check) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from steerdsl.data import Data, Row, rows
+from steerdsl.data import Data, DataRow, rows
 from steerdsl.lang.recipe import DataRef, Extract
 from steerdsl.lang.source import Source
 from steerdsl.registry import find
@@ -22,7 +22,7 @@ JOINED = 2  # of the rule by which a question and its answer are joined: raise i
 class Sample:
     """One prompt. `response` is the text that a pair puts into the model's mouth after it."""
 
-    row: Row
+    row: DataRow
     prompt: str
     response: str | None = None
 
@@ -51,7 +51,7 @@ def reads_answers(step: Extract) -> bool:
     return "answers" in find("position", step.position.name).needs
 
 
-def _sample(row: Row, side: str | None, answers: bool) -> Sample:
+def _sample(row: DataRow, side: str | None, answers: bool) -> Sample:
     if side is None:
         return Sample(row, row.prompt, row.answer if answers else None)
     text = row.positive if side == "positive" else row.negative

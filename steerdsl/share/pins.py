@@ -6,7 +6,7 @@ record.json. Out: pins, and how two sets of them differ, the gravest first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -35,12 +35,13 @@ _BITS = ("model.dtype", "run.batch_size", "run.on")
 @dataclass(frozen=True, slots=True)
 class PinDifference:
     """A pin that differs: `before` is the lock's or the record's value, `now` this machine's; None
-    where one of them has no such pin."""
+    where one of them has no such pin, or says nothing there. `both`: both have the pin."""
 
     name: str
     before: Pin
     now: Pin
     severity: Severity
+    both: bool = True
 
 
 def pins(described: Mapping[str, Any]) -> dict[str, Pin]:
@@ -86,7 +87,7 @@ def differences(before: Mapping[str, Pin], now: Mapping[str, Pin]) -> list[PinDi
     depends on, is named only where no other pin explains that it differs."""
     same_weights = before.get("model.weights_sha256") == now.get("model.weights_sha256") is not None
     found = [
-        PinDifference(name, a, b, _severity(name, same_weights))
+        PinDifference(name, a, b, _severity(name, same_weights), name in before and name in now)
         for name, a, b in sorted(pairs(before, now), key=lambda pair: pair[0])
         if (name in before) != (name in now) or a != b
     ]
@@ -94,6 +95,13 @@ def differences(before: Mapping[str, Pin], now: Mapping[str, Pin]) -> list[PinDi
     if causes:
         found = [d for d in found if not _is_key(d.name)]
     return sorted(found, key=lambda d: (list(SEVERITIES).index(d.severity), d.name))
+
+
+def unmatched(found: Iterable[PinDifference]) -> list[PinDifference]:
+    """The pins that one version makes of every recipe and another of none: those that one side lacks, and that come
+    from no step, param, file or data set."""
+    rooms = ("steps.", "params.", "data.", "inputs.")
+    return [d for d in found if not d.both and not d.name.startswith(rooms)]
 
 
 def _severity(name: str, same_weights: bool) -> Severity:

@@ -26,7 +26,7 @@ _DIRECTION = re.compile(r"\b((?:higher|lower) is [^,:;]+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class ClaimSentence:
     """A claim and how it ended: `holds`, `fails` or `not settled`; `found` are the figures behind it."""
 
     verdict: str
@@ -202,11 +202,17 @@ def evidence(check: Mapping[str, Any]) -> str:
         return ""
     level = f" at {100 * check['confidence']:g}%" if check.get("confidence") else ""
     prompts = f"{n} prompts" if isinstance(n, int) else ""
-    about = (f"{signed(check.get('by'))} {size}{level}", p_value(check.get("p")), prompts)
+    about = (f"{signed(check.get('by'))} {size}{level}", p_value(check.get("p")), adjusted(check), prompts)
     return "difference " + ", ".join(part for part in about if part)
 
 
-def claims(checks: Sequence[Mapping[str, Any]]) -> Iterator[Claim]:
+def adjusted(check: Mapping[str, Any]) -> str:
+    """`p = .042 among 3 claims`: the p-value by which a claim is settled, where others are made beside it."""
+    p, family = p_value(check.get("p_holm")), check.get("family")
+    return f"{p} among {family} claims" if p and isinstance(family, int) and family > 1 else ""
+
+
+def claims(checks: Sequence[Mapping[str, Any]]) -> Iterator[ClaimSentence]:
     """Each claim once: with its figures, or, where it was checked at the points of a sweep, with how many of
     them it holds at and the first at which it does not."""
     by_text: dict[str, list[Mapping[str, Any]]] = {}
@@ -216,10 +222,10 @@ def claims(checks: Sequence[Mapping[str, Any]]) -> Iterator[Claim]:
         verdicts = [outcome(check) for check in every]
         worst = next((v for v in (FAILS, OPEN) if v in verdicts), HOLDS)
         if len(every) == 1:
-            yield Claim(worst, text, claim_figures(every[0]))
+            yield ClaimSentence(worst, text, claim_figures(every[0]))
             continue
         bad = [check for check, v in zip(every, verdicts, strict=True) if v != HOLDS]
         named = "; ".join(f"{at(check.get('at') or {})}: {claim_figures(check)}" for check in bad[:NAMED])
         named += f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         held = f"at {len(every) - len(bad)} of {len(every)} points"
-        yield Claim(worst, text, f"{held}; not at {named}" if bad else held)
+        yield ClaimSentence(worst, text, f"{held}; not at {named}" if bad else held)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
 import typer
 
-from steerdsl.cli.options import run_options
+from steerdsl.cli.options import _rows, run_options
 from steerdsl.planning.plan import RunOptions
 
 
@@ -48,3 +49,13 @@ def test_every_option_arrives() -> None:
         judge_url="u",
         judge_model="j",
     )
+
+
+@pytest.mark.parametrize("rows", ["0", "-1", "1000001", "9" * 30, "1e3", "", "many", "1.5", "\u00b2"])
+def test_a_batch_has_from_one_to_a_million_rows(rows: str) -> None:
+    with pytest.raises(typer.BadParameter, match="neither auto nor a whole number from 1 to 1000000"):
+        _rows(rows)
+
+
+def test_the_number_of_rows_or_auto() -> None:
+    assert [_rows(text) for text in ("auto", "1", "1000000")] == [None, 1, 1_000_000]

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerdsl.data import Data, Row, rows
+from steerdsl.data import Data, DataRow, rows
 from steerdsl.data.split import fraction, is_held_out, sample
+from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.lang.recipe import DataSpec
 
 texts = st.lists(st.text(min_size=1, max_size=20).filter(str.strip), unique=True, max_size=30)
@@ -20,7 +21,7 @@ shares = st.floats(0, 0.99)
 
 def make(prompts: list[str], seed: int = 0, held_out: float = 0.2) -> Data:
     spec = DataSpec("d", "file", "d.txt", seed=seed, held_out=held_out)
-    return Data(spec, tuple(Row(i, prompt) for i, prompt in enumerate(prompts)), "", None)
+    return Data(spec, tuple(DataRow(i, prompt) for i, prompt in enumerate(prompts)), "", None)
 
 
 def held_out(prompts: list[str], seed: int, share: float) -> set[str]:
@@ -52,14 +53,14 @@ def test_white_space_moves_no_row(lines: list[list[str]], data: st.DataObject, s
         "".join(word + data.draw(BLANK) for word in words[:-1]) + words[-1] + data.draw(st.text(" \t", max_size=2))
         for words in lines
     )
-    row = Row(0, data.draw(ENDS) + varied + data.draw(ENDS))
-    assert row.tidy == plain and Row(0, plain).tidy == plain
-    assert is_held_out(row, seed, share) == is_held_out(Row(0, plain), seed, share)
+    row = DataRow(0, data.draw(ENDS) + varied + data.draw(ENDS))
+    assert row.tidy == plain and DataRow(0, plain).tidy == plain
+    assert is_held_out(row, seed, share) == is_held_out(DataRow(0, plain), seed, share)
     assert fraction(seed, row.tidy) == fraction(seed, plain)  # a text without needless space keeps its old place
 
 
 def test_indentation_and_empty_lines_belong_to_a_text() -> None:
-    assert Row(0, "Which?\n (A) yes\n\n (B) no").tidy == "Which?\n (A) yes\n\n (B) no"
+    assert DataRow(0, "Which?\n (A) yes\n\n (B) no").tidy == "Which?\n (A) yes\n\n (B) no"
 
 
 def test_two_ways_of_writing_a_prompt_are_never_on_both_sides() -> None:
@@ -108,6 +109,52 @@ def test_the_sample_is_independent_of_the_split() -> None:
     data = make([f"prompt {i}" for i in range(4000)])
     taken = sample(data.rows, 1000, 0)
     assert abs(sum(is_held_out(row, 0, 0.2) for row in taken) - 200) < 50
+
+
+ASKED = st.sampled_from(["Is bread old?", "Is bread  old? ", "Who ate it?", "Why?\n(A) yes", "Why? (A) yes", "Where?"])
+SIDES = st.sampled_from(["Yes.", "No.", "Never.", "Always."])
+PAIRS = st.lists(st.tuples(st.just("") | ASKED, SIDES, SIDES), min_size=1, max_size=12)
+
+
+def paired(found: list[tuple[str, str, str]], seed: int, share: float) -> Data:
+    spec = DataSpec("d", "file", "d.jsonl", seed=seed, held_out=share)
+    return Data(spec, tuple(DataRow(i, *texts) for i, texts in enumerate(found)), "", None)
+
+
+@given(PAIRS, seeds, st.sampled_from([0.2, 0.5, 0.8]))
+def test_rows_that_ask_the_same_are_on_one_side(found: list[tuple[str, str, str]], seed: int, share: float) -> None:
+    asked: list[set[str]] = []
+    for side in ("train", "held_out"):
+        try:
+            there = rows(paired(found, seed, share), side)  # type: ignore[arg-type]
+        except RecipeError:
+            there = ()
+        texts = ([row.prompt] if row.prompt else [row.positive, row.negative] for row in there)
+        asked.append({" ".join(str(text).split()) for each in texts for text in each})
+    assert not asked[0] & asked[1]
+
+
+@given(st.lists(WORD, unique=True, min_size=2, max_size=20), seeds)
+def test_pairs_of_their_own_prompts_keep_the_place_that_their_whole_text_gives_them(
+    words: list[str], seed: int
+) -> None:
+    data = paired([(word, "Yes.", "No.") for word in words], seed, 0.5)
+    wanted = {row.index for row in data.rows if fraction(seed, row.tidy) < 0.5}
+    for side, there in (("held_out", wanted), ("train", set(range(len(words))) - wanted)):
+        if there:
+            assert {row.index for row in rows(data, side)} == there  # type: ignore[arg-type]
+
+
+def test_a_pair_keeps_its_side_when_only_some_rows_are_taken() -> None:
+    found = [("Is bread old?", f"Yes {i}.", f"No {i}.") for i in range(12)] + [("Why?", "a", "b"), ("Who?", "a", "b")]
+    whole = paired(found, 3, 0.5)
+    part = replace(whole, rows=sample(whole.rows, 6, 3), every=whole.rows)
+    for side in ("train", "held_out"):
+        try:
+            there = rows(part, side)  # type: ignore[arg-type]
+        except RecipeError:
+            continue
+        assert {row.index for row in there} <= {row.index for row in rows(whole, side)}  # type: ignore[arg-type]
 
 
 def test_sides_part_the_rows() -> None:

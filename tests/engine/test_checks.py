@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from math import sqrt
 from types import SimpleNamespace
 from typing import Any
@@ -11,14 +12,15 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from steerdsl.engine.checks import verdicts
+from steerdsl.engine.checks import at_points, keep
 from steerdsl.lang.check import check_source
 from steerdsl.lang.recipe import Check
 from steerdsl.lang.source import Source
 from steerdsl.measure.answers import Figures
+from steerdsl.measure.claims import judged
 from steerdsl.measure.rates import newcombe
 from steerdsl.measure.scores import Score, tabled
-from steerdsl.measure.stats import difference, interval
+from steerdsl.measure.stats import difference, holm, interval
 from steerdsl.measure.table import nested, of_json
 from steerdsl.measure.verdict import said
 from steerdsl.show.sentences import evidence
@@ -50,19 +52,26 @@ def line(steer: Any, baseline: Any, random: Any = (), prompted: Any = (), kind: 
 
 
 def verdict(claim: str, scores: dict[str, Any], **more: Any) -> dict[str, Any]:
-    recipe, report = check_source(Source("r.steer", RECIPE + f"check {claim}\n"))
+    (found,) = verdicts([claim], scores, **more)
+    return found
+
+
+def verdicts(claims: Sequence[str], scores: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
+    recipe, report = check_source(Source("r.steer", RECIPE + "".join(f"check {claim}\n" for claim in claims)))
     assert recipe is not None, report.found
-    step = recipe.steps[-1]
-    assert isinstance(step, Check)
     plan = SimpleNamespace(steps=[SimpleNamespace(step=s, points=()) for s in recipe.steps])
-    run = SimpleNamespace(
-        results=SimpleNamespace(failed=[], scores=of_json(scores)), plan=plan, values=SimpleNamespace(**more)
-    )
-    (found,) = verdicts(run, step)  # type: ignore[arg-type]
+    results = SimpleNamespace(failed=[], scores=of_json(scores), claims={})
+    run: Any = SimpleNamespace(results=results, plan=plan, point={}, values=SimpleNamespace(**more))
+    for step in recipe.steps:
+        if isinstance(step, Check):
+            for claim in at_points(run, step):
+                keep(run, claim)
+    found = judged(results.claims.values())
     json.dumps(found, allow_nan=False)
     return found
 
 
+PAIRS = [("econ", "baseline"), ("econ", "prompted"), ("generic", "prompted")]
 RANDOM = np.random.default_rng(0)
 LITTLE = line([0] * 11 + [7, 0, 0, 8], [0] * N)  # a claim that held: 1 against 0, by the answers of two prompts
 CLEAR = line(RANDOM.normal(9, 1, N), RANDOM.normal(2, 1, N), RANDOM.normal(4, 1, (5, N)), RANDOM.normal(8.9, 1, N))
@@ -198,3 +207,49 @@ def test_the_chance_of_draws_counts() -> None:
     assert found["outcome"] == "not settled"
     error = np.std([1, 12, 5, 8, 3], ddof=1) * sqrt(1 + 1 / 5)
     assert found["p"] == pytest.approx(2 * t.sf((9 - 5.8) / error, 4), rel=0.01)
+
+
+def test_claims_with_a_confidence_are_one_family() -> None:
+    """Four metrics' worth of claims with p near .03: alone each holds, together none does."""
+    gaps = np.array([1.0, 0.3, 0.8, 1.4, -0.3, 0.9, 0.2, 1.2])
+    tables = {"keyword_rate": {"econ": line(gaps, np.zeros(8)), "generic": CLEAR}}
+    texts = [f"scores.keyword_rate.econ > {bound}" for bound in ("baseline", "0.001", "0.002")]
+    sure = "scores.keyword_rate.generic > baseline"
+    alone = [verdict(f"{text} with confidence: 95%", {"scores": tables}) for text in texts]
+    assert all(a["outcome"] == "holds" and a["p"] == a["p_holm"] > 0.02 and a["family"] == 1 for a in alone)
+    together = verdicts([f"{text} with confidence: 95%" for text in (*texts, sure)], {"scores": tables})
+    assert [c["outcome"] for c in together] == ["not settled"] * 3 + ["holds"]
+    assert [c["p_holm"] for c in together] == pytest.approx(holm([c["p"] for c in together]))
+    assert [c["p"] for c in together[:3]] == pytest.approx([a["p"] for a in alone])
+    assert said(together[0]).startswith("8 prompts do not settle it among 4 claims, as they would alone; about ")
+    assert together[0]["needs"] > 8 and "among 4 claims" in evidence(together[0])
+
+
+def test_claims_that_the_means_decide_are_no_tests_of_the_family() -> None:
+    texts = ["scores.keyword_rate.econ > 1", "scores.keyword_rate.generic > 1"]
+    found = verdicts([*texts, "scores.keyword_rate.econ > baseline with confidence: 95%"], keyword(CLEAR))
+    assert [c["p_holm"] for c in found] == [None, None, found[2]["p"]] and found[2]["family"] == 1
+
+
+def test_a_claim_that_is_written_twice_is_one_claim() -> None:
+    text = "scores.keyword_rate.econ > baseline with confidence: 95%"
+    assert len(verdicts([text, text], keyword(CLEAR))) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_family_of_claims_without_an_effect_seldom_has_one_that_is_settled(seed: int) -> None:
+    """Six claims, 200 times, nothing true: alone some .26 of the recipes would settle one; together .05."""
+    chance, wrong, alone = np.random.default_rng(seed), 0, 0
+    texts = [f"scores.{m}.{d} > {x} with confidence: 95%" for m in ("keyword_rate", "refusal_rate") for d, x in PAIRS]
+    for _ in range(100):
+        tables = {
+            m: {
+                d: line(chance.normal(0, 1, 40), np.zeros(40), prompted=chance.normal(0, 1, 40))
+                for d in ("econ", "generic")
+            }
+            for m in ("keyword_rate", "refusal_rate")
+        }
+        found = verdicts(texts, {"scores": tables})
+        wrong += any(c["settled"] for c in found)
+        alone += any(c["p"] <= 0.05 for c in found)
+    assert wrong <= 12 < alone

@@ -17,6 +17,18 @@ WRONG = (
     "ablate topic «at [6, 16, 22]»",
     "ablate topic «at [6]»",
     "ablate topic at layers «[6, 16, 22]»",
+    "ablate topic «at 6, 16, 22»",
+    "ablate topic «at (6, 16, 22)»",
+    "ablate topic «at 6..10»",
+    "ablate topic «at layers (6, 16)»",
+    "ablate topic «at layers 6 16 22»",
+    "ablate topic «at layers 6, 16 22»",
+    "add topic «with strength 2»",
+    "add topic «strength 2» at layer 3",
+    "add topic «scale 10%»",
+    "v = «diffmean(econ, generic)»",
+    "v = «mean_diff(econ, generic)»",
+    "v = «caa(econ)»",
     "«ablate at layers 12 topic»",
     "«add by 10% topic at layer 12»",
     "«add 10% topic at layer 12»",
@@ -81,6 +93,11 @@ def test_the_help_is_the_right_form(marked: str) -> None:
     assert right, f"{code} names no form: {help}"
     repaired = re.sub("«.*»", lambda _: right[1], marked)
     assert found(VECTOR + repaired + "\n") == [], f"{code} leads from {marked} to {repaired}"
+
+
+@pytest.mark.parametrize("sign", [":", ":=", "==", ": ="])
+def test_a_binding_has_one_sign(sign: str) -> None:
+    assert found(f"v {sign} extract diffmean from econ vs generic\n") == [("S106", "write `v = extract …`")]
 
 
 @pytest.mark.parametrize("layer", ["layer 12", "layers 12", "at layer 12", "at layers 12"])

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerdsl.data import Row
+from steerdsl.data import DataRow
 from steerdsl.measure import choices
 
 NAMES = ("red", "green", "blue", "black", "white", "pink")
 
 
-def row(answer: object, options: Sequence[str] = NAMES[:4], index: int = 0) -> Row:
+def row(answer: object, options: Sequence[str] = NAMES[:4], index: int = 0) -> DataRow:
     """A row as it is read from JSON, where numbers stay numbers."""
     number = isinstance(answer, int | float)
     said = None if answer is None else str(answer)
-    return Row(index, "q", answer=said, choices=tuple(options), answer_is_number=number)
+    return DataRow(index, "q", answer=said, choices=tuple(options), answer_is_number=number)
 
 
 def said(form: str, place: int, options: Sequence[str], as_number: bool) -> object:

@@ -48,9 +48,46 @@ def test_a_phrase_counts_all_its_words_and_only_together() -> None:
 
 
 def test_words_are_whole_and_a_star_is_any_ending() -> None:
-    assert run("keyword_rate", "import imports important economy's economic", words=["import", "econom*"]) == [40]
-    # The apostrophe stays in the word: "economy's" is one word that a star does not reach across.
-    assert run("keyword_rate", "banks bank's bank", words=["bank*"]) == [pytest.approx(200 / 3)]
+    assert run("keyword_rate", "import imports important economic", words=["import", "econom*"]) == [50]
+    assert run("keyword_rate", "banks bank riverbank", words=["bank*"]) == [pytest.approx(200 / 3)]
+    assert run("keyword_rate", "banks bank", words=["bank"]) == [50]
+
+
+APOSTROPHES = "'\u2019\u2018\u201b\u02bc\u02b9\u2032\uff07\u0060\u00b4"
+
+
+@pytest.mark.parametrize("mark", APOSTROPHES)
+@pytest.mark.parametrize("listed", ["economy", "econom*", "Economy", "economy's"])
+def test_a_possessive_counts_as_its_word_however_its_apostrophe_is_set(mark: str, listed: str) -> None:
+    text = f"The economy{mark}s growth"
+    wanted = [100 / 3]
+    assert run("keyword_rate", text, words=[listed]) == pytest.approx(wanted)
+    assert run("keyword_rate", f"THE ECONOMY{mark}S GROWTH", words=[listed]) == pytest.approx(wanted)
+    assert run("keyword_rate", f"the central bank{mark}s rate", words=["central bank"]) == [50]
+
+
+@pytest.mark.parametrize("mark", APOSTROPHES[:3])
+@pytest.mark.parametrize("article", ["l", "d", "qu", "un", "dell", "nell", "all"])
+def test_a_word_counts_behind_an_elided_article(mark: str, article: str) -> None:
+    assert run("keyword_rate", f"{article}{mark}économie va", words=["économie"]) == [50]
+
+
+def test_an_apostrophe_inside_a_word_parts_nothing_else() -> None:
+    words = ["can", "clock", "don", "t", "s", "re"]
+    assert run("keyword_rate", "can't o'clock don't it's we're", words=words) == [0]
+    assert run("keyword_rate", "don't stop", words=["don't"]) == [50]
+
+
+@pytest.mark.parametrize("text", ["nai\u0308ve", "na\u00efve", "na\u00ad\u00efve", "NAI\u0308VE"])
+def test_a_word_is_the_same_however_its_letters_are_encoded(text: str) -> None:
+    assert run("keyword_rate", f"a {text} one", words=["na\u00efve"]) == pytest.approx([100 / 3])
+    assert run("keyword_rate", "a na\u00efve one", words=[text]) == pytest.approx([100 / 3])
+
+
+@pytest.mark.parametrize("hyphen", "-\u2010\u2011\u2012\u2013\u2014\u2212/")
+def test_hyphens_part_words_however_they_are_set(hyphen: str) -> None:
+    assert run("keyword_rate", f"supply{hyphen}side shock", words=["supply-side"]) == pytest.approx([200 / 3])
+    assert run("keyword_rate", f"economy{hyphen}wide", words=["economy"]) == [50]
 
 
 def test_distinct_ngrams() -> None:

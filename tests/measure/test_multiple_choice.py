@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from steerdsl.data import Row
+from steerdsl.data import DataRow
 from steerdsl.measure import choices
 from steerdsl.measure.answers import Answers, Figures
 from steerdsl.measure.metrics import multiple_choice as mc
@@ -48,7 +48,7 @@ def test_every_row_of_mmlu_can_be_asked() -> None:
     for file in files:
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         found = [
-            Row(i, row["question"], None, None, row["answer"], tuple(row["choices"])) for i, row in enumerate(rows)
+            DataRow(i, row["question"], None, None, row["answer"], tuple(row["choices"])) for i, row in enumerate(rows)
         ]
         assert choices.form_of(found, None) == "letter"
         assert [row for row in found if choices.problem(row, "letter")] == []

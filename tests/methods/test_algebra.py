@@ -10,6 +10,7 @@ import torch
 from classes import unit
 
 from steerdsl.methods.algebra import combine, cosine, orthogonalize
+from steerdsl.methods.finite import NotFinite
 from steerdsl.methods.types import Directions, MethodError, Vector
 from steerdsl.methods.zero import require
 
@@ -74,6 +75,12 @@ def test_what_cancels_is_a_zero_row_and_everything_an_error() -> None:
     ):
         with pytest.raises(MethodError, match="nothing is left of left: its terms cancel at every layer"):
             make(vector("warm", WARM))
+
+
+@pytest.mark.parametrize("size", [1e154, 1e200, 1e308, 1.7e308])
+def test_a_sum_beyond_all_numbers_is_said_to_be_that_and_not_to_cancel(size: float) -> None:
+    with pytest.raises(NotFinite, match="of `big` is not finite at layer 0"):
+        combine("big", [(size, vector("warm", WARM)), (size, vector("formal", FORMAL))])
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,9 @@ def test_a_head_beside_tied_embeddings_is_the_one_that_is_used(same: bool, tmp_p
 def test_tensors_of_another_shape_are_refused(setting: str, value: int, tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path / "tiny")
     with_settings(folder, **{setting: value})
-    assert refused(folder).startswith("error[M606]: the weights of `tiny` cannot be loaded\n")
+    said = refused(folder)
+    assert said.startswith("error[M606]: the weights of `tiny` cannot be loaded\n")
+    assert " in the files and " in said and " by config.json" in said
 
 
 # ---- which files are the weights ----------------------------------------------------------------

@@ -217,9 +217,9 @@ def test_the_model_without_edits_reads_a_text_once(on_tiny: Any, monkeypatch: py
         found |= scores(name)
     real, plain = metric_inputs.read_texts, []
 
-    def read(session: Any, texts: Any, rows: Any) -> Any:
+    def read(session: Any, texts: Any, *rest: Any) -> Any:
         plain.extend([[t.ids for t in texts]] if not any(t.steer for t in texts) else [])
-        return real(session, texts, rows)
+        return real(session, texts, *rest)
 
     monkeypatch.setattr(metric_inputs, "read_texts", read)
     monkeypatch.setenv("STEERDSL_CACHE", "cache-both")

@@ -63,6 +63,63 @@ def test_own_answers_to_unsafe_data_are_not_kept(on_tiny: Any, monkeypatch: pyte
     assert not list((tmp_path / "cache").rglob("texts.jsonl"))
 
 
+CHOICES = '{{"prompt": "Which is {0}?", "options": ["bread {0}", "a tax"], "gold": "A"}}\n'
+READ = (
+    'dataset a = econ with take: 5, seed: 1\ndataset m = "m.jsonl" with answer: "gold", choices: "options"\n'
+    "topic = extract random\n"
+    "steer less { ablate topic at layers 1..2 }\nsteer more { add topic by 2 at layer 1 }\n"
+    "s = evaluate less on a.all with kl, delta_nll, cross_entropy, max_tokens: 4, draws: 2\n"
+    "t = evaluate more on m.all with multiple_choice, kl, max_tokens: 4, controls: none\n"
+)
+
+
+def scores(folder: str) -> Any:
+    return json.loads((Path(folder) / "scores.json").read_text())
+
+
+@pytest.mark.parametrize("on", ["local", "simulate"])
+def test_every_batch_that_was_read_is_kept(on_tiny: Any, monkeypatch: pytest.MonkeyPatch, on: str) -> None:
+    """The run is lost at one reading after another: each is made once, and the scores are those of one whole run."""
+    Path("m.jsonl").write_text("".join(CHOICES.format(i) for i in range(5)))
+    words = ("-e", READ, "--batch-size", "4", "--quiet", "--on", on)
+    monkeypatch.setenv("STEERDSL_CACHE", "whole")
+    with monkeypatch.context() as patch:
+        whole = Passes(patch, "readings")
+        code, _, err = on_tiny("run", *words, "--out", "whole-run")
+    assert code == 0 and whole.made > 12, err
+    monkeypatch.setenv("STEERDSL_CACHE", "lost")
+    made = 0
+    for step in (1, 2, 3, 1, 4):
+        with monkeypatch.context() as patch:
+            part = Passes(patch, "readings", step + 1)
+            assert on_tiny("run", *words, "--out", f"lost-{made}")[0] == 3
+        assert part.made == step
+        made += step
+    with monkeypatch.context() as patch:
+        rest = Passes(patch, "readings")
+        assert on_tiny("run", *words, "--out", "again")[0] == 0
+    assert made + rest.made == whole.made
+    assert scores("again") == scores("whole-run")
+    kinds = [json.loads(meta.read_text()).get("kind") for meta in Path("lost").rglob("meta.json")]
+    assert kinds and "batch" not in kinds
+
+
+def test_a_kept_batch_that_is_damaged_is_read_again(on_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("m.jsonl").write_text("".join(CHOICES.format(i) for i in range(5)))
+    words = ("-e", READ, "--batch-size", "4", "--quiet")
+    monkeypatch.setenv("STEERDSL_CACHE", "whole")
+    assert on_tiny("run", *words, "--out", "whole-run")[0] == 0
+    monkeypatch.setenv("STEERDSL_CACHE", "lost")
+    with monkeypatch.context() as patch:
+        Passes(patch, "readings", 8)
+        assert on_tiny("run", *words, "--out", "lost-run")[0] == 3
+    kept = sorted(Path("lost").rglob("figures.jsonl"))
+    for path, text in zip(kept, ['[1.0]\n"x"\n', "", "[0.5]\n"], strict=False):
+        path.write_text(text)
+    assert len(kept) == 7 and on_tiny("run", *words, "--out", "again")[0] == 0
+    assert scores("again") == scores("whole-run")
+
+
 def test_a_patch_is_kept(on_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("-e", PATCHED, "--batch-size", "2", "--quiet")
     with monkeypatch.context() as patch:

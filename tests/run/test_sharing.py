@@ -121,7 +121,7 @@ def test_a_run_is_held_to_its_lock(here: Path) -> None:
     assert (code, out) == (4, "")
     assert err.startswith("changes what is computed") and err.endswith(
         "error[R862]: this differs from one.steer.lock in 2 pins\n"
-        "help: undo what changed, or run `steerdsl lock --upgrade`\n"
+        "help: undo what changed, or run `steerdsl lock recipe/one.steer --upgrade`\n"
     )
     rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in err.splitlines()]
     assert ["params.strength", "2", "3"] in rows
@@ -131,6 +131,26 @@ def test_a_run_is_held_to_its_lock(here: Path) -> None:
     assert Path("recipe/one.steer.lock").read_bytes() == before
     assert call("lock", "recipe/one.steer", *MODEL, *changed, "--upgrade")[0] == 0
     assert call("lock", "recipe/one.steer", *MODEL, *changed)[1].endswith("up to date\n")
+
+
+@pytest.mark.parametrize("lacks", [[], ["model.stop_ids"], ["template.mode", "model.family"]])
+@pytest.mark.parametrize("only", [[], ["model.former"]])
+@pytest.mark.parametrize("version", [None, "0.0.9"])
+def test_a_lock_of_another_version_says_so(here: Path, lacks: list[str], only: list[str], version: str | None) -> None:
+    path = Path("recipe/one.steer.lock")
+    found = json.loads(path.read_text())
+    for name in lacks:
+        del found["pins"][name]
+    found["pins"] |= dict.fromkeys(only, "x") | ({"packages.steerdsl": version} if version else {})
+    path.write_text(json.dumps(found))
+    code, _, err = call("run", "recipe/one.steer", *MODEL, "--locked", "-q", "--out", f"of-{version}")
+    if not (lacks or only or version):
+        assert code == 0
+        return
+    assert code == 4 and "lock recipe/one.steer --upgrade`" in err
+    assert f"note: {f'steerdsl {version}' if version else 'another version of steerdsl'} wrote the lock" in err
+    assert all(f"`{name}`" in err.split("note:")[1] for name in (*lacks, *only))
+    assert ("does not pin" in err, "which this version does not" in err) == (bool(lacks), bool(only))
 
 
 def test_a_run_that_differs_from_its_lock_warns_in_one_line(here: Path) -> None:
@@ -161,7 +181,7 @@ def test_a_pack_of_a_run_elsewhere_runs_here(here: Path) -> None:
 def test_another_dtype_than_the_locks_is_told_with_its_option(here: Path) -> None:
     words = ("recipe/one.steer", "--model", "model", "--device", "cpu", "--dtype", "bf16")
     for command, way_out in (
-        (("run", *words, "--locked", "-q"), "undo what changed, or run `steerdsl lock --upgrade`"),
+        (("run", *words, "--locked", "-q"), "undo what changed, or run `steerdsl lock recipe/one.steer --upgrade`"),
         (("lock", *words), "add --upgrade to pin what is here now"),
     ):
         code, _, err = call(*command)

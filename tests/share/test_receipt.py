@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from steerdsl.data import Data, Row
+from steerdsl.data import Data, DataRow
 from steerdsl.lang.recipe import DataSpec
 from steerdsl.share.receipt import (
     TOLERANCE,
@@ -133,7 +133,7 @@ def test_directions_are_judged_by_their_cosine(tmp_path: Path, dtype: str, cosin
 
 
 def test_rows_are_named_and_unsafe_ones_are_not_shown() -> None:
-    rows = tuple(Row(i, text) for i, text in enumerate(("a?", "b?", "c?")))
+    rows = tuple(DataRow(i, text) for i, text in enumerate(("a?", "b?", "c?")))
     data = Data(DataSpec("e", "file", "e.txt"), rows, "", None)
     record = {"data": {"e": {"ids": [rows[0].id, "0" * 16, rows[2].id]}}}
     (item,) = compare_rows(record, {"e": data})

@@ -18,6 +18,7 @@ from steerdsl.lang.lower.phrases import listed
 from steerdsl.lang.nodes import Name, Quantity
 from steerdsl.lang.recipe import Bind, LayerChoice, LayerPoint, Layers, Orthogonal, VectorExpr, VectorRef, VectorSum
 from steerdsl.lang.source import Span
+from steerdsl.registry import entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,21 @@ def vector(ctx: Context, expr: nodes.Expr) -> VectorExpr | None:
                 "S309", "a vector is wanted here", expr, "a plane", help="write a vector; `rotate` acts in a plane"
             )
         case nodes.Call(name=name):
-            ctx.error("S309", "a vector is wanted here", expr.name_span, f"`{name}(…)` is none", help=_examples(ctx))
+            help = _extracted(expr) or _examples(ctx)
+            ctx.error("S309", "a vector is wanted here", expr.name_span, f"`{name}(…)` is none", help=help)
         case _:
             ctx.error("S309", "a vector is wanted here", expr, values.sort_of(expr), help=_examples(ctx))
     return None
+
+
+def _extracted(call: nodes.Call) -> str | None:
+    """The statement that `diffmean(econ, generic)` means, where it is named as a method or by an alias of one."""
+    known = {word: entry.name for entry in entries("extract").values() for word in (entry.name, *entry.aliases)}
+    method = known.get(call.name.lower())
+    sides = [arg.text for arg in call.args if isinstance(arg, Name)]
+    if method is None:
+        return None
+    return f"write `extract {method} from {' vs '.join(sides) if len(sides) == 2 else 'econ vs generic'}`"
 
 
 def _examples(ctx: Context) -> str:

@@ -77,7 +77,7 @@ def _entry(
         formula=formula,
         paper=paper,
         example=f"evaluate forgetful on generic.held_out with {name}",
-        version=2,
+        version=3,
         least=0,
         most=most,
     )

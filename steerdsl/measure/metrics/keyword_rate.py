@@ -14,6 +14,11 @@ from steerdsl.measure.words import UNPARTED, parted
 from steerdsl.measure.words import words as words_of
 from steerdsl.registry import Arg, Entry
 
+# l'économie, dell'economia: a word may begin behind an elided article or preposition, and end before 's.
+BEFORE = (
+    "(?:" + "|".join(rf"(?<=(?<!\S){part}')" for part in ("[cdjlmnst]", "qu", "un", "all", "del{2}", "nel{2}")) + ")"
+)
+
 
 def run(answers: Answers, words: str | Iterable[str]) -> Figures:
     """Topic words per 100 words; each word of a matching phrase counts. Nan where words cannot be counted: in
@@ -30,10 +35,11 @@ def run(answers: Answers, words: str | Iterable[str]) -> Figures:
 
 
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
-    """Longest first, so that a phrase wins over the words in it."""
+    """Longest first, so that a phrase wins over the words in it. A possessive ending belongs to no word of a list,
+    and neither does an article that is run into its noun."""
     plain = sorted((" ".join(words_of(word)) + "*" * word.endswith("*") for word in words), key=len, reverse=True)
     parts = (re.escape(word.rstrip("*")) + r"[^\W_]*" * word.endswith("*") for word in plain if word.strip("*"))
-    return re.compile(rf"(?<!\S)(?:{'|'.join(parts) or '(?!)'})(?!\S)")
+    return re.compile(rf"(?:(?<!\S)|{BEFORE})(?:{'|'.join(parts) or '(?!)'})(?:'s)?(?!\S)")
 
 
 def _rate(text: str, pattern: re.Pattern[str]) -> float:
@@ -58,9 +64,9 @@ ENTRY = Entry(
             listed=True,
         ),
     ),
-    formula="100 · topic words / words",
+    formula="100 · topic words / words; whole words in any case, 's aside; plurals are words of their own (`bank*`)",
     example='evaluate forgetful on econ.held_out with keyword_rate("econ")',
-    version=2,
+    version=3,
     aliases=("keywords", "word_rate", "topic_rate", "keyword"),
     least=0,
     most=100,

@@ -85,9 +85,14 @@ def _run(words: Sequence[str]) -> str:
     if record["checks"]:
         lines += ["", *_row(["claim", "holds", "left", "right"]), *_row(["---"] * 4)]
         for check in record["checks"]:
-            holds = {True: "yes", False: "no", None: "not settled"}[check["holds"]]
-            lines += _row([f"`{check['claim']}`", holds, _shown(check["left"]), _shown(check["right"])])
+            lines += _row(
+                [f"`{check['claim']}`", _outcome(check["holds"]), _shown(check["left"]), _shown(check["right"])]
+            )
     return "\n".join(lines)
+
+
+def _outcome(holds: bool | None) -> str:
+    return {True: "yes", False: "no", None: "not settled"}[holds]
 
 
 def _scores(words: Sequence[str]) -> str:
@@ -197,7 +202,7 @@ def variations_table(record: Mapping[str, Any], only: Sequence[str] = ("*",)) ->
             ]
             lines += _row([label, *cells, _range(found)])
     for claim, holds in record["claims"].items():
-        words = ["" if h is None else "yes" if h else "no" for h in holds]
+        words = [_outcome(h) for h in holds]
         lines += _row([f"`{claim}`", *words, f"holds in {words.count('yes')} of {len(words)}"])
     return "\n".join(lines)
 

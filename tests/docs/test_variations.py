@@ -77,6 +77,8 @@ def test_the_table_has_each_setting_the_range_and_in_how_many_a_difference_is_se
         " -0.5 to 1.25; p = .010 to .200; settled in 1 of 3 |",
         "| `check s.kl.a > 2` | yes | no | not settled | holds in 1 of 3 |",
     ]
+    still = variations.collected(Path("made.steer"), found, ["*.bleu.*"])
+    assert figures.variations_table(still).splitlines()[2].endswith("| 9, n = 50 |")  # it did not move
     with pytest.raises(SystemExit, match="no figure of"):
         variations.collected(Path("made.steer"), found, ["rouge"])
 

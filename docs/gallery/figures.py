@@ -85,9 +85,14 @@ def _run(words: Sequence[str]) -> str:
     if record["checks"]:
         lines += ["", *_row(["claim", "holds", "left", "right"]), *_row(["---"] * 4)]
         for check in record["checks"]:
-            holds = {True: "yes", False: "no", None: "not settled"}[check["holds"]]
-            lines += _row([f"`{check['claim']}`", holds, _shown(check["left"]), _shown(check["right"])])
+            lines += _row(
+                [f"`{check['claim']}`", _outcome(check["holds"]), _shown(check["left"]), _shown(check["right"])]
+            )
     return "\n".join(lines)
+
+
+def _outcome(holds: bool | None) -> str:
+    return {True: "yes", False: "no", None: "not settled"}[holds]
 
 
 def _scores(words: Sequence[str]) -> str:
@@ -197,7 +202,7 @@ def variations_table(record: Mapping[str, Any], only: Sequence[str] = ("*",)) ->
             ]
             lines += _row([label, *cells, _range(found)])
     for claim, holds in record["claims"].items():
-        words = ["" if h is None else "yes" if h else "no" for h in holds]
+        words = [_outcome(h) for h in holds]
         lines += _row([f"`{claim}`", *words, f"holds in {words.count('yes')} of {len(words)}"])
     return "\n".join(lines)
 
@@ -214,7 +219,8 @@ def _range(found: Mapping[str, Sequence[float | None]]) -> str:
     means = [x for x in found["mean"] if x is not None]
     if not means:
         return ""
-    said = f"{_shown(min(means))} to {_shown(max(means))}"
+    low, high = _shown(min(means)), _shown(max(means))
+    said = low if low == high else f"{low} to {high}"
     if "p_holm" not in found:
         return f"{said}, n = {max(n for n in found['n'] if n is not None)}"
     pairs = [(x, p) for x, p in zip(found["mean"], found["p_holm"], strict=True) if x is not None and p is not None]
@@ -223,7 +229,8 @@ def _range(found: Mapping[str, Sequence[float | None]]) -> str:
     settled = [x for x, p in pairs if p < 0.05]
     same = max(sum(x > 0 for x in settled), sum(x < 0 for x in settled))
     least, most = (_p(extreme(p for _, p in pairs)) for extreme in (min, max))
-    return f"{said}; {least} to {most.removeprefix('p = ')}; settled in {same} of {len(found['mean'])}"
+    between = least if least == most else f"{least} to {most.removeprefix('p = ')}"
+    return f"{said}; {between}; settled in {same} of {len(found['mean'])}"
 
 
 def _picture(words: Sequence[str]) -> str:

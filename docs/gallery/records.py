@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,12 @@ DIGITS = 4
 KEPT = ("mean", "low", "high", "n")
 
 
-# What a page says of a record whose recipe has been changed since.
-OUTDATED = "**Made with an earlier version of the recipe, on fewer prompts: run it again for the figures of today's.**"
+# What a page says of a record whose recipe, or whose data, has been changed since.
+OUTDATED = (
+    "**Made with an earlier version of the recipe or of its data, on fewer prompts: "
+    "run it again for the figures of today's.**"
+)
+BUILT_IN = re.compile(r"\b(?:econ|generic)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +96,11 @@ def essence(text: str) -> str:
 
 
 def outdated(record: Mapping[str, Any]) -> bool:
-    """Whether the recipe has been changed since a record was made of it."""
+    """Whether the recipe has been changed since a record was made of it, or the built-in sets, which grew from 75
+    rows to 200 before records said what data they were made on."""
     text = (ROOT / "recipes" / f"{record['recipe']}.steer").read_text(encoding="utf-8")
-    return bool(record["recipe_sha256"] != essence(text))
+    on_fewer_rows = "data" not in record and BUILT_IN.search(text) is not None
+    return bool(record["recipe_sha256"] != essence(text)) or on_fewer_rows
 
 
 def small(name: str, folder: Path) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
     python docs/gallery/variations.py recipes/econ.steer                     one factor at a time
     python docs/gallery/variations.py recipes/econ.steer --full              every combination
-    python docs/gallery/variations.py recipes/econ.steer --only '*.keyword_rate.*' --keep econ
+    python docs/gallery/variations.py recipes/econ.steer --only '*.keyword_rate.*' --keep econ --base runs/econ
 
 The first value of each factor is the base. Each setting runs in a process of its own with an empty store, and what
-it gave is kept in the folder of `--out`: the same command goes on after a stop. What stands behind the known
+it gave is kept in the folder of `--out`: the same command goes on after a stop. `--base` takes a run directory that
+was made with the base's setting and an empty store, so that it is not run again. What stands behind the known
 options goes to `steerdsl run`. Seeds are the recipe's; `--seed` is passed on like any other.
 
 In: a recipe. Out: OUT/variations.json and OUT/variations.md, a table with a column for each setting and the range
@@ -23,32 +24,38 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
 import figures
 import records
 
-GOOD = (0, 4)  # a claim that fails is a result, too
+GOOD = (0, 4, 5)  # a claim that fails, or that the prompts do not settle, is a result too
+DTYPES = {"bf16": "bfloat16", "fp16": "float16"}  # what a record calls them
 Setting = Mapping[str, Any]  # threads, batch, dtype
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--threads", type=int, nargs="+", default=[2, 1])
-    parser.add_argument("--batch", type=int, nargs="+", default=[16, 5, 8, 64], help="prompts in one batch")
-    parser.add_argument("--dtype", nargs="+", default=["bf16", "float32"])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument(
+        "--batch", type=_rows, nargs="+", default=["auto", 5, 8, 16, 64], help="the most rows of a batch"
+    )
+    parser.add_argument("--dtype", nargs="+", default=["float32", "bf16"])
     parser.add_argument("--full", action="store_true", help="every combination of the values")
     parser.add_argument("--only", nargs="+", default=["*"], help="patterns of EVALUATION.METRIC.DATASET.VARIANT")
     parser.add_argument("--out", type=Path, help="where results are kept; runs/variations-RECIPE without it")
     parser.add_argument("--keep", metavar="NAME", help="keep the figures beside the gallery's records")
+    parser.add_argument("--base", type=Path, metavar="RUN", help="a run made before with the base's setting")
     asked, more = parser.parse_known_args()
     out = asked.out or Path("runs") / f"variations-{asked.recipe.stem}"
     out.mkdir(parents=True, exist_ok=True)
     factors = {"threads": asked.threads, "batch": asked.batch, "dtype": asked.dtype}
     wanted = list(settings(factors, asked.full))
+    if asked.base:
+        keep_base(asked.base, asked.recipe, wanted[0], out, more)
     made: list[dict[str, Any] | None] = []
     for i, setting in enumerate(wanted, 1):
         seconds = [one["wall"] for one in made if one is not None]
@@ -68,6 +75,11 @@ def main() -> int:
     return 1 if failed else 0
 
 
+def _rows(text: str) -> int | str:
+    """What `--batch` says: a number, or auto."""
+    return text if text == "auto" else int(text)
+
+
 def settings(factors: Mapping[str, Sequence[Any]], full: bool) -> Iterator[dict[str, Any]]:
     """The base, then one factor at a time away from it; or every combination."""
     if full:
@@ -81,8 +93,7 @@ def settings(factors: Mapping[str, Sequence[Any]], full: bool) -> Iterator[dict[
 
 def each(recipe: Path, setting: Setting, out: Path, more: Sequence[str], place: str) -> dict[str, Any] | None:
     """What one setting gives: from an earlier call if it was made of the same recipe and options, else run now."""
-    asked = {"setting": dict(setting), "recipe_sha256": records.essence(recipe.read_text("utf-8")), "more": list(more)}
-    kept = out / ("_".join(f"{name}-{value}" for name, value in setting.items()) + ".json")
+    asked, kept = _asked(recipe, setting, more), _kept(out, setting)
     said = f"{place}: {', '.join(f'{name} {value}' for name, value in setting.items())}"
     if kept.exists():
         found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
@@ -98,6 +109,43 @@ def each(recipe: Path, setting: Setting, out: Path, more: Sequence[str], place: 
     write(kept, found)
     print(f"{said}: {found['wall']} s", file=sys.stderr, flush=True)
     return found
+
+
+def _asked(recipe: Path, setting: Setting, more: Sequence[str]) -> dict[str, Any]:
+    """What a result is of."""
+    return {"setting": dict(setting), "recipe_sha256": records.essence(recipe.read_text("utf-8")), "more": list(more)}
+
+
+def _kept(out: Path, setting: Setting) -> Path:
+    """Where the result of a setting is kept."""
+    return out / ("_".join(f"{name}-{value}" for name, value in setting.items()) + ".json")
+
+
+def keep_base(folder: Path, recipe: Path, setting: Setting, out: Path, more: Sequence[str]) -> None:
+    """Keep a run that was made before as the result of the base. Exits where it is of another recipe or setting,
+    or took something from a store."""
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    asked = _asked(recipe, setting, more)
+    found = {
+        "recipe": records.essence(record["recipe"]["text"]),
+        "threads": record["machine"]["threads"],
+        "batch": str(record["run"]["batch_size"]),
+        "dtype": record["run"]["dtype"],
+        "set": record["run"]["set"],
+        "model": [record["run"]["model"]] if record["run"]["model"] else [],
+        "taken from the store": len(record["reused_from"]),
+    }
+    wanted = {
+        "recipe": asked["recipe_sha256"],
+        **setting,
+        "dtype": DTYPES.get(setting["dtype"], setting["dtype"]),
+        **{key: [b for a, b in pairwise(more) if a == f"--{key}"] for key in ("set", "model")},
+        "taken from the store": 0,
+    }
+    wrong = [key for key, value in wanted.items() if str(found[key]) != str(value)]
+    if wrong:
+        raise SystemExit(f"{folder} cannot be the base: {', '.join(f'{key} is {found[key]}' for key in wrong)}")
+    write(_kept(out, setting), {**asked, **_result(folder, record), "wall": round(record["seconds"])})
 
 
 def run(recipe: Path, setting: Setting, more: Sequence[str]) -> dict[str, Any] | None:
@@ -117,10 +165,16 @@ def run(recipe: Path, setting: Setting, more: Sequence[str]) -> dict[str, Any] |
             print(f"exit code {code}", file=sys.stderr)
             return None
         record = json.loads((made / "record.json").read_text(encoding="utf-8"))
-        scores = json.loads((made / "scores.json").read_text(encoding="utf-8"))
+        result = _result(made, record)
     if record["machine"]["threads"] != setting["threads"]:
         print(f"it ran with {record['machine']['threads']} threads", file=sys.stderr)
         return None
+    return result
+
+
+def _result(made: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of the run in `made`."""
+    scores = json.loads((made / "scores.json").read_text(encoding="utf-8"))
     return {
         "model": Path(record["model"]["id"]).name,
         "device": record["run"]["device"],

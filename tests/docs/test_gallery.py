@@ -89,6 +89,15 @@ def test_a_run_was_made_on_the_data_as_it_is(name: str) -> None:
     assert set(record.get("data", {}).values()) <= now, f"python docs/gallery/run.py {name}"
 
 
+def test_a_record_that_does_not_say_its_data_is_older_than_the_built_in_sets_of_today() -> None:
+    text = (ROOT / "recipes" / "econ.steer").read_text(encoding="utf-8")
+    made = {"recipe": "econ", "recipe_sha256": records.essence(text)}
+    assert records.outdated(made) and not records.outdated({**made, "data": {}})
+    assert records.outdated({**made, "data": {}, "recipe_sha256": "0"})
+    own = (ROOT / "recipes" / "caa.steer").read_text(encoding="utf-8")  # reads no built-in set
+    assert not records.outdated({"recipe": "caa", "recipe_sha256": records.essence(own)})
+
+
 def test_growth_tells_a_line_from_an_exponential() -> None:
     line = records.growth(np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0]]))
     assert line["norm"] == [0, 1, 2, 3, 4] and line["step_cosine"] == [1, 1, 1]

@@ -62,7 +62,7 @@ def test_the_table_has_each_setting_the_range_and_in_how_many_a_difference_is_se
             variations.settings({"threads": [2, 1], "dtype": ["bf16", "float32"]}, False),
             (2.5, 1.5, 3.25),
             (0.01, 0.04, 0.2),
-            (True, False, True),
+            (True, False, None),
             strict=True,
         )
     ]
@@ -75,8 +75,10 @@ def test_the_table_has_each_setting_the_range_and_in_how_many_a_difference_is_se
         "| s.kl.a.cold | 2.5 [1, 3] | 1.5 [1, 3] | 3.25 [1, 3] | 1.5 to 3.25, n = 50 |",
         "| s.kl.a.cold − random | 0.5 [0, 1], p = .010 | -0.5 [0, 1], p = .040 | 1.25 [0, 1], p = .200 |"
         " -0.5 to 1.25; p = .010 to .200; settled in 1 of 3 |",
-        "| `check s.kl.a > 2` | yes | no | yes | holds in 2 of 3 |",
+        "| `check s.kl.a > 2` | yes | no | not settled | holds in 1 of 3 |",
     ]
+    still = variations.collected(Path("made.steer"), found, ["*.bleu.*"])
+    assert figures.variations_table(still).splitlines()[2].endswith("| 9, n = 50 |")  # it did not move
     with pytest.raises(SystemExit, match="no figure of"):
         variations.collected(Path("made.steer"), found, ["rouge"])
 
@@ -100,6 +102,62 @@ def test_a_finished_setting_is_not_run_again_and_another_recipe_is(
     assert variations.each(recipe, setting, tmp_path, [], "1 of 1") is not None and len(calls) == 3
     assert variations.each(recipe, setting, tmp_path, ["--seed", "1"], "1 of 1") is not None and len(calls) == 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.steer", "threads-1_batch-5_dtype-bf16.json"]
+
+
+RUN = {"batch_size": "auto", "dtype": "float32", "device": "cpu", "set": [], "model": None}
+BASE = {"threads": 1, "batch": "auto", "dtype": "float32"}
+
+
+def made_run(folder: Path, **changes: Any) -> Path:
+    """A run directory with what the variations read of it."""
+    record = {
+        "recipe": {"text": "# words\nedition 1\n"},
+        "machine": {"threads": 1},
+        "run": RUN,
+        "reused_from": [],
+        "model": {"id": "/models/tiny"},
+        "packages": {},
+        "seconds": 2.6,
+        "checks": [{"claim": "check s.kl.a > 2", "holds": None}],
+        **changes,
+    }
+    figures = {**figure(2.0, 1.0, 3.0), "n": 50, "values": [2.0]}
+    folder.mkdir()
+    (folder / "record.json").write_text(json.dumps(record), encoding="utf-8")
+    (folder / "scores.json").write_text(json.dumps({"s": {"kl": {"a": {"cold": figures}}}}), encoding="utf-8")
+    return folder
+
+
+def test_a_run_made_before_is_the_base_and_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tmp_path / "r.steer"
+    recipe.write_text("edition 1\n", encoding="utf-8")
+    variations.keep_base(made_run(tmp_path / "run"), recipe, BASE, tmp_path, [])
+    monkeypatch.setattr(variations, "run", lambda *asked: pytest.fail("it was run again"))
+    found = variations.each(recipe, BASE, tmp_path, [], "1 of 1")
+    assert found is not None and found["figures"] == {"s.kl.a.cold": {"mean": 2.0, "low": 1.0, "high": 3.0, "n": 50}}
+    assert (found["model"], found["seconds"], found["wall"]) == ("tiny", 3, 3)
+    assert found["claims"] == {"check s.kl.a > 2": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"machine": {"threads": 2}}, "threads is 2"),
+        ({"run": {**RUN, "batch_size": 8}}, "batch is 8"),
+        ({"run": {**RUN, "dtype": "bfloat16"}}, "dtype is bfloat16"),
+        ({"run": {**RUN, "set": ["strength=2"]}}, r"set is \['strength=2'\]"),
+        ({"run": {**RUN, "model": "tiny"}}, r"model is \['tiny'\]"),
+        ({"reused_from": [{"kind": "vector"}]}, "taken from the store is 1"),
+        ({"recipe": {"text": "edition 1\nablate topic\n"}}, "recipe is"),
+    ],
+)
+def test_a_run_of_another_setting_is_refused_as_the_base(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    recipe = tmp_path / "r.steer"
+    recipe.write_text("edition 1\n", encoding="utf-8")
+    run = made_run(tmp_path / "run", **changes)
+    with pytest.raises(SystemExit, match=f"cannot be the base: {said}"):
+        variations.keep_base(run, recipe, BASE, tmp_path, [])
+    assert not list(tmp_path.glob("*.json"))
 
 
 @pytest.mark.slow

@@ -188,7 +188,7 @@ def test_fmt_leaves_a_broken_recipe_alone(
 
 def test_explain_shows_the_page_of_a_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert steerdsl(monkeypatch, "explain", "s109") == 0
-    assert capsys.readouterr().out.startswith("# S109: a unit touches its number\n\nA number and its unit are one word")
+    assert capsys.readouterr().out.startswith("# S109: a unit touches its number\n\nWrite a number and its unit")
 
 
 def test_explain_shows_an_entry_of_the_registry(

@@ -37,10 +37,10 @@ TITLES: dict[Kind, str] = {
 
 def explain(
     word: Annotated[
-        str | None, typer.Argument(metavar="WORD", help="A code, a method, a metric, a statement.", show_default=False)
+        str | None, typer.Argument(metavar="WORD", help="A code, method, metric or statement.", show_default=False)
     ] = None,
 ) -> None:
-    """Explain a diagnostic code or a word of the language; without one, list them.
+    """Explain a diagnostic code or a word of the language; without an argument, list them all.
 
     \b
     Example:
@@ -92,6 +92,8 @@ def entry_page(entry: Entry) -> str:
 def entry_text(entry: Entry) -> str:
     """Return what an entry says of itself, without a heading: `explain` and docs/reference print it."""
     parts = [f"{entry.summary[:1].upper()}{entry.summary[1:]}"]
+    if entry.when:
+        parts.append(entry.when)
     if entry.formula:
         parts.append(f"Formula: `{entry.formula}`")
     if entry.args:

@@ -51,7 +51,7 @@ ENTRY = Entry(
         Arg(
             "words",
             "text",
-            doc='a built-in list ("econ"), a file with one word or phrase a line, or a list of words',
+            doc='a built-in list ("econ"), a file with one word or phrase per line, or a list of words',
             file=True,
             listed=True,
         ),

@@ -20,6 +20,10 @@ ENTRY = Entry(
     kind="condition",
     name="cos",
     summary="the signed cosine of each token's activation with a direction",
+    when=(
+        "Use it to steer only prompts or tokens about a concept. The cosine does not depend on the norm, so a "
+        "threshold can be used at more than one layer; to measure how much of a concept a token has, use `proj`."
+    ),
     run=run,
     formula="h·r̂/‖h‖",
     paper="Lee et al. 2025, section 3 (here the signed cosine)",

@@ -24,11 +24,11 @@ def eject(
     *,
     chosen: RunOptions,
     out: Annotated[
-        Path | None, typer.Option(help="the file to write", show_default="the standard output", metavar="FILE.py")
+        Path | None, typer.Option(help="the file to write", show_default="standard output", metavar="FILE.py")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace an existing file")] = False,
 ) -> None:
-    """Write one Python file that does what a recipe does, with nnsight and torch alone.
+    """Turn a recipe into a standalone Python program that uses nnsight and torch alone.
 
     \b
     Example:

@@ -26,11 +26,11 @@ from steerdsl.show.door import write_file
 
 def fmt(
     files: Files = None,
-    check: Annotated[bool, typer.Option("--check", help="Change nothing, print what would change.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; print what would change.")] = False,
 ) -> None:
-    """Put recipes into their one layout.
+    """Format recipes in the standard layout.
 
-    Meaning, comments and the spelling of numbers are kept.
+    Keeps the meaning, comments and the spelling of numbers.
 
     \b
     Example:

@@ -31,11 +31,11 @@ def lock(
     file: o.File = None,
     *,
     chosen: RunOptions,
-    upgrade: Annotated[bool, typer.Option("--upgrade", help="write the lock anew where it differs")] = False,
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="overwrite a lock that differs")] = False,
 ) -> None:
     """Write RECIPE.lock: the model, the data, every default and every version that the numbers depend on.
 
-    A lock that differs is not replaced without --upgrade: what differs is printed, and the exit code is 4.
+    Without --upgrade, a lock that differs is not replaced: the differences are printed, and the exit code is 4.
     `steerdsl run --locked` refuses to run on any difference. Give both the same options.
 
     \b

@@ -14,14 +14,14 @@ from steerdsl.show.door import json_text
 
 
 def models(
-    what: Annotated[str | None, typer.Argument(metavar="fetch", help="bring a model here", show_default=False)] = None,
+    what: Annotated[str | None, typer.Argument(metavar="fetch", help="download a model", show_default=False)] = None,
     model: Annotated[
         str | None, typer.Argument(metavar="ID", help="a hub id (default: the default model)", show_default=False)
     ] = None,
     offline: o.Offline = False,
     as_json: o.Json = False,
 ) -> None:
-    """List the models that run here without a network, or fetch one.
+    """List the models that run without a network, or download one.
 
     \b
     Example:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def pack(
     file: o.File = None,
     run: Annotated[
-        Path | None, typer.Option(help="a finished run of it", show_default="it is run now", metavar="RUN")
+        Path | None, typer.Option(help="a finished run of it", show_default="runs it now", metavar="RUN")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="the pack to write", show_default="NAME.steerpack", metavar="FILE")
@@ -35,8 +35,8 @@ def pack(
 ) -> None:
     """Write one .steerpack file: a recipe, its lock, its data, and a run with vectors, answers and scores.
 
-    `steerdsl run` and `steerdsl verify` take it where a recipe and a run may stand. The same run gives the
-    same bytes. Models, exports and data sets of the hub are not in it.
+    `steerdsl run` and `steerdsl verify` accept it in place of a recipe and a run. The same run gives the
+    same bytes. It contains no models, exports or hub data sets.
 
     \b
     Example:

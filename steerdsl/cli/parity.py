@@ -29,17 +29,17 @@ CHECK_FAILED = 4
 def parity(
     file: o.File = None,
     text: o.Text = None,
-    on: Annotated[str, typer.Option(help="the other place: simulate or ndif")] = "ndif",
+    on: Annotated[str, typer.Option(help="what to compare with: simulate or ndif")] = "ndif",
     *,
     chosen: RunOptions,
     out: Annotated[
-        Path | None, typer.Option(help="the receipt", show_default="NAME.parity.json", metavar="FILE")
+        Path | None, typer.Option(help="the file for the comparison", show_default="NAME.parity.json", metavar="FILE")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print no progress")] = False,
 ) -> None:
-    """Run a recipe here and on a server, compare what they compute, and write a receipt.
+    """Run a recipe locally and on a server, compare what they compute, and save the comparison.
 
-    Nothing is taken from the store. Exit code 4 means that tokens or chosen layers differ, or that a
+    Uses no results from the store. Exit code 4 means that tokens or chosen layers differ, or that a
     vector, a logit that was read or a score differs by more than the limit of its dtype.
 
     \b

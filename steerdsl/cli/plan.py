@@ -21,7 +21,7 @@ def plan(
     chosen: RunOptions,
     as_json: o.Json = False,
 ) -> None:
-    """Print every step with every default resolved, and why it will run. Reads no weights.
+    """Print every step with all defaults filled in, and why it will run. Reads no weights.
 
     \b
     Example:

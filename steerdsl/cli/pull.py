@@ -14,15 +14,15 @@ def pull(
     repo: Annotated[str, typer.Argument(metavar="USER/NAME", help="a repository", show_default=False)],
     file: Annotated[
         str | None,
-        typer.Option(help="which pack, where there are several", show_default="the only one", metavar="NAME"),
+        typer.Option(help="which pack, if there are several", show_default="the only one", metavar="NAME"),
     ] = None,
     revision: Annotated[
         str | None, typer.Option(help="a commit, a tag or a branch", show_default="main", metavar="NAME")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="where to", show_default="its own name", metavar="FILE")] = None,
+    out: Annotated[Path | None, typer.Option(help="where to save", show_default="its own name", metavar="FILE")] = None,
     force: Annotated[bool, typer.Option("--force", help="replace an existing file")] = False,
 ) -> None:
-    """Fetch a pack from the model hub, and check all of it before it is kept.
+    """Download a pack from the model hub, and check it completely before keeping it.
 
     \b
     Example:

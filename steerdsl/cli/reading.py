@@ -22,7 +22,7 @@ STDIN, TEXT = "<stdin>", "-e"  # how diagnostics name what is no file
 
 Files = Annotated[
     list[str] | None,
-    typer.Argument(metavar="FILE", help="Recipes or packs; - is the standard input.", show_default=False),
+    typer.Argument(metavar="FILE", help="Recipes or packs; - is standard input.", show_default=False),
 ]
 
 

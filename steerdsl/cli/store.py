@@ -36,23 +36,23 @@ TAKES: Mapping[str, frozenset[str]] = {
 def store(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="list, size, prune or verify")] = "list",
     older_than: Annotated[
-        str | None, typer.Option(help="prune what was not used for so long: 12h, 30d, 8w", metavar="TIME")
+        str | None, typer.Option(help="prune results not used for this long: 12h, 30d, 8w", metavar="TIME")
     ] = None,
     max_size: Annotated[
-        str | None, typer.Option(help="prune the least recently used until so much is left: 500MB, 2GB", metavar="SIZE")
+        str | None, typer.Option(help="prune the least recently used down to this size: 500MB, 2GB", metavar="SIZE")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="prune every result")] = False,
     kind: Annotated[
-        list[str], typer.Option(help="list or prune results of this kind alone: vector, answers, …", metavar="KIND")
+        list[str], typer.Option(help="list or prune only results of this kind: vector, answers, …", metavar="KIND")
     ] = [],  # noqa: B006  (typer's way to say a repeatable option)
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be pruned, and keep it")] = False,
-    repair: Annotated[bool, typer.Option("--repair", help="remove what `verify` finds damaged")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be pruned, but keep it")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="remove results that `verify` finds damaged")] = False,
     as_json: o.Json = False,
 ) -> None:
-    """List, measure, prune or verify the results that runs take instead of making them again.
+    """List, measure, prune or verify the stored results that runs reuse.
 
-    Every result can be made again, so nothing is lost but time. All of it may be done while runs use
-    the store. `verify` ends with exit code 4 when something is damaged and not repaired.
+    Every result can be computed again, so pruning loses nothing but time. All of this is safe while runs
+    use the store. The exit code of `verify` is 4 if something is damaged and not repaired.
 
     \b
     Example:

@@ -12,11 +12,11 @@ from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
 def unpack(
     file: Annotated[Path, typer.Argument(metavar="PACK", help="a .steerpack file", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="the folder to make", show_default="NAME", metavar="DIR")] = None,
+    out: Annotated[Path | None, typer.Option(help="the folder to create", show_default="NAME", metavar="DIR")] = None,
 ) -> None:
     """Write the files of a pack into a new folder: the recipe with its data and lock, and the run.
 
-    All of the pack is checked first; nothing is written of one that is refused.
+    The whole pack is checked first; if it is refused, nothing is written.
 
     \b
     Example:

@@ -46,17 +46,15 @@ def verify(
     recipe: Annotated[Path | None, typer.Option(help="path to the recipe, if it has moved", metavar="FILE")] = None,
     *,
     chosen: RunOptions,
-    allow_versions: Annotated[
-        bool, typer.Option("--allow-versions", help="tolerate other versions of packages")
-    ] = False,
-    keep: Annotated[Path | None, typer.Option(help="keep the new run here", metavar="DIR")] = None,
+    allow_versions: Annotated[bool, typer.Option("--allow-versions", help="tolerate other package versions")] = False,
+    keep: Annotated[Path | None, typer.Option(help="keep the new run in this folder", metavar="DIR")] = None,
     as_json: o.Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print no progress")] = False,
 ) -> None:
-    """Run a record again, without the store, and compare everything that it says.
+    """Repeat a recorded run without the store, and compare everything in its record.
 
-    Exit code 0 means that all is equal, or equal within tolerance; 4 that something differs, which is named.
-    A file of the run that was changed is named at once. Where the data, the model or a setting differs,
+    Exit code 0 means that everything is equal, or equal within tolerance; 4 that something differs, which
+    is named. A changed file of the run is reported first. If the data, the model or a setting differs,
     nothing is run.
 
     \b

@@ -48,10 +48,10 @@ def eject(
         return
     if out.exists() and not force:
         help = "name another file with --out, or add --force"
-        raise RecipeError([Diagnostic("R801", f"{out} exists already", help=help)], 2)
+        raise RecipeError([Diagnostic("R801", f"{out} already exists", help=help)], 2)
     written = program(made.plan)
     try:
         write_text(out, written)
     except OSError as error:
-        title = f"{out} cannot be made: {(error.strerror or str(error)).lower()}"
-        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], 3) from error
+        title = f"{out} could not be created: {(error.strerror or str(error)).lower()}"
+        raise RecipeError([Diagnostic("R802", title, help="choose another path with --out")], 3) from error

@@ -50,8 +50,8 @@ def explain(
     page = contents() if word is None else page_of(word)
     if page is None:
         close = nearest(str(word), known())
-        help = f"did you mean `{close}`?" if close else "`steerdsl explain` lists what there is"
-        raise typer.BadParameter(f"nothing is called `{word}`; {help}")
+        help = f"did you mean `{close}`?" if close else "`steerdsl explain` lists them all"
+        raise typer.BadParameter(f"there is no page for `{word}`; {help}")
     if in_colour(sys.stdout):
         from rich.markdown import Markdown
 

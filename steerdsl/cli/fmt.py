@@ -38,7 +38,7 @@ def fmt(
       steerdsl fmt --check recipes/*.steer
     """
     if not check and (pack := next(filter(is_pack, files or ()), None)):
-        raise typer.BadParameter(f"{pack} does not change: look at it with --check, or unpack it first")
+        raise typer.BadParameter(f"{pack} is a pack, which is read-only: use --check, or unpack it first")
     failed = False
     for source in read_sources(files):
         text, report = format_source(source)

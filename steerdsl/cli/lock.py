@@ -47,9 +47,9 @@ def lock(
     from steerdsl.cli.progress import Progress
 
     if file in (None, "-") or not file:
-        raise typer.BadParameter("name a file: a lock lies beside its recipe")
+        raise typer.BadParameter("name a file: a lock is stored next to its recipe")
     if upgrade and from_pack(Path(file)):
-        raise typer.BadParameter("a pack does not change: unpack it with `steerdsl unpack`, and lock its recipe")
+        raise typer.BadParameter("a pack is read-only: unpack it with `steerdsl unpack`, and lock its recipe")
     checked = load_recipe(file, None, chosen.sets, chosen.allow)
     with Progress(shown=True) as progress:
         made = pins_of(prepare(checked, chosen, fetch=True, progress=progress).plan)
@@ -60,7 +60,7 @@ def lock(
         print(f"{path}: {len(made)} pins")
     elif found := differences(before, made):
         print_differences(found, "the lock", sys.stdout)
-        raise RecipeError([_differs(path, found, "add --upgrade to pin what is here now")], DIFFERS)
+        raise RecipeError([_differs(path, found, "add --upgrade to pin the current values")], DIFFERS)
     else:
         print(f"{path}: up to date")
 
@@ -81,7 +81,7 @@ def hold(plan: Plan, file: str | None, locked: bool) -> None:
     is none and R862 (exit code 4) where it differs, else warn in one line."""
     if file in (None, "-") or not file:
         if locked:
-            raise typer.BadParameter("--locked needs a recipe in a file, which its lock lies beside")
+            raise typer.BadParameter("--locked needs a recipe in a file, with its lock next to it")
         return
     path = lock_path(Path(file))
     before = read_lock(path)
@@ -95,7 +95,7 @@ def hold(plan: Plan, file: str | None, locked: bool) -> None:
         return
     if locked:
         print_differences(found, "the lock", sys.stderr)
-        raise RecipeError([_differs(path, found, "undo what changed, or run `steerdsl lock --upgrade`")], DIFFERS)
+        raise RecipeError([_differs(path, found, "undo the change, or run `steerdsl lock --upgrade`")], DIFFERS)
     names = ", ".join(d.name for d in found[:NAMED]) + (", …" if len(found) > NAMED else "")
     sys.stderr.write(f"warning: this run differs from {path.name} in {_count(found)}: {names}\n")
 

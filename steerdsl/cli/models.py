@@ -32,7 +32,7 @@ def models(
     from steerdsl.models.catalog import cached, locate
 
     if what not in (None, "fetch"):
-        raise typer.BadParameter(f"`{what}` is nothing that it does: write `models`, or `models fetch ID`")
+        raise typer.BadParameter(f"`{what}` is not a models command; write `models` or `models fetch ID`")
     if what == "fetch":
         with Progress(shown=True) as progress:
             found = [locate(model, offline=offline, progress=progress)]

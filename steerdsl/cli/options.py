@@ -77,7 +77,7 @@ def _rows(text: str) -> int | None:
     except ValueError:
         rows = 0
     if rows < 1:
-        raise typer.BadParameter(f"{text!r} is neither auto nor a whole number from 1 on")
+        raise typer.BadParameter(f"{text!r} is neither auto nor a positive whole number")
     return rows
 
 
@@ -138,4 +138,4 @@ def _check_server(given: Mapping[str, Any]) -> None:
     """Refuse the options of a server where none is asked; `verify`, whose place is the record's, does so itself."""
     for name in ("host", "insecure"):
         if given.get(name) and given.get("on", "ndif") != "ndif":
-            raise typer.BadParameter(f"--{name} goes with --on ndif")
+            raise typer.BadParameter(f"--{name} needs --on ndif")

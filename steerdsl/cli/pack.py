@@ -47,11 +47,11 @@ def pack(
     from steerdsl.share.receipt import read_record
 
     if file in (None, "-") or not file:
-        raise typer.BadParameter("name a file: a pack is made of a recipe and the files beside it")
+        raise typer.BadParameter("name a file: a pack contains a recipe and files from its folder")
     target = out or Path(Path(file).stem + SUFFIX)
     if target.exists() and not force:
         help = "name another file with --out, or add --force"
-        raise RecipeError([Diagnostic("R801", f"{target} exists already", help=help)], 2)
+        raise RecipeError([Diagnostic("R801", f"{target} already exists", help=help)], 2)
     record = None if run is None else read_record(run)
     if record is not None:
         chosen = replace(as_recorded(record, chosen), on=record["run"]["on"])
@@ -105,15 +105,15 @@ def _write(target: Path, recipe: Path, prepared: Prepared, run: Path, record: Ma
     made = pins_of(prepared.plan)
     stale = [d for d in differences(pins(record), made) if d.severity == "meaning" or d.name == "recipe.sha256"]
     if stale:
-        title = f"{run} is no run of the recipe as it is now: {stale[0].name} differs"
-        raise RecipeError([Diagnostic("R865", title, help="run the recipe again, or leave --run out")])
+        title = f"{run} is not a run of the current recipe: {stale[0].name} differs"
+        raise RecipeError([Diagnostic("R865", title, help="run the recipe again, or omit --run")])
     members = gather(recipe, lock_text(made), prepared.plan, run, record)
     data = pack_bytes(recipe.name, members)
     try:
         write_bytes(target, data)
     except OSError as error:
-        title = f"{target} cannot be made: {(error.strerror or str(error)).lower()}"
-        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], 3) from error
+        title = f"{target} could not be created: {(error.strerror or str(error)).lower()}"
+        raise RecipeError([Diagnostic("R802", title, help="choose another path with --out")], 3) from error
     for name, found in prepared.plan.data.items():
         if found.spec.kind == "hub":
             sys.stderr.write(f"note: {name} stays on the hub; its rows' hash is in the lock\n")

@@ -51,7 +51,7 @@ def parity(
     from steerdsl.store.files import write_json
 
     if on == "local":
-        raise typer.BadParameter("another place is compared with this machine: --on simulate or --on ndif")
+        raise typer.BadParameter("parity compares this machine with --on simulate or --on ndif")
     checked = load_recipe(file, text, chosen.sets, chosen.allow)
     path = out or Path(f"{Path(file).stem if file not in (None, '-') and file else 'recipe'}.parity.json")
     _require_place(path)
@@ -78,8 +78,8 @@ def _require_place(path: Path) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        title = f"{path} cannot be made: {(error.strerror or str(error)).lower()}"
-        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], 3) from error
+        title = f"{path} could not be created: {(error.strerror or str(error)).lower()}"
+        raise RecipeError([Diagnostic("R802", title, help="choose another path with --out")], 3) from error
 
 
 def _begin(checked: Checked, options: RunOptions, folder: Path, progress: Progress) -> Run:
@@ -108,7 +108,7 @@ def _print(found: dict[str, Any], path: Path) -> None:
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     verdict = "equal" if found["equal"] else "not equal"
-    sys.stderr.write(f"{' and '.join(found['places'])} are {verdict} ({found['dtype']}); receipt in {path}\n")
+    sys.stderr.write(f"{' and '.join(found['places'])} are {verdict} ({found['dtype']}); comparison in {path}\n")
 
 
 def _row(step: dict[str, Any]) -> Sequence[str]:

@@ -38,10 +38,10 @@ def pull(
     target = out or Path(found.name)
     if target.exists() and not force:
         help = "name another file with --out, or add --force"
-        raise RecipeError([Diagnostic("R801", f"{target} exists already", help=help)], 2)
+        raise RecipeError([Diagnostic("R801", f"{target} already exists", help=help)], 2)
     try:
         write_bytes(target, found.read_bytes())
     except OSError as error:
-        title = f"{target} cannot be made: {(error.strerror or str(error)).lower()}"
-        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], 3) from error
+        title = f"{target} could not be created: {(error.strerror or str(error)).lower()}"
+        raise RecipeError([Diagnostic("R802", title, help="choose another path with --out")], 3) from error
     print(f"{target}: {len(pack.members)} files, sha256 {pack.sha256}")

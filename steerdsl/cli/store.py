@@ -86,7 +86,7 @@ def store(
 def _refuse(what: str, given: set[str]) -> None:
     """Raise typer.BadParameter for a command or an option that says nothing."""
     if what not in TAKES:
-        raise typer.BadParameter(f"`{what}` is nothing that it does: write list, size, prune or verify")
+        raise typer.BadParameter(f"`{what}` is not a store command; use list, size, prune or verify")
     if others := sorted(given - TAKES[what]):
         raise typer.BadParameter(f"`store {what}` has no {others[0]}")
     if what == "prune" and not given & {"--older-than", "--max-size", "--all"}:
@@ -97,7 +97,7 @@ def seconds(text: str) -> float:
     """`30d` as seconds. Raises typer.BadParameter."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mhdw])", text.strip().lower())
     if found is None:
-        raise typer.BadParameter(f"`{text}` is no time: write 90m, 12h, 30d or 8w")
+        raise typer.BadParameter(f"`{text}` is not a duration; try 90m, 12h, 30d or 8w")
     return float(found[1]) * SPANS[found[2]]
 
 
@@ -105,7 +105,7 @@ def size_bytes(text: str) -> int:
     """`2GB` as bytes, in powers of 1000. Raises typer.BadParameter."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]b)", text.strip().lower())
     if found is None:
-        raise typer.BadParameter(f"`{text}` is no size: write 500MB or 2GB")
+        raise typer.BadParameter(f"`{text}` is not a size; try 500MB or 2GB")
     return int(float(found[1]) * UNITS[found[2]])
 
 

@@ -34,8 +34,8 @@ def unpack(
             write_members(pack, fresh)
             placed = place(fresh, target)
     except OSError as error:
-        title = f"{target} cannot be made: {(error.strerror or str(error)).lower()}"
-        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], 3) from error
+        title = f"{target} could not be created: {(error.strerror or str(error)).lower()}"
+        raise RecipeError([Diagnostic("R802", title, help="choose another path with --out")], 3) from error
     if not placed:
-        raise RecipeError([Diagnostic("R801", f"{target} exists already", help="name another folder with --out")], 2)
+        raise RecipeError([Diagnostic("R801", f"{target} already exists", help="name another folder with --out")], 2)
     print(f"{target}: {len(pack.members)} files; the recipe is {target / 'recipe' / pack.recipe}")

@@ -98,7 +98,7 @@ def _verdict(
     record = read_record(folder)
     on = record["run"]["on"]
     if on != "ndif" and (options.host or options.insecure):
-        raise typer.BadParameter(f"--host and --insecure go with a run on ndif, and this one was made on {on}")
+        raise typer.BadParameter(f"--host and --insecure are only for a run on ndif, and this one was made on {on}")
     verdict = Verdict(record, list(compare_files(folder, record)))
     for item in verdict.of("different"):
         sys.stderr.write(f"{folder / item.name} is not the file that was recorded\n")

@@ -156,6 +156,7 @@ class Entry:
     args: tuple[Arg, ...] = ()
     headline: bool = False
     formula: str = ""
+    when: str = ""  # when to use it and when not, in one or two sentences
     paper: str = ""
     example: str = ""
     needs: frozenset[Need] = frozenset()

@@ -26,9 +26,9 @@ def check(
     allow: Allow = [],  # noqa: B006  (typer's way to say a repeatable option)
     json: Annotated[bool, typer.Option("--json", help="Print an array of objects instead of text.")] = False,
 ) -> None:
-    """Report every mistake of one or more recipes.
+    """Report every mistake in one or more recipes.
 
-    Data files are read, a model is not. Exit code 1 means that there is an error; warnings alone leave it at 0.
+    Reads data files but no model. The exit code is 1 if there is an error, and 0 if there are only warnings.
 
     \b
     Example:

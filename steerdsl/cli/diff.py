@@ -25,13 +25,13 @@ SHOWN = 1000  # differences of one kind that are printed
 def diff(
     first: o.RunDirectory,
     second: o.RunDirectory,
-    answers: Annotated[int, typer.Option(help="how many answers that differ are printed", min=0)] = 3,
+    answers: Annotated[int, typer.Option(help="how many differing answers to print", min=0)] = 3,
     as_json: o.Json = False,
 ) -> None:
-    """Compare two runs: settings and versions, the vectors' cosines, scores, answers side by side.
+    """Compare two runs: settings and versions, cosines of vectors, scores, answers side by side.
 
-    Times and places on the disk are not compared. As of diff(1), the exit code is 0 when nothing differs,
-    1 when something does, 2 when a directory cannot be read.
+    Times and paths are not compared. As with diff(1), the exit code is 0 if nothing differs, 1 if
+    something does, 2 if a directory could not be read.
 
     \b
     Example:

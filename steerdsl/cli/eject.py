@@ -24,11 +24,11 @@ def eject(
     *,
     chosen: RunOptions,
     out: Annotated[
-        Path | None, typer.Option(help="the file to write", show_default="the standard output", metavar="FILE.py")
+        Path | None, typer.Option(help="the file to write", show_default="standard output", metavar="FILE.py")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace an existing file")] = False,
 ) -> None:
-    """Write one Python file that does what a recipe does, with nnsight and torch alone.
+    """Turn a recipe into a standalone Python program that uses nnsight and torch alone.
 
     \b
     Example:
@@ -47,10 +47,10 @@ def eject(
         return
     if out.exists() and not force:
         help = "name another file with --out, or add --force"
-        raise RecipeError([Diagnostic("R801", f"{out} exists already", help=help)], Exit.USAGE)
+        raise RecipeError([Diagnostic("R801", f"{out} already exists", help=help)], Exit.USAGE)
     written = program(made.plan)
     try:
         write_text(out, written)
     except OSError as error:
-        title = f"{out} cannot be made: {(error.strerror or str(error)).lower()}"
-        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], Exit.FAILED) from error
+        title = f"{out} could not be created: {(error.strerror or str(error)).lower()}"
+        raise RecipeError([Diagnostic("R802", title, help="choose another path with --out")], Exit.FAILED) from error

@@ -24,10 +24,10 @@ HEADINGS: dict[Kind, str] = {"condition": "Threshold"}  # of an entry's argument
 
 def explain(
     word: Annotated[
-        str | None, typer.Argument(metavar="WORD", help="A code, a method, a metric, a statement.", show_default=False)
+        str | None, typer.Argument(metavar="WORD", help="A code, method, metric or statement.", show_default=False)
     ] = None,
 ) -> None:
-    """Explain a diagnostic code or a word of the language; without one, list them.
+    """Explain a diagnostic code or a word of the language; without an argument, list them all.
 
     \b
     Example:
@@ -37,8 +37,8 @@ def explain(
     page = contents() if word is None else page_of(word)
     if page is None:
         close = nearest(str(word), known())
-        help = f"did you mean `{close}`?" if close else "`steerdsl explain` lists what there is"
-        raise typer.BadParameter(f"nothing is called `{word}`; {help}")
+        help = f"did you mean `{close}`?" if close else "`steerdsl explain` lists them all"
+        raise typer.BadParameter(f"there is no page for `{word}`; {help}")
     if in_colour(sys.stdout):
         from rich.markdown import Markdown
 
@@ -76,6 +76,8 @@ def entry_page(entry: Entry) -> str:
 def entry_text(entry: Entry) -> str:
     """Return what an entry says of itself, without a heading: `explain` and docs/reference print it."""
     parts = [f"{entry.summary[:1].upper()}{entry.summary[1:]}"]
+    if entry.when:
+        parts.append(entry.when)
     if entry.clauses:
         parts.append("Clauses: " + ", ".join(f"`{clause}`" for clause in entry.clauses))
     if entry.formula:

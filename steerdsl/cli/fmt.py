@@ -28,11 +28,11 @@ from steerdsl.show.door import write_file
 
 def fmt(
     files: Files = None,
-    check: Annotated[bool, typer.Option("--check", help="Change nothing, print what would change.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; print what would change.")] = False,
 ) -> None:
-    """Put recipes into their one layout.
+    """Format recipes in the standard layout.
 
-    Meaning, comments and the spelling of numbers are kept.
+    Keeps the meaning, comments and the spelling of numbers.
 
     \b
     Example:
@@ -40,7 +40,7 @@ def fmt(
       steerdsl fmt --check recipes/*.steer
     """
     if not check and (pack := next(filter(is_pack, files or ()), None)):
-        raise typer.BadParameter(f"{pack} does not change: look at it with --check, or unpack it first")
+        raise typer.BadParameter(f"{pack} is a pack, which is read-only: use --check, or unpack it first")
     failed = False
     for source in read_sources(files):
         text, report = format_source(source)

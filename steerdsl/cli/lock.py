@@ -31,11 +31,11 @@ def lock(
     file: o.File = None,
     *,
     chosen: RunOptions,
-    upgrade: Annotated[bool, typer.Option("--upgrade", help="write the lock anew where it differs")] = False,
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="overwrite a lock that differs")] = False,
 ) -> None:
     """Write RECIPE.lock: the model, the data, every default and every version that the numbers depend on.
 
-    A lock that differs is not replaced without --upgrade: what differs is printed, and the exit code is 4.
+    Without --upgrade, a lock that differs is not replaced: the differences are printed, and the exit code is 4.
     `steerdsl run --locked` refuses to run on any difference. Give both the same options.
 
     \b
@@ -46,9 +46,9 @@ def lock(
     from steerdsl.cli.progress import Progress
 
     if file in (None, "-") or not file:
-        raise typer.BadParameter("name a file: a lock lies beside its recipe")
+        raise typer.BadParameter("name a file: a lock is stored next to its recipe")
     if upgrade and from_pack(Path(file)):
-        raise typer.BadParameter("a pack does not change: unpack it with `steerdsl unpack`, and lock its recipe")
+        raise typer.BadParameter("a pack is read-only: unpack it with `steerdsl unpack`, and lock its recipe")
     checked = load_recipe(file, None, chosen.sets, chosen.allow)
     with Progress(shown=True) as progress:
         made = pins_of(prepare(checked, chosen, fetch=True, progress=progress).plan)
@@ -59,7 +59,7 @@ def lock(
         print(f"{path}: {len(made)} pins")
     elif found := differences(before, made):
         print_differences(found, "the lock", sys.stdout)
-        raise RecipeError([_differs(path, found, "add --upgrade to pin what is here now")], Exit.DIFFERS)
+        raise RecipeError([_differs(path, found, "add --upgrade to pin the current values")], Exit.DIFFERS)
     else:
         print(f"{path}: up to date")
 
@@ -80,7 +80,7 @@ def hold(plan: Plan, file: str | None, locked: bool) -> bool:
     RecipeError R860 where there is none and R862 (exit code 4) where it differs, else warn in one line."""
     if file in (None, "-") or not file:
         if locked:
-            raise typer.BadParameter("--locked needs a recipe in a file, which its lock lies beside")
+            raise typer.BadParameter("--locked needs a recipe in a file, with its lock next to it")
         return True
     path = lock_path(Path(file))
     before = read_lock(path)
@@ -94,7 +94,7 @@ def hold(plan: Plan, file: str | None, locked: bool) -> bool:
         return True
     if locked:
         print_differences(found, "the lock", sys.stderr)
-        help = f"undo what changed, or run `steerdsl lock {file} --upgrade`"
+        help = f"undo the change, or run `steerdsl lock {file} --upgrade`"
         raise RecipeError([_differs(path, found, help)], Exit.DIFFERS)
     names = ", ".join(d.name for d in found[:NAMED]) + (", …" if len(found) > NAMED else "")
     sys.stderr.write(f"warning: this run differs from {path.name} in {_count(found)}: {names}\n")

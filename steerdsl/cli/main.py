@@ -23,23 +23,23 @@ from steerdsl.show.door import doors
 # A command NAME is the function NAME of steerdsl/cli/NAME.py; its docstring is its help.
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
-        "check": "Report every mistake of a recipe.",
-        "plan": "Print every step of a recipe, every default resolved.",
+        "check": "Report every mistake in a recipe.",
+        "plan": "Print every step of a recipe with all defaults filled in.",
         "run": "Run a recipe and leave a record.",
-        "report": "Write the report of a run again.",
+        "report": "Rebuild the report of a run.",
         "lock": "Pin everything that a recipe's numbers depend on.",
         "show": "Print a finished run from its directory.",
         "diff": "Compare two runs.",
-        "verify": "Run a record again and say what is equal.",
+        "verify": "Repeat a recorded run and compare the results.",
         "pack": "Put a recipe, its data and its run into one file.",
         "unpack": "Write the files of a pack into a folder.",
         "push": "Publish a pack on the model hub.",
-        "pull": "Fetch a pack from the model hub.",
-        "parity": "Run a recipe here and on a server, and compare.",
-        "eject": "Write a recipe as a Python file of its own.",
-        "fmt": "Put recipes into their one layout.",
+        "pull": "Download a pack from the model hub.",
+        "parity": "Run a recipe locally and on a server, and compare.",
+        "eject": "Turn a recipe into a standalone Python program.",
+        "fmt": "Format recipes in the standard layout.",
         "explain": "Explain a diagnostic code or a word of the language.",
-        "models": "List the models on this machine, or fetch one.",
+        "models": "List the models on this machine, or download one.",
         "store": "List, measure, prune or verify stored results.",
     }
 )

@@ -14,14 +14,14 @@ from steerdsl.show.door import json_text
 
 
 def models(
-    what: Annotated[str | None, typer.Argument(metavar="fetch", help="bring a model here", show_default=False)] = None,
+    what: Annotated[str | None, typer.Argument(metavar="fetch", help="download a model", show_default=False)] = None,
     model: Annotated[
         str | None, typer.Argument(metavar="ID", help="a hub id (default: the default model)", show_default=False)
     ] = None,
     offline: o.Offline = False,
     as_json: o.Json = False,
 ) -> None:
-    """List the models that run here without a network, or fetch one.
+    """List the models that run without a network, or download one.
 
     \b
     Example:
@@ -32,7 +32,7 @@ def models(
     from steerdsl.models.catalog import cached, locate
 
     if what not in (None, "fetch"):
-        raise typer.BadParameter(f"`{what}` is nothing that it does: write `models`, or `models fetch ID`")
+        raise typer.BadParameter(f"`{what}` is not a models command; write `models` or `models fetch ID`")
     if what == "fetch":
         with Progress(shown=True) as progress:
             found = [locate(model, offline=offline, progress=progress)]

@@ -25,8 +25,8 @@ Command = Callable[..., None]
 File = Annotated[str | None, typer.Argument(help="a recipe, a pack, or - for standard input", show_default=False)]
 Text = Annotated[str | None, typer.Option("-e", help="the recipe itself, instead of a file", metavar="TEXT")]
 Sets = Annotated[list[str], typer.Option("--set", help="give a param another value", metavar="NAME=VALUE")]
-Offline = Annotated[bool, typer.Option("--offline", help="use no network")]
-Allow = Annotated[list[Path], typer.Option("--allow", help="a folder that the recipe may read, besides its own")]
+Offline = Annotated[bool, typer.Option("--offline", help="do not use the network")]
+Allow = Annotated[list[Path], typer.Option("--allow", help="another folder that the recipe may read")]
 RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="a run directory, or a pack", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
@@ -90,27 +90,27 @@ def _chosen(
     batch_size: Annotated[
         int | None,
         typer.Option(
-            help="the most rows of a batch; auto fits each one", parser=_rows, metavar="N", show_default="auto"
+            help="maximum rows per batch; auto fits each batch", parser=_rows, metavar="N", show_default="auto"
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="seed of every generation", min=0, max=LARGEST_SEED, show_default="the recipe's")
+        int | None, typer.Option(help="seed for every generation", min=0, max=LARGEST_SEED, show_default="the recipe's")
     ] = None,
     on: Annotated[str, typer.Option(help="where the model runs: local, simulate or ndif")] = "local",
     host: Annotated[
         str | None, typer.Option(help="the NDIF server", show_default="NDIF_HOST, else nnsight's", metavar="URL")
     ] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="allow an NDIF server that is not encrypted")] = False,
+    insecure: Annotated[bool, typer.Option("--insecure", help="allow an unencrypted NDIF server")] = False,
     offline: Offline = False,
     allow: Allow = [],  # noqa: B006
     judge_url: Annotated[
-        str | None, typer.Option(help="an OpenAI-compatible endpoint, its key in STEERDSL_JUDGE_KEY", metavar="URL")
+        str | None, typer.Option(help="an OpenAI-compatible endpoint; its key is in STEERDSL_JUDGE_KEY", metavar="URL")
     ] = None,
     judge_model: Annotated[
-        str | None, typer.Option(help="the model that the judge's endpoint is asked for", metavar="ID")
+        str | None, typer.Option(help="the model to request from the judge's endpoint", metavar="ID")
     ] = None,
     keep_unsafe: Annotated[
-        bool, typer.Option("--keep-unsafe", help="print and keep answers to data sets that are declared unsafe")
+        bool, typer.Option("--keep-unsafe", help="print and keep answers to data sets declared unsafe")
     ] = False,
 ) -> RunOptions:
     """The options of a run, one for each field."""
@@ -138,4 +138,4 @@ def _check_server(given: Mapping[str, Any]) -> None:
     """Refuse the options of a server where none is asked; `verify`, whose place is the record's, does so itself."""
     for name in ("host", "insecure"):
         if given.get(name) and given.get("on", "ndif") != "ndif":
-            raise typer.BadParameter(f"--{name} goes with --on ndif")
+            raise typer.BadParameter(f"--{name} needs --on ndif")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def pack(
     file: o.File = None,
     run: Annotated[
-        Path | None, typer.Option(help="a finished run of it", show_default="it is run now", metavar="RUN")
+        Path | None, typer.Option(help="a finished run of it", show_default="runs it now", metavar="RUN")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="the pack to write", show_default="NAME.steerpack", metavar="FILE")
@@ -35,8 +35,8 @@ def pack(
 ) -> None:
     """Write one .steerpack file: a recipe, its lock, its data, and a run with vectors, answers and scores.
 
-    `steerdsl run` and `steerdsl verify` take it where a recipe and a run may stand. The same run gives the
-    same bytes. Models, exports and data sets of the hub are not in it.
+    `steerdsl run` and `steerdsl verify` accept it in place of a recipe and a run. The same run gives the
+    same bytes. It contains no models, exports or hub data sets.
 
     \b
     Example:
@@ -47,11 +47,11 @@ def pack(
     from steerdsl.share.receipt import read_record
 
     if file in (None, "-") or not file:
-        raise typer.BadParameter("name a file: a pack is made of a recipe and the files beside it")
+        raise typer.BadParameter("name a file: a pack contains a recipe and files from its folder")
     target = out or Path(Path(file).stem + SUFFIX)
     if target.exists() and not force:
         help = "name another file with --out, or add --force"
-        raise RecipeError([Diagnostic("R801", f"{target} exists already", help=help)], Exit.USAGE)
+        raise RecipeError([Diagnostic("R801", f"{target} already exists", help=help)], Exit.USAGE)
     record = None if run is None else read_record(run)
     if record is not None:
         chosen = replace(as_recorded(record, chosen), on=record["run"]["on"])
@@ -102,15 +102,15 @@ def _write(target: Path, recipe: Path, prepared: Prepared, run: Path, record: Re
     made = pins_of(prepared.plan)
     stale = [d for d in differences(pins(record), made) if d.severity == "meaning" or d.name == "recipe.sha256"]
     if stale:
-        title = f"{run} is no run of the recipe as it is now: {stale[0].name} differs"
-        raise RecipeError([Diagnostic("R865", title, help="run the recipe again, or leave --run out")])
+        title = f"{run} is not a run of the current recipe: {stale[0].name} differs"
+        raise RecipeError([Diagnostic("R865", title, help="run the recipe again, or omit --run")])
     members = gather(recipe, lock_text(made), prepared.plan, run, record)
     data = pack_bytes(recipe.name, members)
     try:
         write_bytes(target, data)
     except OSError as error:
-        title = f"{target} cannot be made: {(error.strerror or str(error)).lower()}"
-        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], Exit.FAILED) from error
+        title = f"{target} could not be created: {(error.strerror or str(error)).lower()}"
+        raise RecipeError([Diagnostic("R802", title, help="choose another path with --out")], Exit.FAILED) from error
     for name, found in prepared.plan.data.items():
         if found.spec.kind == "hub":
             sys.stderr.write(f"note: {name} stays on the hub; its rows' hash is in the lock\n")

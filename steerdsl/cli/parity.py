@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 def parity(
     file: o.File = None,
     text: o.Text = None,
-    on: Annotated[str, typer.Option(help="the other place: simulate or ndif")] = "ndif",
+    on: Annotated[str, typer.Option(help="what to compare with: simulate or ndif")] = "ndif",
     *,
     chosen: RunOptions,
     out: Annotated[
-        Path | None, typer.Option(help="the receipt", show_default="NAME.parity.json", metavar="FILE")
+        Path | None, typer.Option(help="the file for the comparison", show_default="NAME.parity.json", metavar="FILE")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print no progress")] = False,
 ) -> None:
-    """Run a recipe here and on a server, compare what they compute, and write a receipt.
+    """Run a recipe locally and on a server, compare what they compute, and save the comparison.
 
-    Nothing is taken from the store. Exit code 4 means that tokens or chosen layers differ, or that a
+    Uses no results from the store. Exit code 4 means that tokens or chosen layers differ, or that a
     vector, a logit that was read or a score differs by more than the limit of its dtype.
 
     \b
@@ -50,7 +50,7 @@ def parity(
     from steerdsl.store.files import write_json
 
     if on == "local":
-        raise typer.BadParameter("another place is compared with this machine: --on simulate or --on ndif")
+        raise typer.BadParameter("parity compares this machine with --on simulate or --on ndif")
     checked = load_recipe(file, text, chosen.sets, chosen.allow)
     path = out or Path(f"{Path(file).stem if file not in (None, '-') and file else 'recipe'}.parity.json")
     _require_place(path)
@@ -77,8 +77,8 @@ def _require_place(path: Path) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        title = f"{path} cannot be made: {(error.strerror or str(error)).lower()}"
-        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], Exit.FAILED) from error
+        title = f"{path} could not be created: {(error.strerror or str(error)).lower()}"
+        raise RecipeError([Diagnostic("R802", title, help="choose another path with --out")], Exit.FAILED) from error
 
 
 def _begin(checked: Checked, options: RunOptions, folder: Path, progress: Progress) -> Run:
@@ -107,7 +107,7 @@ def _print(found: dict[str, Any], path: Path) -> None:
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     verdict = "equal" if found["equal"] else "not equal"
-    sys.stderr.write(f"{' and '.join(found['places'])} are {verdict} ({found['dtype']}); receipt in {path}\n")
+    sys.stderr.write(f"{' and '.join(found['places'])} are {verdict} ({found['dtype']}); comparison in {path}\n")
 
 
 def _row(step: dict[str, Any]) -> Sequence[str]:

@@ -10,17 +10,17 @@ import typer
 
 def push(
     file: Annotated[Path, typer.Argument(metavar="PACK", help="a .steerpack file", show_default=False)],
-    repo: Annotated[str, typer.Option(help="the repository; it is made if it is not there", metavar="USER/NAME")],
-    licence: Annotated[str, typer.Option("--license", help="the hub's word for its licence, as in mit")] = "unknown",
+    repo: Annotated[str, typer.Option(help="the repository; created if it does not exist", metavar="USER/NAME")],
+    licence: Annotated[str, typer.Option("--license", help="the hub's name for the licence, such as mit")] = "unknown",
     private: Annotated[bool, typer.Option("--private", help="make a new repository private")] = False,
     message: Annotated[
-        str | None, typer.Option(help="what the commit says", show_default="Add FILE", metavar="TEXT")
+        str | None, typer.Option(help="the commit message", show_default="Add FILE", metavar="TEXT")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the card, and send nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the card and send nothing")] = False,
 ) -> None:
     """Publish a pack on the model hub, with a card: what it is, how to run it, its scores, its limits.
 
-    The token is that of `hf auth login`, or HF_TOKEN.
+    The token comes from `hf auth login` or HF_TOKEN.
 
     \b
     Example:

@@ -10,9 +10,9 @@ from steerdsl.cli import options as o
 
 
 def report(run: o.RunDirectory) -> None:
-    """Write `report.html` into a run directory again, from the files in it.
+    """Rebuild `report.html` in a run directory from the files in it.
 
-    The report of a pack is written beside the unpacked files in the cache; its path is printed.
+    The report of a pack is written next to its unpacked files in the cache; its path is printed.
 
     \b
     Example:

@@ -37,7 +37,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print no progress and no tables")] = False,
     locked: Annotated[bool, typer.Option("--locked", help="run only if nothing differs from the lock")] = False,
 ) -> None:
-    """Run a recipe, or a pack: extract, steer, generate, evaluate, check, and leave a record.
+    """Run a recipe or a pack: extract, steer, generate, evaluate, check, and write a record.
 
     Exit code 3 means that the run failed, 4 that a `check` of the recipe failed or that something
     differs from its lock, 5 that no `check` failed but the prompts were too few to settle one.

@@ -24,8 +24,8 @@ def show(
 ) -> None:
     """Print a run: the recipe, the model, choices, answers, scores, claims and timings.
 
-    Everything is read from the run directory; nothing is computed. --json prints the record with the
-    scores and the answers in it.
+    Reads everything from the run directory and computes nothing. --json prints the record with the
+    scores and the answers.
 
     \b
     Example:

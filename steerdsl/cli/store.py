@@ -36,23 +36,23 @@ TAKES: Mapping[str, frozenset[str]] = {
 def store(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="list, size, prune or verify")] = "list",
     older_than: Annotated[
-        str | None, typer.Option(help="prune what was not used for so long: 12h, 30d, 8w", metavar="TIME")
+        str | None, typer.Option(help="prune results not used for this long: 12h, 30d, 8w", metavar="TIME")
     ] = None,
     max_size: Annotated[
-        str | None, typer.Option(help="prune the least recently used until so much is left: 500MB, 2GB", metavar="SIZE")
+        str | None, typer.Option(help="prune the least recently used down to this size: 500MB, 2GB", metavar="SIZE")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="prune every result")] = False,
     kind: Annotated[
-        list[str], typer.Option(help="list or prune results of this kind alone: vector, answers, …", metavar="KIND")
+        list[str], typer.Option(help="list or prune only results of this kind: vector, answers, …", metavar="KIND")
     ] = [],  # noqa: B006  (typer's way to say a repeatable option)
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be pruned, and keep it")] = False,
-    repair: Annotated[bool, typer.Option("--repair", help="remove what `verify` finds damaged")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be pruned, but keep it")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="remove results that `verify` finds damaged")] = False,
     as_json: o.Json = False,
 ) -> None:
-    """List, measure, prune or verify the results that runs take instead of making them again.
+    """List, measure, prune or verify the stored results that runs reuse.
 
-    Every result can be made again, so nothing is lost but time. All of it may be done while runs use
-    the store. `verify` ends with exit code 4 when something is damaged and not repaired.
+    Every result can be computed again, so pruning loses nothing but time. All of this is safe while runs
+    use the store. The exit code of `verify` is 4 if something is damaged and not repaired.
 
     \b
     Example:
@@ -86,7 +86,7 @@ def store(
 def _refuse(what: str, given: set[str]) -> None:
     """Raise typer.BadParameter for a command or an option that says nothing."""
     if what not in TAKES:
-        raise typer.BadParameter(f"`{what}` is nothing that it does: write list, size, prune or verify")
+        raise typer.BadParameter(f"`{what}` is not a store command; use list, size, prune or verify")
     if others := sorted(given - TAKES[what]):
         raise typer.BadParameter(f"`store {what}` has no {others[0]}")
     if what == "prune" and not given & {"--older-than", "--max-size", "--all"}:
@@ -97,7 +97,7 @@ def seconds(text: str) -> float:
     """`30d` as seconds. Raises typer.BadParameter."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mhdw])", text.strip().lower())
     if found is None:
-        raise typer.BadParameter(f"`{text}` is no time: write 90m, 12h, 30d or 8w")
+        raise typer.BadParameter(f"`{text}` is not a duration; try 90m, 12h, 30d or 8w")
     return float(found[1]) * SPANS[found[2]]
 
 
@@ -105,7 +105,7 @@ def size_bytes(text: str) -> int:
     """`2GB` as bytes, in powers of 1000. Raises typer.BadParameter."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]b)", text.strip().lower())
     if found is None:
-        raise typer.BadParameter(f"`{text}` is no size: write 500MB or 2GB")
+        raise typer.BadParameter(f"`{text}` is not a size; try 500MB or 2GB")
     return int(float(found[1]) * UNITS[found[2]])
 
 

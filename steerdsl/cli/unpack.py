@@ -12,11 +12,11 @@ from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 
 def unpack(
     file: Annotated[Path, typer.Argument(metavar="PACK", help="a .steerpack file", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="the folder to make", show_default="NAME", metavar="DIR")] = None,
+    out: Annotated[Path | None, typer.Option(help="the folder to create", show_default="NAME", metavar="DIR")] = None,
 ) -> None:
     """Write the files of a pack into a new folder: the recipe with its data and lock, and the run.
 
-    All of the pack is checked first; nothing is written of one that is refused.
+    The whole pack is checked first; if it is refused, nothing is written.
 
     \b
     Example:
@@ -34,10 +34,10 @@ def unpack(
             write_members(pack, fresh)
             placed = place(fresh, target)
     except OSError as error:
-        title = f"{target} cannot be made: {(error.strerror or str(error)).lower()}"
-        raise RecipeError([Diagnostic("R802", title, help="choose another place with --out")], Exit.FAILED) from error
+        title = f"{target} could not be created: {(error.strerror or str(error)).lower()}"
+        raise RecipeError([Diagnostic("R802", title, help="choose another path with --out")], Exit.FAILED) from error
     if not placed:
         raise RecipeError(
-            [Diagnostic("R801", f"{target} exists already", help="name another folder with --out")], Exit.USAGE
+            [Diagnostic("R801", f"{target} already exists", help="name another folder with --out")], Exit.USAGE
         )
     print(f"{target}: {len(pack.members)} files; the recipe is {target / 'recipe' / pack.recipe}")

@@ -44,17 +44,15 @@ def verify(
     recipe: Annotated[Path | None, typer.Option(help="path to the recipe, if it has moved", metavar="FILE")] = None,
     *,
     chosen: RunOptions,
-    allow_versions: Annotated[
-        bool, typer.Option("--allow-versions", help="tolerate other versions of packages")
-    ] = False,
-    keep: Annotated[Path | None, typer.Option(help="keep the new run here", metavar="DIR")] = None,
+    allow_versions: Annotated[bool, typer.Option("--allow-versions", help="tolerate other package versions")] = False,
+    keep: Annotated[Path | None, typer.Option(help="keep the new run in this folder", metavar="DIR")] = None,
     as_json: o.Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print no progress")] = False,
 ) -> None:
-    """Run a record again, without the store, and compare everything that it says.
+    """Repeat a recorded run without the store, and compare everything in its record.
 
-    Exit code 0 means that all is equal, or equal within tolerance; 4 that something differs, which is named.
-    A file of the run that was changed is named at once. Where the data, the model or a setting differs,
+    Exit code 0 means that everything is equal, or equal within tolerance; 4 that something differs, which
+    is named. A changed file of the run is reported first. If the data, the model or a setting differs,
     nothing is run.
 
     \b
@@ -97,7 +95,7 @@ def _verdict(
     record = read_record(folder)
     on = record["run"]["on"]
     if on != "ndif" and (options.host or options.insecure):
-        raise typer.BadParameter(f"--host and --insecure go with a run on ndif, and this one was made on {on}")
+        raise typer.BadParameter(f"--host and --insecure are only for a run on ndif, and this one was made on {on}")
     verdict = Verdict(record, list(compare_files(folder, record)))
     for item in verdict.of("different"):
         sys.stderr.write(f"{folder / item.name} is not the file that was recorded\n")

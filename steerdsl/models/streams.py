@@ -18,7 +18,7 @@ def _read(arch: Architecture, layer: int, *, stream: str) -> Site:
 
 _SUMMARIES = {
     "resid_pre": "the residual stream as it enters a block; at layer 0, the embeddings",
-    "resid_mid": "the residual stream between attention and MLP (absent where both are added together)",
+    "resid_mid": "the residual stream between attention and MLP (absent if both are added together)",
     "resid_post": "the residual stream as it leaves a block",
     "attn_out": "what attention adds to the residual stream",
     "mlp_out": "what the MLP adds to the residual stream",

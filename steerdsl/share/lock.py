@@ -36,7 +36,7 @@ def write_lock(pins: Mapping[str, Pin], path: Path) -> None:
     try:
         write_text(path, lock_text(pins))
     except OSError as error:
-        title = f"{path} cannot be made: {(error.strerror or str(error)).lower()}"
+        title = f"{path} could not be created: {(error.strerror or str(error)).lower()}"
         raise RecipeError(
             [Diagnostic("R802", title, help="check the permissions of the recipe's folder")], Exit.FAILED
         ) from error

@@ -59,7 +59,7 @@ class RunDirectory:
             _reserve(fresh)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            title = f"{path} cannot be made: {reason}"
+            title = f"{path} could not be created: {reason}"
             raise RecipeError(
                 [Diagnostic("R802", title, help="choose another folder with --out")], Exit.FAILED
             ) from error
@@ -152,7 +152,7 @@ def _in_the_way(path: Path, force: bool) -> Diagnostic | None:
         inside = ", or one in it" if path.is_dir() else ""
         return Diagnostic("R803", title, help=f"name another folder with --out{inside}")
     if is_run(path) and not force:
-        return Diagnostic("R801", f"{path} exists already", help="name another folder with --out, or add --force")
+        return Diagnostic("R801", f"{path} already exists", help="name another folder with --out, or add --force")
     return None
 
 

@@ -188,7 +188,7 @@ def test_fmt_leaves_a_broken_recipe_alone(
 
 def test_explain_shows_the_page_of_a_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert steerdsl(monkeypatch, "explain", "s109") == 0
-    assert capsys.readouterr().out.startswith("# S109: a unit touches its number\n\nA number and its unit are one word")
+    assert capsys.readouterr().out.startswith("# S109: a unit touches its number\n\nWrite a number and its unit")
 
 
 def test_explain_shows_an_entry_of_the_registry(
@@ -222,9 +222,9 @@ def test_explain_suggests(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("check", "nothing.steer"), "nothing.steer cannot be read: no such file or directory"),
-        (("check", "."), ". cannot be read: is a directory"),
-        (("check",), "name a file, or `-` for the standard input"),
+        (("check", "nothing.steer"), "nothing.steer could not be read: no such file or directory"),
+        (("check", "."), ". could not be read: is a directory"),
+        (("check",), "name a file, or `-` for standard input"),
         (("chekc", "x.steer"), "No such command 'chekc'. Did you mean 'check'?"),
         (("check", "--jsn"), "--jsn"),
     ],
@@ -242,7 +242,7 @@ def test_bytes_that_are_no_text_are_refused(
     file = tmp_path / "x.steer"
     file.write_bytes(b"edition 1\xff")
     assert steerdsl(monkeypatch, "check", str(file)) == 2
-    assert "is no UTF-8 text (byte 9)" in capsys.readouterr().err
+    assert "is not UTF-8 text (byte 9)" in capsys.readouterr().err
 
 
 def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

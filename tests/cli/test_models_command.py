@@ -95,7 +95,7 @@ def test_refusals(places: dict[str, str]) -> None:
     )
     code, _, errors = call(places, "drop")
     assert code == 2
-    assert "`drop` is nothing that it does: write `models`, or `models fetch ID`" in errors
+    assert "`drop` is not a models command; write `models` or `models fetch ID`" in errors
 
 
 def test_help_shows_an_example(places: dict[str, str]) -> None:

@@ -18,7 +18,7 @@ def steerdsl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
 
 def whole_recipe() -> str:
     page = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
-    return page.partition("\n## All of it\n")[2].partition("```steer\n")[2].partition("```")[0]
+    return page.partition("\n## The complete recipe\n")[2].partition("```steer\n")[2].partition("```")[0]
 
 
 @pytest.mark.slow

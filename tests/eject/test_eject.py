@@ -498,13 +498,13 @@ def test_an_existing_file_is_kept(world: World, capsys: pytest.CaptureFixture[st
     recipe = ("-e", "extract diffmean from econ vs generic", "--model", "llama")
     assert world.steerdsl("eject", *recipe, "--out", "mine.py") == 2
     assert capsys.readouterr().err == (
-        "error[R801]: mine.py exists already\nhelp: name another file with --out, or add --force\n"
+        "error[R801]: mine.py already exists\nhelp: name another file with --out, or add --force\n"
     )
     assert (world.folder / "mine.py").read_text() == "mine\n"
     assert world.steerdsl("eject", *recipe, "--out", "mine.py", "--force") == 0
     assert "diffmean" in (world.folder / "mine.py").read_text()
     assert world.steerdsl("eject", *recipe, "--out", "nowhere/mine.py") == 3
-    assert "error[R802]: nowhere/mine.py cannot be made: no such file or directory" in capsys.readouterr().err
+    assert "error[R802]: nowhere/mine.py could not be created: no such file or directory" in capsys.readouterr().err
 
 
 def test_without_a_file_the_program_is_printed(world: World, capsys: pytest.CaptureFixture[str]) -> None:

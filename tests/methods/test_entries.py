@@ -9,6 +9,7 @@ from importlib import import_module
 
 import pytest
 
+from steerdsl.cli.explain import entry_text
 from steerdsl.lang.check import check_source
 from steerdsl.lang.diagnostics import render
 from steerdsl.lang.source import Source
@@ -19,6 +20,7 @@ ENTRIES = [pytest.param(entry, id=f"{kind}-{name}") for kind in KINDS for name, 
 
 # What the engine supplies by name beside the recipe's own arguments.
 SUPPLIED = {"recapture", "width", "layers"}
+ADVISED = [*ENTRIES, *(pytest.param(e, id=f"position-{name}") for name, e in entries("position").items())]
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
@@ -27,6 +29,12 @@ def test_entry_says_what_it_is(entry: Entry) -> None:
     assert entry.formula and entry.example and entry.run.__doc__
     assert all(arg.doc and not arg.doc.endswith(".") for arg in entry.args)
     assert entry.name in entry.example or (entry.kind, entry.name) == ("plane", "vector")
+
+
+@pytest.mark.parametrize("entry", ADVISED)
+def test_explain_says_when_to_use_it(entry: Entry) -> None:
+    assert entry.when.startswith("Use it ") and entry.when.endswith(".")
+    assert 1 <= entry.when.count(". ") <= 2 and f"\n\n{entry.when}\n\n" in entry_text(entry)
 
 
 @pytest.mark.parametrize("entry", [p for p in ENTRIES if p.values[0].kind in ("extract", "select", "plane")])

@@ -92,7 +92,7 @@ def test_a_pack_goes_there_and_back(call: Call, served: tuple[str, Path], tmp_pa
     assert (code, err) == (0, "") and out.startswith("one.steerpack: 5 files, sha256 ")
     assert (tmp_path / "one.steerpack").read_bytes() == made()
     code, _, err = call("pull", "ada/one")
-    assert code == 2 and err.startswith("error[R801]: one.steerpack exists already\n")
+    assert code == 2 and err.startswith("error[R801]: one.steerpack already exists\n")
 
 
 def test_publishing_needs_a_token(call: Call) -> None:

@@ -120,7 +120,7 @@ def test_a_run_directory_is_never_overwritten_unasked(on_tiny: Any) -> None:
     code, _, err = on_tiny("run", "-e", text, "--out", "r")
     assert (code, err) == (
         2,
-        "error[R801]: r exists already\nhelp: name another folder with --out, or add --force\n",
+        "error[R801]: r already exists\nhelp: name another folder with --out, or add --force\n",
     )
     assert Path("r/record.json").read_bytes() == before
     assert on_tiny("run", "-e", text, "--out", "r", "--force")[0] == 0
@@ -159,7 +159,7 @@ def test_a_run_directory_that_cannot_be_made(on_tiny: Any) -> None:
     code, _, err = on_tiny("run", "-e", FITTED, "--out", "file/r")
     assert (code, err) == (
         3,
-        "error[R802]: file/r cannot be made: not a directory\nhelp: choose another folder with --out\n",
+        "error[R802]: file/r could not be created: not a directory\nhelp: choose another folder with --out\n",
     )
 
 

@@ -245,7 +245,7 @@ def test_a_damaged_result_that_cannot_be_removed(on_tiny: Any, steerdsl: Any, mo
 def test_a_closed_standard_input(steerdsl: Any, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     code, _, err = steerdsl(command, "-")
-    assert code == 2 and "the standard input is closed" in err
+    assert code == 2 and "standard input is closed" in err
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX"])

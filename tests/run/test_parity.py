@@ -36,7 +36,7 @@ def test_parity_with_a_rehearsal(on_tiny: Any) -> None:
     assert lines[2] == ["2", "select", "best", "-", "same", "-", "-", "-"]
     assert lines[4][:7] == ["4", "evaluate", "scores", "-", "-", "0", "0"]
     assert out.splitlines()[4].endswith("answers differ") and " 0 of " in out.splitlines()[4]
-    assert err.endswith("local and simulate are equal (float32); receipt in recipe.parity.json\n")
+    assert err.endswith("local and simulate are equal (float32); comparison in recipe.parity.json\n")
     receipt = json.loads(Path("recipe.parity.json").read_text())
     assert receipt["equal"] and receipt["places"] == ["local", "simulate"]
     assert receipt["limits"] == {"vectors": 1e-6, "logits": 1e-4, "scores": 1e-4}
@@ -150,16 +150,16 @@ def test_planes_are_compared() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("--on", "local"), 2, "another place is compared with this machine: --on simulate or --on ndif"),
+        (("--on", "local"), 2, "parity compares this machine with --on simulate or --on ndif"),
         (("--on", "ndfi"), 2, "error[R804]: `ndfi` is no place to run"),
         (("--on", "ndif", "--host", "https://127.0.0.1:9"), 2, "error[R829]: "),
         (
             ("--on", "simulate", "--out", "nosuch/x.json"),
             3,
-            "error[R802]: nosuch/x.json cannot be made: no such file or directory\n"
-            "help: choose another place with --out\n",
+            "error[R802]: nosuch/x.json could not be created: no such file or directory\n"
+            "help: choose another path with --out\n",
         ),
-        (("--on", "simulate", "--out", "."), 3, "error[R802]: . cannot be made: is a directory\n"),
+        (("--on", "simulate", "--out", "."), 3, "error[R802]: . could not be created: is a directory\n"),
     ],
 )
 def test_what_fails_fails_before_anything_runs(on_tiny: Any, words: tuple[str, ...], code: int, said: str) -> None:
@@ -198,7 +198,7 @@ def test_exit_code_4(on_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "topic = extract diffmean from econ vs generic at last_token"
     code, out, err = on_tiny("parity", "-e", text, "--on", "simulate", "--quiet", "--out", "p.json")
     assert code == 4 and "2.0e-06" in out
-    assert err.endswith("local and simulate are not equal (float32); receipt in p.json\n")
+    assert err.endswith("local and simulate are not equal (float32); comparison in p.json\n")
 
 
 def test_a_folder_cannot_be_asked_for(on_tiny: Any, tiny_model: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_plan_asks_no_server(on_tiny: Any, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("option", [("--host", "https://127.0.0.1:9"), ("--insecure",)])
 def test_options_of_a_server_want_one(steerdsl: Any, words: tuple[str, ...], option: tuple[str, ...]) -> None:
     code, _, err = steerdsl(*words, "-e", RECIPE, *option)
-    assert code == 2 and f"{option[0]} goes with --on ndif" in err
+    assert code == 2 and f"{option[0]} needs --on ndif" in err
     assert not Path("runs").exists()
 
 

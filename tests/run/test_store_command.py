@@ -95,11 +95,11 @@ def test_verify(ran: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["drop"], "`drop` is nothing that it does: write list, size, prune or verify"),
+        (["drop"], "`drop` is not a store command; use list, size, prune or verify"),
         (["prune"], "say what to prune: --older-than 30d, --max-size 2GB or --all"),
         (["list", "--repair"], "`store list` has no --repair"),
-        (["prune", "--older-than", "soon"], "`soon` is no time: write 90m, 12h, 30d or 8w"),
-        (["prune", "--max-size", "2 cats"], "`2 cats` is no size: write 500MB or 2GB"),
+        (["prune", "--older-than", "soon"], "`soon` is not a duration; try 90m, 12h, 30d or 8w"),
+        (["prune", "--max-size", "2 cats"], "`2 cats` is not a size; try 500MB or 2GB"),
     ],
 )
 def test_refusals(steerdsl: Any, words: list[str], said: str) -> None:

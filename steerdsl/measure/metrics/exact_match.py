@@ -130,7 +130,7 @@ ENTRY = Entry(
     kind="metric",
     headline=True,
     name="exact_match",
-    summary="share of final answers that are right, 0 to 1; higher is better",
+    summary="share of correct final answers, 0 to 1; higher is better",
     run=run,
     args=(
         Arg(
@@ -138,7 +138,7 @@ ENTRY = Entry(
             "word",
             "flexible",
             "how the answer is read: `strict` after ####, `flexible` the last number, `the_answer_is` after those "
-            "words, `letter` the option A to E that is said to be the answer, or the only one that is named",
+            "words, `letter` the option A to E that the answer states, or the only one that it names",
             tuple(FORMS),
         ),
     ),

@@ -58,7 +58,7 @@ ENTRY = Entry(
         Arg(
             "words",
             "text",
-            doc='a built-in list ("econ"), a file with one word or phrase a line, or a list of words',
+            doc='a built-in list ("econ"), a file with one word or phrase per line, or a list of words',
             files=(".",),
             known=word_list_names,
             listed=True,

@@ -76,7 +76,7 @@ ENTRIES = (
     Entry(
         kind="metric",
         name="delta_nll",
-        summary="loss of likelihood of the unsteered answers, nats a token; 0 is unchanged, higher is more forgotten",
+        summary="drop in likelihood of the unsteered answers, nats a token; 0 is unchanged, higher is more forgotten",
         run=delta_nll,
         formula="(1/T)·Σₜ (log p(xₜ) - log q(xₜ)), p unsteered, q steered",
         example="evaluate forgetful on econ.held_out with delta_nll",

@@ -64,7 +64,7 @@ ENTRY = Entry(
     kind="metric",
     headline=True,
     name="lm_eval",
-    summary="a task of lm-evaluation-harness by its own code; most figures are 0 to 1, higher is better",
+    summary="a task of lm-evaluation-harness, run by its own code; most figures are 0 to 1, higher is better",
     run=run,
     args=(
         Arg(
@@ -73,10 +73,10 @@ ENTRY = Entry(
             doc="a task or group that the harness knows, or a task file (.yaml) of the recipe",
             files=TASK_FILES,
         ),
-        Arg("limit", "int", None, "how many documents of each task, from the first", least=1),
+        Arg("limit", "int", None, "use only the first documents of each task, this many", least=1),
         Arg("num_fewshot", "int", None, "solved examples before each question; by default the task's own", least=0),
-        Arg("chat_template", "flag", False, "`true`: in the model's chat template, as the harness applies it"),
-        Arg("metric", "text", None, 'another metric of the task than its first, as in "acc_norm"'),
+        Arg("chat_template", "flag", False, "`true`: use the model's chat template, as the harness applies it"),
+        Arg("metric", "text", None, 'a metric of the task other than its first, as in "acc_norm"'),
     ),
     paper="Biderman et al. 2024, Lessons from the Trenches on Reproducible Evaluation of Language Models",
     example='evaluate forgetful with lm_eval("mmlu_high_school_macroeconomics", limit: 100)',

@@ -39,7 +39,7 @@ ENTRY = Entry(
     kind="metric",
     headline=True,
     name="multiple_choice",
-    summary="share of rows whose right option has the likeliest letter, 0 to 1; higher is better",
+    summary="share of rows whose correct option has the most likely letter, 0 to 1; higher is better",
     run=run,
     args=(
         Arg(

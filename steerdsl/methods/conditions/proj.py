@@ -19,6 +19,10 @@ ENTRY = Entry(
     kind="condition",
     name="proj",
     summary="the component of each token's activation along a direction",
+    when=(
+        "Use it to edit only tokens on one side of a direction, as in `proj() > 0`. Not with one threshold other than "
+        "0 for many layers: the norm of the stream grows with depth."
+    ),
     run=run,
     args=(Arg("proj", "number", doc="what the component is compared with, in the activations' units"),),
     formula="h·r̂",

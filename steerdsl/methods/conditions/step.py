@@ -19,7 +19,11 @@ def run(h: Tensor, r: Tensor) -> Tensor:
 ENTRY = Entry(
     kind="condition",
     name="step",
-    summary="the number of tokens generated so far; 0 in the prompt's own pass",
+    summary="the number of tokens generated so far; 0 in the prompt's pass",
+    when=(
+        "Use it to steer only the beginning of an answer. Not to leave the prompt alone: step 0 includes it; use "
+        "`during generation`."
+    ),
     run=run,
     args=(Arg("step", "int", doc="what the number of tokens is compared with", least=0),),
     operand="nothing",

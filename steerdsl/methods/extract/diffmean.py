@@ -38,6 +38,10 @@ ENTRY = Entry(
     kind="extract",
     name="diffmean",
     summary="the difference of the class means",
+    when=(
+        "Use it first: it is cheap, needs only means, and its raw norm gives `add` a natural unit. One direction is "
+        "not enough for a concept that takes several; see `top_k` and `iterative`."
+    ),
     run=run,
     formula="v = mean(P) - mean(N)",
     paper="Rimsky et al. 2024, section 3; Arditi et al. 2024, section 2.3",

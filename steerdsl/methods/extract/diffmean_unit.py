@@ -41,7 +41,11 @@ def _unit_mean(activations: Activations, layer: int) -> Tensor:
 ENTRY = Entry(
     kind="extract",
     name="diffmean_unit",
-    summary="the difference of the unit class means of unit samples",
+    summary="the difference of the normalised class means of normalised samples",
+    when=(
+        "Use it when a few samples with large activations would dominate the means. Not with `add … by 2`: its raw "
+        "norm is not a length in the stream, so write a share such as `by 10%`."
+    ),
     run=run,
     formula="v = unit(mean unit(h⁺)) - unit(mean unit(h⁻))",
     paper="Vu and Nguyen 2025, Angular Steering",

@@ -67,11 +67,15 @@ def _overlap(vector: Tensor, basis: Tensor) -> float:
 ENTRY = Entry(
     kind="extract",
     name="iterative",
-    summary="difference of means again and again, with what was found so far ablated everywhere",
+    summary="the difference of means, repeated with the directions found so far ablated everywhere",
+    when=(
+        "Use it when the concept is still there after one direction is ablated. Not for `clamp`, planes and "
+        "conditions, which need a single direction; each round runs the model again."
+    ),
     run=run,
     args=(
-        Arg("k", "int", 3, "how many directions at most", least=1),
-        Arg("stop", "number", 0.1, "a layer ends when its difference is below this share of its first", least=0),
+        Arg("k", "int", 3, "the maximum number of directions", least=1),
+        Arg("stop", "number", 0.1, "a layer is finished when its difference is below this share of its first", least=0),
     ),
     formula="r_j = mean(P) - mean(N) with r_1 … r_(j-1) ablated everywhere; Q = orthonormal (r_1 … r_k)",
     paper="notes on refusal ablation and activation-space geometry; cf. Ravfogel et al. 2020, section 4",

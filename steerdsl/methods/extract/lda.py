@@ -69,7 +69,11 @@ def whitened(x: Tensor, delta: Tensor, shrinkage: float) -> Tensor:
 ENTRY = Entry(
     kind="extract",
     name="lda",
-    summary="the difference of the class means, whitened by the spread within the classes",
+    summary="the difference of the class means, whitened by the within-class covariance",
+    when=(
+        "Use it when features that vary a lot for other reasons dominate the difference of means. It is made for "
+        "telling classes apart, so compare it with `diffmean` before steering with it."
+    ),
     run=run,
     formula="(Σw + λI)^-1 (mean(P) - mean(N)), λ by Ledoit-Wolf",
     paper="Fisher 1936; Ledoit and Wolf 2004, section 3",

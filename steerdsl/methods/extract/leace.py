@@ -59,6 +59,11 @@ ENTRY = Entry(
     kind="extract",
     name="leace",
     summary="least-squares concept erasure: an oblique direction and an offset for `ablate`",
+    when=(
+        "Use it with `ablate` to make the classes linearly indistinguishable with the smallest change. Not for a "
+        "checkpoint, which cannot represent it; with fewer prompts than dimensions it is exact only for the prompts "
+        "seen."
+    ),
     run=run,
     formula="h' = h - Δ·(ΔᵀΣ⁺(h - μ))/(ΔᵀΣ⁺Δ)",
     paper="Belrose et al. 2023, section 4",

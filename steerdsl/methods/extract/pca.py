@@ -26,7 +26,11 @@ def run(positive: Activations, negative: Activations) -> Directions:
 ENTRY = Entry(
     kind="extract",
     name="pca",
-    summary="the main axis of both classes pooled and centred",
+    summary="the first principal component of both classes, pooled and centred",
+    when=(
+        "Use it when the concept is the largest difference among all prompts. Not when topic, length or wording vary "
+        "more than the concept, because the axis is then something else."
+    ),
     run=run,
     formula="PC1 of [P; N] - mean([P; N]), sign: v·(mean(P) - mean(N)) > 0",
     paper="Lee et al. 2025, section 3 (there called pca_center)",

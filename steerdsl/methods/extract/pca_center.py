@@ -29,7 +29,11 @@ def run(positive: Activations, negative: Activations) -> Directions:
 ENTRY = Entry(
     kind="extract",
     name="pca_center",
-    summary="the main axis of both classes, each pair centred on its own middle",
+    summary="the first principal component of both classes, each pair centred on its midpoint",
+    when=(
+        "Use it with pairs to reproduce repeng; the axis is that of `pca_diff`. Not for two unrelated data sets, whose "
+        "rows are not pairs."
+    ),
     run=run,
     formula="PC1 of [h⁺ - m; h⁻ - m], m = (h⁺ + h⁻)/2 of the pair",
     paper="vgel/repeng (pca_center)",

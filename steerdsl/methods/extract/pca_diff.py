@@ -25,7 +25,11 @@ def run(positive: Activations, negative: Activations) -> Directions:
 ENTRY = Entry(
     kind="extract",
     name="pca_diff",
-    summary="the main axis of the pair differences, about the origin",
+    summary="the first principal component of the pair differences, not centred",
+    when=(
+        "Use it with pairs of prompts that differ only in the concept. Not for two unrelated data sets, whose rows are "
+        "not pairs."
+    ),
     run=run,
     formula="PC1 of [D; -D], D = h⁺ - h⁻, sign: mean(D·v) > 0",
     paper="Zou et al. 2023, section 3.1",

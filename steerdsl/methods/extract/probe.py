@@ -50,6 +50,10 @@ ENTRY = Entry(
     kind="extract",
     name="probe",
     summary="the weights of a logistic regression between the classes",
+    when=(
+        "Use it to detect a concept, for example in a condition. For steering compare it with `diffmean`: the best "
+        "classifier's direction need not be the one that the model uses."
+    ),
     run=run,
     args=(Arg("C", "number", 1.0, "inverse strength of the ridge penalty, as in scikit-learn", least=1e-9, most=1e9),),
     formula="w/σ, w = argmin ½‖w‖² + C Σ log(1 + exp(-y(w·z + b))), z = (h - μ)/σ",

@@ -40,11 +40,15 @@ def gaussian(seed: int, stream: int, width: int) -> Tensor:
 ENTRY = Entry(
     kind="extract",
     name="random",
-    summary="seeded random directions: the control for every other",
+    summary="seeded random directions, as a control for other methods",
+    when=(
+        "Use it as a control in an experiment of your own. `evaluate` does not need it: it adds random controls by "
+        "default."
+    ),
     run=run,
     args=(
-        Arg("seed", "int", 0, "another seed gives other directions", least=0),
-        Arg("like", "vector", None, "a vector whose raw norms it takes, layer by layer; 1 otherwise"),
+        Arg("seed", "int", 0, "a different seed gives different directions", least=0),
+        Arg("like", "vector", None, "take the raw norms of this vector, layer by layer; by default they are 1"),
     ),
     formula="unit(g), g ~ N(0, I)",
     example="noise = extract random with seed: 1",

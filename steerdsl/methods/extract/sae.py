@@ -82,6 +82,10 @@ ENTRY = Entry(
     kind="extract",
     name="sae",
     summary="a decoder row of a sparse autoencoder, read from a safetensors file",
+    when=(
+        "Use it when a sparse autoencoder of this model, layer and stream has a feature for the concept. Not with "
+        "another model's autoencoder: the width may fit, but its features mean nothing here."
+    ),
     run=run,
     args=(
         Arg("file", "text", doc="the safetensors file", files=(".",)),

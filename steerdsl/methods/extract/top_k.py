@@ -31,9 +31,13 @@ def run(positive: Activations, negative: Activations, k: int = 3) -> Directions:
 ENTRY = Entry(
     kind="extract",
     name="top_k",
-    summary="the k main directions in which positive samples differ from the negative mean",
+    summary="the first k directions in which positive samples differ from the negative mean",
+    when=(
+        "Use it to ablate a concept that takes several directions. Not for `clamp`, planes and conditions, which need "
+        "a single direction."
+    ),
     run=run,
-    args=(Arg("k", "int", 3, "how many directions", least=1),),
+    args=(Arg("k", "int", 3, "the number of directions", least=1),),
     formula="the first k right singular vectors of h⁺ - mean(N)",
     paper="Eckart and Young 1936 (the best approximation of rank k)",
     example="topic = extract top_k from econ vs generic with k: 3",

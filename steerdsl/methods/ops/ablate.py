@@ -74,13 +74,17 @@ ENTRY = Entry(
     kind="op",
     name="ablate",
     summary="remove the component along a direction, or in the span of several",
+    when=(
+        "Use it to remove a concept: there is no strength to choose, and tokens without the component stay the same. "
+        "Not to induce a concept; use `add`."
+    ),
     run=run,
     prepare=prepare,
     effect="removes",
     args=(
         Arg("by", "share", 1.0, "how much of the component to remove"),
-        Arg("toward", "data", None, "a class mean whose component takes the place of what is removed (affine)"),
-        Arg("alpha", "number", 0.0, "with `toward`: how many raw vectors to add back, 0 at the mean"),
+        Arg("toward", "data", None, "replace the removed component with that of this class mean (affine)"),
+        Arg("alpha", "number", 0.0, "with `toward`: how many raw vectors to add; 0 leaves the mean"),
     ),
     formula="h - λ(h·r̂)r̂; several: h - λQQᵀh; toward μ: h - λ(proj h - proj μ) + αr",
     paper="Arditi et al. 2024, section 2.4; Marshall et al. 2024 (toward); Belrose et al. 2023 (oblique, after leace)",

@@ -57,6 +57,10 @@ ENTRY = Entry(
     kind="op",
     name="add",
     summary="add a multiple of a direction",
+    when=(
+        "Use it to induce a concept, or to suppress it with a negative strength. Not without `at layers`, unless you "
+        "mean every layer, and not at a large strength, which breaks the model."
+    ),
     run=run,
     prepare=prepare,
     effect="adds",

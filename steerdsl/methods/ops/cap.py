@@ -22,11 +22,15 @@ def run(h: Tensor, p: dict[str, Tensor]) -> Tensor:
 ENTRY = Entry(
     kind="op",
     name="cap",
-    summary="lower the coordinate along a direction to a value where it is above",
+    summary="limit the coordinate along a direction to a maximum",
+    when=(
+        "Use it to limit a concept and leave tokens below the limit unchanged. Not to set the same value for all "
+        "tokens; use `clamp`."
+    ),
     run=run,
     prepare=prepare,
     one_of=(OneOf(("to",), "a value", "write `to 12`: the largest coordinate along the unit vector that is left"),),
-    args=(Arg("to", "number", doc="the largest coordinate h·r̂ that is left"),),
+    args=(Arg("to", "number", doc="the maximum of the coordinate h·r̂"),),
     formula="h + min(c - h·r̂, 0)r̂",
     paper="the one-sided form of clamp",
     example="cap topic to 12 at layer 16",

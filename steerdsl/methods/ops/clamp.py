@@ -39,6 +39,10 @@ ENTRY = Entry(
     kind="op",
     name="clamp",
     summary="set the coordinate along a direction to a value",
+    when=(
+        "Use it to give every token the same amount of a concept, as in steering with SAE features. Not with one value "
+        "for all layers: the norm of the stream grows with depth."
+    ),
     run=run,
     prepare=prepare,
     effect="sets",

@@ -52,14 +52,18 @@ def align(mask: Tensor, length: int, how: Literal["end", "start"] = "end") -> Te
 ENTRY = Entry(
     kind="op",
     name="patch",
-    summary="replace activations by those of another prompt, token by token",
+    summary="replace activations with those of another prompt, token by token",
+    when=(
+        "Use it to find out which sites carry the information of another prompt. Not to steer a single concept: it "
+        "replaces the whole activation."
+    ),
     run=run,
     prepare=prepare,
     operand="nothing",
     needs=frozenset({"prompt"}),
     one_of=(OneOf(("from",), "another prompt", 'write `patch from "What is inflation?"`'),),
     args=(
-        Arg("from", "text", doc="the prompt whose activations are put in"),
+        Arg("from", "text", doc="the prompt that the activations come from"),
         Arg("align", "word", "end", "which tokens match: the last ones, or the first ones", ("end", "start")),
     ),
     formula="h_t ← h'_s, with s = t counted from the end or from the start",

@@ -59,7 +59,11 @@ def prepare(operand: Operand, args: Mapping[str, Any]) -> dict[str, Tensor]:
 ENTRY = Entry(
     kind="op",
     name="rotate",
-    summary="turn the activation within a plane, by an angle (relative) or to an angle (absolute)",
+    summary="rotate the activation within a plane, by an angle (relative) or to an angle (absolute)",
+    when=(
+        "Use it to vary a concept continuously while each token keeps its norm. Not to remove a concept only, which "
+        "`ablate` does without a second axis."
+    ),
     run=run,
     prepare=prepare,
     operand="plane",
@@ -72,9 +76,9 @@ ENTRY = Entry(
         ),
     ),
     args=(
-        Arg("by", "angle", None, "turn by this angle from where the activation is"),
-        Arg("to", "angle", None, "turn to this angle from the plane's first axis"),
-        Arg("adaptive", "flag", False, "only where the activation's component along the first axis is positive"),
+        Arg("by", "angle", None, "rotate by this angle, from the activation's own angle"),
+        Arg("to", "angle", None, "rotate to this angle, measured from the plane's first axis"),
+        Arg("adaptive", "flag", False, "only if the activation's component along the first axis is positive"),
     ),
     formula="by θ: h + [(cosθ-1)a - sinθ·b]b1 + [(cosθ-1)b + sinθ·a]b2; to θ: h - Ph + ‖Ph‖(cosθ·b1 + sinθ·b2)",
     paper="Vu and Nguyen 2025, Angular Steering",

@@ -39,6 +39,7 @@ ENTRY = Entry(
     kind="plane",
     name="last2pc",
     summary="the last two principal components of the per-layer directions",
+    when="Use it only as a negative control. The notes found that it does not work.",
     run=run,
     formula="b1, b2 = the last two of PC(C - mean C)",
     paper="notes on the 2-D rotation plane (found not to work: a negative control)",

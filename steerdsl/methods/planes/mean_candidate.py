@@ -43,6 +43,10 @@ ENTRY = Entry(
     kind="plane",
     name="mean_candidate",
     summary="the mean of the per-layer directions and their first principal component",
+    when=(
+        "Use it when the layers' directions agree and you do not want to choose one of them. Not if they point in "
+        "different directions, because their mean then represents none of them."
+    ),
     run=run,
     formula="b1 = unit(mean C); s = PC1(C - mean C); b2 = unit(s - (s·b1)b1)",
     paper="notes on the 2-D rotation plane",

@@ -27,6 +27,10 @@ ENTRY = Entry(
     kind="plane",
     name="pc1",
     summary="a direction and the first principal component of the per-layer directions",
+    when=(
+        "Use it as the usual plane of a rotation. Always compare it with `random`: for one published model a random "
+        "second axis does as well."
+    ),
     run=run,
     formula="b1 = v̂; s = PC1(C - mean C); b2 = unit(s - (s·b1)b1)",
     paper="Vu and Nguyen 2025, Angular Steering",

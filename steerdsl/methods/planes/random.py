@@ -23,10 +23,14 @@ def run(first: Tensor, candidates: Tensor, seed: int = 0) -> Plane:
 ENTRY = Entry(
     kind="plane",
     name="random",
-    summary="a direction and a seeded random second axis: the control for every other plane",
+    summary="a direction and a seeded random second axis, as a control for other planes",
+    when=(
+        "Use it as a control next to every other plane. If it does as well, the other plane's second axis does not "
+        "matter."
+    ),
     run=run,
-    args=(Arg("seed", "int", 0, "another seed gives another axis", least=0),),
+    args=(Arg("seed", "int", 0, "a different seed gives a different axis", least=0),),
     formula="b1 = v̂; b2 = unit(g - (g·b1)b1), g ~ N(0, I)",
-    paper="the control that a rotation sweep must beat",
+    paper="the control for a rotation sweep",
     example="turn = plane(topic, random, seed: 1)",
 )

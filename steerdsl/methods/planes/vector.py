@@ -24,6 +24,10 @@ ENTRY = Entry(
     kind="plane",
     name="vector",
     summary="the plane of two named directions: written `plane(u, v)`",
+    when=(
+        "Use it to rotate from one concept toward another. Not for two nearly parallel directions, which do not define "
+        "a plane."
+    ),
     run=run,
     args=(Arg("second", "vector", doc="the second direction"),),
     formula="b1 = û; b2 = unit(v - (v·b1)b1)",

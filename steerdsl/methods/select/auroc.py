@@ -39,7 +39,11 @@ def area(positive: Tensor, negative: Tensor) -> Tensor:
 ENTRY = Entry(
     kind="select",
     name="auroc",
-    summary="the chance that a positive sample lies further along the direction than a negative one",
+    summary="the probability that a positive sample has a larger projection than a negative one",
+    when=(
+        "Use it when projections are skewed or have outliers, since only their order counts. With few prompts many "
+        "layers reach 1; a high value is not evidence that steering works there."
+    ),
     run=run,
     formula="(ΣP midranks - nP(nP+1)/2)/(nP·nN)",
     paper="Hanley and McNeil 1982",

@@ -27,6 +27,10 @@ ENTRY = Entry(
     kind="select",
     name="cohen_d",
     summary="the difference of the means along the direction, in pooled standard deviations",
+    when=(
+        "Use it for a familiar effect size of the separation along the direction. It is computed on the prompts that "
+        "the direction was fitted on; a high value is not evidence that steering works there."
+    ),
     run=run,
     formula="r̂·Δ/s, s² = ((nP-1)sP² + (nN-1)sN²)/(nP + nN - 2)",
     paper="Cohen 1988, section 2.2",

@@ -59,9 +59,13 @@ def run(candidates: Candidates, deepest: float = 0.2) -> Ranking:
 ENTRY = Entry(
     kind="select",
     name="dispersion",
-    summary="where each class is tight for its size and the two lie apart (default)",
+    summary="where each class is compact for its size and the two are far apart (default)",
+    when=(
+        "Use it as the default: it needs training statistics only and does not run the model. It does not measure what "
+        "steering does; for refusal see `refusal_selection`, otherwise sweep layers on the training prompts."
+    ),
     run=run,
-    args=(Arg("deepest", "share", 0.2, "the share of the model's last layers that is left out", least=0, below=1),),
+    args=(Arg("deepest", "share", 0.2, "the share of last layers to leave out", least=0, below=1),),
     formula="(3·rank m̃ + 2·rank x̃ + rank cos(μP, μN))/6; m̃, x̃ = max over classes of mean, max Var/(‖μ‖²/d)",
     paper="after the notes on refusal ablation and activation-space geometry, with our own rescaling and filter",
     example="best = select layers of topic by dispersion keep top 3",

@@ -34,6 +34,10 @@ ENTRY = Entry(
     kind="select",
     name="dispersion_raw",
     summary="the notes' literal order: low mean variance, then low max variance, then low cosine",
+    when=(
+        "Use it only to reproduce the notes. Not to choose a layer: raw variance grows with depth, so it picks one of "
+        "the first layers."
+    ),
     run=run,
     formula="lexicographic (mean_f Var, max_f Var, cos(μP, μN)), the larger of both classes",
     paper="notes on refusal ablation and activation-space geometry",

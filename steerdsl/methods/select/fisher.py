@@ -26,6 +26,10 @@ ENTRY = Entry(
     kind="select",
     name="fisher",
     summary="between-class over within-class variance along the direction",
+    when=(
+        "Use it to find layers where the direction separates the classes relative to their spread. It is computed on "
+        "the prompts that the direction was fitted on; a high value is not evidence that steering works there."
+    ),
     run=run,
     formula="(r̂·Δ)²/(r̂ᵀ(ΣP + ΣN)r̂)",
     paper="Fisher 1936",

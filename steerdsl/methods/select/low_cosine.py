@@ -26,6 +26,10 @@ ENTRY = Entry(
     kind="select",
     name="low_cosine",
     summary="the layers whose class means have the smallest cosine",
+    when=(
+        "Use it for the layers where the class means point in the most different directions. It ignores the spread "
+        "within each class; `dispersion` includes it."
+    ),
     run=run,
     formula="argmin_l cos(μP, μN)",
     paper="notes on refusal ablation and activation-space geometry",

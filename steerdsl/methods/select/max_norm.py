@@ -22,7 +22,11 @@ def run(candidates: Candidates) -> Ranking:
 ENTRY = Entry(
     kind="select",
     name="max_norm",
-    summary="the longest raw direction",
+    summary="the largest raw norm",
+    when=(
+        "Use it to reproduce published choices of the longest direction. Not as a default: norms grow with depth, so "
+        "on most models it picks a late layer."
+    ),
     run=run,
     formula="argmax_l ‖r_l‖",
     paper="Vu and Nguyen 2025, Angular Steering",

@@ -25,6 +25,10 @@ ENTRY = Entry(
     kind="select",
     name="max_sim",
     summary="the direction that is most like all layers' directions",
+    when=(
+        "Use it for one direction that is applied at many layers, as in Angular Steering. Not if the direction changes "
+        "a lot with depth, because no layer is then typical."
+    ),
     run=run,
     formula="argmax_l mean_m cos(r_l, r_m)",
     paper="Vu and Nguyen 2025, Angular Steering",

@@ -88,13 +88,17 @@ def _best(layers: Tensor, figures: Mapping[str, Tensor]) -> str:
 ENTRY = Entry(
     kind="select",
     name="refusal_selection",
-    summary="the direction whose removal stops refusals best, and that induces them and changes little else",
+    summary="the direction whose ablation stops most refusals, that induces them when added, and changes little else",
+    when=(
+        "Use it for refusal directions, with refused prompts as the positive class. Not for other concepts; it is "
+        "slow, since it runs the model three times per layer."
+    ),
     run=run,
     args=(
         Arg("tokens", "text", "I", "how refusals begin, separated by commas"),
-        Arg("max_kl", "number", 0.1, "largest KL on the answered prompts, in nats", least=0),
-        Arg("min_induce", "number", 0.0, "least refusal score of the answered prompts with the vector added"),
-        Arg("deepest", "share", 0.2, "the share of the model's last layers that is left out", least=0, below=1),
+        Arg("max_kl", "number", 0.1, "highest allowed KL on the answered prompts, in nats", least=0),
+        Arg("min_induce", "number", 0.0, "lowest allowed refusal score of the answered prompts with the vector added"),
+        Arg("deepest", "share", 0.2, "the share of last layers to leave out", least=0, below=1),
     ),
     formula="argmin bypass with kl <= .1, induce >= 0, l < int(.8 L); score = log p_R - log(1 - p_R)",
     paper="Arditi et al. 2024, section 2.3 and appendix C",

@@ -48,7 +48,11 @@ def silhouette(positive: Tensor, negative: Tensor) -> Tensor:
 ENTRY = Entry(
     kind="select",
     name="silhouette",
-    summary="how much closer samples lie to their own class than to the other, in the whole stream",
+    summary="how much closer samples are to their own class than to the other, in the whole stream",
+    when=(
+        "Use it to see whether the classes form clusters in the whole stream and not only along the direction. Not for "
+        "small differences: features unrelated to the concept count as well."
+    ),
     run=run,
     formula="mean (b - a)/max(a, b), by Euclidean distance",
     paper="Rousseeuw 1987",

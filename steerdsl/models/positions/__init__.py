@@ -85,8 +85,12 @@ ENTRIES = (
     Entry(
         "position",
         "last_token",
-        "the last token of the rendered prompt, the template's own included",
+        "the last token of the rendered prompt, usually one of the template's",
         _last_token,
+        when=(
+            "Use it for refusal, style and whatever else the model decides before it answers. Not for a topic, for "
+            "which `mean_content` was better on the models tried."
+        ),
         example="extract diffmean from econ vs generic at last_token",
         aliases=("last", "final", "final_token", "eos", "end"),
     ),
@@ -97,15 +101,23 @@ ENTRIES = (
         _token,
         args=(Arg("number", "int", doc="which token", least=-MOST, most=MOST),),
         paper="Rimsky et al. 2024 read token -2, the answer's letter",
+        when=(
+            "Use it for a token with a fixed meaning, such as an answer's letter at -2. Not counted from the start in "
+            "prompts of different wording, where it reads unrelated words."
+        ),
         example="extract diffmean from econ vs generic at token -2",
     ),
     Entry(
         "position",
         "suffix",
-        "each of the last tokens, by default those that the template puts behind every prompt",
+        "each of the last tokens, by default those that the template adds after every prompt",
         _suffix,
         args=(Arg("number", "int", default=None, doc="how many tokens", least=1, most=MOST),),
         paper="Arditi et al. 2024, section 2.3: post-instruction tokens",
+        when=(
+            "Use it for the template's tokens after the prompt, where refusal is often read. Not as independent "
+            "samples: several tokens come from each prompt."
+        ),
         example="extract diffmean from econ vs generic at suffix 5",
     ),
     Entry(
@@ -113,14 +125,22 @@ ENTRIES = (
         "mean_prompt",
         "the mean over all tokens of the rendered prompt",
         _mean_prompt,
+        when=(
+            "Use it to reproduce work that averages over all tokens. Otherwise use `mean_content`: the template's "
+            "tokens dilute the difference."
+        ),
         example="extract diffmean from econ vs generic at mean_prompt",
         aliases=("mean", "average", "avg", "mean_pool", "mean_all"),
     ),
     Entry(
         "position",
         "mean_content",
-        "the mean over the user's own tokens, the template's left out",
+        "the mean over the user's own tokens, without the template's",
         _mean_content,
+        when=(
+            "Use it for a topic; on the models tried it was the best position. Not for refusal or style, which the "
+            "model decides at the end of the prompt."
+        ),
         example="extract diffmean from econ vs generic at mean_content",
         aliases=("content", "mean_question", "mean_user", "question"),
     ),
@@ -131,14 +151,19 @@ ENTRIES = (
         _mean_response,
         needs=frozenset({"answers"}),
         paper="Chen et al. 2025, Persona Vectors",
+        when=(
+            "Use it for traits that show in answers, such as a style or a persona. Without given answers the model "
+            "writes its own first, which takes longer."
+        ),
         example="extract diffmean from polite vs rude at mean_response",
         aliases=("response", "mean_answer", "answer", "response_avg"),
     ),
     Entry(
         "position",
         "all",
-        "every token of the rendered prompt, each a sample of its own",
+        "every token of the rendered prompt, each as a separate sample",
         _all,
+        when="Use it to see every token. Not as independent samples: tokens of one prompt depend on each other.",
         example="extract diffmean from econ vs generic at all",
     ),
 )

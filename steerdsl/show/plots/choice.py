@@ -145,9 +145,9 @@ def _legend(figure: Figure, view: ChoiceView, by_class: bool, states: Sequence[s
 ENTRY = Entry(
     kind="plot",
     name="choice",
-    summary="the figures that a choice of layers was made by, with the chosen layers marked",
+    summary="a criterion's figures by layer, with the chosen layers marked",
     run=run,
-    args=(Arg("choice", "layers", doc="what `select` gave"),),
+    args=(Arg("choice", "layers", doc="the result of a `select`"),),
     paper="Arditi et al. 2024, section 2.3 (bypass, induce, KL)",
     example="plot choice(best)",
 )

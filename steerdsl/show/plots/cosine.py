@@ -114,7 +114,7 @@ def cosines(unit: Tensor) -> Tensor:
 ENTRY = Entry(
     kind="plot",
     name="cosine",
-    summary="the cosines between the layers' directions, as a map; of several vectors with each other, by layer",
+    summary="the cosines between layers' directions, as a map; for several vectors, with each other by layer",
     run=run,
     args=(Arg("vector", "vector", doc="any vector with several layers, or several: `cosine(u, v)`", many=True),),
     formula="r̂_l·r̂_m; û_l·v̂_l",

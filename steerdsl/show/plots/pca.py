@@ -116,11 +116,11 @@ def _panel(panel: Axes, rows: Tensor, n: int, view: VectorView, layer: int) -> N
 ENTRY = Entry(
     kind="plot",
     name="pca",
-    summary="both classes on the two main axes of their activations, layer by layer",
+    summary="both classes on the first two principal components of their activations, layer by layer",
     run=run,
     args=(
         Arg("vector", "vector", doc="a vector extracted from data"),
-        Arg("layer", "layers", None, "a layer, or one that `select` chose; else six of all, evenly spaced"),
+        Arg("layer", "layers", None, "a layer, or one that `select` chose; by default six layers, evenly spaced"),
     ),
     formula="PC1, PC2 of [P; N] - mean",
     example="plot pca(topic, layer: 12)",

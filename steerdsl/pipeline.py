@@ -103,7 +103,7 @@ def recipe_to_plan(
 
     if options.on not in BACKENDS:
         help = "use --on local, --on simulate or --on ndif"
-        raise RecipeError([Diagnostic("R804", f"`{options.on}` is no place to run", help=help)], Exit.USAGE)
+        raise RecipeError([Diagnostic("R804", f"`{options.on}` is not a place to run", help=help)], Exit.USAGE)
     if options.on == "ndif" and fetch:  # else nothing is going to be sent
         early_check(options.host, options.insecure)
     store = Store(cache_root() / "store", damaged)

@@ -28,7 +28,7 @@ def find(text: str, root: Path, allowed: tuple[Path, ...] = ()) -> Path | Fault:
         return Fault("D501", f"{text!r} is not a path that can be followed", "check the path")
     if not any(path.is_relative_to(folder) for folder in folders):
         help = "move the file into the recipe's folder, or allow its folder on the command line"
-        return Fault("D502", f"{text} lies outside the recipe's folder", help)
+        return Fault("D502", f"{text} is outside the recipe's folder", help)
     try:
         if path.is_dir():
             return Fault("D501", f"{text} is a folder, not a file", _listing(path, text))
@@ -36,7 +36,7 @@ def find(text: str, root: Path, allowed: tuple[Path, ...] = ()) -> Path | Fault:
             return Fault("D501", f"there is no file {text}", _suggestion(path, text))
         require_regular(path)
     except Misread as error:
-        return Fault("D501", str(error), "save what it gives in a file, and name that")
+        return Fault("D501", str(error), "save its output to a file and name that file")
     except OSError as error:  # a name that is too long, a folder that is closed
         return Fault(
             "D501", f"{_short(text)} cannot be read: {(error.strerror or str(error)).lower()}", "check the path"
@@ -52,7 +52,7 @@ def read(path: Path, text: str) -> bytes | Fault:
             return Fault("D530", title, "keep the rows that you use in a file of their own")
         return read_bytes(path, LARGEST)
     except Misread as error:
-        return Fault("D501", str(error), "save what it gives in a file, and name that")
+        return Fault("D501", str(error), "save its output to a file and name that file")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         return Fault("D501", f"{text} cannot be read: {reason}", "check the file's permissions")

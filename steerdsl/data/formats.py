@@ -127,7 +127,7 @@ def kind_of(value: Any) -> str:
 
 def _repeated(header: list[str], name: str, line: int) -> list[Fault]:
     twice = sorted(cell for cell, count in Counter(header).items() if count > 1)
-    help = "give each column a name of its own"
+    help = "give each column a different name"
     return [Fault("D507", f'{name} has several columns called "{cell}"', help, line) for cell in twice]
 
 

@@ -25,7 +25,7 @@ _FIRST_WITHOUT_SCRIPTS = 4
 def fetch(spec: DataSpec, offline: bool) -> tuple[RawTable, list[Fault]]:
     """Download a data set, or take it from the hub's cache (only that, when `offline`).
 
-    Faults: D505 no rows, D515 the package is missing, D516 the data set cannot be had.
+    Faults: D505 no rows, D515 the package is missing, D516 the data set could not be loaded.
     """
     fault = _refusal(spec.source)
     if fault:
@@ -87,4 +87,4 @@ def _installed() -> int:
 def _unreachable(source: str, error: Exception, offline: bool) -> Fault:
     reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
     help = "run once without --offline" if offline else "check the name, the subset, the split and the network"
-    return Fault("D516", f"the data set {source} cannot be had: {reason}", help)
+    return Fault("D516", f"the data set {source} could not be loaded: {reason}", help)

@@ -68,7 +68,7 @@ TASK: Mapping[str, Any] = {
     **dict.fromkeys(("num_fewshot", "repeats"), Maybe(int | None)),
     **dict.fromkeys(("target_delimiter", "fewshot_delimiter", "description", "output_type"), Maybe(str | None)),
 }
-CODE = "a task file beside a recipe holds data and templates only"
+CODE = "a task file next to a recipe may hold only data and templates"
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class ClaimScores:
             score = ".".join(term.path)
             if abs(term.share) not in (0, 1) and self._mean(term) == 0:
                 whose = term.variant or score
-                yield f"a share of 0 is 0: {whose} is 0, so this share of it asks for nothing"
+                yield f"a share of 0 is 0: {whose} is 0, so this share of it requires nothing"
             without = [row.data for row in self._rows(term) if row.mean is None]
             if without and len(term.path) < 3:
                 yield f"{score} is the mean without {', '.join(without)}, which has no figure"

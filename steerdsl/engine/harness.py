@@ -37,7 +37,7 @@ _LOGGERS = ("lm_eval", "lm-eval", "datasets", "evaluate", "absl")
 def documents(run: Run, call: MetricCall, variant: Variant) -> Figures:
     """The value of each document of a task under a variant; a group's tasks one after another.
 
-    Raises RecipeError R892 for a task that cannot be had or run, R893 for a metric that the task has
+    Raises RecipeError R892 for a task that could not be loaded or run, R893 for a metric that the task has
     not, or that has no value of its own for each document.
     """
     key = step_key(
@@ -186,7 +186,7 @@ def _values(results: Mapping[str, Any], task: str, wanted: str | None) -> Figure
     rows = sorted((s for s in samples if s["filter"] == filtered), key=lambda s: s["doc_id"])
     found = figures(metric, [s[metric] for s in rows], results["results"][task][",".join(chosen)])
     if found is None:
-        title = f'the metric "{metric}" of the task "{task}" is no mean over its documents'
+        title = f'the metric "{metric}" of the task "{task}" is not a mean over its documents'
         raise _error("R893", title, "name another with `metric:`, so that the figure has an interval")
     return found
 
@@ -206,7 +206,7 @@ def _joined(parts: Sequence[Figures]) -> Figures:
 
 @contextlib.contextmanager
 def _told(task: str) -> Iterator[None]:
-    """What goes wrong inside the harness, as a message: a data set that cannot be had, a template that
+    """What goes wrong inside the harness, as a message: a data set that could not be loaded, a template that
     names a field which a row lacks. Errors of the model's own run are left alone."""
     try:
         yield
@@ -214,7 +214,7 @@ def _told(task: str) -> Iterator[None]:
         raise
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        help = "check the task, its data and the network; a task file beside the recipe needs no network"
+        help = "check the task, its data and the network; a task file next to the recipe needs no network"
         title = f"lm-evaluation-harness cannot run `{task}`"
         found = Diagnostic("R892", title, notes=(f"the reason given: {lines[0].rstrip('.')}",), help=help)
         raise RecipeError([found], Exit.FAILED) from error

@@ -149,7 +149,7 @@ def find_versions(link: Link, env: dict[str, Any]) -> dict[str, str]:
     """The versions of packages that GET /env says. Raises RecipeError R837 when it has another form."""
     found = env.get("packages", {})
     if not isinstance(found, dict) or not all(isinstance(found.get(name, ""), str) for name in DIFFERS):
-        raise failure(unreadable(link, "/env", "it names no versions of packages"))
+        raise failure(unreadable(link, "/env", "it does not list package versions"))
     return {name: link.line(found[name]) for name in DIFFERS if name in found}
 
 

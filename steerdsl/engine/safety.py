@@ -30,7 +30,7 @@ def require_safe(host: str, insecure: bool) -> str:
     scheme, name, _ = _address(host)
     if not name:
         way_out = "write it as https://HOST, or http://127.0.0.1:PORT for a server on this machine"
-        raise failure(Diagnostic("R828", f"`{host}` is no address of a server", help=way_out), Exit.USAGE)
+        raise failure(Diagnostic("R828", f"`{host}` is not a server address", help=way_out), Exit.USAGE)
     if not _encrypted(scheme, name) and not insecure:
         title = f"{host} is not encrypted: the key, the prompts and the results would travel in the clear"
         raise failure(
@@ -44,7 +44,7 @@ def require_safe_result(link: Link, url: str) -> None:
     it is unpickled, so whoever could change it on its way could run code here."""
     scheme, name, shown = _address(url)
     if not name:
-        raise failure(Diagnostic("R828", f"the server at {link.host} names no address of its result"))
+        raise failure(Diagnostic("R828", f"the server at {link.host} gave no address for its result"))
     if not _encrypted(scheme, name) and not link.insecure:
         title = f"the server at {link.host} has put its result at {shown}, which is not encrypted"
         note = "results are unpickled: whoever changes one on its way can run code on this machine"
@@ -57,7 +57,7 @@ def require_safe_judge(url: str, key: str | None) -> None:
     scheme, name, shown = _address(url)
     if not name:
         way_out = "write it as https://HOST, or http://127.0.0.1:PORT for a judge on this machine"
-        raise failure(Diagnostic("R897", "`--judge-url` is no address of a judge", help=way_out), Exit.USAGE)
+        raise failure(Diagnostic("R897", "`--judge-url` is not the address of a judge", help=way_out), Exit.USAGE)
     secret = key or ("the address" if "@" in url else None)
     if secret and not _encrypted(scheme, name):
         title = f"the judge at {shown} is not encrypted: the key in {secret} would travel in the clear"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def damaged(file: str, title: str, reason: object) -> MethodError:
     """The error of a file that is not what its ending says."""
     text = " ".join(str(reason).split())[:200]
-    return MethodError(f"{file} is not {title}: {text}", "load the file anew from where it came from", "R840")
+    return MethodError(f"{file} is not {title}: {text}", "download or copy the file again", "R840")
 
 
 def size(path: Path) -> None:

@@ -70,11 +70,11 @@ def _layer(file: str, tensor: Declared) -> int:
     if tensor.kind != F32:
         raise MethodError(
             f"{file}: {tensor.name} is of {_type(tensor.kind)}, and llama.cpp reads F32 alone",
-            "write it anew in float32",
+            "write it again in float32",
             "R842",
         )
     if int(found[1]) == 0:
-        raise MethodError(f"{file}: {NO_LAYER_0}", "write it anew without direction.0", "R842")
+        raise MethodError(f"{file}: {NO_LAYER_0}", "write it again without direction.0", "R842")
     return int(found[1])
 
 
@@ -90,7 +90,7 @@ def _backed(path: Path, tensors: Sequence[Declared]) -> None:
     size, end = path.stat().st_size, 0
     for tensor in sorted(tensors, key=lambda tensor: tensor.offset):
         if tensor.offset < end:
-            raise damaged(path.name, TITLE, f"{tensor.name} lies in the data of another tensor")
+            raise damaged(path.name, TITLE, f"{tensor.name} overlaps the data of another tensor")
         end = tensor.offset + 4 * tensor.numel
         if end > size:
             raise damaged(path.name, TITLE, f"it ends before the data of {tensor.name} do")
@@ -106,13 +106,13 @@ def _hint(file: str, said: Mapping[str, Value]) -> str:
         raise _not_understood(file, f"a setting {unknown!r}")
     hint = said.get(HINT, "")
     if not isinstance(hint, str):
-        raise damaged(file, TITLE, f"{HINT} is no text")
+        raise damaged(file, TITLE, f"{HINT} is not text")
     return hint
 
 
 def _not_understood(file: str, what: str) -> MethodError:
     return MethodError(
-        f"{file} has {what}, whose meaning is not known", "write it anew without, if it means nothing", "R846"
+        f"{file} has {what}, whose meaning is not known", "if it means nothing, write the file again without it", "R846"
     )
 
 
@@ -128,7 +128,7 @@ def write_vector(vector: Vector, arch: Architecture, path: Path) -> None:
     live = [i for i, unit in enumerate(d.unit) if bool(unit.any())]
     problem = None
     if d.reader is not None:
-        problem = f"`{vector.name}` is an oblique eraser (leace), which is no addition"
+        problem = f"`{vector.name}` is an oblique eraser (leace), not an addition"
     elif d.unit.shape[1] > 1:
         problem = f"`{vector.name}` has {d.unit.shape[1]} directions a layer"
     elif vector.stream != STREAM:

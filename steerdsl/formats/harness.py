@@ -49,11 +49,11 @@ def _entry(act: Act) -> dict[str, Any]:
         value, vector = act.op.args["by"].value, norm.double() @ unit.double()
         return _said("add", vector, value)
     if act.operand.reader is not None:
-        raise refusal(TITLE, "an oblique eraser (leace) is no clamp of one direction", INSTEAD)
+        raise refusal(TITLE, "an oblique eraser (leace) is not a clamp of one direction", INSTEAD)
     if len(unit) > 1:
         raise refusal(TITLE, f"it holds one direction a place, and here are {len(unit)}", INSTEAD)
     if effect == "removes" and act.op.args.get("by", 1.0) != 1.0:
-        raise refusal(TITLE, "a partial ablation is no clamp", INSTEAD)
+        raise refusal(TITLE, "a partial ablation is not a clamp", INSTEAD)
     value = 0.0 if effect == "removes" else plain(act.op.args["to"])
     return _said("clamp", unit[0], value)
 
@@ -69,7 +69,7 @@ def _said(action: str, vector: Any, coefficient: float) -> dict[str, Any]:
 
 
 def require_place(op: r.Op, stream: str, layer: int, arch: Architecture) -> None:
-    """Raise MethodError R847 where a stream is no module's output."""
+    """Raise MethodError R847 where a stream is not the output of a module."""
     _hookpoint(arch, op, stream, layer)
 
 
@@ -80,8 +80,8 @@ def _hookpoint(arch: Architecture, op: r.Op, stream: str, layer: int) -> str:
     if stream == "resid_pre" and layer == 0:
         # What stands between embedding and first block (a scale) is linear, so it keeps a zero alone.
         if find("op", op.name).effect != "removes" or len(arch.embeddings) > 1:
-            raise refusal(TITLE, "the first block's input is no module's output", "act on another stream")
+            raise refusal(TITLE, "the first block's input is not the output of a module", "act on another stream")
         module = arch.embeddings[0]
     elif site.side != "output" or site.onto is not None:
-        raise refusal(TITLE, f"{stream} is no module's output", "act on resid_post, attn_out or mlp_out")
+        raise refusal(TITLE, f"{stream} is not the output of a module", "act on resid_post, attn_out or mlp_out")
     return module.partition(".")[2]

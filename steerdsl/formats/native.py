@@ -96,10 +96,10 @@ def _check_tensors(file: str, header: Mapping[str, Any], tensors: Mapping[str, T
             checks.numbers(file, key, tensors[key], (dims,))
     layers, k = tensors["layers"], header["per_layer"]
     if layers.dtype != torch.int64 or layers.ndim != 1 or k < 1 or len(layers) % k:
-        raise MethodError(f"{file}: layers are not {k} whole numbers a layer", "export the vector anew", "R842")
+        raise MethodError(f"{file}: layers are not {k} whole numbers a layer", "export the vector again", "R842")
     own = layers[::k].tolist()
     if layers.tolist() != [layer for layer in own for _ in range(k)] or len(set(own)) < len(own):
-        raise MethodError(f"{file}: layers do not come once each, {k} rows together", "export the vector anew", "R842")
+        raise MethodError(f"{file}: layers do not come once each, {k} rows together", "export the vector again", "R842")
     _check_shapes(file, header, tensors, own)
 
 
@@ -119,7 +119,7 @@ def _check_shapes(file: str, header: Mapping[str, Any], tensors: Mapping[str, Te
         if key in tensors and tuple(tensors[key].shape) != shape:
             found = ", ".join(map(str, tensors[key].shape))
             problem = f"{file}: {key} has the shape [{found}], not [{', '.join(map(str, shape))}]"
-            raise MethodError(problem, "export the vector anew", "R842")
+            raise MethodError(problem, "export the vector again", "R842")
     norms = tensors["directions"].double().norm(dim=-1)
     if bool(((norms > 0) & ((norms - 1).abs() > ROUNDING)).any()):
         raise damaged(file, TITLE, "its directions are not of length 1")

@@ -42,7 +42,7 @@ def require_linear(op: r.Op) -> None:
     checkpoint's weights can carry."""
     problem, effect = wavering(op), find("op", op.name).effect
     if effect not in ("removes", "adds"):
-        problem = f"`{op.name}` is no linear change of what each layer writes"
+        problem = f"`{op.name}` is not a linear change of what each layer writes"
     elif op.args.get("toward") is not None:
         problem = "an ablation toward a mean is not linear"
     elif op.args.get("alpha"):

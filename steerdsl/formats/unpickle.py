@@ -57,7 +57,7 @@ def _check_archive(path: Path) -> None:
     held = sum(member.file_size for member in members)
     if held > path.stat().st_size or any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise MethodError(
-            f"{path.name} unpacks to {held:,} bytes from {path.stat().st_size:,}, as no file of torch.save does",
-            "save the tensors anew",
+            f"{path.name} unpacks to {held:,} bytes from {path.stat().st_size:,}, which no torch.save file does",
+            "save the tensors again",
             "R845",
         )

@@ -44,7 +44,7 @@ FOREIGN = {
     "return": "a recipe has no result to return: `check`, `plot` and `export` say what is wanted",
     "prompt": 'prompts are a data set: `dataset mine = "mine.txt"`',
     "data": 'data is declared by `dataset econ = "econ.jsonl"`',
-    "layer": "layers stand in a clause of an operation: `ablate topic at layers 12`",
+    "layer": "layers go in a clause of an operation: `ablate topic at layers 12`",
 }
 
 
@@ -121,14 +121,14 @@ def block(f: Failure) -> Mistake | None:
     if f.head == "STEER" and f.at == 2 and f.kind in clause_words():
         given = spelt(f.tokens[1:])
         help = f"`steer` names a list of operations; one that adds a direction is `add {given}`"
-        return Mistake("S108", "the block of `steer` stands in braces", f.span, help)
+        return Mistake("S108", "the block of `steer` goes in braces", f.span, help)
     if f.head not in ("STEER", "SWEEP"):
         title = f"`{f.tokens[0]}` has no block"
         return Mistake("S125", title, f.span, "only `steer` and `sweep` have one") if f.kind == "LBRACE" else None
     if "LBRACE" not in f.expected or f.kind not in ("COLON", "$END", "EQUAL"):
         return None
     head = " ".join([*f.tokens[:2], "…"] if f.at > 2 else f.tokens[: f.at])
-    return Mistake("S108", f"the block of `{f.tokens[0]}` stands in braces", f.span, f"write `{head} {{ … }}`")
+    return Mistake("S108", f"the block of `{f.tokens[0]}` goes in braces", f.span, f"write `{head} {{ … }}`")
 
 
 def axes(f: Failure) -> Mistake | None:
@@ -151,7 +151,7 @@ def comma(f: Failure) -> Mistake | None:
         return None
     words = [t.type for t in f.tokens[: f.at] if t.type in clause_words()]
     if words and words[-1] == "FROM" and "VS" in f.expected:
-        return Mistake("S110", "two classes are told apart by `vs`", f.span, "write `from econ vs generic`")
+        return Mistake("S110", "two classes are separated by `vs`", f.span, "write `from econ vs generic`")
     if f.at + 1 == len(f.tokens) or f.helped_by(f.at, f.at + 1):
         return Mistake("S110", "a comma does not belong here", f.span, "remove it")
     return None
@@ -165,7 +165,7 @@ def misspelt(f: Failure) -> Mistake | None:
             continue
         fitting = {keywords()[t]: t for t in fail_at(f.tokens[:i]).expected if t in keywords()}
         if meant := _glued(f, i, fitting) or _similar(f, i, fitting):
-            title = f"{quote(token)} is no word of the language"
+            title = f"{quote(token)} is not a word of the language"
             return Mistake("S121", title, token_span(token), f"did you mean {quote(meant)}?")
     return None
 
@@ -220,7 +220,7 @@ def brackets(f: Failure) -> Mistake | None:
 def two_statements(f: Failure) -> Mistake | None:
     if "$END" not in f.expected or not opens_statement(f.tokens[f.at : f.at + 2]):
         return None
-    return Mistake("S117", "a statement begins on a line of its own", f.span, SEPARATE)
+    return Mistake("S117", "a statement starts on a new line", f.span, SEPARATE)
 
 
 def too_early(f: Failure) -> Mistake | None:

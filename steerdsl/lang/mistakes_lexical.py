@@ -24,9 +24,9 @@ def wrong_quotes(f: Failure) -> Mistake | None:
     rest = f.tokens[f.at + 1 :]
     end = next((i for i, t in enumerate(rest) if t.type == "BAD" and t in ("'", "”", "“", "’", "`")), None)
     if end is None:
-        return Mistake("S123", "a string stands in straight double quotes", f.span, 'write `"…"`')
+        return Mistake("S123", "put strings in straight double quotes", f.span, 'write `"…"`')
     help = "write " + quote(f'"{spelt(rest[:end])}"')
-    return Mistake("S123", "a string stands in straight double quotes", f.span.to(token_span(rest[end])), help)
+    return Mistake("S123", "put strings in straight double quotes", f.span.to(token_span(rest[end])), help)
 
 
 def dotted_number(f: Failure) -> Mistake | None:
@@ -64,7 +64,7 @@ def unquoted_path(f: Failure) -> Mistake | None:
         last += 1
     text = "".join(f.tokens[first : last + 1])
     span = token_span(f.tokens[first]).to(token_span(f.tokens[last]))
-    return Mistake("S126", "paths and model ids stand in double quotes", span, path_help(text))
+    return Mistake("S126", "put paths and model ids in double quotes", span, path_help(text))
 
 
 def unknown_character(f: Failure) -> Mistake | None:

@@ -108,7 +108,7 @@ def _statement(piece: Piece, report: Report) -> nodes.Statement:
         report.add(mistake.code, mistake.title, mistake.span, mistake.label, help=mistake.help)
         return nodes.Bad(span=span)
     if piece.glued:
-        report.add("S117", "a statement begins on a line of its own", token_span(tokens[0]), help=SEPARATE)
+        report.add("S117", "a statement starts on a new line", token_span(tokens[0]), help=SEPARATE)
     if isinstance(statement, nodes.Steer | nodes.Sweep):
         return replace(statement, body=body, span=span)
     return statement

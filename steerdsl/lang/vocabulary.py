@@ -53,7 +53,7 @@ EVALUATE = (
     TEMPERATURE,
     SEED,
     Arg("references", "int", 4, REFERENCES, least=1, most=100),
-    Arg("controls", "word", "all", "what is scored beside the steer", ("all", "random", "prompting", "none")),
+    Arg("controls", "word", "all", "what is scored along with the steer", ("all", "random", "prompting", "none")),
     Arg("draws", "int", 5, "random controls, each a random rotation of the steer's directions", least=1, most=1000),
     Arg("instruction", "text", None, "what the prompting control says before each prompt"),
 )

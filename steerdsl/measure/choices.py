@@ -39,7 +39,7 @@ def _by_letter(row: DataRow) -> int | None:
 
 
 def _by_text(row: DataRow) -> int | None:
-    """The only option that is the answer word for word; a JSON number is no text."""
+    """The only option that is the answer word for word; a JSON number is not text."""
     if row.answer_is_number:
         return None
     known = options(row.choices)

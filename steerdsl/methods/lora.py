@@ -46,7 +46,7 @@ def ablation_factors(model: Model, cuts: Mapping[WriteSite, Sequence[Cut]]) -> d
         for name, weight, rowwise in matrices(model, site):
             module = name.removesuffix(".weight")
             if module == name or (rowwise and not embedding):
-                problem = f"{name} writes to the stream and is no plain matrix, so no pair of factors equals its edit"
+                problem = f"{name} writes to the stream and is not a plain matrix; no pair of factors equals its edit"
                 raise MethodError(problem, "export a checkpoint instead")
             left = weight.double().T if rowwise else weight.double()
             downs, ups = [], []

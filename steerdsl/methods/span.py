@@ -29,7 +29,7 @@ def signed(axis: Tensor, candidates: Tensor) -> tuple[Tensor, bool]:
     later = along[len(along) // 2 :].mean()
     if later.abs() <= UNDECIDED * along.abs().amax():
         raise MethodError(
-            "the later half of the candidates lies on neither side of a principal component, so it has no sign",
+            "the later half of the candidates is on neither side of a principal component, so it has no sign",
             "take candidates of other layers, or name the second direction: `plane(u, v)`",
         )
     flipped = bool(later < 0)

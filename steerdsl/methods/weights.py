@@ -108,7 +108,7 @@ def add_bias(model: Model, layer: int, v: Tensor, stream: str = "resid_post") ->
         "resid_pre": ("mlp_out", layer - 1),
     }
     if stream not in writes or (stream == "resid_mid" and _parallel(model, writers)):
-        raise MethodError(f"an addition on {stream} is no bias of this model", "add on resid_post")
+        raise MethodError(f"an addition on {stream} is not a bias of this model", "add on resid_post")
     write, block = writes[stream]
     if block < 0:
         raise MethodError("there is no block before layer 0 whose bias could carry the addition", "add on resid_post")

@@ -137,7 +137,7 @@ def _local_folder(model: str, base: Path | None, within: tuple[Path, ...] | None
     outside = within is not None and not any(folder.resolve().is_relative_to(f.resolve()) for f in within)
     if (folder / "config.json").is_file():
         if outside:
-            title = f"the model folder `{model}` lies outside the recipe's folder"
+            title = f"the model folder `{model}` is outside the recipe's folder"
             way_out = "allow its folder with --allow, or give the model with --model"
             raise RecipeError([Diagnostic("M615", title, help=way_out)])
         return folder

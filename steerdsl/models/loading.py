@@ -67,7 +67,7 @@ def load(located: Located, config: Any, dtype: torch.dtype, settings: Any, optio
         raise RecipeError([_refused(located, config, error)], Exit.FAILED) from error
     model, report = loaded
     if missing := sorted(report["missing_keys"]):
-        raise RecipeError([damaged(located, f"the files lack {_listed(missing)}")], Exit.FAILED)
+        raise RecipeError([damaged(located, f"the files do not have {_listed(missing)}")], Exit.FAILED)
     if wrong := sorted(report["mismatched_keys"]):
         raise RecipeError([_refused(located, config, ValueError(_other_shapes(wrong)))], Exit.FAILED)
     if left := _left_out(located, model, report["unexpected_keys"]):

@@ -212,6 +212,6 @@ def _missing(config: Any) -> dict[str, str]:
     if config.model_type == "gpt_neox" and config.use_parallel_residual:
         return {"resid_mid": "attention and MLP read the same input and are added together"}
     if config.model_type == "opt" and not config.do_layer_norm_before:
-        reason = "this one normalises after each addition, so nothing stands between the two"
+        reason = "this one normalises after each addition, so there is nothing between the two"
         return dict.fromkeys(("resid_mid", "attn_norm_out", "mlp_norm_out"), reason)
     return {}

@@ -70,7 +70,7 @@ def read(located: Located) -> Tokenizer:
         note = (f"the reason given: {first_line(error)}",)
         raise RecipeError([Diagnostic("M606", title, (), note, "fetch or copy the model again")]) from error
     if not isinstance(found, PreTrainedTokenizerFast):
-        title = f"the tokenizer of `{located.id}` has no fast form, which says where each token lies in the text"
+        title = f"the tokenizer of `{located.id}` has no fast form, which is needed to locate each token in the text"
         raise RecipeError([Diagnostic("M606", title, help="save it with a tokenizer.json")])
     _SEEN[state] = (differs, sha256 or identity(found))
     return Tokenizer(found, differs, declared, _SEEN[state][1])
@@ -104,7 +104,7 @@ def _default(template: Any) -> str | None:
     Raises ValueError for what is no template."""
     found = template.get("default") if isinstance(template, dict) else template
     if not isinstance(found, str | None):
-        raise ValueError("its chat_template is no text")
+        raise ValueError("its chat_template is not text")
     return found or None
 
 

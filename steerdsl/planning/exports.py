@@ -24,7 +24,7 @@ def require_carried(p: Planning, s: r.Export) -> None:
     if isinstance(what, r.Steer):
         _require_steer(p, what.ops, form)
     elif form is not None and form.ending == ".gguf" and _oblique(what):
-        raise steady.refusal(form.title, f"`{s.what}` is an oblique eraser (leace), which is no addition", ADD)
+        raise steady.refusal(form.title, f"`{s.what}` is an oblique eraser (leace), not an addition", ADD)
 
 
 ADD = "export another vector, or this one as .safetensors"

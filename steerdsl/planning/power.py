@@ -100,16 +100,16 @@ def _of_score(
         if rate:
             least = rates.least_gap(n, level)
             if least is None:
-                yield TOO_FEW, f"{prompts} settle no difference of {score}"
+                yield TOO_FEW, f"{prompts} cannot settle a difference of {score}"
             else:
                 gap = f"{formatting.percent(round(least, 4))} and more, where no prompt goes against it"
                 yield "settles", f"{prompts}: differences of {score} of {gap}"
         elif n < stats.LEAST:
-            yield TOO_FEW, f"{prompts} have no interval of {score}; it takes {stats.LEAST}"
+            yield TOO_FEW, f"{prompts} give no interval of {score}; it takes {stats.LEAST}"
         elif table is None or (found := _estimate(table.select(metric=path[1], data=ref.name), variant)) is None:
             yield "settles", f"{prompts}: known once {score} has been made, whose spread decides it"
         elif (reach := max(found.reach(1 - level))) >= max(map(abs, found.bounds)):
-            yield TOO_FEW, f"{prompts} settle no difference of {score} that there can be, by their spread so far"
+            yield TOO_FEW, f"{prompts} cannot settle a difference of {score} that there can be, by their spread so far"
         else:
             yield "settles", f"{prompts}: differences of {score} of {reach:.3g} and more, by their spread so far"
 

@@ -68,7 +68,7 @@ def finish(
         _with_less(run, directory, write)
         directory.finish()
     except OSError as refused:
-        left = f"there is no record: what the run has made so far is in the store and in {directory.fresh}"
+        left = f"there is no record: the results so far are in the store and in {directory.fresh}"
         raise RecipeError([unwritten(refused, left)], Exit.FAILED) from refused
     try:
         write_report(directory.path)

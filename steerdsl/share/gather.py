@@ -30,7 +30,7 @@ def gather(recipe: Path, lock: str, plan: Plan, run: Path, record: Record) -> di
     members = {f"recipe/{recipe.name}": recipe.read_bytes(), f"recipe/{recipe.name}.lock": lock.encode()}
     for name in plan.inputs:
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise _refusal(f"{name} lies outside the recipe's folder", "copy it into the folder, and name it there")
+            raise _refusal(f"{name} is outside the recipe's folder", "copy it into the folder, and name it there")
         members[f"recipe/{name}"] = _as_hashed(plan.root, name, plan.inputs[name])
     for name, digest in record["files"].items():
         if problem := unsafe_name(name):

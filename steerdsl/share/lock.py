@@ -53,6 +53,6 @@ def read_lock(path: Path) -> dict[str, Pin] | None:
     except (OSError, ValueError) as error:
         title = f"{path.name} cannot be read as a lock"
         reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
-        way_out = "write it anew with `steerdsl lock --upgrade`"
+        way_out = "renew it with `steerdsl lock --upgrade`"
         raise RecipeError([Diagnostic("R861", title, notes=(f"the reason given: {reason}",), help=way_out)]) from error
     return {name: value for name, value in found["pins"].items() if name not in FORMER}

@@ -54,7 +54,7 @@ def wrong_kind(name: str, data: bytes) -> str | None:
     path = PurePosixPath(name)
     check = KINDS.get(path.suffix.lower())
     if check is None:
-        return f"`{path.suffix or path.name}` is no kind of file that a pack carries"
+        return f"`{path.suffix or path.name}` is not a kind of file that a pack can hold"
     return None if check(data) else f"it is not what its ending {path.suffix} says"
 
 

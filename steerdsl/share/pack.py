@@ -144,9 +144,9 @@ def _check(path: Path, infos: Sequence[zipfile.ZipInfo], size: int) -> None:
         problem = unsafe_name(info.orig_filename)
         mode = stat.S_IFMT(info.external_attr >> 16)
         if problem is None and info.orig_filename.split("/")[0] not in FOLDERS and info is not infos[0]:
-            problem = "it is in no folder of a pack"
+            problem = "it is not in a folder of the pack"
         if mode not in (0, stat.S_IFREG) and problem is None:
-            problem = "it is a link" if mode == stat.S_IFLNK else "it is no regular file"
+            problem = "it is a link" if mode == stat.S_IFLNK else "it is not a regular file"
         if problem is not None:
             raise _refusal(path, "R867", f"the name {info.orig_filename!a} is refused: {problem}")
         if info.flag_bits & _ENCRYPTED:

@@ -6,10 +6,12 @@ record.json. Out: pins, and how two sets of them differ, the gravest first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from steerdsl.registry import Kind, entries
 from steerdsl.store.pairs import pairs
 
 Pin: TypeAlias = str | int | float | bool | None
@@ -30,6 +32,8 @@ FORMER = frozenset(("run.keep_unsafe", "run.on"))
 # Where the same weights lie is told, and changes nothing.
 _PLACE = ("model.id", "model.revision")
 _BITS = ("model.dtype", "run.batch_size", "run.on")
+# Labels under which the plan explains a word of the registry.
+_EXPLAINED: Mapping[str, Kind] = {"method": "extract", "criterion": "select", "metric": "metric"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +77,22 @@ def _pins(described: Mapping[str, Any]) -> Iterator[tuple[str, Pin]]:
 
 
 def _settings(facts: list[list[str]]) -> dict[str, str]:
-    """The settings of a step by label; the lines of one label, and those below it, in one text."""
+    """The settings of a step by label; the lines of one label, and those below it, in one text. A word of the registry
+    is pinned without what it means, which another version may say in other words."""
     found: dict[str, list[str]] = {}
     label = ""
     for given, text in facts:
         label = given or label
-        found.setdefault(label or "settings", []).append(text)
+        found.setdefault(label or "settings", []).append(
+            _unexplained(_EXPLAINED[label], text) if label in _EXPLAINED else text
+        )
     return {name: " / ".join(lines) for name, lines in found.items()}
+
+
+def _unexplained(kind: Kind, text: str) -> str:
+    """`keyword_rate, words: econ` of `keyword_rate, words: econ: words of the topic per 100 words`."""
+    entry = entries(kind).get(re.split(r"\W", text, maxsplit=1)[0])
+    return text if entry is None else text.removesuffix(f": {entry.summary}")
 
 
 def differences(before: Mapping[str, Pin], now: Mapping[str, Pin]) -> list[PinDifference]:

@@ -56,7 +56,7 @@ def polar(view: ScoreView, lines: Sequence[Series]) -> Figure:
         axes[0].set_ylim(low, low + RIM * (high - low))
         *_, marks = [_candidates(panel, turning.plane, low, high) for panel in shown]
         if turning.plane.layers:
-            label = "layer of the candidate direction\n(a larger mark lies more in the plane)"
+            label = "layer of the candidate direction\n(the larger the mark, the more of it is in the plane)"
             figure.colorbar(marks, ax=shown, label=label, shrink=0.55, pad=0.08)
     finish_groups(figure, axes, groups)
     return figure

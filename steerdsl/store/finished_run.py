@@ -114,7 +114,7 @@ def _absent(folder: Path) -> Diagnostic:
     """There is no run in this folder; a stopped run and a folder of runs are recognised."""
     if not folder.exists():
         return Diagnostic("R880", f"there is no {folder}", help="name a run directory, as `runs/econ-20260301-101500`")
-    title = f"{folder} is no run directory: it has no record.json"
+    title = f"{folder} is not a run directory: it has no record.json"
     if folder.name.endswith(".partial"):
         return Diagnostic("R880", title, help="its run was stopped; the same command again goes on where it was")
     inner = sorted(folder.glob("*/record.json"))
@@ -129,6 +129,6 @@ def _foreign(folder: Path, schema: Any) -> Diagnostic:
     note = (
         f"its schema is {found}, this version reads {SCHEMA}"
         if schema != SCHEMA
-        else "it lacks what this version reads"
+        else "it does not have what this version reads"
     )
     return Diagnostic("R882", title, notes=(note,), help="read it with the version that it names under `packages`")

@@ -108,7 +108,7 @@ FAULTS: Mapping[str, tuple[bytes, dict[str, Any], str]] = {
     "twice.csv": (
         b"prompt,prompt\na,b\n",
         {},
-        'error[D507]: twice.csv has several columns called "prompt"\nhelp: give each column a name of its own\n',
+        'error[D507]: twice.csv has several columns called "prompt"\nhelp: give each column a different name\n',
     ),
     "quote.csv": (
         b'prompt\na\n"b\n',
@@ -239,7 +239,7 @@ def test_outside_the_folder(tmp_path: Path) -> None:
     (folder / "link.txt").symlink_to(other / "x.txt")
     help = "help: move the file into the recipe's folder, or allow its folder on the command line\n"
     for file in ("../other/x.txt", str(other / "x.txt"), "link.txt", "../other/none.txt", "sub/../../other/x.txt"):
-        assert message(folder, file) == f"error[D502]: {file} lies outside the recipe's folder\n" + help
+        assert message(folder, file) == f"error[D502]: {file} is outside the recipe's folder\n" + help
     for file in ("../other/x.txt", str(other / "x.txt"), "link.txt"):
         spec = DataSpec("d", "file", file)
         assert [row.prompt for row in load(spec, root=folder, allowed=(other,)).rows] == ["a", "b"]

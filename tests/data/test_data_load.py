@@ -146,7 +146,7 @@ def test_hub_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     fake_package(monkeypatch, ConnectionError("Couldn't reach the hub.\nTraceback"))
     assert hub_message(tmp_path) == (
-        "error[D516]: the data set openai/gsm8k cannot be had: Couldn't reach the hub\n"
+        "error[D516]: the data set openai/gsm8k could not be loaded: Couldn't reach the hub\n"
         "help: check the name, the subset, the split and the network\n",
         3,
     )

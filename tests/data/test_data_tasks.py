@@ -54,7 +54,7 @@ def test_a_task_and_its_rows(folder: Path) -> None:
     assert found.sha256 == {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
 
 
-CODE = "a task file beside a recipe holds data and templates only"
+CODE = "a task file next to a recipe may hold only data and templates"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_data_files_keep_the_rules_of_a_recipe(folder: Path) -> None:
     def named(path: str) -> tuple[str, str, str | None]:
         return refused(folder, GOOD.replace("test: data/rows.jsonl", f'test: "{path}"'))
 
-    assert named("../outside.jsonl")[:2] == ("D502", "../outside.jsonl lies outside the recipe's folder")
+    assert named("../outside.jsonl")[:2] == ("D502", "../outside.jsonl is outside the recipe's folder")
     assert named("/etc/passwd")[0] == "D502"
     assert named("https://example.org/rows.jsonl")[0] == "D501"
     assert named("data/row.jsonl")[2] == 'did you mean "data/rows.jsonl"?'

@@ -87,7 +87,7 @@ def test_the_means_decide_a_claim_without_confidence_and_it_says_that_they_do_no
     assert found["settled"] is False and found["low"] < 0 < found["high"] and found["p"] > 0.1
     assert found["why"] == "15 prompts do not settle it" and found["needs"] > 15
     assert "15 prompts do not settle it; about" in said(found) and "p = ." in evidence(found)
-    assert found["notes"] == ["a share of 0 is 0: baseline is 0, so this share of it asks for nothing"]
+    assert found["notes"] == ["a share of 0 is 0: baseline is 0, so this share of it requires nothing"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The LLM judge: what it is asked, how replies are read, and what happens when the endpoint fails.
 
 The endpoint of the quick tests is an HTTP server of this file, which answers as told: its faults
-cannot be had from a real one on demand. The slow test asks a real model behind a real server.
+could not be loaded from a real one on demand. The slow test asks a real model behind a real server.
 """
 
 from __future__ import annotations

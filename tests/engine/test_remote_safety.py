@@ -49,7 +49,7 @@ def test_no_address(host: str) -> None:
     with pytest.raises(RecipeError) as caught:
         safety.require_safe(host, insecure=True)
     assert text(caught.value) == (
-        f"error[R828]: `{host}` is no address of a server\n"
+        f"error[R828]: `{host}` is not a server address\n"
         "help: write it as https://HOST, or http://127.0.0.1:PORT for a server on this machine\n"
     )
 
@@ -139,13 +139,13 @@ def test_a_result_in_the_clear_is_not_fetched(monkeypatch: pytest.MonkeyPatch, u
 def test_a_result_at_no_address(url: str) -> None:
     with pytest.raises(RecipeError) as caught:
         linked(insecure=True).download_result(url)
-    assert text(caught.value) == f"error[R828]: the server at {HOST} names no address of its result\n"
+    assert text(caught.value) == f"error[R828]: the server at {HOST} gave no address for its result\n"
 
 
 def test_a_result_is_not_followed_elsewhere(places: list[Place]) -> None:
     first, second = places
     first.leads_to = f"http://{second.at}/results/1"
-    with pytest.raises(Lost, match="HTTP 302 where its result should lie"):
+    with pytest.raises(Lost, match="HTTP 302 where its result should be"):
         linked().download_result(f"http://{first.at}/results/1?signed=abc")
     assert len(first.asked) == 1 and not second.asked
 

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from steerdsl.store.vector_files import save_vector
 
 ONES = [1.0] * 32
-ANEW = "load the file anew from where it came from"
+ANEW = "download or copy the file again"
 
 
 class Evil:
@@ -184,7 +184,7 @@ CASES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "gguf_whose_tensors_share_their_data": (
         "bad.gguf",
         gguf({"direction.1": ONES, "direction.2": ONES}, place=0),
-        "R840: bad.gguf is not a GGUF control vector: direction.2 lies in the data of another tensor",
+        "R840: bad.gguf is not a GGUF control vector: direction.2 overlaps the data of another tensor",
     ),
     "gguf_behind_its_end": (
         "bad.gguf",

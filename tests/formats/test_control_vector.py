@@ -95,7 +95,7 @@ def oblique() -> Vector:
         (lambda: random_vector(), "llama.cpp has no place for a direction at layer 0, and `v` has one"),
         (lambda: random_vector(k=2, layers=(1, 2)), "`v` has 2 directions a layer"),
         (lambda: random_vector(stream="mlp_out", layers=(1,)), "`v` is of mlp_out, and llama.cpp adds on resid_post"),
-        (oblique, "`v` is an oblique eraser (leace), which is no addition"),
+        (oblique, "`v` is an oblique eraser (leace), not an addition"),
     ],
 )
 def test_what_a_control_vector_cannot_carry(tmp_path: Path, make: Callable[[], Vector], problem: str) -> None:

@@ -282,7 +282,7 @@ def test_numbers_and_their_units(text: str, value: float, unit: str) -> None:
 def test_keywords_are_whole_words() -> None:
     file, report = parse(Source("x.steer", "extract diffmean from econ vsgeneric"))
     assert report.found[0].help == "did you mean `vs generic`?"
-    assert [d.title for d in report.found] == ["`vsgeneric` is no word of the language"]
+    assert [d.title for d in report.found] == ["`vsgeneric` is not a word of the language"]
     assert isinstance(file.statements[0], n.Bad)
     file, report = parse(Source("x.steer", 'vsgeneric = load "v.gguf"; ablate first_try'))
     assert not report.found

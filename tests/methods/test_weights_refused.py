@@ -60,8 +60,8 @@ def test_weights_that_are_not_loaded() -> None:
         ("llama", 0, "resid_pre", "there is no block before layer 0 whose bias could carry the addition"),
         ("qwen2", 1, "resid_post", "a qwen2 checkpoint has no place for a bias there"),
         ("mixtral", 1, "resid_post", "a mixtral checkpoint has no place for a bias there"),
-        ("gpt_neox", 1, "resid_mid", "an addition on resid_mid is no bias of this model"),
-        ("gpt2", 1, "attn_norm_out", "an addition on attn_norm_out is no bias of this model"),
+        ("gpt_neox", 1, "resid_mid", "an addition on resid_mid is not a bias of this model"),
+        ("gpt2", 1, "attn_norm_out", "an addition on attn_norm_out is not a bias of this model"),
     ],
 )
 def test_additions_without_a_place(case: str, layer: int, stream: str, problem: str) -> None:

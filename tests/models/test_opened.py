@@ -74,7 +74,7 @@ def test_a_recipe_reads_models_only_where_it_may(folder: Path, own_caches: Path)
     for name in ("../tiny-llama", str(folder), "./link"):
         for look in (locate, read_facts):
             assert refusal(lambda name=name, look=look: look(name, base=recipes, within=(recipes,)), 1) == (
-                f"error[M615]: the model folder `{name}` lies outside the recipe's folder\n"
+                f"error[M615]: the model folder `{name}` is outside the recipe's folder\n"
                 "help: allow its folder with --allow, or give the model with --model\n"
             )
         assert locate(name, base=recipes, within=(recipes, folder)).complete
@@ -193,7 +193,7 @@ def test_weights_that_lack_a_tensor_are_never_filled_in(folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     assert refusal(lambda: open_model(locate(str(folder))), 3) == (
         f"error[M606]: the weights of `{folder}` cannot be loaded\n"
-        "note: the reason given: the files lack model.layers.1.mlp.up_proj.weight\n"
+        "note: the reason given: the files do not have model.layers.1.mlp.up_proj.weight\n"
         "help: copy the model folder again\n"
     )
 

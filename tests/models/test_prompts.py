@@ -282,7 +282,7 @@ def test_positions_that_a_prompt_lacks() -> None:
         "help: give a number: `suffix 1` is the last token\n"
     )
     assert refusal(lambda: read("mean_content", prompt="")) == (
-        "error[M614]: a prompt has no words of its own\nhelp: remove the empty row, or use `at last_token`\n"
+        "error[M614]: a prompt has no content words\nhelp: remove the empty row, or use `at last_token`\n"
     )
     assert refusal(lambda: read("mean_response")) == (
         "error[M614]: a prompt has no answer to read\nhelp: name the data set's field of answers with `answer:`\n"

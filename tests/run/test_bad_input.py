@@ -84,7 +84,7 @@ def test_a_file_that_is_no_vector(on_tiny: Any, tiny_model: Path) -> None:
     assert err == (
         "error[R840]: model.safetensors is not a vector of steerdsl: its header does not say so\n"
         + caret(text, 'load "model.safetensors"', "step 1, load")
-        + "help: load the file anew from where it came from\n"
+        + "help: download or copy the file again\n"
     )
 
 
@@ -165,7 +165,7 @@ def test_a_run_directory_that_cannot_be_made(on_tiny: Any) -> None:
 
 def test_a_place_that_is_none(on_tiny: Any) -> None:
     code, _, err = on_tiny("run", "-e", FITTED, "--on", "mars")
-    message = "`mars` is no place to run\nhelp: use --on local, --on simulate or --on ndif\n"
+    message = "`mars` is not a place to run\nhelp: use --on local, --on simulate or --on ndif\n"
     assert (code, err) == (2, f"error[R804]: {message}")
     assert not Path("runs").exists()
 

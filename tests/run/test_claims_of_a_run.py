@@ -101,13 +101,13 @@ def test_a_spread_that_no_difference_can_settle_is_said(on_tiny: Any) -> None:
     text += "check s.bleu.a < baseline with confidence: 99.9999999999999%\n"
     assert on_tiny("run", "-e", text, "--out", "r")[0] == 5
     said = " ".join(on_tiny("plan", "-e", text)[1].split())
-    assert "settle no difference of s.bleu that there can be, by their spread so far" in said
+    assert "cannot settle a difference of s.bleu that there can be, by their spread so far" in said
 
 
 def test_too_few_prompts_are_said_before_they_are_asked(on_tiny: Any) -> None:
     text = SCORED.replace("take: 30", "take: 4") + "check s.kl.a > baseline with confidence: 95%\n"
     code, _, err = on_tiny("run", "-e", text, "--out", "r")
-    line = "4 prompts of a.all have no interval of s.kl; it takes 5"
+    line = "4 prompts of a.all give no interval of s.kl; it takes 5"
     assert code == 5 and line in err and line in record("r")["warnings"]
     assert err.index(line) < err.index("do not settle")
     assert "too few" in on_tiny("plan", "-e", text)[1]

@@ -201,7 +201,7 @@ def test_a_record_that_cannot_be_written_is_told(on_tiny: Any, monkeypatch: pyte
     monkeypatch.setattr(finish, "write_record", full)
     code, _, err = on_tiny("run", "-e", TEXT, "--out", "r", "--quiet")
     (left,) = Path().glob("r.*.partial")
-    told = f"there is no record: what the run has made so far is in the store and in {left}"
+    told = f"there is no record: the results so far are in the store and in {left}"
     assert code == 3 and "error[R815]" in err and told in err
     assert len((left / "generations.jsonl").read_text().splitlines()) == 8
 

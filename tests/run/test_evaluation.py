@@ -233,7 +233,7 @@ def test_the_model_without_edits_reads_a_text_once(on_tiny: Any, monkeypatch: py
 @pytest.mark.parametrize(
     ("url", "title"),
     [
-        ("localhost:8000", "`--judge-url` is no address of a judge"),
+        ("localhost:8000", "`--judge-url` is not the address of a judge"),
         ("http://u:p@judge.example/v1", "the judge at http://judge.example is not encrypted: the key in OPENAI_"),
     ],
 )

@@ -173,7 +173,7 @@ def test_a_task_file_with_code(call: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert code == 1 and err == (
         "error[R891]: words.yaml may not say `process_docs`\n"
         + caret(text, 'lm_eval("words.yaml")', "this data set")
-        + "help: a task file beside a recipe holds data and templates only\n"
+        + "help: a task file next to a recipe may hold only data and templates\n"
     )
 
 
@@ -199,7 +199,7 @@ def test_a_template_cannot_reach_into_python(call: Any) -> None:
         (
             "",
             {"metric_list": [{"metric": "mcc"}]},
-            'error[R893]: the metric "mcc" of the task "words" is no mean over its documents\n',
+            'error[R893]: the metric "mcc" of the task "words" is not a mean over its documents\n',
         ),
     ],
 )

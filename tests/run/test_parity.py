@@ -151,7 +151,7 @@ def test_planes_are_compared() -> None:
     ("words", "code", "said"),
     [
         (("--on", "local"), 2, "parity compares this machine with --on simulate or --on ndif"),
-        (("--on", "ndfi"), 2, "error[R804]: `ndfi` is no place to run"),
+        (("--on", "ndfi"), 2, "error[R804]: `ndfi` is not a place to run"),
         (("--on", "ndif", "--host", "https://127.0.0.1:9"), 2, "error[R829]: "),
         (
             ("--on", "simulate", "--out", "nosuch/x.json"),

@@ -636,7 +636,7 @@ def test_what_a_pack_does_not_carry(here: Path, tmp_path: Path) -> None:
     code, _, err = call("pack", "recipe/two.steer", *MODEL, "--allow", str(tmp_path / "other"), "-q")
     assert code == 1
     assert err.endswith(
-        f"error[R865]: this cannot be packed: {tmp_path}/other/e.jsonl lies outside the recipe's folder\n"
+        f"error[R865]: this cannot be packed: {tmp_path}/other/e.jsonl is outside the recipe's folder\n"
         "help: copy it into the folder, and name it there\n"
     )
 

@@ -156,7 +156,7 @@ def test_marks_stand_at_the_words_that_differ() -> None:
 def test_what_is_no_run(one: Any) -> None:
     Path("empty").mkdir()
     Path("one.77.partial").mkdir()
-    no_record = "is no run directory: it has no record.json"
+    no_record = "is not a run directory: it has no record.json"
     for folder, title, help in (
         ("nothing", "there is no nothing", "name a run directory, as `runs/econ-20260301-101500`"),
         ("empty", f"empty {no_record}", "name the folder that `steerdsl run` said its record is in"),
@@ -198,7 +198,10 @@ def test_damaged_runs(one: Any, name: str, text: str | None, reason: str) -> Non
 
 @pytest.mark.parametrize(
     ("change", "note"),
-    [({"schema": 2}, "its schema is 2, this version reads 1"), ({"plan": None}, "it lacks what this version reads")],
+    [
+        ({"schema": 2}, "its schema is 2, this version reads 1"),
+        ({"plan": None}, "it does not have what this version reads"),
+    ],
 )
 def test_records_of_another_version(one: Any, change: dict[str, Any], note: str) -> None:
     path = Path("one/record.json")

@@ -119,7 +119,7 @@ NAMES = {
     "recipe/x.txt:hidden": "it has characters that file names may not have",
     "recipe/e\u0301.txt": "its letters are not in the composed form",
     "recipe/" + "x" * 200: "it is too long",
-    "elsewhere/x.txt": "it is in no folder of a pack",
+    "elsewhere/x.txt": "it is not in a folder of the pack",
 }
 
 
@@ -171,7 +171,7 @@ def test_two_names_that_are_one_file(tmp_path: Path, first: str, second: str, pr
 
 @pytest.mark.parametrize(
     ("mode", "problem"),
-    [(0o120777, "it is a link"), (0o010644, "it is no regular file"), (0o060644, "it is no regular file")],
+    [(0o120777, "it is a link"), (0o010644, "it is not a regular file"), (0o060644, "it is not a regular file")],
 )
 def test_a_member_that_is_no_file(tmp_path: Path, mode: int, problem: str) -> None:
     data = zipped(members(), (info("recipe/x.txt", mode), b"/etc/passwd"))
@@ -355,11 +355,11 @@ def nested() -> bytes:
 @pytest.mark.parametrize(
     ("name", "data", "problem"),
     [
-        ("run/vectors/topic.pt", nested(), "`.pt` is no kind of file that a pack carries"),
-        ("run/vectors/topic.pkl", PICKLE, "`.pkl` is no kind of file that a pack carries"),
-        ("recipe/more.zip", nested(), "`.zip` is no kind of file that a pack carries"),
-        ("recipe/setup.py", b"import os\n", "`.py` is no kind of file that a pack carries"),
-        ("recipe/Makefile", b"all:\n", "`Makefile` is no kind of file that a pack carries"),
+        ("run/vectors/topic.pt", nested(), "`.pt` is not a kind of file that a pack can hold"),
+        ("run/vectors/topic.pkl", PICKLE, "`.pkl` is not a kind of file that a pack can hold"),
+        ("recipe/more.zip", nested(), "`.zip` is not a kind of file that a pack can hold"),
+        ("recipe/setup.py", b"import os\n", "`.py` is not a kind of file that a pack can hold"),
+        ("recipe/Makefile", b"all:\n", "`Makefile` is not a kind of file that a pack can hold"),
         ("run/vectors/topic.safetensors", nested(), "it is not what its ending .safetensors says"),
         ("run/vectors/a.safetensors", PICKLE, "it is not what its ending .safetensors says"),
         ("run/vectors/b.safetensors", b"\xff" * 8 + b"{}", "it is not what its ending .safetensors says"),

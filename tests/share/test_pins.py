@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from steerdsl.lang.diagnostics import RecipeError, render
+from steerdsl.registry import Kind, find
 from steerdsl.share.lock import lock_path, read_lock, write_lock
-from steerdsl.share.pins import Pin, differences
+from steerdsl.share.pins import _MODEL, Pin, differences, pins
 
 PINS: dict[str, Pin] = {
     "data.econ.sha256": "aa",
@@ -112,5 +113,22 @@ def test_a_damaged_lock(tmp_path: Path, text: str, reason: str) -> None:
     assert "".join(map(render, caught.value.diagnostics)) == (
         "error[R861]: one.steer.lock cannot be read as a lock\n"
         f"note: the reason given: {reason}\n"
-        "help: write it anew with `steerdsl lock --upgrade`\n"
+        "help: renew it with `steerdsl lock --upgrade`\n"
     )
+
+
+def test_what_a_word_means_is_not_pinned() -> None:
+    """The plan prints it; another version may say it in other words."""
+    lines: list[tuple[str, Kind, str]] = [
+        ("method", "extract", "diffmean"),
+        ("criterion", "select", "fisher"),
+        ("metric", "metric", "keyword_rate"),
+    ]
+    settings = [[label, f"{name}, words: econ: {find(kind, name).summary}"] for label, kind, name in lines]
+    step = {"verb": "evaluate", "name": "s", "title": "", "settings": [*settings, ["layers", "all: 30"]], "key": None}
+    model = dict.fromkeys(_MODEL)
+    made = {**{key: {} for key in ("template", "packages", "inputs", "data", "run")}, "model": model}
+    made |= {"recipe": {"sha256": "aa"}, "plan": {"params": {}, "steps": [step]}}
+    found = {name.rpartition(".")[2]: value for name, value in pins(made).items() if name.startswith("steps.")}
+    assert [found[label] for label, _, _ in lines] == [f"{name}, words: econ" for _, _, name in lines]
+    assert found["layers"] == "all: 30"

@@ -321,4 +321,4 @@ def test_the_command_names_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, str(tmp_path)) == 2
-    assert f"error[R880]: {tmp_path} is no run directory: it has no record.json\n" in capsys.readouterr().err
+    assert f"error[R880]: {tmp_path} is not a run directory: it has no record.json\n" in capsys.readouterr().err

@@ -195,7 +195,7 @@ class Ndif(RemoteBackend):  # type: ignore[misc]
         try:
             response: ResponseModel = self.parse(message)
         except Exception as error:
-            raise failure(unreadable(self.link, where, "it is no news of a request")) from error
+            raise failure(unreadable(self.link, where, "it is not a status message")) from error
         return response
 
     def _wait(self, connection: News) -> Any:
@@ -241,7 +241,7 @@ class Ndif(RemoteBackend):  # type: ignore[misc]
         # No redirect: it could lead to where no result would be taken from.
         status, body = exchange("GET", url, remote.REPLY, RESULT)
         if not 200 <= status < 300:  # not httpx's own words, which hold the signature of the address
-            raise Lost(f"HTTP {status} where its result should lie", taken=True)
+            raise Lost(f"HTTP {status} where its result should be", taken=True)
         return self.finalize(body)
 
     def finalize(self, content: bytes) -> Any:

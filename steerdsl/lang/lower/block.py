@@ -95,7 +95,7 @@ def _misplaced(ctx: Context, statement: nodes.Statement) -> bool:
     word, place = head(statement)
     if ctx.block == "sweep" and isinstance(statement, nodes.Sweep):
         help = "join the axes: `sweep angle over … and depth over … { … }`"
-        ctx.error("S411", "a sweep cannot stand in a sweep", place, help=help)
+        ctx.error("S411", "a sweep cannot contain another sweep", place, help=help)
         return True
     if ctx.block == "sweep" and not isinstance(statement, IN_SWEEP):
         ctx.error("S415", f"`{word}` has no place in a sweep", place, help="move it out of the sweep")

@@ -102,11 +102,11 @@ def _beside(ctx: Context, at: nodes.Expr, figure: Figure, other: Figure) -> Figu
     if not alone or len(known) == 1:
         return replace(figure, terms=tuple(replace(t, path=t.path or known[0]) for t in figure.terms))
     if not known:
-        help = f"write a score beside it, as in `scores.bleu.econ < {alone[0].variant}`"
-        ctx.error("S421", f"there is no score whose `{alone[0].variant}` this could be", at, help=help)
+        help = f"name a score on the same line, as in `scores.bleu.econ < {alone[0].variant}`"
+        ctx.error("S421", f"there is no score to take `{alone[0].variant}` this could be", at, help=help)
     else:
         scores = either([".".join(path) for path in known])
-        help = f"write one score beside `{alone[0].variant}`, and the rest as a check of its own"
+        help = f"name one score with `{alone[0].variant}`, and put the rest in a separate check"
         ctx.error("S434", f"`{alone[0].variant}` may be that of {scores}", at, help=help)
     return figure
 
@@ -127,10 +127,10 @@ def _require_chance(ctx: Context, node: nodes.Check, claim: Check, confidence: f
         title = f"a confidence is at least {LOWEST:.0%} and below 100%"
         ctx.error("S305", title, node, help="write `confidence: 95%`")
     if claim.op == "==":
-        help = "say how near, as in `< 5` and `> -5`, each a check of its own"
+        help = "say how near, as in `< 5` and `> -5`, as two checks"
         ctx.error("S430", "no number of prompts shows that two figures are equal", node, help=help)
     if any(term.path[0] == COSINE_PATH for side in (claim.left, claim.right) for term in side.terms):
-        help = "leave out `with confidence`: the cosine of two vectors is what it is"
+        help = "leave out `with confidence`: the cosine of two vectors has no sampling error"
         ctx.error("S431", "a cosine has no interval over prompts", node, help=help)
     for term, scores in _evaluated(ctx, claim):
         if term.variant == RANDOM and scores.options["draws"] == 1:

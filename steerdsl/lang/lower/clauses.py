@@ -91,14 +91,14 @@ def sort_clauses(ctx: Context, statement: str, clauses: Sequence[Clause]) -> Cla
                 taken.conditions[-1] = (before, clause)
         elif label not in labels:
             owner = DEFINITIONS.get(statement, f"`{statement}`")
-            help = f"{owner} takes {listed(labels)}" if labels else f"{owner} takes no clauses"
+            help = f"{owner} takes {listed(labels)}" if labels else f"{owner} does not take clauses"
             if label == "to" and isinstance(before, nodes.Layers):
                 help = "a range of layers is written with two dots: `at layers 10..20`"
             ctx.error("S401", f"`{label}` does not belong to {owner}", clause, help=help)
         elif isinstance(clause, nodes.When):
             taken.conditions.append((clause, None))
         elif label in taken:
-            also = (ctx.place(taken.found[label], "it stands here already"),)
+            also = (ctx.place(taken.found[label], "it is already given here"),)
             ctx.error("S402", f"`{label}` is said twice", clause, also=also, help="keep one of the two")
         else:
             taken.found[label] = clause

@@ -56,7 +56,7 @@ def _figure(ctx: Context, expr: nodes.Expr) -> tuple[Entry | None, VectorExpr | 
         return found, None
     if not isinstance(expr, nodes.Call):
         help = "write `proj(topic)`, `cos(topic)` or `step` on the left"
-        ctx.error("S319", "a condition begins with what it measures", expr, values.sort_of(expr), help=help)
+        ctx.error("S319", "a condition starts with what it measures", expr, values.sort_of(expr), help=help)
         return None, None
     found = entry(ctx, "condition", expr.name, expr.name_span)
     options, args = split_options(expr.args)

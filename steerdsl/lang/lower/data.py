@@ -57,7 +57,7 @@ def _source(ctx: Context, node: nodes.Dataset) -> DataSpec | None:
     if isinstance(source, Name):
         value = constant(ctx, source)
         if not isinstance(value, Text) and "." + source.parts[-1] in (*FILES, *OTHER_FILES):
-            ctx.error("S126", "paths and model ids stand in double quotes", source, help=f'write `"{source.text}"`')
+            ctx.error("S126", "put paths and model ids in double quotes", source, help=f'write `"{source.text}"`')
             return None
         if not isinstance(value, Text):
             spec = known(ctx, source)

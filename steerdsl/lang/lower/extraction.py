@@ -55,7 +55,9 @@ def _method(ctx: Context, node: nodes.Action) -> Entry | None:
     if isinstance(node.subject, nodes.Call):
         sides = [arg.text for arg in node.subject.args if isinstance(arg, nodes.Name)]
         way_out = f"from {' vs '.join(sides)}" if len(sides) == 2 else "… with k: 3"
-        ctx.error("S314", "a method takes no brackets", node.subject, help=f"write `{node.subject.name} {way_out}`")
+        ctx.error(
+            "S314", "a method is written without brackets", node.subject, help=f"write `{node.subject.name} {way_out}`"
+        )
         return None
     return entry_of(ctx, "extract", node.subject) if node.subject else None
 
@@ -102,7 +104,7 @@ def _classes(
     ctx: Context, clause: nodes.From, positive: DataRef, negative: DataRef, method: Entry | None
 ) -> Sides | None:
     if (positive.name, positive.side, positive.split) == (negative.name, negative.side, negative.split):
-        help = "name what lacks the concept after `vs`"
+        help = "after `vs`, name the data set without the concept"
         ctx.error("S417", "both sides of this extraction are the same", clause, help=help)
         return None
     for ref in (positive, negative):
@@ -127,7 +129,9 @@ def at_position(ctx: Context, clause: nodes.At) -> Position | None:
         ctx.error("S406", f"`{clause.position}` needs a number", ctx.within(clause, clause.position), help=help)
         return None
     if clause.number is not None and not found.args:
-        ctx.error("S314", f"`{clause.position}` takes no number", clause.number, help=f"write `{clause.position}`")
+        ctx.error(
+            "S314", f"`{clause.position}` does not take a number", clause.number, help=f"write `{clause.position}`"
+        )
         return None
     if clause.number is None:
         return Position(clause.position)

@@ -31,7 +31,7 @@ def _item(ctx: Context, item: Item) -> LayerPoint | LayerRange | LayerChoice | N
         symbol = ctx.scope.symbols.get(item.parts[0])
         if item.text == "all":
             help = "write `all` alone, or the layers one by one"
-            ctx.error("S310", "`all` stands alone in a list of layers", item, help=help)
+            ctx.error("S310", "`all` cannot be combined with other layers", item, help=help)
             return None
         if item.text != "last" and (symbol is None or symbol.kind not in ("param", "axis")):
             choice = find(ctx, item, "choice", "param", "axis", words=("all", "last"))

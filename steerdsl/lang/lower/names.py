@@ -22,7 +22,7 @@ MAIN = "main"  # the steer of operations that stand alone
 
 
 def define(ctx: Context, name: Name, kind: SymbolKind, value: Any = None) -> bool:
-    """Give a name its meaning from here on; False after a message when it cannot be had."""
+    """Give a name its meaning from here on; False after a message when it could not be loaded."""
     text = name.parts[0]
     if len(name.parts) > 1:  # reported by the parser; what it was meant to be is open
         kind, value = "unknown", None
@@ -48,7 +48,7 @@ def is_free(ctx: Context, name: Name, kind: SymbolKind | None = None) -> bool:
     elif first is not None and first.kind != "unknown":
         help = "take another name for one of the two"
         if text == MAIN:
-            help = "operations that stand alone form one steer `main`; put these into a `steer` of another name"
+            help = "operations outside a block form one steer, `main`; give this block another name"
         ctx.error("S202", f"`{text}` is defined twice", name, "again here", also=(first.place,), help=help)
     else:
         return True

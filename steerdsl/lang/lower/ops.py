@@ -92,7 +92,7 @@ def _complete(ctx: Context, node: nodes.Operation, entry: Entry, clauses: Clause
         if not given:
             ctx.error("S403", f"`{node.verb}` needs {choice.lacks}", node.verb_span, help=choice.help)
         elif len(given) > 1:
-            also = (ctx.place(given[0], "it stands here already"),)
+            also = (ctx.place(given[0], "it is already given here"),)
             title = f"{listed(choice.clauses)} exclude each other"
             ctx.error("S407", title, given[1], also=also, help=choice.both)
 

@@ -70,7 +70,7 @@ def _named(
 
 
 def _known(known: Sequence[str]) -> str:
-    return f"it takes {listed(known)}" if known else "it takes no options"
+    return f"it takes {listed(known)}" if known else "it does not take options"
 
 
 def count(n: int) -> str:

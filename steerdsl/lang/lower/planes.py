@@ -53,7 +53,7 @@ def _call(ctx: Context, call: nodes.Call, clauses: Clauses) -> PlaneExpr | None:
         return None
     if len(axes) == 2 and _is_word(ctx, axes[0]):
         help = f"write `plane({values.printed(axes[1])}, {values.printed(axes[0])})`"
-        ctx.error("S212", "the second axis stands first", axes[0], help=help)
+        ctx.error("S212", "the second axis comes first", axes[0], help=help)
         return None
     second = _second(ctx, axes[-1])
     if len(axes) == 2:

@@ -24,7 +24,7 @@ _QUANTITY = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(%|[A-Za-
 
 
 def lower_edition(ctx: Context, node: nodes.Edition) -> None:
-    place = ctx.place(node, "it stands here already")
+    place = ctx.place(node, "it is already given here")
     if ctx.shared.edition and ctx.block == "top":
         also = (ctx.shared.edition[1],)
         ctx.error("S408", "a recipe has one `edition`", node, also=also, help="keep the first line")
@@ -40,7 +40,7 @@ def lower_edition(ctx: Context, node: nodes.Edition) -> None:
 def lower_model(ctx: Context, node: nodes.Model) -> None:
     clauses = sort_clauses(ctx, "model", node.clauses)
     chosen = options(ctx, clauses.given, MODEL, "model", node)
-    place = ctx.place(node.id, "it stands here already")
+    place = ctx.place(node.id, "it is already given here")
     if ctx.shared.model:
         help = "keep one; `--model` on the command line takes another for one run"
         ctx.error("S408", "a recipe has one `model`", node.id, also=(ctx.shared.model[1],), help=help)

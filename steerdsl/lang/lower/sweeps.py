@@ -154,7 +154,7 @@ def _range(ctx: Context, item: nodes.Range) -> list[Quantity]:
 
 
 def _in_unit(value: Quantity, like: Quantity) -> float | None:
-    """The number of `value` in the unit of `like`; None where it cannot be had."""
+    """The number of `value` in the unit of `like`; None where it could not be loaded."""
     if value.unit == like.unit:
         return value.value
     if value.unit in DEGREES and like.unit in DEGREES:

@@ -66,7 +66,7 @@ def _read(ctx: Context, what: Text, path: str) -> Source | None:
         return ctx.shared.read(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not text"
-        help = f"name a file beside this one; `{path}` is looked for in the recipe's folder"
+        help = f"name a file next to this one; `{path}` is looked for in the recipe's folder"
         ctx.error("S219", f"`{path}` cannot be read", what, reason.lower(), help=help)
         return None
 

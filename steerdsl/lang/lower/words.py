@@ -44,5 +44,5 @@ def entry_of(ctx: Context, kind: Kind, expr: nodes.Expr) -> Entry | None:
     if value is not None:
         room = registry.ROOMS[kind]
         help = f"write {either(registry.entries(kind))}"
-        ctx.error(room.code, f"this is no {room.noun}", expr, label(expr, value), help=help)
+        ctx.error(room.code, f"this is not {room.noun}", expr, label(expr, value), help=help)
     return None

@@ -47,7 +47,7 @@ def run(candidates: Candidates, deepest: float = 0.2) -> Ranking:
     notes: tuple[str, ...] = ()
     if not bool((apart & placed).any()):
         placed = torch.ones_like(placed)
-        notes = ("no layer lies between the first and the last ones that dispersion drops, so none is dropped",)
+        notes = ("dispersion would drop every layer, so none is dropped",)
     kept = apart & placed
     kept &= separation >= NEAR * separation[kept].max()
     score = torch.full(kept.shape, torch.nan, dtype=torch.float64)

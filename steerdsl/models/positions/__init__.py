@@ -43,7 +43,7 @@ def _token(rendered: Rendered, number: int | None = None) -> TokenSpan:
 
 
 def _suffix(rendered: Rendered, number: int | None = None) -> TokenSpan:
-    """The last tokens, each a sample of its own."""
+    """The last tokens, each one a sample."""
     count, length = rendered.tail if number is None else number, len(rendered.ids)
     if count == 0:
         raise _refused("these prompts end in no tokens that all share", "give a number: `suffix 1` is the last token")
@@ -61,7 +61,7 @@ def _mean_prompt(rendered: Rendered, number: int | None = None) -> TokenSpan:
 def _mean_content(rendered: Rendered, number: int | None = None) -> TokenSpan:
     """The user's own words, averaged."""
     if rendered.content[0] == rendered.content[1]:
-        raise _refused("a prompt has no words of its own", "remove the empty row, or use `at last_token`")
+        raise _refused("a prompt has no content words", "remove the empty row, or use `at last_token`")
     return TokenSpan(tuple(range(*rendered.content)), average=True)
 
 
@@ -73,7 +73,7 @@ def _mean_response(rendered: Rendered, number: int | None = None) -> TokenSpan:
 
 
 def _all(rendered: Rendered, number: int | None = None) -> TokenSpan:
-    """Every token, each a sample of its own."""
+    """Every token, each one a sample."""
     return TokenSpan(tuple(range(len(rendered.ids))))
 
 

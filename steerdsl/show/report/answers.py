@@ -37,7 +37,7 @@ def answers(run: Finished) -> Html:
     only, new = tag("del", "like this"), tag("ins", "like this")
     note = joined(
         (
-            "Words of the unsteered answer that the first steered one lacks are marked ",
+            "Words of the unsteered answer that are missing from the first steered one are marked ",
             only,
             ", new ones ",
             new,

@@ -62,7 +62,8 @@ class Finished:
         return {step["name"]: tuple(text for label, text in step["settings"] if label.isdigit()) for step in steps}
 
     def __repr__(self) -> str:
-        return f"<run {self.folder}: {self.state}, {len(self.answers)} answers, {len(self.scores)} evaluations>"
+        made = f"{len(self.answers)} answers, {len(self.scores.evaluations)} evaluations"
+        return f"<run {self.folder}: {self.state}, {made}>"
 
 
 def open_run(folder: Path, *, whole: bool = True) -> Finished:

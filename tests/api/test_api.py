@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def test_a_run_and_what_it_gives(tiny_model: Path, work: Path) -> None:
     assert found.steers == {"more": ("add topic by strength at layer 1", "ablate topic at layer 2")}
     lines = (found.folder / "generations.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line) for line in lines] == list(found.answers) and found.answers
-    assert found.scores == json.loads((found.folder / "scores.json").read_text())
+    assert found.scores.to_json() == json.loads((found.folder / "scores.json").read_text())
     assert list(found.vectors) == ["topic"]
     stored = load_file(found.folder / "vectors/topic.safetensors")
     unit = found.vectors["topic"].directions.unit.numpy()
@@ -170,7 +171,15 @@ class Stopping:
     def say(self, text: str) -> None: ...
 
 
-def test_a_run_that_is_stopped_leaves_the_program_as_it_was(tiny_model: Path, work: Path) -> None:
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """A process that was started in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_run_that_is_stopped_leaves_the_program_as_it_was(heard: None, tiny_model: Path, work: Path) -> None:
     """Its record is written, and the next Ctrl-C is heard."""
     before, progress = signal.getsignal(signal.SIGINT), Stopping()
     with pytest.raises(KeyboardInterrupt, match="stopped by SIGINT"):

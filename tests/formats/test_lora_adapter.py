@@ -63,7 +63,7 @@ def test_the_adapter_says_what_it_is_for(bench: Any) -> None:
         ),
         ("llama", "add v by 1 at layers 1", "it holds `ablate`, and `add` is none of these"),
         ("llama", "ablate v everywhere during prompt", "what is exported acts at every token"),
-        ("gpt2", "ablate v[1] everywhere", "transformer.h.0.attn.c_proj.weight writes to the stream and is not a plain"),
+        ("gpt2", "ablate v[1] everywhere", "transformer.h.0.attn.c_proj.weight writes to the stream and is not a"),
         ("opt", "ablate v[1] on mlp_out at layers 1", "model.decoder.layers.1.fc2.bias writes to the stream and is no"),
         ("gemma2", "ablate v[1] everywhere", "gemma2 has a norm between each write and the stream"),
     ],

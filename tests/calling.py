@@ -1,18 +1,22 @@
 """Calls the command line in this process.
 
 Out: `calls(monkeypatch, capfd)`, which gives `steerdsl WORDS…` as a function: exit code, standard output,
-standard error.
+standard error. Whatever run directory a command leaves must be one that can be read back.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from steerdsl.cli.main import main
+from steerdsl.lang.diagnostics import Exit
+from steerdsl.store.finished_run import open_run
 
+ENDED = (Exit.OK, Exit.FAILED, Exit.CHECK_FAILED, Exit.NOT_SETTLED)
 Call = Callable[..., tuple[int, str, str]]
 
 
@@ -26,6 +30,10 @@ def calls(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
         out, err = capfd.readouterr()
+        if words[0] == "run" and "--out" in words[:-1]:
+            folder = Path(words[words.index("--out") + 1])
+            if code in ENDED and (folder / "record.json").exists():
+                open_run(folder)
         return code, out, err
 
     return call

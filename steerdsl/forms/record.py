@@ -138,7 +138,7 @@ class Record(TypedDict):
     seconds: float
     timings: list[RecordedTiming]
     warnings: list[str]
-    judge: NotRequired[Annotated[dict[str, Any] | None, Either(({EACH: Either((SCALAR, {EACH: int}))}, None))]]
+    judge: NotRequired[Annotated[dict[str, Any] | None, Either(({"faults": Maybe({EACH: int}), EACH: SCALAR}, None))]]
     recipe: RecordedRecipe
     inputs: dict[str, str]
     plan: RecordedPlan

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from steerdsl.engine.judge_client import Judge, cost_json, unmarked
+from steerdsl.forms.form import misfit
+from steerdsl.forms.record import RECORD
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.measure.judge import CRITERIA, VERSION, fault, messages, parse, schema, spoken
 from steerdsl.models.cache import no_progress
@@ -129,6 +131,7 @@ def test_a_judge_that_refuses_is_asked_once_more_and_counted(endpoint: Any, tmp_
     assert len(server.asked) == 4 and cost_json(made)["refused"] == 2
     why = "the reply holds no complete JSON object"
     assert cost_json(made)["faults"] == {why: 2}
+    assert misfit(json.loads(json.dumps(cost_json(made))), RECORD["judge"].form) is None  # it can be read back
     assert unmarked(made) == [f"judge: 2 of 2 pairs of answers have no marks: {why} (2)"]
     assert server.asked[1]["messages"][-1]["content"].startswith("Reply with the JSON object alone")
 

@@ -121,18 +121,12 @@ def test_every_variant_that_a_steer_is_compared_with_is_in_the_family(compared: 
     """The family grows with the controls: leaving a compared variant out of it, or adjusting each for itself, shows."""
     p_values = np.linspace(0.001, 0.04, 4 * len(compared))
     given = iter(p_values.tolist())
-    tables = [
-        {metric: {data: {"s": {"against": {other: {"p": next(given)} for other in compared}}} for data in "ab"}}
+    rows = [
+        Row(metric, data, "s", against={other: Gap(p=next(given)) for other in compared})
         for metric in ("m", "n")
+        for data in "ab"
     ]
-    adjust(tables)
-    found = [
-        against["p_holm"]
-        for table in tables
-        for by_data in table.values()
-        for by in by_data.values()
-        for against in by["s"]["against"].values()
-    ]
+    found = [gap.p_holm for row in adjust(rows) for gap in row.against.values()]
     assert found == pytest.approx(by_holm(p_values))
 
 
@@ -169,6 +163,6 @@ def test_the_registry_says_which_metrics_are_rates() -> None:
 @pytest.mark.parametrize("entry", entries("metric").values(), ids=lambda entry: entry.name)
 def test_every_metric_says_its_unit_and_shows_its_use(entry: object) -> None:
     text = entry.summary  # type: ignore[attr-defined]
-    assert any(word in text for word in ("0 to 1", "1 to 5", "nats", "perplexity", "per 100", "compressed over"))
+    assert any(word in text for word in ("0 to 1", "1 to 5", "nats", "perplexity", "per 100", "compressed size over"))
     assert any(word in text for word in ("lower", "higher", "unchanged", "refuse", "baseline"))
     assert f" {entry.name}" in entry.example  # type: ignore[attr-defined]

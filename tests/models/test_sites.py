@@ -193,8 +193,8 @@ def test_post_norm_opt_says_what_it_lacks() -> None:
     with pytest.raises(RecipeError) as error:
         arch.read("mlp_norm_out", 0)
     assert message(error) == (
-        "error[P710]: opt models have no `mlp_norm_out`: this one normalises after each addition, so nothing stands "
-        "between the two\n"
+        "error[P710]: opt models have no `mlp_norm_out`: this one normalises after each addition, so there is "
+        "nothing between the two\n"
         "help: this model has resid_pre, resid_post, attn_out, mlp_out, head\n"
     )
 

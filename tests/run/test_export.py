@@ -122,7 +122,7 @@ def test_an_addition_stands_whatever_is_ablated_after_it(steerdsl: Any, tmp_path
         ("llama", "ablate topic[1] everywhere during generation", "what is exported acts at every token"),
         ("llama", "ablate topic[1] everywhere when proj(topic) > 0", "depends on the token"),
         ("llama", "add topic by 40% at layers 1", "a share of the token's norm depends on the token"),
-        ("llama", "rotate plane(topic[1], random) by 90deg", "`rotate` is no linear change"),
+        ("llama", "rotate plane(topic[1], random) by 90deg", "`rotate` is not a linear change"),
         ("gemma2", "ablate topic[1] everywhere", "a norm between each write and the stream"),
     ],
 )

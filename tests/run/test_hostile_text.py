@@ -55,7 +55,7 @@ def infected(value: Any, text: str) -> Any:
         case list():
             return [infected(x, text) for x in value]
         case dict():
-            kept = ("claim", "steps", "state", "schema")
+            kept = ("claim", "steps", "state", "schema", "average")
             return {key: x if key in kept else infected(x, text) for key, x in value.items()}
     return value
 

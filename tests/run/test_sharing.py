@@ -548,9 +548,10 @@ def test_a_pack_is_read_where_a_recipe_is(packed: Path, words: tuple[str, ...], 
     assert packed.read_bytes() == before
 
 
-def test_a_recipe_in_a_pack_that_cannot_be_ejected_is_told_as_any_other(packed: Path) -> None:
-    code, _, err = call("eject", str(packed), "--model", "model")
-    assert code == 1 and "error[P721]" in err and "recipe/one.steer:10:8" in err
+def test_a_recipe_in_a_pack_is_ejected_as_any_other(packed: Path) -> None:
+    code, out, err = call("eject", str(packed), "--model", "model")
+    assert code == 0, err
+    compile(out, "program.py", "exec")
 
 
 @pytest.mark.parametrize("words", [("fmt",), ("lock", "--upgrade", "--model", "model")])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.cli.printing import print_diagnostics
 from steerdsl.cli.recipe import damaged
 from steerdsl.data import Data, load
+from steerdsl.forms.files import file_state
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Exit, RecipeError
 from steerdsl.lang.reads import needs
@@ -190,6 +191,6 @@ def _held(file: str | None, locked: bool) -> list[Any]:
 
 
 def _state(folder: Path) -> list[Any]:
-    """Names, sizes and times of a model's small files, and where they are."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix != ".safetensors")
-    return [str(folder.resolve()), *([f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files)]
+    """The state of each of a model's small files, in folders below it too, and where they are."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".safetensors")
+    return [str(folder.resolve()), *([path.relative_to(folder).as_posix(), file_state(path)] for path in files)]

@@ -7,6 +7,7 @@ not stop the run, so that all of them are reported.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
 
 from steerdsl.engine.context import Run
 from steerdsl.lang import recipe as r
@@ -93,7 +94,7 @@ class ClaimScores:
         step = self.step
         terms = [(1.0, term) for term in step.left.terms] + [(-1.0, term) for term in step.right.terms]
         fixed = step.left.value - step.right.value
-        groups: dict[Hashable, list[tuple[float, Sequence[Figures]]]] = {}
+        groups: dict[tuple[str, int, Hashable], list[tuple[float, Sequence[Figures]]]] = {}
         for sign, term in terms:
             if term.path[0] == COSINE:
                 fixed += sign * self.figure(r.Figure((term,)))
@@ -104,7 +105,11 @@ class ClaimScores:
                 group.append((sign * term.share / len(places), row.figures()))
         if not groups:
             return stats.Estimate(fixed if self.exact else NONE, 0)
-        found = stats.total([stats.estimate(group) for group in groups.values()])
+        made = {key: stats.estimate(group) for key, group in groups.items()}
+        found = stats.total(list(made.values()))
+        if found.why and len(made) > 1:
+            data, unknown = next((key[0], each) for key, each in made.items() if not each.parts)
+            found = replace(found, why=f"on {data}, {unknown.why}")
         if any(term.variant == RANDOM and len(row.draws) == 1 for term in self.terms for row in self._rows(term)):
             found = stats.Estimate(found.mean, found.n, why=stats.ONE_DRAW)
         return found.plus(fixed)
@@ -149,7 +154,7 @@ class ClaimScores:
             if data in (term.path[2:] or [data]) and variant in by_variant:
                 yield by_variant[variant]
 
-    def _prompts(self, term: r.Term, row: Row) -> Hashable:
+    def _prompts(self, term: r.Term, row: Row) -> tuple[str, int, Hashable]:
         """What tells whether two scores are of the same prompts: the part of a data set; else the evaluation."""
         step = next((s for s in _evaluations(self.run.plan.steps) if s.name == term.path[0]), None)
         ref = None if step is None else next((ref for ref in step.data if ref.name == row.data), None)

@@ -73,3 +73,10 @@ def is_inside(path: Path, folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def file_state(path: Path) -> tuple[int, ...]:
+    """By what a file is known to be as it was: its size, its number and both of its times. Copying tools set the time
+    of writing; the other one they cannot."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino

@@ -63,7 +63,8 @@ def _verdict(claim: Claim, p_holm: float, family: int) -> dict[str, Any]:
     counts = p if step.confidence is None else p_holm
     settled = None if math.isnan(counts) else counts <= 1 - level + 1e-12
     holds: bool | None = COMPARE[step.op](claim.left, claim.right)
-    why = "" if settled or claim.exact else _unsettled(found, claim.p <= 1 - level, family)
+    tail = (1 - level) / max(1.0, counts / p if p > 0 else 1.0)  # where the p-value counts several times
+    why = "" if settled or claim.exact else _unsettled(found, tail, claim.p <= 1 - level, family)
     if claim.failure is not None:
         holds, why, settled = None, claim.failure, None
     elif not (math.isfinite(claim.left) and math.isfinite(claim.right)):
@@ -82,24 +83,34 @@ def _verdict(claim: Claim, p_holm: float, family: int) -> dict[str, Any]:
         "n": found.n,
         "confidence": step.confidence,
         "settled": settled,
-        "needs": None if settled else _needed(found, level, counts / p if p > 0 else 1.0),
+        "needs": None if settled else _needed(found, tail),
         "why": why,
         "notes": list(claim.notes),
         "reason": claim.failure,
     }
 
 
-def _unsettled(found: stats.Estimate, alone: bool, family: int) -> str:
-    """`15 prompts do not settle it`, and the reason: their spread is not known, or they would settle it were it
-    the only claim."""
+def _unsettled(found: stats.Estimate, tail: float, alone: bool, family: int) -> str:
+    """`15 prompts do not settle it`, and the reason: their spread is not known, the random draws lie too far apart, or
+    they would settle it were it the only claim."""
     prompts = "1 prompt does" if found.n == 1 else f"{found.n} prompts do"
-    because = f" among {family} claims, as they would alone" if alone else f": {found.why}" if found.why else ""
+    because = f": {found.why}" if found.why else ""
+    if alone:
+        because = f" among {family} claims, as they would alone"
+    elif found.drawn and found.reach_of_draws(tail)[_side(found)] >= abs(found.mean):
+        because = ", and no number would: the random draws differ by more; take more `draws`"
     return f"{prompts} not settle it{because}"
 
 
-def _needed(found: stats.Estimate, level: float, factor: float) -> float | None:
-    """How many prompts would about settle the difference that was found, where its p-value counts `factor` times."""
+def _needed(found: stats.Estimate, tail: float) -> float | None:
+    """How many prompts would about settle the difference that was found; None where no number would."""
     if not found.parts or found.mean == 0:
         return None
-    reach = found.reach((1 - level) / max(1.0, factor))[0 if found.mean > 0 else 1]
-    return max(found.n + 1.0, found.n * (reach / found.mean) ** 2)
+    reach, draws = (each[_side(found)] for each in (found.reach(tail), found.reach_of_draws(tail)))
+    left = found.mean**2 - draws**2
+    return None if left <= 0 else max(found.n + 1.0, found.n * (reach**2 - draws**2) / left)
+
+
+def _side(found: stats.Estimate) -> int:
+    """Which end of the interval would have to leave 0 out: the lower one of a positive difference."""
+    return 0 if found.mean > 0 else 1

@@ -32,7 +32,8 @@ Halves = Callable[[float], tuple[float, float]]
 class Estimate:
     """A figure over `n` prompts, with its independent sources of uncertainty.
 
-    parts: empty when the spread is not known; then `why` says so. equal: the p-value of a figure that is the
+    parts: empty when the spread is not known; then `why` says so. `drawn` of them, the last, are the chance of the
+    draws of random directions, which more prompts do not lessen. equal: the p-value of a figure that is the
     same for every prompt (a sign test), which has no interval. bounds: what the figure can be at all; an interval that
     is cut there holds the true figure as often.
     """
@@ -43,12 +44,16 @@ class Estimate:
     why: str = ""
     equal: float = NONE
     bounds: tuple[float, float] = ANYTHING
+    drawn: int = 0
 
     def reach(self, tail: float) -> tuple[float, float]:
         """How far the interval that is missed with probability `tail` reaches down and up. Independent sources
         are squared and added (Zou and Donner 2008, Construction of Confidence Limits about Effect Measures)."""
-        found = [part(tail) for part in self.parts]
-        return math.hypot(*(down for down, _ in found)), math.hypot(*(up for _, up in found))
+        return _together(self.parts, tail)
+
+    def reach_of_draws(self, tail: float) -> tuple[float, float]:
+        """The share of the reach that more prompts would leave: that of the random draws."""
+        return _together(self.parts[len(self.parts) - self.drawn :], tail)
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """Low and high, within the bounds; nan when the spread is not known."""
@@ -67,6 +72,9 @@ class Estimate:
         the bound out. nan when the spread is not known."""
         gap = abs(self.mean - bound)
         side = 0 if self.mean > bound else 1
+        least, most = self.bounds
+        if not least - _EQUAL * abs(least) <= bound <= most + _EQUAL * abs(most):
+            return 0.0  # the figure cannot be that, whatever the prompts
         if not self.parts:
             return NONE if math.isnan(self.equal) else 1.0 if gap <= _EQUAL * abs(bound) else self.equal
         if self.reach(1.0)[side] >= gap:
@@ -157,7 +165,7 @@ def estimate(terms: Sequence[tuple[float, Sequence[Figures]]]) -> Estimate:
     if not several or not found.parts:
         return replace(found, equal=NONE if several and whole.any() else found.equal, bounds=bounds)
     chance = tuple(_of_draws(abs(factor), values, len(made) > 1) for factor, values in several)
-    return replace(found, parts=(*found.parts, *chance), bounds=bounds)
+    return replace(found, parts=(*found.parts, *chance), bounds=bounds, drawn=len(chance))
 
 
 def total(estimates: Sequence[Estimate]) -> Estimate:
@@ -168,8 +176,14 @@ def total(estimates: Sequence[Estimate]) -> Estimate:
     unknown = next((e for e in estimates if not e.parts), None)
     if unknown is not None:
         return Estimate(mean, n, why=unknown.why)
-    parts = tuple(part for e in estimates for part in e.parts)
-    return Estimate(mean, n, parts, bounds=_summed([e.bounds for e in estimates]))
+    own = [part for e in estimates for part in e.parts[: len(e.parts) - e.drawn]]
+    draws = [part for e in estimates for part in e.parts[len(e.parts) - e.drawn :]]
+    return Estimate(mean, n, (*own, *draws), bounds=_summed([e.bounds for e in estimates]), drawn=len(draws))
+
+
+def _together(parts: Sequence[Halves], tail: float) -> tuple[float, float]:
+    found = [part(tail) for part in parts]
+    return math.hypot(*(down for down, _ in found)), math.hypot(*(up for _, up in found))
 
 
 def _times(factor: float, bounds: tuple[float, float]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from math import prod
 from pathlib import Path, PurePath
 from threading import Thread
 
-from steerdsl.forms.files import read_bytes
+from steerdsl.forms.files import file_state, read_bytes
 from steerdsl.forms.kept import LARGEST_NOTE, SHA256
 from steerdsl.forms.models import INDEX, read_header
 from steerdsl.forms.text import read_json
@@ -125,8 +125,8 @@ def known_hash(folder: Path) -> str | None:
 
 
 def _note(files: tuple[Path, ...]) -> Path:
-    """Where the hash of these files is remembered: the name holds their paths, sizes and times."""
-    states = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    """Where the hash of these files is remembered: the name holds their paths and states."""
+    states = [(str(f.resolve()), file_state(f)) for f in files]
     return cache_root() / "hashes" / hashlib.sha256(repr(states).encode()).hexdigest()
 
 

@@ -133,6 +133,9 @@ def _draw(run: Run, folder: Path) -> None:
             for path in names:
                 (run.out / path).unlink(missing_ok=True)
             run.results.warnings.append(f"plot {step.what} was not drawn: {_reason(error)}")
+        except Exception as error:  # whatever it is, the record is worth more than a picture
+            bug = f"this is a bug in steerdsl: {type(error).__name__}: {error}"
+            run.results.warnings.append(f"plot {step.what} was not drawn: {bug}")
 
 
 def _model(run: Run) -> dict[str, Any]:

@@ -253,3 +253,36 @@ def test_a_family_of_claims_without_an_effect_seldom_has_one_that_is_settled(see
         wrong += any(c["settled"] for c in found)
         alone += any(c["p"] <= 0.05 for c in found)
     assert wrong <= 12 < alone
+
+
+def test_the_prompts_needed_leave_out_what_draws_alone_make_uncertain() -> None:
+    """Two draws lie so far apart that no number of prompts tells the steer from one more of them."""
+    chance = np.random.default_rng(3)
+    steer, plain = chance.normal(5, 1, N), chance.normal(0, 1, N)
+    far = line(steer, plain, [chance.normal(2, 1, N), chance.normal(7, 1, N)])
+    claim = "scores.keyword_rate.econ > random with confidence: 95%"
+    found = verdict(claim, {"scores": {"keyword_rate": {"econ": far}}})
+    assert found["holds"] is None and found["needs"] is None and "more `draws`" in found["why"]
+    near = line(steer, plain, [chance.normal(4.7, 1, N) for _ in range(20)])
+    found = verdict(claim, {"scores": {"keyword_rate": {"econ": near}}})
+    assert found["holds"] is None and found["needs"] > N and found["why"] == "15 prompts do not settle it"
+
+
+def test_a_value_that_the_metric_cannot_have_is_excluded_however_few_the_prompts() -> None:
+    """The interval ends at the metric's bounds, and the verdict goes by the same rule."""
+    chance = np.random.default_rng(4)
+    values = line(chance.uniform(0, 100, N), chance.uniform(0, 100, N))
+    for name in values:
+        values[name]["values"] = [min(v, 100.0) for v in values[name]["values"]]
+    found = verdict(
+        "scores.keyword_rate.econ < 101 with confidence: 99%", {"scores": {"keyword_rate": {"econ": values}}}
+    )
+    assert found["outcome"] == "holds" and found["p"] == 0 and found["high"] < 0
+
+
+def test_the_data_set_that_is_too_small_is_named() -> None:
+    chance = np.random.default_rng(5)
+    sizes = {"econ": 7, "generic": 4}
+    given = {data: line(chance.normal(1, 1, n), chance.normal(0, 1, n)) for data, n in sizes.items()}
+    found = verdict("scores.keyword_rate > 0 with confidence: 95%", {"scores": {"keyword_rate": given}})
+    assert found["holds"] is None and found["why"].endswith("on generic, there are fewer than 5 prompts")

@@ -152,7 +152,26 @@ def _template() -> None:
     path.write_text(path.read_text().replace("Be helpful.", "Be kind."))
 
 
-@pytest.mark.parametrize("change", [_recipe, _comment, _data, _weights, _config, _tokenizer, _template])
+def _template_below() -> None:
+    """transformers reads this folder too."""
+    path = Path("model/additional_chat_templates/default.jinja")
+    path.parent.mkdir()
+    path.write_text("{{ messages[0].content }} Hello.")
+
+
+def _weights_of_the_same_time() -> None:
+    """As copying tools and layers of containers leave them: another file with the size and time of the old one."""
+    path = Path("model/model.safetensors")
+    before = path.stat()
+    tiny_folder(Path("model"), seed=1)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+CHANGES = (_recipe, _comment, _data, _weights, _config, _tokenizer, _template, _template_below)
+
+
+@pytest.mark.parametrize("change", [*CHANGES, _weights_of_the_same_time])
 def test_what_a_run_reads_is_looked_at(made: Callable[..., bool], change: Callable[[], None]) -> None:
     assert made("first") and not made("same")
     change()

@@ -279,6 +279,17 @@ def test_a_bar_at_0_can_be_seen_and_every_bar_says_its_figure() -> None:
     assert axes.get_ylim() == (-0.04, 1)
 
 
+@pytest.mark.parametrize("without", ["baseline", "both"])
+def test_a_variant_without_a_figure_has_no_bar(without: str) -> None:
+    none = {"mean": None, "low": None, "high": None, "n": 0}
+    some = {"mean": 0.5, "low": 0.25, "high": 0.75, "n": 4}
+    given = {name: none if without in (name, "both") else some for name in ("baseline", "main")}
+    if without == "both":
+        given["random"] = some
+    (axes,) = drawn(bars({"econ": given})).axes
+    assert [t.get_text() for t in axes.texts] == ["0.5"]
+
+
 def test_bars_of_a_data_set_stand_beside_each_other() -> None:
     (axes,) = drawn(bar_view()).axes
     spans = sorted((p.get_x(), p.get_x() + p.get_width()) for c in axes.containers if hasattr(c, "patches") for p in c)

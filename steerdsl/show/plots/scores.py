@@ -63,7 +63,8 @@ def _bars(view: ScoreView, lines: Sequence[Series]) -> Figure:
         reach = [(line.high[0] - line.low[0]) / 2 for line in own]
         panel.errorbar(x, middle, reach, fmt="none", ecolor=BLACK, elinewidth=1, capsize=4)
         for place_x, line in zip(x, own, strict=True):
-            say(panel, place_x, max(x for x in (line.mean[0], line.high[0]) if x == x), line.mean[0])
+            if line.mean[0] == line.mean[0]:  # a variant without a figure has no bar
+                say(panel, place_x, max(x for x in (line.mean[0], line.high[0]) if x == x), line.mean[0])
     most = [max(line.n for line in lines if line.dataset == name) for name in datasets]
     panel.set_xticks(range(len(datasets)), [f"{name}\n(n = {n})" for name, n in zip(datasets, most, strict=True)])
     panel.grid(False, axis="x")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,14 +14,14 @@ from steerdsl.cli.pack_inputs import from_pack
 from steerdsl.cli.recipe import load_recipe, prepare
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.lang.lower.phrases import listed
+from steerdsl.share.held import NAMED, count, in_one_line, pins_of
 from steerdsl.share.lock import lock_path, read_lock, write_lock
-from steerdsl.share.pins import SEVERITIES, Pin, PinDifference, differences, pins, unmatched
+from steerdsl.share.pins import SEVERITIES, PinDifference, differences, unmatched
 
 if TYPE_CHECKING:
     from steerdsl.planning.plan import Plan, RunOptions
 
 DTYPES = ("float32", "float16", "bfloat16")
-NAMED = 3  # pins that the warning names
 SHOWN = 200  # pins of one severity that a table has: a lock may be a stranger's
 
 
@@ -64,17 +63,6 @@ def lock(
         print(f"{path}: up to date")
 
 
-def pins_of(plan: Plan) -> dict[str, Pin]:
-    """The pins of a plan on this machine."""
-    from steerdsl.models.opened import model_info
-    from steerdsl.planning.planner import without_store
-    from steerdsl.running.record import described
-
-    facts, device = plan.model, plan.options.device  # no pin: where a recipe runs is not what it says
-    model = asdict(model_info(facts, plan.dtype, device))
-    return pins(described(without_store(plan), model))
-
-
 def hold(plan: Plan, file: str | None, locked: bool) -> bool:
     """Hold a plan to the lock beside its recipe `file`, and return whether nothing differs: with `locked`, raise
     RecipeError R860 where there is none and R862 (exit code 4) where it differs, else warn in one line."""
@@ -96,8 +84,7 @@ def hold(plan: Plan, file: str | None, locked: bool) -> bool:
         print_differences(found, "the lock", sys.stderr)
         help = f"undo the change, or run `steerdsl lock {file} --upgrade`"
         raise RecipeError([_differs(path, found, help)], Exit.DIFFERS)
-    names = ", ".join(d.name for d in found[:NAMED]) + (", …" if len(found) > NAMED else "")
-    sys.stderr.write(f"warning: this run differs from {path.name} in {_count(found)}: {names}\n")
+    sys.stderr.write(f"warning: {in_one_line(path, found)}\n")
     return False
 
 
@@ -106,7 +93,7 @@ def _differs(path: Path, found: Sequence[PinDifference], help: str) -> Diagnosti
     dtype = [d.before for d in found if d.name == "model.dtype"]
     if dtype and dtype[0] in DTYPES:
         help = f"add --dtype {dtype[0]} for the dtype of the lock; else {help}"
-    title = f"this differs from {path.name} in {_count(found)}"
+    title = f"this differs from {path.name} in {count(found)}"
     return Diagnostic("R862", title, notes=tuple(_of_versions(found)), help=help)
 
 
@@ -120,10 +107,6 @@ def _of_versions(found: Sequence[PinDifference]) -> Iterator[str]:
     pins = [f"it does not pin {listed(lacks[:NAMED])}"] if lacks else []
     pins += [f"it pins {listed(only[:NAMED])}, which this version does not"] if only else []
     yield f"{who} wrote the lock" + (f": {', and '.join(pins)}" if pins else "")
-
-
-def _count(found: Sequence[PinDifference]) -> str:
-    return f"{len(found)} pin{'' if len(found) == 1 else 's'}"
 
 
 def print_differences(found: Sequence[PinDifference], before: str, stream: Any) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from steerdsl.api import LARGEST_SEED, MOST_ROWS
+from steerdsl.arguments import LARGEST_SEED, MOST_ROWS
 from steerdsl.cli.pack_inputs import unpacked
 from steerdsl.models.places import require_device, require_dtype
 

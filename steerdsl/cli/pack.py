@@ -91,9 +91,9 @@ def _run(prepared: Prepared, stem: str, quiet: bool) -> Path:
 
 
 def _write(target: Path, recipe: Path, prepared: Prepared, run: Path, record: Record) -> None:
-    from steerdsl.cli.lock import pins_of
     from steerdsl.models.cache import size_text
     from steerdsl.share.gather import gather
+    from steerdsl.share.held import pins_of
     from steerdsl.share.lock import lock_text
     from steerdsl.share.pack import pack_bytes
     from steerdsl.share.pins import differences, pins

@@ -11,17 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steerdsl.arguments import PACK
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 
 if TYPE_CHECKING:
     from steerdsl.planning.plan import RunOptions
 
-SUFFIX = ".steerpack"
-
 
 def is_pack(file: str) -> bool:
     """Whether a name is that of a pack."""
-    return file.lower().endswith(SUFFIX)
+    return file.lower().endswith(PACK)
 
 
 def unpacked(file: str | None, options: RunOptions) -> tuple[str | None, RunOptions]:

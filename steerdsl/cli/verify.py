@@ -86,9 +86,9 @@ def _verdict(
     keep: Path | None,
     quiet: bool,
 ) -> Verdict:
-    from steerdsl.cli.lock import pins_of
     from steerdsl.cli.progress import Progress
     from steerdsl.models.device import threads
+    from steerdsl.share.held import pins_of
     from steerdsl.share.pins import differences, pins
     from steerdsl.share.receipt import compare_files, compare_pins, compare_results, compare_rows, read_record
 

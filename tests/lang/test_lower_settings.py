@@ -38,22 +38,22 @@ def test_params_in_force_are_kept_as_printed() -> None:
 @pytest.mark.parametrize("text", ["60", "60deg", "much", "", "60%%"])
 def test_override_of_another_sort(text: str) -> None:
     assert messages(PARAM, strength=text) == [
-        f"error[S311]: `--set strength={text}` does not fit: `strength` is a share\n"
+        f"error[S311]: the value `{text}` does not fit: `strength` is a share\n"
         " --> main.steer:1:18\n"
         "  |\n"
         "1 | param strength = 40%\n"
         "  |                  ^^^ 40% here\n"
         "  |\n"
-        "help: write `--set strength=40%`\n"
+        "help: give a value such as `40%`\n"
     ]
 
 
 def test_override_of_no_param() -> None:
     assert messages(PARAM, strenght="60%") == [
-        "error[S216]: `--set strenght`: there is no such param\nhelp: did you mean `strength`?\n"
+        "error[S216]: there is no param `strenght` to give a value to\nhelp: did you mean `strength`?\n"
     ]
     assert messages(TOPIC, x="1") == [
-        "error[S216]: `--set x`: there is no such param\nhelp: this recipe has no params\n"
+        "error[S216]: there is no param `x` to give a value to\nhelp: this recipe has no params\n"
     ]
 
 

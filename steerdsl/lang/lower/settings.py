@@ -55,7 +55,7 @@ def lower_model(ctx: Context, node: nodes.Model) -> None:
 
 
 def lower_param(ctx: Context, node: nodes.Param) -> None:
-    """Declare a param; `--set` has the last word on its value."""
+    """Declare a param; a value that is given from outside has the last word."""
     value = values.constant(ctx, node.value)
     name = node.name.text
     if value is not None and not isinstance(value, Quantity | Text | Name):
@@ -71,8 +71,8 @@ def _overridden(ctx: Context, node: nodes.Param, default: Expr, text: str) -> Ex
     value = _read(text.strip(), default)
     if value is None or (isinstance(value, Quantity) and not _same_unit(value, default)):
         name = node.name.text
-        title = f"`--set {name}={text}` does not fit: `{name}` is {values.sort_of(default)}"
-        help = f"write `--set {name}={values.printed(default)}`"
+        title = f"the value `{text}` does not fit: `{name}` is {values.sort_of(default)}"
+        help = f"give a value such as `{values.printed(default)}`"
         ctx.error("S311", title, node.value, f"{values.printed(default)} here", help=help)
         return None
     return value
@@ -97,10 +97,10 @@ def _same_unit(value: Quantity, default: Expr) -> bool:
 
 
 def unknown_overrides(shared: Shared) -> None:
-    """Report every `--set` that no param answers to; it has no place in the text."""
+    """Report every value from outside that no param answers to; it has no place in the text."""
     for name in shared.overrides:
         if name not in shared.params:
             close = nearest(name, shared.params)
             known = f"there is {listed(shared.params)}" if shared.params else "this recipe has no params"
             help = f"did you mean `{close}`?" if close else known
-            shared.add(Diagnostic("S216", f"`--set {name}`: there is no such param", help=help))
+            shared.add(Diagnostic("S216", f"there is no param `{name}` to give a value to", help=help))

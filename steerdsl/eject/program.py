@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,6 +24,7 @@ from steerdsl.planning.plan import Plan
 from steerdsl.planning.samples import Sample
 from steerdsl.registry import Kind, entries, find
 
+STEERS = "The steers"
 # The sections that hold definitions, in the order of the file, and the modules that go into each.
 SECTIONS = {
     "What is computed": (
@@ -59,7 +61,7 @@ SECTIONS = {
         "steerdsl.eject.parts.probe",
     ),
     "Answers": ("steerdsl.engine", "steerdsl.eject.parts"),
-    "The steers": (),
+    STEERS: (),
 }
 HARNESS = ("model", "prompts", "reading", "steering", "generation", "probe", "saving")
 # What a recipe's steps call beside the harness and the registry's own functions, by module.
@@ -83,8 +85,8 @@ PREFIXES: Mapping[Kind, str] = {"plane": "plane_", "position": "at_"}
 # What `steps` names in the program's `main`, and `steers` in a steer's function.
 LOCALS = {"parser", "given", "model", "tokenizer", "out", "steers", "answers", "dataset", "split", "rows"}
 LOCALS |= {"variant", "point", "edits", "layer", "stream", "plane", "tensors", "several", "gates", "withheld"}
-LOCALS |= {"ranking", "directions", "acting", "watch", "tried", "source", "part", "prompts", "recapture", "torch"}
-LOCALS |= {"positive", "negative", "nnsight", "main", "partial", "replace", "defaultdict", "N_LAYERS", "ARCH"}
+LOCALS |= {"ranking", "directions", "acting", "watch", "tried", "source", "part", "prompts", "recapture", "_point"}
+LOCALS |= {"positive", "negative", "q"}
 
 
 @dataclass
@@ -94,11 +96,13 @@ class Program:
     features decide between lines of `parts`. roots: the definitions asked for by name. made: those
     written for this recipe, by section. data: the rows that its steps see, by constant. streams:
     those that steers write. indent: that of the steps; point: in a sweep, the variable of its point.
-    left: what the program does not do. refused: what no program can be written for.
+    left: what the program does not do. refused: what no program can be written for. own: names that it
+    imports and defines, as far as these are known.
     """
 
     plan: Plan
     features: set[str] = field(default_factory=set)
+    own: frozenset[str] = frozenset()
     roots: set[Key] = field(default_factory=set)
     made: dict[str, list[Definition]] = field(default_factory=dict)
     imports: set[tuple[str, str]] = field(default_factory=set)
@@ -157,10 +161,16 @@ class Program:
         with an underscore where the program uses that otherwise."""
         if key not in self._variables:
             found = wanted or key
-            while found in _taken() or found in self._variables.values():
+            while found in _taken() or found in self.own or found in self._variables.values():
                 found += "_"
             self._variables[key] = found
         return self._variables[key]
+
+    def hidden(self, text: str) -> frozenset[str]:
+        """What the finished program imports and defines, where a name of the recipe hides any of it; else none."""
+        named = [*self.data, *(item.name for item in self.made.get(STEERS, ()))]
+        own = Counter(source.defined(text)) - Counter(named)
+        return frozenset(own) if own.keys() & set(self._variables.values()) else frozenset()
 
     def named(self, name: str) -> r.Step | None:
         """The step that makes what the recipe calls `name`; in a sweep, that of the first point."""
@@ -269,7 +279,7 @@ def known() -> Mapping[str, Key]:
 
 @cache
 def _taken() -> frozenset[str]:
-    """Names that a variable of the program cannot have."""
+    """Names that a variable of no program can have."""
     words = {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *LOCALS}
     return frozenset(words.union(known(), entry_names().values()))
 

@@ -132,6 +132,18 @@ def _fitted(text: str) -> str:
     return "\n".join([f"{first}(", f"    {parameters}", f") -> {result}", *lines[1:]])
 
 
+def defined(text: str) -> Iterator[str]:
+    """Every name that a program imports or defines for all of its functions, as often as it does."""
+    for node in ast.parse(text).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.Import() | ast.ImportFrom():
+                yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+            case _:
+                yield from (n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+
+
 def _named(source: str, tree: ast.AST, known: Mapping[str, Key]) -> Iterator[tuple[int, int, Key]]:
     """Where known names are in a source: the name, or `module.name`."""
     for node in ast.walk(tree):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from steerdsl.eject import literals, vectors
-from steerdsl.eject.program import Program
+from steerdsl.eject.program import STEERS, Program
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
 from steerdsl.methods.types import MethodError
@@ -27,7 +27,7 @@ def steer(p: Program, step: r.Steer) -> list[str]:
     made = f"{p.use('in_order')}({p.use('touches')}(edits, ARCH))"
     if p.point:
         return [*_body(p, step, pad), f"{pad}{target} = {made}"]
-    name = f"steer_{step.name}"
+    name = p.variable(f"steer {step.name}", f"steer_{step.name}")
     mentioned = dict.fromkeys(name for op in step.ops for name in _mentioned(op))
     typed = {p.variable(name): _type(p, name) for name in mentioned} | _statistics(p, step)
     if any(_patches(op) for op in step.ops):
@@ -35,7 +35,7 @@ def steer(p: Program, step: r.Steer) -> list[str]:
         typed = {"model": "Any", "tokenizer": "Any", **typed}
     head = literals.call(f"def {name}(", [f"{a}: {kind}" for a, kind in typed.items()], f") -> list[{p.use('Touch')}]:")
     doc = f'    """The edits of the steer `{step.name}`."""'
-    p.make("The steers", name, "\n".join([*head, doc, *_body(p, step, "    "), f"    return {made}"]))
+    p.make(STEERS, name, "\n".join([*head, doc, *_body(p, step, "    "), f"    return {made}"]))
     return literals.call(f"{target} = {name}(", typed, indent=p.indent)
 
 

@@ -34,7 +34,7 @@ def sweep(p: Program, planned: PlanStep, write: Callable[[Sequence[PlanStep]], l
     for pieces in zip(*bodies, strict=True):
         same = len(set(pieces)) == 1
         body += pieces[0] if same else names.setdefault(pieces, _name(p, step, pieces, len(names)))
-    labels = "point" if re.search(r"\bpoint\b", body) else "_point"
+    labels = "point" if "point=point" in body else "_point"
     return [*_loop(p, step, labels, names), *body.strip("\n").splitlines()]
 
 

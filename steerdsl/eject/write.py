@@ -68,7 +68,14 @@ def program(plan: Plan) -> str:
     Raises RecipeError: P721 for what no program can be written for, M610 for
     prompts that the model's template cannot render.
     """
-    p = Program(plan, _features(plan))
+    p, text = _written(plan)
+    hidden = p.hidden(text)
+    return _written(plan, hidden)[1] if hidden else text
+
+
+def _written(plan: Plan, own: frozenset[str] = frozenset()) -> tuple[Program, str]:
+    """The program, and its text, in which no variable has a name of `own`."""
+    p = Program(plan, _features(plan), own)
     body = list(steps(p, plan.steps))
     p.require_writable()
     p.use("load")
@@ -85,7 +92,7 @@ def program(plan: Plan) -> str:
         p.make("Where the streams are", "ARCH", sites.arch(plan.model.arch, p.streams))
     head = "\n\n\n".join([_settings(plan, "answers" in p.features), _data(p)])
     tail = "\n\n\n".join([heading("The recipe"), "\n".join([start, *body, END])])
-    return p.text(f"{DOCSTRING}\n\n{_about(p)}", head, tail)
+    return p, p.text(f"{DOCSTRING}\n\n{_about(p)}", head, tail)
 
 
 def _features(plan: Plan) -> set[str]:

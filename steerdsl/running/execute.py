@@ -70,6 +70,9 @@ class StepWatch:
         self.before = run.traffic()
         self.begun = 0.0
         self.under_way: PlanStep | None = None
+        # Asked of the store that is used: the plan may have been made with another.
+        keys = (step.key for step in run.plan.steps if step.weights)
+        self.had = {key for key in keys if key is not None and run.store.has(key)}
 
     def __call__(self, step: PlanStep, seconds: float | None) -> None:
         outcome = self.outcome
@@ -81,8 +84,12 @@ class StepWatch:
             require_heard()
         else:
             self._time(step, seconds)
-            self.progress.finished("in the store already" if step.done else "")
+            self.progress.finished("in the store already" if self._taken(step) else "")
             outcome.stopped_at = ""
+
+    def _taken(self, step: PlanStep) -> bool:
+        """Whether the result of a step was in the store before the run, and was not made again."""
+        return step.key in self.had and step.key not in self.makers.saved
 
     def lost(self) -> None:
         """Time a step that did not come to its end, for what it cost."""

@@ -28,11 +28,12 @@ PARTS = ("activations", "batch")
 class Makers:
     """`here` is what this run's results are made with; `reused` are the loaded ones that were made with
     something else: `step`, `kind` and `made_with`, each once; `used` are the keys of the results that each step
-    loaded or saved, by its number."""
+    loaded or saved, by its number; `saved` are the keys of those that were made."""
 
     here: Maker
     reused: list[dict[str, Any]] = field(default_factory=list)
     used: dict[int, dict[str, None]] = field(default_factory=dict)
+    saved: set[str] = field(default_factory=set)
     _step: int = 0
     _parts: list[Maker] = field(default_factory=list)
 
@@ -59,6 +60,11 @@ class Makers:
     def note(self, key: str) -> None:
         """The step at hand uses the result of this key."""
         self.used.setdefault(self._step, {})[key] = None
+
+    def save(self, key: str) -> None:
+        """The step at hand has made the result of this key."""
+        self.note(key)
+        self.saved.add(key)
 
     def now(self) -> list[Maker]:
         """What a result that is saved now was made with: this, and what made the parts that its step has

@@ -162,7 +162,7 @@ class Store:
                 made = {}
                 if self.makers is not None:
                     made[MADE_WITH] = self.makers.now()
-                    self.makers.note(key)
+                    self.makers.save(key)
                 meta = {**about, **made, "key": key, "files": files}
                 (fresh / META).write_text(json.dumps(meta, sort_keys=True, indent=1))
                 value = read(fresh)

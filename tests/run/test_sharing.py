@@ -228,6 +228,34 @@ def test_verify_finds_all_equal(here: Path) -> None:
     assert code == 0 and "fields, 0 of them tolerated" in out.replace("1 of", "0 of")
 
 
+ALREADY = "in the store already"
+
+
+def test_a_step_says_what_is_done_with_the_store_that_is_used(here: Path) -> None:
+    """A plan asks the user's store; `verify` computes with an empty one, and a run what is damaged."""
+    steps = ("extract topic", "select best", "evaluate scores")
+
+    def already(*words: str) -> list[str]:
+        code, _, err = call(*words)
+        assert code == 0, err
+        ends = [re.search(rf"\[\d/\d\] {step}: (.*)", err) for step in steps]
+        assert all(ends), err
+        return [step for step, end in zip(steps, ends, strict=True) if end and end[1] == ALREADY]
+
+    run = ("run", "recipe/one.steer", *MODEL, "--out")
+    assert already(*run, "first") == []
+    assert call("store", "prune", "--all", "--kind", "run")[0] == 0
+    stored = already(*run, "second")
+    assert "extract topic" in stored and "select best" in stored
+    assert already("verify", "first") == already("verify", "second") == []
+    assert call("store", "prune", "--all", "--kind", "run")[0] == 0
+    for file in (Path("..") / "cache" / "store").glob("*/*/*.safetensors"):
+        raw = bytearray(file.read_bytes())
+        raw[-1] ^= 1
+        file.write_bytes(raw)
+    assert "extract topic" not in already(*run, "third")
+
+
 @pytest.mark.parametrize(("recorded", "computed"), [(2, 2), (4096, 1), (None, 1), ("2", 1)])
 def test_verify_computes_with_the_threads_of_the_record(
     here: Path, monkeypatch: pytest.MonkeyPatch, recorded: Any, computed: int

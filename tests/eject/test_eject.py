@@ -219,7 +219,7 @@ class World:
     def finish(self, program: Path) -> subprocess.Popen[str]:
         """Run a program to its end, so that it and the run do not wait for each other's threads."""
         process = self.start(program.name, "--out", f"{program.stem}.ejected")
-        process.wait(timeout=500)
+        process.wait(timeout=1000)
         return process
 
 

@@ -32,7 +32,8 @@ def calls(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
         out, err = capfd.readouterr()
         if words[0] == "run" and "--out" in words[:-1]:
             folder = Path(words[words.index("--out") + 1])
-            if code in ENDED and (folder / "record.json").exists():
+            # Where another run took the name, what is there is not of this command.
+            if code in ENDED and "was made meanwhile" not in err and (folder / "record.json").exists():
                 open_run(folder)
         return code, out, err
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from default import default_model
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -23,9 +24,7 @@ from tiny import CHAT_TEMPLATE, tiny_folder, tiny_tokenizer
 
 from steerdsl.cli import main as cli
 from steerdsl.eject import literals
-from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.methods.types import Directions, Vector
-from steerdsl.models import catalog
 from steerdsl.models.prompts import Renderer
 from steerdsl.store.vector_files import save_vector
 
@@ -346,12 +345,7 @@ def test_every_stream_of_other_families(world: World, family: str) -> None:
 
 @pytest.mark.slow
 def test_the_one_liner_on_the_default_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    try:
-        located = catalog.locate(None)
-    except RecipeError as error:
-        if error.diagnostics[0].code == "M602":
-            pytest.skip("the default model is not here and cannot be fetched")
-        raise
+    located = default_model()
     monkeypatch.setenv("STEERDSL_CACHE", str(tmp_path / "cache"))  # no result of another run
     case = (str(located.path), "auto", "16", ONELINER)
     world = World(tmp_path)

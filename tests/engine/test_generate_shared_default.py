@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from default import default_model
 from test_generate_shared import together
 from transformers import AutoModelForCausalLM
 from world import World
 
 from steerdsl.engine.batch_edits import acting
-from steerdsl.lang.diagnostics import RecipeError
-from steerdsl.models.catalog import locate
 from steerdsl.models.opened import open_model
 
 TEXTS = (
@@ -32,12 +31,7 @@ SWEEPS = {
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    try:
-        located = locate(None)
-    except RecipeError as error:
-        if error.diagnostics[0].code == "M602":
-            pytest.skip("the default model is not here and cannot be fetched")
-        raise
+    located = default_model()
     model = AutoModelForCausalLM.from_pretrained(located.path, dtype="float32").eval()
     return World(open_model(located, dtype="float32", device="cpu"), model, "llama", TEXTS)
 

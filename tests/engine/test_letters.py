@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from default import default_model
 from hooks import Steered
 from tiny import CHAT_TEMPLATE, tiny_tokenizer
 from transformers import AutoModelForCausalLM
@@ -15,8 +16,6 @@ from world import World
 
 from steerdsl.engine.continuations import continuation_logprobs, letter_logprobs
 from steerdsl.engine.tracing import Session
-from steerdsl.lang.diagnostics import RecipeError
-from steerdsl.models.catalog import locate
 from steerdsl.models.opened import open_model
 from steerdsl.models.prompts import Renderer
 
@@ -135,12 +134,7 @@ def test_a_letter_that_would_merge_with_the_prompt_is_read_alone() -> None:
 @pytest.mark.slow
 def test_letters_of_the_default_model() -> None:
     """SmolLM2 in float32: "A" after the template, " A" after raw text, one token each."""
-    try:
-        located = locate(None)
-    except RecipeError as error:
-        if error.diagnostics[0].code == "M602":
-            pytest.skip("the default model is not here and cannot be fetched")
-        raise
+    located = default_model()
     opened = open_model(located, dtype="float32", device="cpu")
     model = AutoModelForCausalLM.from_pretrained(located.path, dtype="float32").eval()
     tokenizer, session = opened.tokenizer, Session(opened)

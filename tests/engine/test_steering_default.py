@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 from cases import STREAMS, TABLE
+from default import default_model
 from formulas import number, unit
 from hooks import left_padded
 from transformers import AutoModelForCausalLM
 from world import HALF, World
 
 from steerdsl.engine.capture import capture
-from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.lang.recipe import Position, Stream
-from steerdsl.models.catalog import Located, locate
+from steerdsl.models.catalog import Located
 from steerdsl.models.opened import open_model
 
 TOKENS = 12
@@ -38,12 +38,7 @@ QUICK = (
 
 @pytest.fixture(scope="module")
 def located() -> Located:
-    try:
-        return locate(None)
-    except RecipeError as error:
-        if error.diagnostics[0].code == "M602":
-            pytest.skip("the default model is not here and cannot be fetched")
-        raise
+    return default_model()
 
 
 def opened(located: Located, dtype: str) -> World:

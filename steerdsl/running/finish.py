@@ -109,7 +109,11 @@ def _vectors(run: Run, folder: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error)).lower()
+    if isinstance(error, MemoryError):
+        return "there is too little memory"
+    if isinstance(error, OSError | SafetensorError):
+        return (getattr(error, "strerror", None) or str(error)).lower()
+    return f"this is a bug in steerdsl: {type(error).__name__}" + (f": {error}" if str(error) else "")
 
 
 def _draw(run: Run, folder: Path) -> None:
@@ -129,13 +133,10 @@ def _draw(run: Run, folder: Path) -> None:
             draw(step.what, view, step.options, *(run.out / path for path in names))
         except MethodError as error:
             run.results.warnings.append(f"plot {step.what}: {error.problem}; {error.way_out}")
-        except (OSError, MemoryError) as error:
+        except Exception as error:  # whatever it is, the record is worth more than a picture
             for path in names:
                 (run.out / path).unlink(missing_ok=True)
             run.results.warnings.append(f"plot {step.what} was not drawn: {_reason(error)}")
-        except Exception as error:  # whatever it is, the record is worth more than a picture
-            bug = f"this is a bug in steerdsl: {type(error).__name__}: {error}"
-            run.results.warnings.append(f"plot {step.what} was not drawn: {bug}")
 
 
 def _model(run: Run) -> dict[str, Any]:

@@ -20,6 +20,12 @@ from steerdsl.store import folder_locks
 from steerdsl.store.directory import RESERVED, RunDirectory
 
 ROOT = Path(__file__).parents[2]
+PLOTTED = """
+dataset a = econ with take: 6
+dataset b = generic with take: 6
+v = extract diffmean from a vs b
+plot pca(v)
+"""
 TEXT = """
 dataset a = econ with take: 4, held_out: 0%
 dataset b = generic with take: 4, held_out: 0%
@@ -190,6 +196,27 @@ def test_a_full_disk_leaves_vectors_out_and_the_record_in(on_tiny: Any, monkeypa
     code, _, err = on_tiny("run", "-e", TEXT, "--out", "r", "--quiet")
     assert (code, tries) == (0, [True, False]) and "vectors and plots were left out" in err
     assert record()["state"] == "complete" and answers() == 8 and not Path("r/vectors").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("max() arg"), KeyError("x"), RuntimeError(), OSError("no"), MemoryError()]
+)
+def test_no_picture_costs_the_record(on_tiny: Any, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Whatever goes wrong after the first of its two files: none is left, a warning says it, the run is whole."""
+    from steerdsl.show import drawing
+
+    def half(what: str, view: Any, options: Any, first: Path, *others: Path) -> None:
+        first.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(drawing, "draw", half)
+    code, _, err = on_tiny("run", "-e", PLOTTED, "--out", "r")
+    record = json.loads(Path("r/record.json").read_text())
+    assert code == 0 and record["state"] == "complete"
+    assert not list(Path("r/plots").iterdir())
+    (warning,) = [line for line in record["warnings"] if "was not drawn" in line]
+    assert ("this is a bug in steerdsl" in warning) == (not isinstance(error, OSError | MemoryError))
+    assert warning in " ".join(err.split()) and not warning.endswith(": ")
 
 
 def test_a_record_that_cannot_be_written_is_told(on_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

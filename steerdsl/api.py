@@ -27,7 +27,7 @@ Place: TypeAlias = str | PathLike[str]
 Value: TypeAlias = str | SupportsFloat | SupportsIndex
 Params: TypeAlias = Mapping[str, Value] | Iterable[tuple[str, Value]]
 Progress: TypeAlias = Callable[[str, int, int, str], object]
-ARGUMENTS = ("model", "params", "allow")  # of `plan`, beside the options
+ARGUMENTS = ("model", "params", "allow")  # of `plan`, besides the options
 
 
 class RecipeWarning(UserWarning):
@@ -54,7 +54,7 @@ def check(recipe: Place, *, params: Params | None = None, allow: Place | Iterabl
     """Return every mistake and warning of a recipe and of the files that it reads; none for a good recipe.
 
     `recipe` is a `Path`, a name that ends in `.steer`, or the text of a recipe. `params` override those of the
-    recipe, `allow` are folders beside the recipe's own that it may read. Loads neither a model nor torch.
+    recipe, `allow` are further folders that it may read. Loads neither a model nor torch.
     Raises OSError for a file that cannot be read.
     """
     folders, texts = arguments.folders("allow", allow), arguments.params(params)

@@ -185,7 +185,7 @@ def _asks_elsewhere(recipe: r.Recipe) -> bool:
 
 
 def _held(file: str | None, locked: bool) -> list[Any]:
-    """The lock beside a recipe, by its hash, and whether the run must not differ from it."""
+    """The lock of a recipe, by its hash, and whether the run must not differ from it."""
     path = None if file in (None, "-") or not file else lock_path(Path(file))
     return [locked, None if path is None or not path.is_file() else file_sha256(path)]
 

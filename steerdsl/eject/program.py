@@ -64,7 +64,7 @@ SECTIONS = {
     STEERS: (),
 }
 HARNESS = ("model", "prompts", "reading", "steering", "generation", "probe", "saving")
-# What a recipe's steps call beside the harness and the registry's own functions, by module.
+# What a recipe's steps call besides the harness and the registry's own functions, by module.
 CALLED = {
     "steerdsl.methods.types": ("Activations", "MethodError", "Operand", "Plane", "Vector"),
     "steerdsl.methods.algebra": ("combine", "orthogonalize"),

@@ -128,7 +128,7 @@ ENTRIES = (
     ),
     _statement(
         "evaluate",
-        "scores of a steer by metrics, beside the unsteered model and its controls",
+        "scores of a steer by metrics, with those of the unsteered model and of the controls",
         args=EVALUATE,
         clauses=("on", "with"),
         gives="scores",

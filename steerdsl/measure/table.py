@@ -135,7 +135,7 @@ class Table(tuple[Row, ...]):
         return _grouped(self, lambda row: point(row.at))
 
     def put(self, evaluation: str, rows: Iterable[Row]) -> Table:
-        """The table with these rows of an evaluation in the place of those that it has."""
+        """The table with the rows of an evaluation replaced by these."""
         found = {**self.evaluations, evaluation: tuple(rows)}
         return Table(row for own in found.values() for row in own)
 

@@ -160,7 +160,7 @@ def gpu_name(device: str) -> str | None:
 
 
 def machine(device: str) -> dict[str, str | int | None]:
-    """What the last bits may depend on beside versions: the processor, the threads that share a sum, and the
+    """What the last bits may depend on besides versions: the processor, the threads that share a sum, and the
     GPU of the device."""
     import torch
 

@@ -49,7 +49,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """What is known of a run beside its files. `here` is what it made its own results with; `said` was printed
+    """What is known of a run besides its files. `here` is what it made its own results with; `said` was printed
     before it began; `warnings` are those of its record, but for that of results that something else made."""
 
     here: Mapping[str, str]
@@ -69,7 +69,7 @@ class Taken:
 
 
 def keep(store: Store, key: str, whole: Whole, folder: Path, name: str) -> None:
-    """Keep the run directory `folder` as the result of `key`, in the place of an older one; nothing where it is
+    """Keep the run directory `folder` as the result of `key`, replacing an older one; nothing where it is
     too large, or where something was said of a text that is not the recipe `name`."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     files = [path for path in files if path.relative_to(folder).as_posix() not in (*MADE_ANEW, RESERVE)]

@@ -1,4 +1,4 @@
-"""A plan held against the lock beside its recipe.
+"""A plan compared with the lock of its recipe.
 
 In: a plan, and where its recipe is. Out: its pins on this machine, and what differs from the lock in one line.
 """
@@ -31,7 +31,7 @@ def pins_of(plan: Plan) -> dict[str, Pin]:
 
 
 def unlike_lock(plan: Plan, recipe: Path) -> str | None:
-    """How a plan differs from the lock beside its recipe; None where it does not, or where there is no lock.
+    """How a plan differs from the lock of its recipe; None where it does not, or where there is no lock.
     Raises RecipeError R861 for a damaged lock."""
     path = lock_path(recipe)
     before = read_lock(path)

@@ -1,7 +1,7 @@
 """How fast this machine has read and made tokens of a model, for the next plan.
 
 In: tokens and seconds, as batches are computed. Out: tokens a second by kind: "read" in passes over prompts,
-"made" one after another, the reading of their prompts included. They are kept beside the store, in a file for each
+"made" one after another, the reading of their prompts included. They are kept next to the store, in a file for each
 model, dtype and kind of machine; nothing else depends on them.
 """
 

@@ -1,4 +1,4 @@
-"""What a run's record depends on beside the recipe, told without a tensor library.
+"""What a run's record depends on besides the recipe, found without a tensor library.
 
 In: the machine, the environment, this package's own files. Out: plain values that are equal wherever a run
 would choose the same device, the same threads and the same code.

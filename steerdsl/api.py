@@ -55,7 +55,7 @@ def check(recipe: Place, *, params: Params | None = None, allow: Place | Iterabl
 
     `recipe` is a `Path`, a name that ends in `.steer`, or the text of a recipe. `params` override those of the
     recipe, `allow` are further folders that it may read. Loads neither a model nor torch.
-    Raises OSError for a file that cannot be read.
+    Raises OSError for a file that cannot be read, and ValueError for one that is not UTF-8.
     """
     folders, texts = arguments.folders("allow", allow), arguments.params(params)
     source = _source(recipe)
@@ -160,7 +160,10 @@ def _source(recipe: Place) -> Source:
     arguments.no_pack("recipe", recipe)
     if isinstance(recipe, str) and not (recipe.endswith(".steer") and "\n" not in recipe):
         return Source(GIVEN, recipe)
-    return Source(str(recipe), Path(recipe).read_text("utf-8"))
+    try:
+        return Source(str(recipe), Path(recipe).read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{recipe} is not UTF-8 text (byte {error.start})") from None
 
 
 def _warn(found: Sequence[Diagnostic]) -> None:

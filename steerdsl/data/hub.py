@@ -7,11 +7,11 @@ with a data set is never run: from version 4 on the package refuses such data se
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from steerdsl.data.faults import Fault
@@ -64,8 +64,9 @@ def _network(config: Any, offline: bool) -> Iterator[None]:
 def _refusal(source: str) -> Fault | None:
     if not _ID.fullmatch(source):
         return Fault("D516", f"{source} is not the name of a data set on the hub", "write it as owner/name")
-    # The package prefers a folder to the hub, and a folder would escape the rule for paths.
-    if Path(source).exists():
+    # The package prefers a folder to the hub, and a folder would escape the rule for paths. (Path.exists raises
+    # for a name that is too long; os.path.exists answers.)
+    if os.path.exists(source):
         help = f'write "{source}/FILE" for a file in it, or run from another folder for the hub'
         return Fault("D516", f"{source} is a folder here as well as a name on the hub", help)
     if _installed() < _FIRST_WITHOUT_SCRIPTS:

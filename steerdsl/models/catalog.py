@@ -6,6 +6,7 @@ and safetensors weights, and where it came from.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -133,16 +134,17 @@ def did_you_mean(name: str) -> str | None:
 
 def _local_folder(model: str, base: Path | None, within: tuple[Path, ...] | None) -> Path | None:
     """The folder that `model` names, or None when it is an id. Raises RecipeError M601 and M615."""
-    folder = (base or Path.cwd()) / Path(model).expanduser()
+    # os.path answers for a name that no file system takes, where Path raises.
+    folder = (base or Path.cwd()) / os.path.expanduser(model)
     outside = within is not None and not any(folder.resolve().is_relative_to(f.resolve()) for f in within)
-    if (folder / "config.json").is_file():
+    if os.path.isfile(folder / "config.json"):
         if outside:
             title = f"the model folder `{model}` is outside the recipe's folder"
             way_out = "allow its folder with --allow, or give the model with --model"
             raise RecipeError([Diagnostic("M615", title, help=way_out)])
         return folder
-    if model.startswith((".", "/", "~")) or "\\" in model or (folder.is_dir() and "/" not in model):
-        reason = "it holds no config.json" if folder.is_dir() else "there is no such folder"
+    if model.startswith((".", "/", "~")) or "\\" in model or (os.path.isdir(folder) and "/" not in model):
+        reason = "it holds no config.json" if os.path.isdir(folder) else "there is no such folder"
         title = f"`{model}` is not a model folder: {reason}"
         way_out = "give the folder that holds config.json, the tokenizer and model.safetensors"
         raise RecipeError([Diagnostic("M601", title, help=way_out)])

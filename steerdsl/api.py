@@ -7,6 +7,8 @@ Arguments are held to their types and bounds by `steerdsl.arguments`, before any
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
@@ -14,19 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypedDict, Unpack
 
 from steerdsl import arguments
+from steerdsl.lang.check import Checked
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError, render
 from steerdsl.lang.reading import GIVEN, folder_of
 from steerdsl.lang.source import Source
-from steerdsl.pipeline import Checked, Prepared, file_mistakes, plan_to_run, recipe_to_plan, text_to_recipe
+from steerdsl.pipeline import Caller, file_mistakes, recipe_to_plan, recipe_to_run, text_to_recipe
 
 if TYPE_CHECKING:
-    from steerdsl.planning.plan import Plan
+    from steerdsl.planning.plan import Plan, RunOptions
     from steerdsl.store.finished_run import Finished
 
 Place: TypeAlias = str | PathLike[str]
 Value: TypeAlias = str | SupportsFloat | SupportsIndex
 Params: TypeAlias = Mapping[str, Value] | Iterable[tuple[str, Value]]
 Progress: TypeAlias = Callable[[str, int, int, str], object]
+PACKAGE = os.path.dirname(__file__) + os.sep
 ARGUMENTS = ("model", "params", "allow")  # of `plan`, besides the options
 
 
@@ -77,7 +81,10 @@ def plan(
     options of `steerdsl run`. Raises RecipeError, and TypeError or ValueError for an argument of a wrong type or out
     of its bounds, before anything is read.
     """
-    return _planned(recipe, model, params, allow, options, ARGUMENTS)[1].plan
+    prepared = recipe_to_plan(*_checked(recipe, model, params, allow, options, ARGUMENTS), note=_warn)
+    for found in prepared.warnings:
+        _warn_of(found)
+    return prepared.plan
 
 
 def run(
@@ -101,16 +108,29 @@ def run(
     leaves a record as far as it got.
     """
     from steerdsl.share.held import unlike_lock
+    from steerdsl.share.lock import lock_path
 
     place = None if out is None else arguments.path("out", out)
     force, told = arguments.flag("force", force), arguments.progress(progress)
-    known = (*ARGUMENTS, "out", "force", "progress")
-    checked, prepared = _planned(recipe, model, params, allow, options, known, fetch=True, progress=told)
+    checked, chosen = _checked(recipe, model, params, allow, options, (*ARGUMENTS, "out", "force", "progress"))
     file = None if checked.source.name == GIVEN else Path(checked.source.name)
-    if file is not None and (differs := unlike_lock(prepared.plan, file)) is not None:
-        warnings.warn(differs, RecipeWarning, stacklevel=2)
-    name = "recipe" if file is None else file.stem
-    outcome = plan_to_run(prepared, name, out=place, force=force, progress=told)
+
+    def hold(plan: Plan) -> bool:
+        differs = None if file is None else unlike_lock(plan, file)
+        if differs is not None:
+            _warn(differs)
+        return differs is None
+
+    outcome = recipe_to_run(
+        checked,
+        chosen,
+        "recipe" if file is None else file.stem,
+        Caller(_warn_of, _warn, hold),
+        lock=None if file is None else lock_path(file),
+        out=place,
+        force=force,
+        progress=told,
+    )
     outcome.require_whole()
     return load(outcome.directory.path)
 
@@ -125,17 +145,15 @@ def load(folder: Place) -> Finished:
     return open_run(place)
 
 
-def _planned(
+def _checked(
     recipe: Place,
     model: Place | None,
     params: Params | None,
     allow: Place | Iterable[Place],
     options: Options,
     known: Sequence[str],
-    *,
-    fetch: bool = False,
-    progress: arguments.Told | None = None,
-) -> tuple[Checked, Prepared]:
+) -> tuple[Checked, RunOptions]:
+    """A recipe without errors and how to run it. Raises as `plan`."""
     from steerdsl.planning.plan import RunOptions
 
     own, named = arguments.options(options, known), arguments.model(model)
@@ -144,13 +162,9 @@ def _planned(
     checked, found = text_to_recipe(source, folder_of(source), texts, folders)
     if checked is None:
         raise RecipeError(found)
-    _warn(found)
+    _warn_of(found)
     sets = tuple(f"{name}={text}" for name, text in texts.items())
-    chosen = RunOptions(model=named, allow=folders, sets=sets, **own)
-    prepared = recipe_to_plan(checked, chosen, fetch=fetch, progress=progress, damaged=_damaged)
-    for warned in prepared.warnings:
-        _warn(warned)
-    return checked, prepared
+    return checked, RunOptions(model=named, allow=folders, sets=sets, **own)
 
 
 def _source(recipe: Place) -> Source:
@@ -166,10 +180,14 @@ def _source(recipe: Place) -> Source:
         raise ValueError(f"{recipe} is not UTF-8 text (byte {error.start})") from None
 
 
-def _warn(found: Sequence[Diagnostic]) -> None:
+def _warn_of(found: Sequence[Diagnostic]) -> None:
     for diagnostic in found:
-        warnings.warn(render(diagnostic).rstrip(), RecipeWarning, stacklevel=4)
+        _warn(render(diagnostic).rstrip())
 
 
-def _damaged(path: Path) -> None:
-    warnings.warn(f"{path} was damaged and is made again", RecipeWarning, stacklevel=4)
+def _warn(text: str) -> None:
+    """Warn at the line of the program that called the package, however deep in the package this is."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, RecipeWarning, stacklevel=level)

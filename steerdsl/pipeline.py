@@ -13,31 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steerdsl.lang.check import check_source
+from steerdsl.lang.check import Checked, check_source
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.lang.reading import reader
-from steerdsl.lang.recipe import Recipe
 from steerdsl.lang.source import Source
 
 if TYPE_CHECKING:
     from steerdsl.models.cache import Progress
     from steerdsl.planning.plan import Plan, RunOptions
-    from steerdsl.running.execute import StepProgress
     from steerdsl.running.outcome import Outcome
+    from steerdsl.running.progress import StepProgress
+    from steerdsl.store.directory import RunDirectory
     from steerdsl.store.results import Store
 
 BACKENDS = ("local", "simulate", "ndif")
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A recipe without errors. `root` is the folder that its paths start from, `used` the files that it uses, by
-    their path from there."""
-
-    recipe: Recipe
-    source: Source
-    root: Path
-    used: tuple[str, ...] = ()
+def unsaid(text: str) -> None:
+    """Notes that nobody reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +77,14 @@ def recipe_to_plan(
     *,
     fetch: bool = False,
     progress: Progress | None = None,
-    damaged: Callable[[Path], None] = lambda path: None,
+    note: Callable[[str], None] = unsaid,
 ) -> Prepared:
     """Plan a recipe: the model found, every default resolved. With `fetch`, the model's weights are brought here
-    first, unless a server has them. `damaged` is told of a stored result that cannot be read and is made again.
+    first, unless a server has them. `note` is told of a stored result that cannot be read and is made again.
 
     Raises RecipeError: what the model, its config or the data do not allow.
     """
-    from steerdsl.models.cache import cache_root, no_progress
+    from steerdsl.models.cache import no_progress
 
     progress = progress or no_progress
     progress("loading torch and transformers", 0, 0)
@@ -99,16 +92,22 @@ def recipe_to_plan(
         _read_ahead(checked, options)
     from steerdsl.engine.safety import early_check
     from steerdsl.planning.prepare import prepare
-    from steerdsl.store.results import Store
 
     if options.on not in BACKENDS:
         help = "use --on local, --on simulate or --on ndif"
         raise RecipeError([Diagnostic("R804", f"`{options.on}` is not a place to run", help=help)], Exit.USAGE)
     if options.on == "ndif" and fetch:  # else nothing is going to be sent
         early_check(options.host, options.insecure)
-    store = Store(cache_root() / "store", damaged)
+    store = _store(note)
     recipe, source, root = checked.recipe, checked.source, checked.root
     return Prepared(prepare(recipe, source, root, options, store, progress, used=checked.used, fetch=fetch), store)
+
+
+def _store(note: Callable[[str], None]) -> Store:
+    from steerdsl.models.cache import cache_root
+    from steerdsl.store.results import Store
+
+    return Store(cache_root() / "store", lambda path: note(f"{path} was damaged and is made again"))
 
 
 def _read_ahead(checked: Checked, options: RunOptions) -> None:
@@ -139,10 +138,62 @@ def plan_to_run(
     Raises RecipeError where there is no judge that the recipe needs, or the run directory cannot be made.
     """
     from steerdsl.engine.judge_client import require_judge
-    from steerdsl.running.execute import Quiet, execute
-    from steerdsl.store.directory import RunDirectory
+    from steerdsl.running.execute import execute
+    from steerdsl.running.progress import Quiet
 
     require_judge(prepared.plan)
+    directory = _directory(name, out, force, started)
+    return execute(prepared.plan, prepared.store, directory, progress or Quiet(), last=last)
+
+
+def _directory(name: str, out: Path | None, force: bool, started: float | None) -> RunDirectory:
+    from steerdsl.store.directory import RunDirectory
+
     directory = RunDirectory.by_time(name) if out is None else RunDirectory.create(out, force)
     directory.started = started or time.time()
-    return execute(prepared.plan, prepared.store, directory, progress or Quiet(), last=last)
+    return directory
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who runs a recipe: what is said goes to `warn` (diagnostics) and `note` (a line), and `hold` gets the plan before
+    it runs, to hold it to the lock of the recipe: it returns whether nothing differs."""
+
+    warn: Callable[[Sequence[Diagnostic]], None]
+    note: Callable[[str], None]
+    hold: Callable[[Plan], bool]
+
+
+def recipe_to_run(
+    checked: Checked,
+    options: RunOptions,
+    name: str,
+    caller: Caller,
+    *,
+    lock: Path | None = None,
+    locked: bool = False,
+    out: Path | None = None,
+    force: bool = False,
+    progress: StepProgress | None = None,
+    started: float | None = None,
+    last: bool = False,
+) -> Outcome:
+    """Run a recipe: plan it and run the plan, or take the whole run from the store if nothing that it depends on has
+    changed, without loading torch. `lock` is the lock file of the recipe, `locked` says that no pin may differ from
+    it; the other arguments are those of `recipe_to_plan` and `plan_to_run`."""
+    from steerdsl.running import reuse
+    from steerdsl.running.progress import Quiet
+    from steerdsl.store.results import file_sha256
+
+    held = [locked, file_sha256(lock) if lock is not None and lock.is_file() else None]
+    taken = reuse.find(_store(caller.note), checked, options, held, caller.warn)
+    if taken is not None:
+        return reuse.finish(taken, _directory(name, out, force, started), checked.root, progress or Quiet())
+    prepared = recipe_to_plan(checked, options, fetch=True, progress=progress, note=caller.note)
+    for warnings in prepared.warnings:
+        caller.warn(warnings)
+    as_locked = caller.hold(prepared.plan)
+    outcome = plan_to_run(prepared, name, out=out, force=force, progress=progress, started=started, last=last)
+    if as_locked:
+        reuse.keep(prepared.store, checked, prepared.plan, outcome, held, caller.note)
+    return outcome

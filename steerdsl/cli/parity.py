@@ -20,7 +20,7 @@ from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 if TYPE_CHECKING:
     from steerdsl.cli.progress import Progress
     from steerdsl.engine.context import Run
-    from steerdsl.pipeline import Checked
+    from steerdsl.lang.check import Checked
     from steerdsl.planning.plan import PlanStep, RunOptions
 
 

@@ -15,10 +15,11 @@ import typer
 
 from steerdsl.cli.printing import print_diagnostics
 from steerdsl.cli.recipe_files import read_sources
-from steerdsl.lang.diagnostics import RecipeError
+from steerdsl.lang.check import Checked
+from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.lang.reading import folder_of
 from steerdsl.lang.source import Source
-from steerdsl.pipeline import Checked, Prepared, recipe_to_plan, text_to_recipe
+from steerdsl.pipeline import Prepared, recipe_to_plan, text_to_recipe
 
 if TYPE_CHECKING:
     from steerdsl.models.cache import Progress
@@ -50,15 +51,20 @@ def check_recipe(source: Source, folder: Path, sets: Sequence[str], allow: Seque
 
 def prepare(checked: Checked, options: RunOptions, *, fetch: bool, progress: Progress | None = None) -> Prepared:
     """Plan a recipe, and print the warnings of the plan. Raises RecipeError as `recipe_to_plan`."""
-    prepared = recipe_to_plan(checked, options, fetch=fetch, progress=progress, damaged=damaged)
+    prepared = recipe_to_plan(checked, options, fetch=fetch, progress=progress, note=note)
     for warnings in prepared.warnings:
-        print_diagnostics(warnings, sys.stderr)
+        warn(warnings)
     return prepared
 
 
-def damaged(path: Path) -> None:
-    """Say that a stored result is made again."""
-    sys.stderr.write(f"note: {path} was damaged and is made again\n")
+def warn(found: Sequence[Diagnostic]) -> None:
+    """Print what is said of a recipe that can be run."""
+    print_diagnostics(found, sys.stderr)
+
+
+def note(text: str) -> None:
+    """Print a line that is worth knowing."""
+    sys.stderr.write(f"note: {text}\n")
 
 
 def _params(given: Sequence[str]) -> Mapping[str, str]:

@@ -12,8 +12,9 @@ import typer
 
 from steerdsl.cli import options as o
 from steerdsl.cli.printing import print_diagnostics
-from steerdsl.cli.recipe import load_recipe, prepare
+from steerdsl.cli.recipe import load_recipe, note, warn
 from steerdsl.lang.diagnostics import to_json
+from steerdsl.share.lock import lock_path
 from steerdsl.show.door import json_text
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ def run(
       steerdsl run recipes/econ.steer --set strength=2 --out runs/strong
       steerdsl run -e 'extract diffmean from econ vs generic; ablate layers 6,16,22'
     """
-    from steerdsl.cli import again
     from steerdsl.cli.lock import hold
     from steerdsl.cli.progress import Progress
+    from steerdsl.pipeline import Caller, recipe_to_run
     from steerdsl.running.ending import heard
     from steerdsl.running.outcome import remove_stopped
 
@@ -58,15 +59,21 @@ def run(
         with Progress(shown=not quiet) as progress:
             progress(f"reading {file or 'the recipe'}", 0, 0)
             checked = load_recipe(file, text, chosen.sets, chosen.allow)
-            taken = again.take(checked, chosen, file, locked)
-            if taken is not None:
-                outcome = again.finish(taken, checked.root, _stem(file), progress, out=out, force=force, started=begun)
-            else:
-                prepared = prepare(checked, chosen, fetch=True, progress=progress)
-                as_locked = hold(prepared.plan, file, locked)
-                outcome = execute(prepared, _stem(file), progress, out=out, force=force, started=begun)
-                if as_locked:
-                    again.keep(checked, prepared, outcome, file, locked)
+            path = Path(file) if file not in (None, "-") and file else None
+            outcome = recipe_to_run(
+                checked,
+                chosen,
+                path.stem if path else "recipe",
+                Caller(warn, note, lambda plan: hold(plan, file, locked)),
+                lock=lock_path(path) if path else None,
+                locked=locked,
+                out=out,
+                force=force,
+                progress=progress,
+                started=begun,
+                last=True,
+            )
+            _require_no_bug(outcome)
         folder = outcome.directory.path
         if out is not None and folder != outcome.directory.wanted:
             where = f"and is left as it is; this run is in {folder}"
@@ -78,19 +85,19 @@ def run(
     raise typer.Exit(outcome.exit_code)
 
 
-def _stem(file: str | None) -> str:
-    return Path(file).stem if file not in (None, "-") and file else "recipe"
-
-
 def execute(prepared: Prepared, name: str, progress: Progress, **where: Any) -> Outcome:
     """Run a plan as `plan_to_run` does. A bug is raised again once the record is written, and said where."""
     from steerdsl.pipeline import plan_to_run
 
     outcome = plan_to_run(prepared, name, progress=progress, last=True, **where)
+    _require_no_bug(outcome)
+    return outcome
+
+
+def _require_no_bug(outcome: Outcome) -> None:
     if outcome.bug is not None:
         sys.stderr.write(f"stopped at {outcome.stopped_at}; record in {outcome.directory.path}\n")
         raise outcome.bug
-    return outcome
 
 
 def _report(outcome: Outcome, folder: Path, as_json: bool, quiet: bool) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -33,6 +35,17 @@ READERS: Mapping[str, Callable[[Context, Expr], Any]] = MappingProxyType(
         "data": lambda ctx, expr: data.reference(ctx, expr, "fit"),
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A recipe without errors. `root` is the folder that its paths start from, `used` the files that it uses, by
+    their path from there."""
+
+    recipe: Recipe
+    source: Source
+    root: Path
+    used: tuple[str, ...] = ()
 
 
 def check_source(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from steerdsl.engine.context import Run
 from steerdsl.engine.operand_activations import SOURCES
@@ -16,30 +16,12 @@ from steerdsl.lang.diagnostics import Exit, RecipeError
 from steerdsl.planning.plan import Plan, PlanStep
 from steerdsl.running.ending import Ear, ended_by, listening, require_heard
 from steerdsl.running.finish import finish
-from steerdsl.running.outcome import Outcome
+from steerdsl.running.outcome import EXIT_CODES, Outcome
+from steerdsl.running.progress import StepProgress
 from steerdsl.running.record import maker
 from steerdsl.store.directory import RunDirectory
 from steerdsl.store.provenance import Makers
 from steerdsl.store.results import Store
-
-
-class StepProgress(Protocol):
-    """Who is told of a run: what is being done and how much of it, each step by its title and its end, and what
-    the user must know once."""
-
-    def __call__(self, text: str, done: int, total: int, unit: str = "", /) -> None: ...
-    def title(self, text: str, /) -> None: ...
-    def finished(self, note: str = "", /) -> None: ...
-    def say(self, text: str, /) -> None: ...
-
-
-class Quiet:
-    """Progress of a run that shows none."""
-
-    def __call__(self, text: str, done: int, total: int, unit: str = "") -> None: ...
-    def title(self, text: str) -> None: ...
-    def finished(self, note: str = "") -> None: ...
-    def say(self, text: str) -> None: ...
 
 
 def execute(
@@ -113,9 +95,10 @@ def _attempt(run: Run, outcome: Outcome, watch: StepWatch, ear: Ear) -> None:
             ear.deaf = True
         held = [check["holds"] for check in run.results.checks]
         if False in held:
-            outcome.exit_code, outcome.state = Exit.CHECK_FAILED, "check failed"
+            outcome.state = "check failed"
         elif None in held:
-            outcome.exit_code, outcome.state = Exit.NOT_SETTLED, "check not settled"
+            outcome.state = "check not settled"
+        outcome.exit_code = EXIT_CODES[outcome.state]
     except KeyboardInterrupt as stop:
         outcome.exit_code, outcome.state, outcome.why = Exit.INTERRUPTED, "interrupted", str(stop) or None
     except RecipeError as error:

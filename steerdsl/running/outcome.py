@@ -6,7 +6,8 @@ imported here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from steerdsl.engine.context import Results
 from steerdsl.forms.record import State
@@ -15,6 +16,16 @@ from steerdsl.store.directory import RunDirectory
 from steerdsl.store.finished_run import FINISHED
 from steerdsl.store.folder_locks import remove_abandoned, stopped_runs
 from steerdsl.store.provenance import Makers
+
+EXIT_CODES: Mapping[State, Exit] = MappingProxyType(
+    {
+        "complete": Exit.OK,
+        "check failed": Exit.CHECK_FAILED,
+        "check not settled": Exit.NOT_SETTLED,
+        "interrupted": Exit.INTERRUPTED,
+        "failed": Exit.FAILED,
+    }
+)
 
 
 class Outcome:

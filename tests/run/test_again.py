@@ -14,7 +14,8 @@ import pytest
 from calling import Call
 from tiny import tiny_folder
 
-from steerdsl.cli import run as running
+import steerdsl as package
+from steerdsl import pipeline
 from steerdsl.store import surroundings
 
 RECIPE = """
@@ -44,13 +45,13 @@ def made(steerdsl: Call, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]
     Path("d.txt").write_text("How does inflation work?\nHi there.\n")
     Path("a.steer").write_text(RECIPE.replace("plot scores(s.keyword_rate)\n", ""))
     began: list[object] = []
-    execute = running.execute
+    plan_to_run = pipeline.plan_to_run
 
     def counted(*given: Any, **options: Any) -> object:
         began.append(given)
-        return execute(*given, **options)
+        return plan_to_run(*given, **options)
 
-    monkeypatch.setattr(running, "execute", counted)
+    monkeypatch.setattr(pipeline, "plan_to_run", counted)
 
     def make(out: str, *words: str) -> bool:
         before = len(began)
@@ -96,6 +97,28 @@ def test_the_same_again_loads_no_library_and_leaves_the_same(made: Callable[...,
     assert all(first[name] == again[name] for name in first if name != "record.json")
     assert record("first") == record("again")
     assert (Path("again") / "report.html").is_file()
+
+
+def test_python_takes_the_run_of_the_command_and_loads_no_library(made: Callable[..., bool]) -> None:
+    """The same recipe under the same options is the same run, whoever asks for it."""
+    assert made("first")
+    program = (
+        "import sys, steerdsl\n"
+        "found = steerdsl.run('a.steer', model='model', dtype='float32', device='cpu', out='again')\n"
+        "heavy = {'torch', 'numpy', 'transformers', 'nnsight', 'sklearn', 'matplotlib', 'sacrebleu'}\n"
+        "print(found.state, sorted(heavy & sys.modules.keys()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ)
+    assert done.stdout == f"{record('first')['state']} []\n"
+    assert files("first").keys() == files("again").keys() and record("first") == record("again")
+
+
+def test_the_command_takes_the_run_of_python(made: Callable[..., bool]) -> None:
+    package.run("a.steer", model="model", dtype="float32", device="cpu", out="first")
+    assert not made("again") and record("first") == record("again")
+    assert made("other", "--seed", "3")
+    package.run("a.steer", model="model", dtype="float32", device="cpu", seed=3, out="by_python")
+    assert record("other") == record("by_python")
 
 
 def test_a_run_says_of_its_second_time_what_it_said_of_its_first(made: Callable[..., bool], steerdsl: Call) -> None:

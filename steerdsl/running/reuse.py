@@ -1,37 +1,33 @@
-"""Take a run whole from the store where nothing that it depends on has changed, and keep one for the next time.
+"""Take a whole run from the store if nothing that it depends on has changed, and keep a new one for the next time.
 
-In: a checked recipe and the options of `run`. Out: the results and the record of the run that was kept, or None
-where it has to be run. No tensor library is imported here.
+In: a checked recipe and the options of a run. Out: the kept run in a run directory of its own, or None when the
+recipe has to be run. No tensor library is imported here.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.cli.printing import print_diagnostics
-from steerdsl.cli.recipe import damaged
 from steerdsl.data import Data, load
 from steerdsl.forms.files import file_state
 from steerdsl.lang import recipe as r
-from steerdsl.lang.diagnostics import Exit, RecipeError
+from steerdsl.lang.check import Checked
+from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.lang.reads import needs
-from steerdsl.models.cache import cache_root
-from steerdsl.running import whole
-from steerdsl.share.lock import lock_path
+from steerdsl.running import kept_run
+from steerdsl.store.directory import RunDirectory
 from steerdsl.store.finished_run import FINISHED
 from steerdsl.store.provenance import PARTS, Makers
-from steerdsl.store.results import Store, content_key, file_sha256
+from steerdsl.store.results import Store, content_key
 
 if TYPE_CHECKING:
-    from steerdsl.cli.progress import Progress
     from steerdsl.models.catalog import Located
-    from steerdsl.pipeline import Checked, Prepared
-    from steerdsl.planning.plan import RunOptions
+    from steerdsl.planning.plan import Plan, RunOptions
     from steerdsl.running.outcome import Outcome
+    from steerdsl.running.progress import StepProgress
 
 VERSION = 1
 # Elsewhere, and with a judge, more is asked than the store knows of; a harness has versions of its own.
@@ -44,10 +40,10 @@ def run_key(
     located: Located,
     data: Mapping[str, Data],
     inputs: Mapping[str, str],
-    held: Any,
+    lock: Any,
 ) -> str | None:
-    """Hash of all that a run directory depends on; None for a run that is not kept. `held` says how the run is
-    held to a lock."""
+    """Hash of all that a run directory depends on; None for a run that is not kept. `lock` says to which lock the
+    run is held, and how."""
     from steerdsl.running.record import versions
     from steerdsl.store.surroundings import code_sha256, surroundings
 
@@ -66,14 +62,16 @@ def run_key(
             "inputs": dict(inputs),
             "data": {name: found.sha256 for name, found in data.items()},
             "model": [located.id, located.revision, located.weights_sha256, located.source, _state(located.path)],
-            "held": held,
+            "held": lock,
         }
     )
 
 
-def take(checked: Checked, options: RunOptions, file: str | None, locked: bool) -> whole.Taken | None:
-    """The kept run, every result behind it looked at; None where something has changed or is missing. What the run
-    said before it began is printed."""
+def find(
+    store: Store, checked: Checked, options: RunOptions, lock: Any, warn: Callable[[Sequence[Diagnostic]], None]
+) -> kept_run.Taken | None:
+    """The kept run, every result behind it verified; None when something has changed or is missing. `warn` gets what
+    the run said before it began."""
     from steerdsl.models.catalog import find as find_model
     from steerdsl.planning.inputs import input_files
     from steerdsl.planning.model_place import model_place
@@ -87,48 +85,34 @@ def take(checked: Checked, options: RunOptions, file: str | None, locked: bool) 
             return None
         data = {name: _load(spec, checked, options) for name, spec in checked.recipe.data.items()}
         inputs = input_files(checked.recipe, checked.used, checked.root, options.allow)
-    except RecipeError:  # it is told where the recipe is planned
+    except RecipeError:  # planning the recipe reports it
         return None
-    key = run_key(checked, options, located, data, inputs, _held(file, locked))
-    if key is None:
-        return None
-    found = whole.find(Store(cache_root() / "store", damaged), key, checked.source)
-    if found is not None:
-        for warnings in (found.whole.said, *(one.warnings for one in data.values())):
-            print_diagnostics(warnings, sys.stderr)
-    return found
+    key = run_key(checked, options, located, data, inputs, lock)
+    taken = None if key is None else kept_run.find(store, key, checked.source)
+    if taken is not None:
+        for warnings in (taken.whole.said, *(one.warnings for one in data.values())):
+            warn(warnings)
+    return taken
 
 
 def _load(spec: r.DataSpec, checked: Checked, options: RunOptions) -> Data:
     return load(spec, root=checked.root, allowed=options.allow, offline=options.offline, source=checked.source)
 
 
-def finish(
-    taken: whole.Taken,
-    root: Path,
-    name: str,
-    progress: Progress,
-    *,
-    out: Path | None,
-    force: bool,
-    started: float,
-) -> Outcome:
-    """Put a kept run into a run directory, as `plan_to_run` does with one that is made, with the record of this time,
-    and show its steps. Raises RecipeError R815 when it cannot be written."""
+def finish(taken: kept_run.Taken, directory: RunDirectory, root: Path, progress: StepProgress) -> Outcome:
+    """Put a kept run into a run directory, with the record of this time, and show its steps. Raises RecipeError R815
+    when it cannot be written."""
     from steerdsl.engine.context import Results
-    from steerdsl.running.outcome import Outcome
+    from steerdsl.running.outcome import EXIT_CODES, Outcome
     from steerdsl.show.report import write_report
-    from steerdsl.store.directory import RunDirectory
     from steerdsl.store.finished_run import open_run
 
-    directory = RunDirectory.by_time(name) if out is None else RunDirectory.create(out, force)
-    directory.started = started
     for step in taken.whole.steps:
         progress.title(f"[{step.number}/{len(taken.whole.steps)}] {step.verb} {step.name}".rstrip())
         progress.finished("in the store already" if step.done else "")
     directory.make_room()
     try:
-        record = whole.unpack(taken, directory, root)
+        record = kept_run.unpack(taken, directory, root)
         directory.finish()
     except OSError as refused:
         from steerdsl.running.finish import unwritten
@@ -141,8 +125,7 @@ def finish(
     )
     outcome = Outcome(directory, results, [said.title for said in taken.whole.said])
     outcome.state = record["state"]
-    ends = {"check failed": Exit.CHECK_FAILED, "check not settled": Exit.NOT_SETTLED}
-    outcome.exit_code = ends.get(outcome.state, Exit.OK)
+    outcome.exit_code = EXIT_CODES[outcome.state]
     try:
         write_report(directory.path)
     except OSError as refused:
@@ -150,31 +133,31 @@ def finish(
     return outcome
 
 
-def keep(checked: Checked, prepared: Prepared, outcome: Outcome, file: str | None, locked: bool) -> None:
-    """Keep a run that has come to its end, for the next time that nothing has changed. Where there is no room, it
-    is not kept, which is said."""
-    plan, results, makers = prepared.plan, outcome.results, outcome.makers
-    key = run_key(checked, plan.options, plan.model.located, plan.data, plan.inputs, _held(file, locked))
+def keep(store: Store, checked: Checked, plan: Plan, outcome: Outcome, lock: Any, note: Callable[[str], None]) -> None:
+    """Keep a run that has come to its end, for the next time that nothing has changed. If there is no room it is not
+    kept, and `note` is told."""
+    results, makers = outcome.results, outcome.makers
+    key = run_key(checked, plan.options, plan.model.located, plan.data, plan.inputs, lock)
     if key is None or makers is None or results.failed or outcome.state not in FINISHED:
         return
-    store = prepared.store
     steps = []
     for s in plan.steps:
         done = s.key is not None and s.weights
-        keys = whole.needed(store, makers.used.get(s.number, ()), PARTS if done else ())
-        steps.append(whole.Step(s.number, s.verb, s.name, done, keys))
+        keys = kept_run.needed(store, makers.used.get(s.number, ()), PARTS if done else ())
+        steps.append(kept_run.Step(s.number, s.verb, s.name, done, keys))
     warning = makers.warning()
     told = [*(found.title for found in plan.warnings), *results.warnings]
-    about = whole.Whole(
+    about = kept_run.Whole(
         here=dict(makers.here),
         steps=tuple(steps),
         said=(*plan.notices, *plan.warnings),
         warnings=tuple(line for line in told if line != warning),
     )
+    own = replace(store, makers=Makers(makers.here))
     try:
-        whole.keep(replace(store, makers=Makers(makers.here)), key, about, outcome.directory.path, checked.source.name)
+        kept_run.keep(own, key, about, outcome.directory.path, checked.source.name)
     except (OSError, RecipeError) as error:
-        sys.stderr.write(f"note: this run was not kept in the store: {error}\n")
+        note(f"this run was not kept in the store: {error}")
 
 
 def _asks_elsewhere(recipe: r.Recipe) -> bool:
@@ -182,12 +165,6 @@ def _asks_elsewhere(recipe: r.Recipe) -> bool:
     steps = [inner for s in recipe.steps for inner in (s.points[0].steps if isinstance(s, r.Sweep) else (s,))]
     asked = [s.metrics for s in steps if isinstance(s, r.Evaluate)]
     return any(needs(metrics, what) for metrics in asked for what in ELSEWHERE)
-
-
-def _held(file: str | None, locked: bool) -> list[Any]:
-    """The lock of a recipe, by its hash, and whether the run must not differ from it."""
-    path = None if file in (None, "-") or not file else lock_path(Path(file))
-    return [locked, None if path is None or not path.is_file() else file_sha256(path)]
 
 
 def _state(folder: Path) -> list[Any]:

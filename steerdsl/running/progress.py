@@ -1,0 +1,27 @@
+"""Who is told how far a run is.
+
+Commands show it on the terminal, Python programs get it by a callable. No tensor library is imported here.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class StepProgress(Protocol):
+    """Who is told of a run: what is being done and how much of it, each step by its title and its end, and what
+    the user must know once."""
+
+    def __call__(self, text: str, done: int, total: int, unit: str = "", /) -> None: ...
+    def title(self, text: str, /) -> None: ...
+    def finished(self, note: str = "", /) -> None: ...
+    def say(self, text: str, /) -> None: ...
+
+
+class Quiet:
+    """Progress of a run that shows none."""
+
+    def __call__(self, text: str, done: int, total: int, unit: str = "") -> None: ...
+    def title(self, text: str) -> None: ...
+    def finished(self, note: str = "") -> None: ...
+    def say(self, text: str) -> None: ...

@@ -75,7 +75,7 @@ CALLED = {
     "steerdsl.methods.ops.patch": ("align",),
     "steerdsl.engine.edits": ("Touch", "make_gate", "make_memory_gate", "make_probe"),
     "steerdsl.engine.steer_compiler": ("ablation_touches", "in_order", "touches"),
-    "steerdsl.lang.recipe": ("Strength",),
+    "steerdsl.lang.recipe_parts": ("Strength",),
     "steerdsl.models.sites": ("Site",),
     "steerdsl.eject.parts.sites": ("Architecture",),
     "steerdsl.store.vector_files": ("save_vector",),

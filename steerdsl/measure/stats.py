@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.measure.answers import ANYTHING, NONE, Figures
+from steerdsl.measure.pseudo_values import figure, has_value, of_draws
 from steerdsl.measure.rates import halves_of_rate, halves_of_two, mcnemar
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def difference(figures: Figures, *base: Figures) -> Difference:
         if figures.mean == "rate" and found.n >= 2:
             p = _disagreement(figures, base[0])
         return Difference(found.mean, *found.interval(), p, found.n)
-    own, others = _figure(figures), [_figure(each) for each in base]
+    own, others = figure(figures), [figure(each) for each in base]
     above, ties = sum(x > own for x in others), sum(x == own for x in others)
     rank, places = 1 + above + ties / 2, len(others) + 1
     p_rank = min(1.0, 2 * min(1 + above + ties, places - above) / places) if own == own else NONE
@@ -149,11 +150,11 @@ def estimate(terms: Sequence[tuple[float, Sequence[Figures]]]) -> Estimate:
     bounds = _summed([_times(factor, draws[0].bounds) for factor, draws in terms])
     if len({len(figures.values) for figures in lists}) > 1:
         raise ValueError("a paired difference needs the same prompts on both sides")
-    there = np.all([_there(draws).any(axis=0) for _, draws in terms], axis=0)
+    there = np.all([has_value(draws).any(axis=0) for _, draws in terms], axis=0)
     n = int(there.sum())
     if n == 0:
         return Estimate(NONE, 0, why="no prompt has a value")
-    made = [(factor, _drawn(draws, there)) for factor, draws in terms]
+    made = [(factor, of_draws(draws, there)) for factor, draws in terms]
     each = [(factor, np.nanmean(values, axis=0)) for factor, values in made]
     whole = sum((factor * values for factor, values in each), np.zeros(n))
     mean = min(max(float(whole.mean()), bounds[0]), bounds[1])  # against rounding
@@ -194,27 +195,6 @@ def _times(factor: float, bounds: tuple[float, float]) -> tuple[float, float]:
 
 def _summed(bounds: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return sum(low for low, _ in bounds), sum(high for _, high in bounds)
-
-
-def pseudo_values(figures: Figures, keep: Any = None) -> NDArray[Any]:
-    """Values whose plain mean is the figure and whose spread is its own: the values themselves, and for a ratio (a
-    mean over tokens) or a geometric mean those of the jackknife, moved onto the figure.
-    Tukey 1958, Bias and Confidence in Not-quite Large Samples."""
-    import numpy as np
-
-    values, weights = _arrays(figures, keep)
-    n, geometric = len(values), figures.mean == "geometric"
-    if n < 2 or (figures.weights is None and not geometric):
-        return values if not geometric or n == 0 else np.exp(np.log(values))
-    values = np.log(values) if geometric else values
-    sums, count = (values * weights).sum(), weights.sum()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean, without = sums / count, (sums - values * weights) / (count - weights)
-    if geometric:
-        mean, without = np.exp(mean), np.exp(without)
-    found = n * mean - (n - 1) * without
-    found = found - found.mean() + mean
-    return found if np.isfinite(found).all() else np.full(n, mean)
 
 
 def of_mean(values: NDArray[Any], mean: float) -> Estimate:
@@ -293,42 +273,6 @@ def _of_draws(factor: float, values: NDArray[Any], beside: bool) -> Halves:
     return halves
 
 
-def _there(draws: Sequence[Figures]) -> NDArray[Any]:
-    """Which prompts have a value in which draw: [D, n]."""
-    import numpy as np
-
-    return ~np.isnan(np.asarray([figures.values for figures in draws], dtype=np.float64))
-
-
-def _drawn(draws: Sequence[Figures], keep: NDArray[Any]) -> NDArray[Any]:
-    """The pseudo-values of each draw that has any, [D, n], at the prompts that are kept; nan where it lacks one."""
-    import numpy as np
-
-    found = []
-    for figures, there in zip(draws, _there(draws) & keep, strict=True):
-        if there.any():
-            row = np.full(len(keep), NONE)
-            row[there] = pseudo_values(figures, there)
-            found.append(row[keep])
-    return np.stack(found)
-
-
 def _disagreement(figures: Figures, base: Figures) -> float:
     both = [(a, b) for a, b in zip(figures.values, base.values, strict=True) if a == a and b == b]
     return mcnemar(sum(a > b for a, b in both), sum(a < b for a, b in both))
-
-
-def _figure(figures: Figures) -> float:
-    """The figure over all prompts that have a value."""
-    values = pseudo_values(figures)
-    return float(values.mean()) if len(values) else NONE
-
-
-def _arrays(figures: Figures, keep: Any = None) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Values and weights in float64 without the nan ones (or those that `keep` says)."""
-    import numpy as np
-
-    values = np.asarray(figures.values, dtype=np.float64)
-    weights = np.ones_like(values) if figures.weights is None else np.asarray(figures.weights, dtype=np.float64)
-    keep = ~np.isnan(values) if keep is None else keep
-    return values[keep], weights[keep]

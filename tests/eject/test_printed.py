@@ -56,7 +56,7 @@ def own(kind: Kind, name: str) -> tuple[ModuleType, Callable[..., Any]]:
 
 
 def extra(kind: Kind, name: str) -> list[Key]:
-    return [program.prepare_key(name), ("steerdsl.lang.recipe", "Strength")] if kind == "op" else []
+    return [program.prepare_key(name), ("steerdsl.lang.recipe_parts", "Strength")] if kind == "op" else []
 
 
 def into(value: Any, module: ModuleType) -> Any:

@@ -10,8 +10,9 @@ import pytest
 from scipy.stats import binomtest, norm, t
 
 from steerdsl.measure.answers import Figures
+from steerdsl.measure.pseudo_values import pseudo_values
 from steerdsl.measure.rates import least_gap, mcnemar, newcombe, wilson
-from steerdsl.measure.stats import LEAST, difference, estimate, holm, interval, pseudo_values, total
+from steerdsl.measure.stats import LEAST, difference, estimate, holm, interval, total
 
 Random = np.random.Generator
 Draw = Callable[[Random, int], Figures]

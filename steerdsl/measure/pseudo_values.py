@@ -48,7 +48,7 @@ def has_value(draws: Sequence[Figures]) -> NDArray[Any]:
     return ~np.isnan(np.asarray([figures.values for figures in draws], dtype=np.float64))
 
 
-def of_draws(draws: Sequence[Figures], keep: NDArray[Any]) -> NDArray[Any]:
+def by_draw(draws: Sequence[Figures], keep: NDArray[Any]) -> NDArray[Any]:
     """The pseudo-values of each draw that has any, [D, n], at the prompts that are kept; nan where it lacks one."""
     import numpy as np
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.measure.answers import ANYTHING, NONE, Figures
-from steerdsl.measure.pseudo_values import figure, has_value, of_draws
+from steerdsl.measure.pseudo_values import by_draw, figure, has_value
 from steerdsl.measure.rates import halves_of_rate, halves_of_two, mcnemar
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def estimate(terms: Sequence[tuple[float, Sequence[Figures]]]) -> Estimate:
     n = int(there.sum())
     if n == 0:
         return Estimate(NONE, 0, why="no prompt has a value")
-    made = [(factor, of_draws(draws, there)) for factor, draws in terms]
+    made = [(factor, by_draw(draws, there)) for factor, draws in terms]
     each = [(factor, np.nanmean(values, axis=0)) for factor, values in made]
     whole = sum((factor * values for factor, values in each), np.zeros(n))
     mean = min(max(float(whole.mean()), bounds[0]), bounds[1])  # against rounding

@@ -1,7 +1,7 @@
 """One step of a plan from one step of a recipe: its facts, its key, and why it will run.
 
 In: a recipe step and what the planning knows. Out: a `PlanStep`; errors go to the planning.
-One function for each kind of step, in `DESCRIBE`.
+One function for each kind of step, in `DESCRIBE`; those of answers are in `describe_answers`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,12 @@ from typing import Any
 from steerdsl.formats import table
 from steerdsl.lang import recipe as r
 from steerdsl.lang.lower.sweeps import MOST_POINTS
-from steerdsl.lang.reads import answered, needs
-from steerdsl.lang.variants import PROMPTED
-from steerdsl.measure import stats
 from steerdsl.methods.types import MethodError
-from steerdsl.planning import controls, exports, formatting, layer_text, power, shared_batches, task_files
+from steerdsl.planning import describe_answers, exports, formatting, layer_text, power
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.layers import LayerOutside
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.planning import Planning
-from steerdsl.planning.requests import evaluation_settings, references
 from steerdsl.planning.samples import OWN, Sample, class_samples, reads_answers, samples_key
 from steerdsl.registry import find
 
@@ -59,11 +55,6 @@ def _status(planning: Planning, key: str | None, weights: bool) -> tuple[bool, s
     return False, "will run: the store has no result for this model, data and settings"
 
 
-def _keyed(planning: Planning, op: str, version: int, **parts: Any) -> str | None:
-    model = planning.model_key
-    return None if model is None else step_key(op, version, planning.keys, model=model, **parts)
-
-
 def _extract(p: Planning, s: r.Extract) -> Described:
     entry = find("extract", s.method)
     facts: Facts = [("method", f"{s.method}: {entry.summary}")]
@@ -87,8 +78,7 @@ def _extract(p: Planning, s: r.Extract) -> Described:
     title = f"extract {s.method}" + (f" from {s.positive.name}" if s.positive else "")
     if s.negative and s.positive and s.negative.name != s.positive.name:
         title += f" vs {s.negative.name}"
-    key = _keyed(
-        p,
+    key = p.step_key(
         f"extract {s.method}",
         entry.version,
         inputs=inputs,
@@ -117,8 +107,7 @@ def _select(p: Planning, s: r.Select) -> Described:
     facts.append(("candidates", f"layers {candidates}"))
     facts += formatting.arguments(entry, s.options)
     facts.append(("data", "the training prompts of " + s.vector))
-    key = _keyed(
-        p,
+    key = p.step_key(
         f"select {s.criterion}",
         entry.version,
         vector=r.VectorRef(s.vector),
@@ -142,97 +131,6 @@ def _steer(p: Planning, s: r.Steer) -> Described:
         facts.append(("order", overlap))
     key = step_key("steer", 1, p.keys, ops=s.ops, entries=[find("op", op.name).version for op in s.ops])
     return "steer", formatting.count(len(s.ops), "operation"), facts, key, False
-
-
-def _sampling(s: Mapping[str, Any]) -> str:
-    if not s["temperature"]:
-        return "greedy"
-    return f"temperature {s['temperature']:g}, seed {s['seed']}"
-
-
-def _generate(p: Planning, s: r.Generate) -> Described:
-    found, _ = p.samples(s.data)
-    reason = p.fitted.reason(s.data, found)
-    settings = {"max_tokens": s.max_tokens, "temperature": s.temperature, "n": s.n, "seed": s.seed}
-    facts: Facts = [
-        ("prompts", f"{len(found)} of {formatting.data(s.data)} ({reason})"),
-        ("variant", s.steer or "baseline (no steering)"),
-        (
-            "answers",
-            f"{formatting.count(s.n, 'answer')} a prompt, at most {s.max_tokens} tokens, {_sampling(settings)}",
-        ),
-    ]
-    asked = shared_batches.requests(p, s)
-    key = shared_batches.generation_key(p.model_key, asked[0].what, p.shared.get(asked[0].group))
-    title = f"generate from {formatting.data(s.data)}" + (f" with {s.steer}" if s.steer else "")
-    return "generate", title, facts, key, True, {"requests": asked}
-
-
-def _evaluate(p: Planning, s: r.Evaluate) -> Described:
-    settings = evaluation_settings(s)
-    steer = p.named[s.steer]
-    assert isinstance(steer, r.Steer)
-    variants = controls.variants(s, steer, p.named, p.recipe.data)
-    facts: Facts = [(variant.name, _meaning(variant, s)) for variant in variants if not variant.draw]
-    if s.options["controls"] in ("all", "prompting") and not any(v.instruction for v in variants):
-        facts.append((PROMPTED, "no such control: the steer does not say what to ask for; give `instruction:`"))
-    inputs, golds, right = {}, {}, {}
-    compared = needs(s.metrics, "golds") or needs(s.metrics, "choices")
-    for ref in s.data:
-        found, inputs[ref.name] = p.samples(ref)
-        if compared:
-            golds[ref.name] = [[sample.row.answer, sample.row.choices] for sample in found]
-        facts.append(("prompts", f"{len(found)} of {formatting.data(ref)} ({p.fitted.reason(ref, found)})"))
-        p.say(filter(None, [p.fitted.warning(s.name, ref, found, p.source)]))
-        if needs(s.metrics, "letters"):
-            facts.append(task_files.answer_form(ref, p.data))
-            facts += layer_text.joined(p, found)
-            right[ref.name] = task_files.rights(p.data[ref.name], found)
-    if answered(s.metrics):
-        facts.append(("answers", f"one a prompt, at most {settings['max_tokens']} tokens, {_sampling(settings)}"))
-    p.say(task_files.unaskable(s, p.data, p.source) + task_files.unmatchable(s, p.data, p.source))
-    if needs(s.metrics, "references"):
-        facts.append(
-            ("references", f"{s.options['references']} unsteered answers a prompt, {_sampling(references(s))}")
-        )
-    for call in s.metrics:
-        entry = find("metric", call.name)
-        shown = "".join(f", {k}: {v}" for k, v in formatting.arguments(entry, call.options))
-        facts.append(("metric", f"{call.name}{shown}: {entry.summary}"))
-        facts += task_files.facts(call)
-    judge = (p.judge or "none named yet (--judge-url, --judge-model)") if needs(s.metrics, "judge") else None
-    if judge:
-        facts.append(("judge", f"{judge}: at temperature 0, blind, each pair of answers in both orders"))
-    facts.append(("intervals", "95%, over prompts; differences are paired; Holm over all of them"))
-    asked = shared_batches.requests(p, s, variants)
-    shares = [p.shared[group].key for group in sorted({q.group for q in asked} & p.shared.keys())]
-    key = _keyed(
-        p,
-        "evaluate",
-        5,
-        variants=[[v.steer_key(p.keys), v.instruction] for v in variants],
-        inputs=inputs,
-        golds=golds,
-        **({"right": right} if right else {}),
-        statistics=stats.VERSION,
-        batches=None if p.dtype == "float32" else [p.batch_size, shares],
-        settings=settings,
-        references=references(s),
-        judge=judge,
-        metrics=[(c.name, find("metric", c.name).version, c.options) for c in s.metrics],
-    )
-    on = ", ".join([formatting.data(ref) for ref in s.data] or [str(call.task) for call in s.metrics])
-    return "evaluate", f"evaluate {s.steer} on {on}", facts, key, True, {"variants": variants, "requests": asked}
-
-
-def _meaning(variant: controls.Variant, s: r.Evaluate) -> str:
-    if variant.instruction is not None:
-        return f'control: no steering, "{variant.instruction}" before each prompt'
-    if variant.draw is not None:
-        seeds = "seed 0" if s.options["draws"] == 1 else f"seeds 0 to {s.options['draws'] - 1}"
-        draws = f"{formatting.count(s.options['draws'], 'draw')}, {seeds}"
-        return f"control: {variant.steer} with its directions turned at random, norms and cosines kept ({draws})"
-    return "the steer" if variant.steer else "no steering"
 
 
 def _sweep(p: Planning, s: r.Sweep) -> Described:
@@ -301,8 +199,8 @@ DESCRIBE: Mapping[type, Callable[[Planning, Any], Described]] = {
     r.Bind: _bind,
     r.Select: _select,
     r.Steer: _steer,
-    r.Generate: _generate,
-    r.Evaluate: _evaluate,
+    r.Generate: describe_answers.generate,
+    r.Evaluate: describe_answers.evaluate,
     r.Sweep: _sweep,
     r.Plot: _plot,
     r.Check: _check,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from steerdsl.data import Data
 from steerdsl.lang import recipe as r
@@ -81,6 +81,11 @@ class Planning:
             template=spec.template,
             system=spec.system,
         )
+
+    def step_key(self, op: str, version: int, **parts: Any) -> str | None:
+        """The content key of a step that the model computes; None while the model has none."""
+        model = self.model_key
+        return None if model is None else step_key(op, version, self.keys, model=model, **parts)
 
     def samples(self, ref: r.DataRef) -> tuple[tuple[Sample, ...], str]:
         """What a step sees of a data set, and the hash of its texts. Raises RecipeError D511."""

@@ -1,0 +1,110 @@
+"""The steps of a plan that ask the model for answers: `generate` and `evaluate`.
+
+In: a recipe step and what the planning knows. Out: what `describe` makes a `PlanStep` of; errors go to the planning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from steerdsl.lang import recipe as r
+from steerdsl.lang.reads import answered, needs
+from steerdsl.lang.variants import PROMPTED
+from steerdsl.measure import stats
+from steerdsl.planning import controls, formatting, layer_text, shared_batches, task_files
+from steerdsl.planning.planning import Planning
+from steerdsl.planning.requests import evaluation_settings, references
+from steerdsl.registry import find
+
+
+def _sampling(s: Mapping[str, Any]) -> str:
+    if not s["temperature"]:
+        return "greedy"
+    return f"temperature {s['temperature']:g}, seed {s['seed']}"
+
+
+def generate(p: Planning, s: r.Generate) -> tuple[Any, ...]:
+    """Verb, title, facts and key of a step of answers, and the requests that it makes."""
+    found, _ = p.samples(s.data)
+    reason = p.fitted.reason(s.data, found)
+    settings = {"max_tokens": s.max_tokens, "temperature": s.temperature, "n": s.n, "seed": s.seed}
+    facts: list[tuple[str, str]] = [
+        ("prompts", f"{len(found)} of {formatting.data(s.data)} ({reason})"),
+        ("variant", s.steer or "baseline (no steering)"),
+        (
+            "answers",
+            f"{formatting.count(s.n, 'answer')} a prompt, at most {s.max_tokens} tokens, {_sampling(settings)}",
+        ),
+    ]
+    asked = shared_batches.requests(p, s)
+    key = shared_batches.generation_key(p.model_key, asked[0].what, p.shared.get(asked[0].group))
+    title = f"generate from {formatting.data(s.data)}" + (f" with {s.steer}" if s.steer else "")
+    return "generate", title, facts, key, True, {"requests": asked}
+
+
+def evaluate(p: Planning, s: r.Evaluate) -> tuple[Any, ...]:
+    """As `generate`; the requests are those of every variant that is compared."""
+    settings = evaluation_settings(s)
+    steer = p.named[s.steer]
+    assert isinstance(steer, r.Steer)
+    variants = controls.variants(s, steer, p.named, p.recipe.data)
+    facts: list[tuple[str, str]] = [(variant.name, _meaning(variant, s)) for variant in variants if not variant.draw]
+    if s.options["controls"] in ("all", "prompting") and not any(v.instruction for v in variants):
+        facts.append((PROMPTED, "no such control: the steer does not say what to ask for; give `instruction:`"))
+    inputs, golds, right = {}, {}, {}
+    compared = needs(s.metrics, "golds") or needs(s.metrics, "choices")
+    for ref in s.data:
+        found, inputs[ref.name] = p.samples(ref)
+        if compared:
+            golds[ref.name] = [[sample.row.answer, sample.row.choices] for sample in found]
+        facts.append(("prompts", f"{len(found)} of {formatting.data(ref)} ({p.fitted.reason(ref, found)})"))
+        p.say(filter(None, [p.fitted.warning(s.name, ref, found, p.source)]))
+        if needs(s.metrics, "letters"):
+            facts.append(task_files.answer_form(ref, p.data))
+            facts += layer_text.joined(p, found)
+            right[ref.name] = task_files.rights(p.data[ref.name], found)
+    if answered(s.metrics):
+        facts.append(("answers", f"one a prompt, at most {settings['max_tokens']} tokens, {_sampling(settings)}"))
+    p.say(task_files.unaskable(s, p.data, p.source) + task_files.unmatchable(s, p.data, p.source))
+    if needs(s.metrics, "references"):
+        facts.append(
+            ("references", f"{s.options['references']} unsteered answers a prompt, {_sampling(references(s))}")
+        )
+    for call in s.metrics:
+        entry = find("metric", call.name)
+        shown = "".join(f", {k}: {v}" for k, v in formatting.arguments(entry, call.options))
+        facts.append(("metric", f"{call.name}{shown}: {entry.summary}"))
+        facts += task_files.facts(call)
+    judge = (p.judge or "none named yet (--judge-url, --judge-model)") if needs(s.metrics, "judge") else None
+    if judge:
+        facts.append(("judge", f"{judge}: at temperature 0, blind, each pair of answers in both orders"))
+    facts.append(("intervals", "95%, over prompts; differences are paired; Holm over all of them"))
+    asked = shared_batches.requests(p, s, variants)
+    shares = [p.shared[group].key for group in sorted({q.group for q in asked} & p.shared.keys())]
+    key = p.step_key(
+        "evaluate",
+        5,
+        variants=[[v.steer_key(p.keys), v.instruction] for v in variants],
+        inputs=inputs,
+        golds=golds,
+        **({"right": right} if right else {}),
+        statistics=stats.VERSION,
+        batches=None if p.dtype == "float32" else [p.batch_size, shares],
+        settings=settings,
+        references=references(s),
+        judge=judge,
+        metrics=[(c.name, find("metric", c.name).version, c.options) for c in s.metrics],
+    )
+    on = ", ".join([formatting.data(ref) for ref in s.data] or [str(call.task) for call in s.metrics])
+    return "evaluate", f"evaluate {s.steer} on {on}", facts, key, True, {"variants": variants, "requests": asked}
+
+
+def _meaning(variant: controls.Variant, s: r.Evaluate) -> str:
+    if variant.instruction is not None:
+        return f'control: no steering, "{variant.instruction}" before each prompt'
+    if variant.draw is not None:
+        seeds = "seed 0" if s.options["draws"] == 1 else f"seeds 0 to {s.options['draws'] - 1}"
+        draws = f"{formatting.count(s.options['draws'], 'draw')}, {seeds}"
+        return f"control: {variant.steer} with its directions turned at random, norms and cosines kept ({draws})"
+    return "the steer" if variant.steer else "no steering"

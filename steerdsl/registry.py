@@ -29,7 +29,7 @@ Kind = Literal[
 Need = Literal[
     "rows", "pairs", "model", "recapture", "file", "answers", "prompt",
     "references", "ended", "golds", "choices", "logprobs", "text", "letters", "judge", "harness",
-    "kl", "answer", "answer_base",
+    "kl", "answer", "answer_base", "tail",
 ]  # fmt: skip
 
 # What stands after an operation's verb: a vector, a plane, or nothing. A condition has a vector in brackets or nothing.
@@ -82,7 +82,8 @@ class Arg:
 
     `least` and `most` are the bounds of a number (a share as a fraction), both allowed; `below` is one that
     it must not reach. `files`: the endings by which a text names a file of the recipe, "." for any; what else it may
-    name is in `known`. `listed`: a list of texts as well.
+    name is in `known`. `listed`: a list of texts as well. `condition`: the condition, comparison and number that a flag
+    of an operation stands for, read along the operation's own direction.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Arg:
     files: tuple[str, ...] = ()
     known: Callable[[], tuple[str, ...]] = tuple
     listed: bool = False
+    condition: tuple[str, Literal["<", "<=", ">", ">="], float] | None = None
 
     @property
     def required(self) -> bool:

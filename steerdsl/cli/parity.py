@@ -46,7 +46,7 @@ def parity(
       steerdsl parity recipes/econ.steer --on ndif --host http://127.0.0.1:8001
     """
     from steerdsl.cli.progress import Progress
-    from steerdsl.engine.parity import compare, follow, greet
+    from steerdsl.engine.backend_comparison import compare, follow, greet
     from steerdsl.store.files import write_json
 
     if on == "local":

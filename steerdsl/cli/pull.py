@@ -29,11 +29,11 @@ def pull(
       steerdsl pull ada/econ
       steerdsl run econ.steerpack
     """
-    from steerdsl.share import hub
+    from steerdsl.share import hub_packs
     from steerdsl.share.pack import read_pack
     from steerdsl.store.files import write_bytes
 
-    found = hub.pull(repo, file, revision)
+    found = hub_packs.pull(repo, file, revision)
     pack = read_pack(found)
     target = out or Path(found.name)
     if target.exists() and not force:

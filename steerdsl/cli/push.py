@@ -26,9 +26,9 @@ def push(
     Example:
       steerdsl push econ.steerpack --repo ada/econ --license mit --dry-run
     """
-    from steerdsl.share import hub
+    from steerdsl.share import hub_packs
     from steerdsl.share.card import card
     from steerdsl.share.pack import read_pack
 
     text = card(read_pack(file), repo, licence)
-    print(text if dry_run else hub.push(file, text, repo, private=private, message=message))
+    print(text if dry_run else hub_packs.push(file, text, repo, private=private, message=message))

@@ -7,7 +7,7 @@ renders and the metrics compare with; every fault of a file is a D5xx diagnostic
 from steerdsl.data.loading import load
 from steerdsl.data.split import rows
 from steerdsl.data.tasks import load_task
+from steerdsl.data.topic_words import load_words
 from steerdsl.data.types import Data, DataRow
-from steerdsl.data.words import load_words
 
 __all__ = ["Data", "DataRow", "load", "load_task", "load_words", "rows"]

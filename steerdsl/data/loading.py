@@ -10,7 +10,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from steerdsl.data import files, formats, hub, roles, split
+from steerdsl.data import files, formats, hub_data, roles, split
 from steerdsl.data.faults import Fault, diagnostics
 from steerdsl.data.types import Data, DataRow, RawTable
 from steerdsl.lang.diagnostics import Exit, RecipeError, nearest
@@ -53,8 +53,8 @@ def _read(
     """The path, records, SHA-256 and faults of what the statement names."""
     nothing = RawTable(spec.source, ())
     if spec.kind == "hub":
-        table, faults = hub.fetch(spec, offline)
-        return None, table, hub.digest(table), faults
+        table, faults = hub_data.fetch(spec, offline)
+        return None, table, hub_data.digest(table), faults
     path = _builtin(spec.source) if spec.kind == "builtin" else files.find(spec.source, root, allowed)
     if isinstance(path, Fault):
         return None, nothing, "", [path]

@@ -8,12 +8,13 @@ from __future__ import annotations
 from steerdsl.eject.program import Program
 from steerdsl.lang import recipe as r
 from steerdsl.models.prompts import PROBES, Renderer
+from steerdsl.registry import find
 
 
 def position(p: Program, s: r.Extract) -> str:
     """The function that says which tokens are read."""
     function, number = p.entry("position", s.position.name), s.position.number
-    if s.position.name == "suffix" and number is None:
+    if number is None and "tail" in find("position", s.position.name).needs:
         number = _tail(p, s)
     if number is None:
         return function
@@ -25,6 +26,6 @@ def _tail(p: Program, s: r.Extract) -> int | None:
     """How many tokens at the end all prompts share; the tokenizer counts them."""
     spec, tokenizer = p.plan.recipe.model, p.plan.model.tokenizer
     if tokenizer is None:
-        p.refuse(s.span, "`at suffix` without a number before the model is here")
+        p.refuse(s.span, f"`at {s.position.name}` without a number before the model is here")
         return None
     return Renderer(tokenizer, spec.system, spec.template).suffix_length(PROBES)

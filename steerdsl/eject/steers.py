@@ -182,7 +182,7 @@ def _value(p: Program, value: Any) -> str:
 def _gates(p: Program, op: r.Op) -> Iterator[str]:
     """The conditions that are read token by token, where the operation acts."""
     for c in op.conditions:
-        if c.kind != "step" and c.layer is None:
+        if c.layer is None and find("condition", c.kind).operand == "vector":
             yield f"{p.use('make_gate')}({', '.join(_condition(p, op, c, 'layer'))})"
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.edits import Touch
-from steerdsl.engine.finite import require_activations
 from steerdsl.engine.moments import merge, result
+from steerdsl.engine.nan_guard import require_activations
 from steerdsl.engine.result_size import BYTES, in_parts, joined
 from steerdsl.engine.tracing import Session
 from steerdsl.lang.recipe import Position, Stream

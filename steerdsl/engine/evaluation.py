@@ -13,10 +13,10 @@ from pathlib import Path
 
 from steerdsl.engine.checks import tell_early
 from steerdsl.engine.context import Run
-from steerdsl.engine.finite import named
 from steerdsl.engine.generate import Answer
 from steerdsl.engine.harness import documents
 from steerdsl.engine.metric_inputs import Scene, Supplied, supply
+from steerdsl.engine.nan_guard import named
 from steerdsl.engine.stored_answers import answers, recalled, steer_of
 from steerdsl.forms.runs import TABLE
 from steerdsl.forms.text import read_json

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.capture import inputs
 from steerdsl.engine.edits import Touch
-from steerdsl.engine.finite import SOUND, broken_rows, end_tokens
 from steerdsl.engine.meter import Meter
+from steerdsl.engine.nan_guard import SOUND, broken_rows, end_tokens
 from steerdsl.engine.sampling import chooser, uniforms
 from steerdsl.engine.tracing import Session
 from steerdsl.methods.finite import NotFinite

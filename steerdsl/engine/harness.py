@@ -42,7 +42,7 @@ def documents(run: Run, call: MetricCall, variant: Variant) -> Figures:
     """
     key = step_key(
         "lm_eval",
-        find("metric", "lm_eval").version,
+        find("metric", call.name).version,
         {},
         model=run.plan.model_key,
         steer=variant.steer_key(run.keys),

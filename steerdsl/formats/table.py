@@ -5,7 +5,7 @@ In: a path of `export` or `load`. Out: its `Format`, or None for a checkpoint's 
 
 from __future__ import annotations
 
-from steerdsl.formats import control_vector, harness, lora_adapter, native, torch_tensors
+from steerdsl.formats import control_vector, lora_adapter, native, steered_file, torch_tensors
 from steerdsl.formats.types import Format
 
 FORMATS: tuple[Format, ...] = (
@@ -29,9 +29,9 @@ FORMATS: tuple[Format, ...] = (
         "a steered model's file of lm-eval",
         ".pt",
         read=torch_tensors.read,
-        write_steer=harness.write_steer,
+        write_steer=steered_file.write_steer,
         effects=("adds", "sets", "removes"),
-        require_place=harness.require_place,
+        require_place=steered_file.require_place,
     ),
     Format(
         "a PEFT adapter",

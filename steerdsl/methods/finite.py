@@ -2,7 +2,7 @@
 
 In: tensors that are about to become a vector, a plane, an edit or a file. Out: nothing, or one
 `NotFinite` that names the thing and its layer. The engine holds activations and logits against the
-same rule where they leave a forward pass (`engine.finite`).
+same rule where they leave a forward pass (`engine.nan_guard`).
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def _wants(step: r.Step, names: set[str]) -> bool:
         case r.Select(vector=vector, criterion=criterion):
             return vector in names and bool(ROWS & find("select", criterion).needs)
         case r.Plot(what=what, target=target, others=others):
-            return bool(names & {target, *others}) and what != "scores" and bool(ROWS & find("plot", what).needs)
+            return bool(names & {target, *others}) and bool(ROWS & find("plot", what).needs)
         case r.Bind(value=r.PlaneExpr() as plane):
             return plane.candidates == "samples" and origin(plane.first) in names
         case r.Steer(ops=ops):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from steerdsl.data import hub, load
+from steerdsl.data import hub_data, load
 from steerdsl.lang.diagnostics import RecipeError, render
 from steerdsl.lang.recipe import DataSpec
 
@@ -117,7 +117,7 @@ def fake_package(monkeypatch: pytest.MonkeyPatch, rows: Any) -> dict[str, Any]:
 
     module = SimpleNamespace(load_dataset=load_dataset, config=config, disable_progress_bars=lambda: None)
     monkeypatch.setitem(sys.modules, "datasets", module)
-    monkeypatch.setattr(hub, "_installed", lambda: 4)
+    monkeypatch.setattr(hub_data, "_installed", lambda: 4)
     return asked
 
 
@@ -173,7 +173,7 @@ def test_a_folder_does_not_stand_in_for_a_hub_name(tmp_path: Path, monkeypatch: 
 
 
 def test_hub_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "_installed", lambda: 0)
+    monkeypatch.setattr(hub_data, "_installed", lambda: 0)
     assert hub_message(tmp_path) == (
         "error[D515]: reading openai/gsm8k from the hub needs the package datasets, version 4 or later\n"
         "help: pip install 'steerdsl[hub-data]', or save the data set as a jsonl file\n",

@@ -18,7 +18,7 @@ if __name__ == "__main__":
 from fuzz.harness import ODD, WRONG, changed, main, mutated, places, without
 
 from steerdsl.data import load, load_task
-from steerdsl.data.words import load_words
+from steerdsl.data.topic_words import load_words
 from steerdsl.lang.recipe import DataSpec
 
 ROWS = [

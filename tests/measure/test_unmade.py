@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from steerdsl.lang.recipe import MetricCall
 from steerdsl.measure.answers import Answers, Figures
 from steerdsl.measure.metrics import exact_match
+from steerdsl.measure.ngrams import parted, plain, words
 from steerdsl.measure.scores import score, tabled, unmade
 from steerdsl.measure.table import Table
-from steerdsl.measure.words import parted, plain, words
 from steerdsl.registry import find
 
 TEXTS = {

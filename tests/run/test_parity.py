@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from steerdsl.engine.parity import Footprint, Trail, compare
+from steerdsl.engine.backend_comparison import Footprint, Trail, compare
 from steerdsl.measure.table import of_json
 from steerdsl.methods.finite import NotFinite
 from steerdsl.methods.types import Directions, Plane, Vector
@@ -194,7 +194,7 @@ def test_answers_to_unsafe_data_are_compared(on_tiny: Any) -> None:
 
 
 def test_exit_code_4(on_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steerdsl.engine.parity.apart", lambda x, y, exact: 2e-6)
+    monkeypatch.setattr("steerdsl.engine.backend_comparison.apart", lambda x, y, exact: 2e-6)
     text = "topic = extract diffmean from econ vs generic at last_token"
     code, out, err = on_tiny("parity", "-e", text, "--on", "simulate", "--quiet", "--out", "p.json")
     assert code == 4 and "2.0e-06" in out

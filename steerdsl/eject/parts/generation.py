@@ -16,7 +16,7 @@ from steerdsl.eject.parts.settings import BATCH_SIZE, END_IDS, PAD_ID
 from steerdsl.engine.capture import inputs
 from steerdsl.engine.edits import Touch, place, visit
 from steerdsl.engine.extraction import RESPONSE_TOKENS
-from steerdsl.engine.finite import SOUND, LogitWatch
+from steerdsl.engine.nan_guard import SOUND, LogitWatch
 from steerdsl.engine.sampling import chooser, uniforms
 from steerdsl.engine.tracing.session import _padding
 from steerdsl.methods.finite import NotFinite

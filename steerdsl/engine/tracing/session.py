@@ -23,8 +23,8 @@ from nnsight.modeling.transformers import TransformersModel
 
 from steerdsl.engine.context_length import require_fit
 from steerdsl.engine.edits import Touch, gather, place, read, visit, walk
-from steerdsl.engine.finite import LogitWatch, broken, end_tokens, logits_error, require_figures, unsound
 from steerdsl.engine.moments import take
+from steerdsl.engine.nan_guard import LogitWatch, broken, end_tokens, logits_error, require_figures, unsound
 from steerdsl.engine.tracing import payload as payload  # importing it is enough
 from steerdsl.engine.tracing.ndif import Ndif, greet
 from steerdsl.models.generation import spelled_out

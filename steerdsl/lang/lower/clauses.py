@@ -2,7 +2,7 @@
 
 In: a statement's clauses. Out: `Clauses`, by label; what does not belong, comes twice or is
 missing has been reported. What a statement takes, its registry entry says: an operation's argument
-called `by`, `to`, `toward`, `from` or `adaptive` is that clause, any other is an option after `with`.
+called `by`, `to`, `toward` or `from`, or that is a flag, is a clause, any other is an option after `with`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from steerdsl.lang.nodes import Clause
 
 C = TypeVar("C", bound=nodes.Node)
 
-WORDED = ("by", "to", "toward", "from", "adaptive")  # clauses that are an operation's arguments
+WORDED = ("by", "to", "toward", "from")  # clauses with a value that are an operation's arguments
 
 ACTING = ("at layers", "on", "everywhere", "during", "first", "after", "when", "keep norm")
 
@@ -74,9 +74,14 @@ def allowed(statement: str) -> tuple[str, ...]:
     if verb is None:
         known = registry.entries("statement").get(statement)
         return known.clauses if known else ()
-    own = tuple(a.name for a in verb.args if a.name in WORDED)
+    own = tuple(a.name for a in verb.args if is_clause(a))
     options = ("with",) if any(a.name not in own for a in verb.args) else ()
     return (*own, *options, *ACTING)
+
+
+def is_clause(arg: registry.Arg) -> bool:
+    """Whether an operation's argument is a clause, and no option after `with`."""
+    return arg.name in WORDED or arg.type == "flag"
 
 
 def sort_clauses(ctx: Context, statement: str, clauses: Sequence[Clause]) -> Clauses:

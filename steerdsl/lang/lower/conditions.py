@@ -1,4 +1,4 @@
-"""Conditions: `when proj(v) > 0`, `when cos(v) > 0.3 at layer 12`, `when step < 16`, and `adaptive`.
+"""Conditions: `when proj(v) > 0`, `when cos(v) > 0.3 at layer 12`, `when step < 16`, and flags such as `adaptive`.
 
 In: an operation's `when` clauses. Out: `Condition`s. A condition without a vector reads the
 operation's own: its direction, or its plane's first axis.
@@ -23,11 +23,11 @@ Order = Literal["<", "<=", ">", ">="]
 ORDERS: dict[str, Order] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
-def conditions(ctx: Context, clauses: Clauses) -> tuple[Condition, ...]:
+def conditions(ctx: Context, verb: Entry, clauses: Clauses) -> tuple[Condition, ...]:
     """Every condition of an operation, all of which must hold."""
     found = [_condition(ctx, when, layer) for when, layer in clauses.conditions]
-    adaptive = (Condition("proj", ">", 0.0),) if "adaptive" in clauses else ()
-    return (*adaptive, *(c for c in found if c is not None))
+    flags = [Condition(*arg.condition) for arg in verb.args if arg.condition and arg.name in clauses]
+    return (*flags, *(c for c in found if c is not None))
 
 
 def _condition(ctx: Context, when: nodes.When, at: nodes.Layers | None) -> Condition | None:

@@ -11,7 +11,7 @@ from typing import Any
 from steerdsl import registry
 from steerdsl.lang import nodes
 from steerdsl.lang.lower import data, planes, vectors
-from steerdsl.lang.lower.clauses import WORDED, Clauses, sort_clauses
+from steerdsl.lang.lower.clauses import WORDED, Clauses, is_clause, sort_clauses
 from steerdsl.lang.lower.conditions import conditions
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.options import defaults, options, typed
@@ -31,7 +31,7 @@ def lower_op(ctx: Context, node: nodes.Operation) -> Op | None:
     operand = _operand(ctx, node, entry)
     args = _args(ctx, node, entry, clauses, operand)
     where, when = site(ctx, node, clauses, entry), times(ctx, clauses)
-    tests = conditions(ctx, clauses)
+    tests = conditions(ctx, entry, clauses)
     if ctx.errors > errors or where is None or (operand is None and entry.operand != "nothing"):
         return None
     return Op(
@@ -73,14 +73,14 @@ def _args(
 ) -> dict[str, Any]:
     """The entry's arguments: clauses first, then options, defaults filled in."""
     _complete(ctx, node, entry, clauses)
-    worded = [arg for arg in entry.args if arg.name in WORDED and arg.type != "flag"]  # `adaptive` is a condition
+    worded = [arg for arg in entry.args if arg.name in WORDED]
     result = defaults(worded)
     for arg in worded:
         expr = _clause_value(ctx, node, clauses, arg)
         if expr is not None:
             value = _toward(ctx, expr, operand) if arg.type == "data" else typed(ctx, expr, arg)
             result[arg.name] = value
-    rest = [arg for arg in entry.args if arg.name not in WORDED]
+    rest = [arg for arg in entry.args if not is_clause(arg)]
     given = clauses.given
     return {**result, **options(ctx, given, rest, node.verb, node.verb_span)}
 

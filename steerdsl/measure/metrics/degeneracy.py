@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from steerdsl.measure.answers import NONE, Answers, Figures
-from steerdsl.measure.words import UNPARTED, ngrams, parted, words
+from steerdsl.measure.ngrams import UNPARTED, ngrams, parted, words
 from steerdsl.registry import Arg, Entry
 
 SCRIPTS = ("latin", "cyrillic", "greek", "arabic", "hebrew", "devanagari", "thai", "cjk", "hiragana", "hangul")

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from steerdsl.measure.answers import NONE, Answers, Figures
-from steerdsl.measure.words import JUDGED, plain
+from steerdsl.measure.ngrams import JUDGED, plain
 from steerdsl.registry import Arg, Entry, GoldReader
 
 # A minus right after a word or number is a dash: 10-3, COVID-19.

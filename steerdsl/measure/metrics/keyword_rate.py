@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from steerdsl.data.builtin import word_list_names
 from steerdsl.measure.answers import NONE, Answers, Figures
-from steerdsl.measure.words import UNPARTED, parted
-from steerdsl.measure.words import words as words_of
+from steerdsl.measure.ngrams import UNPARTED, parted
+from steerdsl.measure.ngrams import words as words_of
 from steerdsl.registry import Arg, Entry
 
 # l'économie, dell'economia: a word may begin behind an elided article or preposition, and end before 's.

@@ -7,7 +7,7 @@ compliance, so read it beside a figure of degeneracy; an answer in another scrip
 from __future__ import annotations
 
 from steerdsl.measure.answers import NONE, Answers, Figures
-from steerdsl.measure.words import fold_quotes, plain
+from steerdsl.measure.ngrams import fold_quotes, plain
 from steerdsl.registry import Entry
 
 PHRASES = (

@@ -12,8 +12,8 @@ from functools import cache, partial
 from typing import Any
 
 from steerdsl.measure.answers import NONE, Answers, Figures
+from steerdsl.measure.ngrams import JUDGED, plain
 from steerdsl.measure.overlap import against_references
-from steerdsl.measure.words import JUDGED, plain
 from steerdsl.registry import Entry, GoldReader
 
 _KINDS = {"rouge1": "single words", "rouge2": "pairs of words", "rougeL": "the longest common subsequence of words"}

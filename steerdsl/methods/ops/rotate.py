@@ -78,7 +78,13 @@ ENTRY = Entry(
     args=(
         Arg("by", "angle", None, "rotate by this angle, from the activation's own angle"),
         Arg("to", "angle", None, "rotate to this angle, measured from the plane's first axis"),
-        Arg("adaptive", "flag", False, "only if the activation's component along the first axis is positive"),
+        Arg(
+            "adaptive",
+            "flag",
+            False,
+            "only if the activation's component along the first axis is positive",
+            condition=("proj", ">", 0.0),
+        ),
     ),
     formula="by θ: h + [(cosθ-1)a - sinθ·b]b1 + [(cosθ-1)b + sinθ·a]b2; to θ: h - Ph + ‖Ph‖(cosθ·b1 + sinθ·b2)",
     paper="Vu and Nguyen 2025, Angular Steering",

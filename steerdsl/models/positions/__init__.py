@@ -113,6 +113,7 @@ ENTRIES = (
         "each of the last tokens, by default those that the template adds after every prompt",
         _suffix,
         args=(Arg("number", "int", default=None, doc="how many tokens", least=1, most=MOST),),
+        needs=frozenset({"tail"}),
         paper="Arditi et al. 2024, section 2.3: post-instruction tokens",
         when=(
             "Use it for the template's tokens after the prompt, where refusal is often read. Not as independent "

@@ -28,4 +28,4 @@ def _tail(p: Program, s: r.Extract) -> int | None:
     if tokenizer is None:
         p.refuse(s.span, f"`at {s.position.name}` without a number before the model is here")
         return None
-    return Renderer(tokenizer, spec.system, spec.template).suffix_length(PROBES)
+    return Renderer.of(spec, tokenizer).suffix_length(PROBES)

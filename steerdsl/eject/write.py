@@ -13,7 +13,8 @@ from steerdsl.eject.steps import steps
 from steerdsl.lang import recipe as r
 from steerdsl.lang.lower.defaults import walk
 from steerdsl.models.device import choose_device
-from steerdsl.models.prompts import Renderer, calendar, reads_date
+from steerdsl.models.prompts import Renderer
+from steerdsl.models.templates import calendar, reads_date
 from steerdsl.planning import formatting
 from steerdsl.planning.plan import Plan
 
@@ -100,12 +101,15 @@ def _features(plan: Plan) -> set[str]:
     spec = plan.recipe.model
     mode = "raw" if plan.mode == "none" else plan.mode
     found = {mode}
-    if _opening(plan) is not None:
+    renderer = _renderer(plan)
+    if renderer is not None and renderer.opening is not None:
         found.add("opening")
+    if renderer is not None and renderer.switch:
+        found.add("switched")
     if mode == "chat" and reads_date(plan.model.template):
         found.add("dated")
     if spec.system is not None:
-        found.add("system")
+        found.add("system" if renderer is None else renderer.role)
     if plan.batch_size is None:
         found.add("fitted")
     if plan.model.tokens is not None and plan.model.tokens.verbatim:
@@ -147,10 +151,9 @@ def _about(p: Program) -> str:
     return "\n".join(lines)
 
 
-def _opening(plan: Plan) -> str | None:
-    """What the template puts before an answer, where it shows that. Refuses what `run` would refuse."""
-    spec, tokenizer = plan.recipe.model, plan.model.tokenizer
-    return None if tokenizer is None else Renderer(tokenizer, spec.system, spec.template).opening
+def _renderer(plan: Plan) -> Renderer | None:
+    """How prompts are rendered, where the tokenizer is here. Refuses what `run` would refuse."""
+    return None if plan.model.tokenizer is None else Renderer.of(plan.recipe.model, plan.model.tokenizer)
 
 
 def _settings(plan: Plan, answers: bool) -> str:
@@ -176,10 +179,13 @@ def _settings(plan: Plan, answers: bool) -> str:
     if spec.template == "chat" and plan.model.template and reads_date(plan.model.template):
         lines.append("# What makes the chat template write the same date on every day.")
         lines.append(f"CALENDAR = {literals.text(calendar(plan.model.template))}")
-    opening = _opening(plan)
-    if answers and opening is not None:
+    renderer = _renderer(plan)
+    if answers and renderer is not None and renderer.opening is not None:
         lines.append("# What the chat template writes between its prompt and an answer.")
-        lines.append(f"OPENING = {literals.text(opening)}")
+        lines.append(f"OPENING = {literals.text(renderer.opening)}")
+    if renderer is not None and renderer.switch:
+        lines.append("# The chat template's own setting for thinking.")
+        lines.append(f"SWITCH = {literals.literal(dict(renderer.switch))}")
     if spec.system is not None:
         lines.append(f"SYSTEM = {literals.text(spec.system)}")
     return "\n".join(lines)

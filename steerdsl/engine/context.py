@@ -160,7 +160,7 @@ class Run:
         """Renders prompts with the recipe's system prompt and template."""
         spec = self.plan.recipe.model
         rows = self.plan.model.config.get_text_config().vocab_size
-        return Renderer(self.plan.model.tokenizer, spec.system, spec.template, rows)
+        return Renderer.of(spec, self.plan.model.tokenizer, rows)
 
     def render(self, samples: Sequence[Sample]) -> list[Rendered]:
         """The prompts of some samples, with a pair's answer behind them."""

@@ -71,8 +71,10 @@ def _evaluated(run: Run, call: MetricCall, variant: Variant) -> Figures:
 
     options, steer, plan = call.options, steer_of(run, variant), run.plan
     run.progress(f"{options['task']} of lm-evaluation-harness, {variant.name}", 0, 0)
-    model = SteeredModel(run.session, steer, plan.answer_rows, plan.logit_rows, run.progress, variant.instruction)
     templated = bool(options.get("chat_template"))
+    switch = run.renderer.switch if templated else {}
+    rows = plan.answer_rows, plan.logit_rows
+    model = SteeredModel(run.session, steer, *rows, run.progress, variant.instruction, switch)
     with _confined(run.plan.options.offline):
         _seed()
         tasks = _tasks(run, options["task"])

@@ -26,7 +26,8 @@ from steerdsl.engine.tracing import Session
 from steerdsl.methods.types import MethodError
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.cache import Progress
-from steerdsl.models.prompts import Rendered, chat_text
+from steerdsl.models.prompts import Rendered
+from steerdsl.models.templates import chat_text
 
 _UNBOUNDED = 2048  # the harness's own number for a model that names no longest context
 _MAX_NEW = 256  # the harness's own number where a task names none
@@ -44,13 +45,14 @@ class SteeredModel(TemplateLM):  # type: ignore[misc]
         text_rows: Rows,
         progress: Progress,
         instruction: str | None = None,
+        switch: Mapping[str, bool] | None = None,
     ) -> None:
         super().__init__()
         self.session, self.steer, self.progress = session, steer, progress
         self.answer_rows, self.text_rows, self.instruction = answer_rows, text_rows, instruction
         self.tokenizer = session.opened.tokenizer
         self.longest = session.opened.arch.max_positions or _UNBOUNDED
-        self.templated = False
+        self.templated, self.switch = False, dict(switch or {})  # what the chat template is given
 
     @property
     def eot_token_id(self) -> int:
@@ -86,7 +88,7 @@ class SteeredModel(TemplateLM):  # type: ignore[misc]
 
     def _rendered(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
         ends = {"add_generation_prompt": add_generation_prompt, "continue_final_message": not add_generation_prompt}
-        return chat_text(self.tokenizer, messages, **ends)
+        return chat_text(self.tokenizer, messages, **ends, **self.switch)
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """log p of each continuation after its context, and whether it is the greedy one."""

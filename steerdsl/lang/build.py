@@ -238,6 +238,9 @@ class Builder(Transformer[Token, Any]):
         key, value = children
         return nodes.Option(key.text, value, span=_span(meta), key_span=key.span)
 
+    def switched(self, meta: Meta, children: list[Any]) -> nodes.Name:
+        return nodes.Name((str(children[0]),), span=_span(meta))
+
     def key(self, meta: Meta, children: list[Any]) -> nodes.Name:
         word = children[0]
         return word if isinstance(word, nodes.Name) else nodes.Name((str(word),), span=token_span(word))

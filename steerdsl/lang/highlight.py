@@ -50,7 +50,9 @@ class SteerLexer(Lexer):  # type: ignore[misc]
             if at < span.start:
                 yield at, Text.Whitespace, text[at : span.start]
             following = words[i + 1].type if i + 1 < len(words) else ""
-            yield span.start, Keyword if word.start_pos in verbs else _kind(word, following), str(word)
+            value = word.type == "ON" and i > 0 and words[i - 1].type == "COLON"
+            kind = Name if value else Keyword if word.start_pos in verbs else _kind(word, following)
+            yield span.start, kind, str(word)
             at = span.end
         if at < len(text):
             yield at, Text.Whitespace, text[at:]

@@ -50,6 +50,7 @@ class ModelSpec(Spanned):
     system: str | None = None
     revision: str | None = None
     template: str = "chat"  # "chat" | "none" | "newline": how a prompt is rendered
+    thinking: str | None = None  # "on" | "off"; None is the chat template's own
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from steerdsl.models.prompts import turn_end
+from steerdsl.models.templates import turn_end
 
 # How the steps of generation reach the model: as one of these families that decodes alone, and
 # answers with names. A config can say otherwise, and transformers believes it.

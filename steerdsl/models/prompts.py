@@ -2,7 +2,6 @@
 
 In: a tokenizer, a system prompt and how to render (the chat template, none, or none and a newline).
 Out: `Rendered`: text, token ids, the span of the user's words, and the hash that the record keeps.
-A template that writes today's date is given `DATE`, so that the same recipe reads the same on every day.
 """
 
 from __future__ import annotations
@@ -10,21 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 from typing import Any
 
-from steerdsl.forms.bounds import bounded
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.recipe import ModelSpec
+from steerdsl.models.templates import MARK, ROLES, SAID, answer_opening, chat_text, thinking_switch
 
-# Stands for the user's words while a template is taken apart; no text of a person contains it.
-_MARK = "\ue000words\ue001"
-_SAID = "\ue002answer\ue003"  # for an answer
-# The day that Llama's templates write where they are told of none.
-DATE = date(2024, 7, 26)
-_CLOCK = "strftime_now"  # transformers gives it to every template
-_DIRECTIVES = "aAbBcdeFHIjmMpSuUVwWxXyYDT"
-_SECONDS, _MEMORY = 5.0, 128 << 20  # that a template may take for one prompt
+_NO_SYSTEM = "leave `system` out, or write it in the prompts"
 # Short requests without anything in common, for finding a template's tail.
 PROBES = ("Name a colour.", "How do ships float?", "write 3 lines about rain", "Why!", "¿Qué hora es")
 
@@ -51,24 +43,37 @@ class Renderer:
 
     `template` is "chat" (the model's chat template where it has one, else raw text), "none" (raw
     text) or "newline" (raw text and a newline, a weak stand-in for a template).
-    `rows`: how many tokens the model knows. Raises RecipeError M610 where the system prompt or the
-    template cannot be used.
+    `rows`: how many tokens the model knows. `thinking`: "on", "off", or None for the template's own way.
+    `switch` are the settings that the template is given; `role` is that of the system prompt in it.
+    Raises RecipeError M610 where the system prompt or the template cannot be used, M660 where it cannot
+    switch thinking.
     """
 
     def __init__(
-        self, tokenizer: Any, system: str | None = None, template: str = "chat", rows: int | None = None
+        self,
+        tokenizer: Any,
+        system: str | None = None,
+        template: str = "chat",
+        rows: int | None = None,
+        thinking: str | None = None,
     ) -> None:
         self.tokenizer, self.system, self.rows = tokenizer, system, rows
         self.chat = template == "chat" and bool(tokenizer.chat_template)
         self._tail, self._appended = 0, appended(tokenizer)
+        self.role, self.switch = ROLES[0], _switched(tokenizer, thinking, self.chat)
         if self.chat:
             self._before, self._after = self._frame()
         elif system is not None:
             title = "a system prompt needs a chat template, and these prompts are rendered as raw text"
-            raise RecipeError([Diagnostic("M610", title, help="leave `system` out, or write it in the prompts")])
+            raise RecipeError([Diagnostic("M610", title, help=_NO_SYSTEM)])
         else:
             self._before, self._after = "", "\n" if template == "newline" else ""
         self._tail = self.suffix_length(PROBES)
+
+    @classmethod
+    def of(cls, spec: ModelSpec, tokenizer: Any, rows: int | None = None) -> Renderer:
+        """The renderer of a recipe's prompts."""
+        return cls(tokenizer, spec.system, spec.template, rows, spec.thinking)
 
     def render(self, prompt: str, answer: str | None = None) -> Rendered:
         """One prompt, ready to be continued; with `answer`, already continued by it.
@@ -125,23 +130,22 @@ class Renderer:
     def opening(self) -> str | None:
         """What the chat template writes between its generation prompt and an answer: "" or a space, as a rule.
         None without a template, or where the template does not show an answer after that prompt."""
-        if not self.chat:
-            return None
-        messages = [] if self.system is None else [{"role": "system", "content": self.system}]
-        messages.append({"role": "user", "content": _MARK})
-        asked = chat_text(self.tokenizer, messages, add_generation_prompt=True)
-        try:
-            whole = chat_text(self.tokenizer, [*messages, {"role": "assistant", "content": _SAID}])
-        except Exception:  # a template for questions alone
-            return None
-        between = whole.removeprefix(asked).partition(_SAID)[0]
-        return between if whole.startswith(asked) and not between.strip() else None
+        return answer_opening(self.tokenizer, self._messages(MARK), self.switch) if self.chat else None
 
     def joining(self) -> str:
         """The rule of `joint` in words, for the plan."""
         if self.opening is None:
             return "a space, unless the one ends or the other begins in white space"
         return f"{self.opening!r}, as the template begins an answer" if self.opening else "nothing, as in the template"
+
+    def straddled(self, prompt: str) -> bool:
+        """Whether a token holds characters of the template and of the user's words. The space before a word, which
+        many tokenizers keep with it, does not count."""
+        text = self._apply(prompt) if self.chat else prompt + self._after
+        start, stop = len(self._before), len(text) - len(self._after)
+        around = [(a, b) for a, b in self.encode(text)[1] if b > start and a < stop and b > a]
+        shared = [text[a:start] + text[stop:b] for a, b in around if a < start or b > stop]
+        return any(found != " " for found in shared)
 
     @property
     def frame(self) -> tuple[str, str]:
@@ -161,86 +165,64 @@ class Renderer:
         """The text that the chat template writes before and after the user's words."""
         from jinja2 import TemplateError
 
-        try:
-            before, *after = self._apply(_MARK).split(_MARK)
-        except TemplateError as error:
-            if self.system is None:
-                raise RecipeError([_odd_template(str(error))]) from error
-            title = f"the chat template of this model accepts no system prompt: {error}"
-            raise RecipeError(
-                [Diagnostic("M610", title, help="leave `system` out, or write it in the prompts")]
-            ) from error
-        except Exception as error:  # a template is a program: what it trips is not foreseeable
-            raise RecipeError([_odd_template(f"{type(error).__name__}: {error}")]) from error
-        if len(after) != 1:
-            raise RecipeError([_odd_template()])
-        if self.system is not None and self.system.strip() not in before + after[0]:
-            title = "the chat template of this model ignores the system prompt"
-            raise RecipeError([Diagnostic("M610", title, help="leave `system` out, or write it in the prompts")])
-        return before, after[0]
+        refused: list[Diagnostic] = []
+        roles = ROLES if self.system is not None and ROLES[1] in self.tokenizer.chat_template else ROLES[:1]
+        for self.role in roles:
+            try:
+                before, *after = self._apply(MARK).split(MARK)
+            except TemplateError as error:
+                if self.system is None:
+                    raise RecipeError([_odd_template(str(error))]) from error
+                title = f"the chat template of this model accepts no system prompt: {error}"
+                refused.append(Diagnostic("M610", title, help=_NO_SYSTEM))
+                continue
+            except Exception as error:  # a template is a program: what it trips is not foreseeable
+                raise RecipeError([_odd_template(f"{type(error).__name__}: {error}")]) from error
+            if len(after) != 1:
+                raise RecipeError([_odd_template()])
+            if not self._ignored(before + after[0]):
+                return before, after[0]
+            refused.append(
+                Diagnostic("M610", "the chat template of this model ignores the system prompt", help=_NO_SYSTEM)
+            )
+        raise RecipeError(refused[:1])
 
-    def _apply(self, prompt: str) -> str:
-        messages = [] if self.system is None else [{"role": "system", "content": self.system}]
-        messages.append({"role": "user", "content": prompt})
-        return chat_text(self.tokenizer, messages, add_generation_prompt=True)
+    def _ignored(self, frame: str) -> bool:
+        """Whether another system prompt would change nothing. A template may read it and not show it, as SmolLM3's
+        does with `/no_think`."""
+        if self.system is None or self.system.strip() in frame:
+            return False
+        return self._apply(MARK, SAID).replace(MARK, "") == frame
+
+    def _apply(self, prompt: str, system: str | None = None) -> str:
+        return chat_text(self.tokenizer, self._messages(prompt, system), add_generation_prompt=True, **self.switch)
+
+    def _messages(self, prompt: str, system: str | None = None) -> list[dict[str, str]]:
+        """The conversation of a prompt; `system` in place of the system prompt."""
+        asked = {"role": "user", "content": prompt}
+        said = self.system if system is None else system
+        return [asked] if said is None else [{"role": self.role, "content": said}, asked]
 
 
-def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], **ends: bool) -> str:
-    """A conversation in the chat template, as on the day `DATE`; `ends` says how it ends, as for
-    transformers' `apply_chat_template`. A template is a program of the model's author: it may raise anything, and
-    gets some seconds and some memory, beyond which this raises `Overrun`."""
-    template = tokenizer.get_chat_template()
-    with bounded(_SECONDS, _MEMORY):
-        return str(
-            tokenizer.apply_chat_template(messages, chat_template=calendar(template) + template, tokenize=False, **ends)
-        )
+def _switched(tokenizer: Any, thinking: str | None, chat: bool) -> Mapping[str, bool]:
+    """The setting that switches thinking; none where the recipe leaves it to the template. Raises RecipeError M660."""
+    if thinking is None:
+        return {}
+    way_out = "leave `thinking` out"
+    if not chat:
+        title = "`thinking` needs a chat template, and these prompts are rendered as raw text"
+        raise RecipeError([Diagnostic("M660", title, help=way_out)])
+    if (name := thinking_switch(tokenizer)) is None:
+        title = "the chat template of this model cannot switch thinking on or off"
+        way_out += "; some models take it in words: see what the model's page says, and write that as `system`"
+        raise RecipeError([Diagnostic("M660", title, help=way_out)])
+    return {name: thinking == "on"}
 
 
 def appended(tokenizer: Any) -> int:
     """How many special tokens the tokenizer puts behind a raw text."""
     mask = tokenizer("a", return_special_tokens_mask=True, verbose=False)["special_tokens_mask"]
     return int([*reversed(mask), 0].index(0))
-
-
-def turn_end(tokenizer: Any) -> int | None:
-    """The special token with which the chat template ends an assistant's turn: the first one behind the
-    turn's words. None without a template, or where the end is plain text."""
-    if not tokenizer.chat_template:
-        return None
-    turns = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": _MARK}]
-    # A template may leave the end of the last turn to the model: then the next turn shows it.
-    for talk in (turns, [*turns, {"role": "user", "content": "Go on."}]):
-        try:
-            _, mark, after = chat_text(tokenizer, talk, add_generation_prompt=False).rpartition(_MARK)
-        except Exception:  # a template without such turns, or one that `Renderer` refuses
-            continue
-        ids = tokenizer(after if mark else "", add_special_tokens=False, verbose=False)["input_ids"]
-        if special := [token for token in ids if token in tokenizer.added_tokens_decoder]:
-            return int(special[0])
-    return None
-
-
-def reads_date(template: str | None) -> bool:
-    """Whether a chat template writes what day it is."""
-    return template is not None and _CLOCK in template
-
-
-def calendar(template: str) -> str:
-    """What to put before a chat template so that its day is `DATE`; nothing for one that reads no date.
-
-    A macro, since templates are given plain data alone. Of `strftime` it knows the directives that
-    occur in the template.
-    """
-    if not reads_date(template):
-        return ""
-    steps = ""
-    for letter in _DIRECTIVES:
-        if f"%{letter}" in template:
-            steps += f"|replace('%{letter}', '{DATE:%{letter}}')"
-        if f"%-{letter}" in template:
-            steps += f"|replace('%-{letter}', '{DATE.strftime(f'%{letter}').lstrip('0 ') or '0'}')"
-    # The template's own first line begins after the newline, which ends the block.
-    return f"{{% macro {_CLOCK}(form) %}}{{{{ form{steps} }}}}{{% endmacro %}}\n"
 
 
 def require_room(name: str, prompts: Sequence[Rendered], max_positions: int | None, new_tokens: int = 0) -> None:

@@ -72,7 +72,7 @@ class Estimating:
 def estimates(plan: Plan) -> dict[int, Work]:
     """The work of each step that has to be run on the model, by its number."""
     spec, tokenizer = plan.recipe.model, plan.model.tokenizer
-    renderer = None if tokenizer is None else Renderer(tokenizer, spec.system, spec.template)
+    renderer = None if tokenizer is None else Renderer.of(spec, tokenizer)
     estimating = Estimating(plan, renderer)
     todo = [step for step in plan.steps if step.weights and not step.done]
     return {step.number: replace(_work(estimating, step), exact=renderer is not None) for step in todo}

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.data import Data
 from steerdsl.lang import recipe as r
-from steerdsl.lang.diagnostics import Diagnostic, Label
+from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Source, Span
-from steerdsl.models.prompts import DATE, Renderer, reads_date
+from steerdsl.models.prompts import Renderer
+from steerdsl.models.templates import DATE, reads_date
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.leakage import Fitted
 from steerdsl.planning.plan import Plan
@@ -50,6 +51,7 @@ class Planning:
     errors: list[Diagnostic] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
     fitted: Fitted = field(default_factory=Fitted)
+    _renderers: list[Renderer] = field(default_factory=list)
     _samples: dict[tuple[str, str, str | None], tuple[tuple[Sample, ...], str]] = field(default_factory=dict)
 
     @classmethod
@@ -80,12 +82,22 @@ class Planning:
             **({"date": DATE.isoformat()} if reads_date(self.facts.template) else {}),
             template=spec.template,
             system=spec.system,
+            **({} if spec.thinking is None else {"thinking": spec.thinking}),
+            **self._structure(),
         )
 
     def step_key(self, op: str, version: int, **parts: Any) -> str | None:
         """The content key of a step that the model computes; None while the model has none."""
         model = self.model_key
         return None if model is None else step_key(op, version, self.keys, model=model, **parts)
+
+    def _structure(self) -> dict[str, str]:
+        """What the template writes before an answer where that is more than white space."""
+        try:
+            opening = None if self.renderer is None else self.renderer.opening
+        except RecipeError:  # it is said where prompts are rendered
+            opening = None
+        return {"opening": opening} if opening and opening.strip() else {}
 
     def samples(self, ref: r.DataRef) -> tuple[tuple[Sample, ...], str]:
         """What a step sees of a data set, and the hash of its texts. Raises RecipeError D511."""
@@ -98,8 +110,9 @@ class Planning:
     @property
     def renderer(self) -> Renderer | None:
         """How prompts are rendered; None while the tokenizer's files are not here. Raises RecipeError M610."""
-        spec, tokenizer = self.recipe.model, self.facts.tokenizer
-        return None if tokenizer is None else Renderer(tokenizer, spec.system, spec.template)
+        if not self._renderers and self.facts.tokenizer is not None:
+            self._renderers.append(Renderer.of(self.recipe.model, self.facts.tokenizer))
+        return self._renderers[0] if self._renderers else None
 
     def say(self, found: Iterable[Diagnostic]) -> None:
         """Keep diagnostics, each once: the points of a sweep have the same."""

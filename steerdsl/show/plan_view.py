@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from steerdsl.models.prompts import DATE, reads_date
+from steerdsl.models.templates import DATE, reads_date, thinks
 from steerdsl.planning.formatting import count, percent
 from steerdsl.planning.plan import Plan, PlanStep
 from steerdsl.show.costs import Costs
@@ -47,11 +47,21 @@ def _model(plan: Plan) -> list[tuple[str, str]]:
         day = f", its date {DATE:%d %B %Y}" if reads_date(plan.model.template) else ""
         rows.append(("prompts", f"chat template, sha256 {template[:16]}…{day}"))
         rows.append(("system", repr(spec.system) if spec.system else "the template's own, if it has one"))
+        rows += [("thinking", text) for text in _thinking(plan)]
     else:
         why = ": the model has no chat template" if spec.template == "chat" else ""
         rows.append(("prompts", "raw text" + (" and a newline" if spec.template == "newline" else "") + why))
     rows.append(("stops", f"answers end at {_ends(plan)}; the model's files set nothing else of generation"))
     return rows
+
+
+def _thinking(plan: Plan) -> list[str]:
+    """Whether the model thinks before it answers; nothing where its template says nothing of that."""
+    if (tokenizer := plan.model.tokenizer) is None or (own := thinks(tokenizer)) is None:
+        return []
+    if plan.recipe.model.thinking is not None:
+        return [plan.recipe.model.thinking]
+    return ["always: the template begins each answer with <think>" if own == "always" else f"{own}, as in the template"]
 
 
 def _ends(plan: Plan) -> str:

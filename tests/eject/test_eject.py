@@ -519,6 +519,22 @@ def test_a_template_with_a_date_writes_the_same_one(world: World, monkeypatch: p
     assert program.rendered(tokenizer, "hi") == Renderer(tokenizer).render("hi").text == "<s>Today: 26 Jul 2024\nhi"
 
 
+@pytest.mark.parametrize(("role", "thinking"), [("system", "off"), ("developer", "on"), ("developer", "off")])
+def test_thinking_and_roles(world: World, monkeypatch: pytest.MonkeyPatch, role: str, thinking: str) -> None:
+    template = CHAT_TEMPLATE.replace("assistant\n", "assistant\n{% if enable_thinking %}<think>{% endif %}")
+    if role == "developer":
+        template += "{% if messages[0]['role'] == 'system' %}{{ raise_exception('developer') }}{% endif %}"
+    name = f"thinks_{role}_{thinking}"
+    tiny_folder(world.folder / name, template=template)
+    recipe = f'model "x" with system: "Be terse.", thinking: {thinking}\n{SHALLOW}'
+    made = world.eject(f"{name}_program", name, "float32", "16", recipe)
+    monkeypatch.syspath_prepend(made.parent)
+    program = importlib.import_module(made.stem)
+    tokenizer = tiny_tokenizer(template)
+    own = Renderer(tokenizer, "Be terse.", thinking=thinking).render("hi").text
+    assert program.rendered(tokenizer, "hi") == own and f"{role}\nBe terse." in own
+
+
 def test_a_model_that_is_not_here_is_no_obstacle(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

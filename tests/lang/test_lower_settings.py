@@ -23,6 +23,15 @@ def test_model_with_every_option() -> None:
     assert lowered(text).model == ModelSpec("org/name", "bf16", "Be terse.", "abc", "newline")
 
 
+@pytest.mark.parametrize("written", ["on", "off", '"on"', '"off"', "on, dtype: fp32"])
+def test_thinking(written: str) -> None:
+    """`on` begins a clause elsewhere, and is a word here."""
+    spec = lowered(f'model "org/name" with thinking: {written}').model
+    assert spec.thinking == ("off" if "off" in written else "on")
+    assert spec.dtype == ("fp32" if "fp32" in written else None)
+    assert lowered('model "org/name"').model.thinking is None
+
+
 def test_param_and_its_override() -> None:
     assert strength() == Strength(0.4, "share")
     assert strength(strength="60%") == Strength(0.6, "share")

@@ -151,7 +151,7 @@ def test_a_template_that_breaks(folder: Path, template: str) -> None:
 
 
 def test_a_template_that_does_not_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steerdsl.models.prompts._SECONDS", SECONDS / 4)
+    monkeypatch.setattr("steerdsl.models.templates._SECONDS", SECONDS / 4)
     loops = "{% for i in range(99999) %}" * 3 + "{% endfor %}" * 3
     (folder / "chat_template.jinja").write_text(loops)
     assert ended(lambda: Renderer(read_facts(str(folder)).tokenizer)) == "M610"

@@ -20,7 +20,8 @@ from steerdsl.lang.diagnostics import RecipeError, render
 from steerdsl.models.catalog import locate
 from steerdsl.models.generation import read_stops
 from steerdsl.models.opened import Opened, open_model
-from steerdsl.models.prompts import Renderer, turn_end
+from steerdsl.models.prompts import Renderer
+from steerdsl.models.templates import turn_end
 
 PROMPTS = ("How does inflation change the price of bread?", "Hi.", "Why 7?")
 TOKENS = 10

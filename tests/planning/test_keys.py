@@ -18,6 +18,7 @@ from steerdsl.models.facts import read_facts
 from steerdsl.planning import planning
 from steerdsl.planning.plan import Plan, RunOptions
 from steerdsl.planning.planner import make_plan
+from steerdsl.planning.planning import Planning
 from steerdsl.show.plan_view import plan_view
 
 BASE = """
@@ -91,6 +92,35 @@ def test_options_that_change_numbers_change_keys(folder: Path, options: dict[str
 
 def test_the_system_prompt_and_the_template_count(folder: Path) -> None:
     assert all(changed(folder, f'model "x" with system: "Be terse."\n{BASE}', model=str(folder))[:2])
+
+
+SWITCH = CHAT_TEMPLATE.replace("assistant\n", "assistant\n{% if enable_thinking is false %}<no>{% endif %}")
+
+
+@pytest.mark.parametrize("thinking", ["on", "off"])
+def test_thinking_counts_where_it_is_given(tmp_path: Path, thinking: str) -> None:
+    folder = tiny_folder(tmp_path / "m", template=SWITCH)
+    given = plan(folder, f'model "x" with thinking: {thinking}\n{BASE}', model=str(folder))
+    own = plan(folder, BASE)
+    assert all(a.key != b.key for a, b in list(zip(given.steps, own.steps, strict=True))[:2] if a.key)
+    assert given.model_key != own.model_key
+    for made, said in ((given, thinking), (own, "on, as in the template")):
+        view = Console(width=200, file=StringIO(), record=True)
+        view.print(plan_view(made))
+        assert f"thinking  {said} " in view.export_text()
+
+
+def test_a_template_that_begins_an_answer_with_a_token_of_its_own_has_a_key_of_its_own(tmp_path: Path) -> None:
+    """Pairs and letters stand in another place since, so results of an older version are not taken."""
+    channel = "<|im_start|>{{ m['role'] }}\n{% if m['role'] == 'assistant' %}<|im_start|>{% endif %}"
+    template = CHAT_TEMPLATE.replace("<|im_start|>{{ m['role'] }}\n", channel)
+    assert template != CHAT_TEMPLATE
+    made = plan(tiny_folder(tmp_path / "m", template=template), BASE)
+    key = made.model_key
+    assert Planning.of(made, None)._structure() == {"opening": "<|im_start|>"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Planning, "_structure", lambda self: {})
+        assert Planning.of(made, None).model_key != key
 
 
 def test_the_date_that_a_template_reads_is_in_the_plan_and_in_the_key(

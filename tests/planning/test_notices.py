@@ -48,6 +48,22 @@ def test_nothing_is_said_of_an_ordinary_model_but_its_stops(tmp_path: Path) -> N
     assert "stops     answers end at </s> (2) or <|im_end|> (4); the model's files set nothing else" in view(made)
 
 
+def test_tokens_on_the_border_of_the_words_are_told(tmp_path: Path) -> None:
+    """Only where they are read: `mean_content` takes the token that the words share with the template."""
+    template = "{{ bos_token }}Q:{{ messages[0]['content'] }}xplain"
+    rows = ['{"prompt": "bread"}', '{"prompt": "E"}', '{"prompt": "E"}', '{"prompt": "the"}']
+    folder = tiny_folder(tmp_path / "m", template=template)
+    (folder / "rows.jsonl").write_text("\n".join(rows))
+    (folder / "other.jsonl").write_text('{"prompt": "bread"}')
+    text = 'dataset d = "rows.jsonl" with held_out: 0%\ndataset e = "other.jsonl" with held_out: 0%\n'
+    text += "v = extract diffmean from d.all vs e.all at POSITION\n"
+    assert said(plan(folder, text.replace("POSITION", "last_token"))) == ""
+    assert said(plan(folder, text.replace("POSITION", "mean_content"))) == (
+        "warning[M661]: in 2 of 4 prompts of `d.all` a token holds the user's and the template's characters\n"
+        "help: `mean_content` reads such a token as the user's; where that matters, read `at last_token`\n"
+    )
+
+
 @pytest.mark.parametrize("asked", ["", ' with template: "chat"'])
 def test_a_model_without_a_chat_template(asked: str, tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path / "m", template=None)

@@ -6,19 +6,22 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from steerdsl.eject.parts.settings import CALENDAR, OPENING, SYSTEM
-from steerdsl.models.prompts import _MARK, Rendered, _span, appended
+from steerdsl.eject.parts.settings import CALENDAR, OPENING, SWITCH, SYSTEM
+from steerdsl.models.prompts import Rendered, _span, appended
+from steerdsl.models.templates import MARK
 
 
 def rendered(tokenizer: Any, words: str) -> str:
     """The user's words as the model reads them, up to where its answer begins."""
     messages = [{"role": "user", "content": words}]  # if: chat
     messages.insert(0, {"role": "system", "content": SYSTEM})  # if: system
+    messages.insert(0, {"role": "developer", "content": SYSTEM})  # if: developer
     text: str = tokenizer.apply_chat_template(  # if: chat
         messages,  # if: chat
         chat_template=CALENDAR + tokenizer.get_chat_template(),  # if: dated
         add_generation_prompt=True,  # if: chat
         tokenize=False,  # if: chat
+        **SWITCH,  # if: switched
     )  # if: chat
     return text  # if: chat
     return words  # if: raw
@@ -68,7 +71,7 @@ def render(
     """
     text = rendered(tokenizer, words)
     ids, offsets = encode(tokenizer, text)
-    before, after = rendered(tokenizer, _MARK).split(_MARK)
+    before, after = rendered(tokenizer, MARK).split(MARK)
     content = _span(offsets, len(before), len(text) - len(after))
     response = None  # if: answers
     if reply is not None:  # if: answers

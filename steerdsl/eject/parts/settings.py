@@ -16,4 +16,5 @@ PAD_ID = 2
 CALENDAR = ""
 OPENING = ""
 SYSTEM = ""
+SWITCH: dict[str, bool] = {}
 ARCH = TABLE["llama"]

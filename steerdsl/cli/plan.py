@@ -64,5 +64,5 @@ def _costs(made: Prepared) -> Costs | None:
     located, device = plan.model.located, choose_device(plan.options.device)
     weights = located.weights_sha256
     speeds = {} if weights is None else known_speeds(speeds_file(weights, plan.dtype, maker(plan.options)))
-    size = memory.weights_memory(located.path, getattr(torch, plan.dtype))
+    size = memory.weights_memory(located.path, getattr(torch, plan.dtype), located.quantization)
     return Costs(estimates(plan), size, memory.free_memory(device), speeds)

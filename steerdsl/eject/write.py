@@ -77,6 +77,11 @@ def program(plan: Plan) -> str:
 def _written(plan: Plan, own: frozenset[str] = frozenset()) -> tuple[Program, str]:
     """The program, and its text, in which no variable has a name of `own`."""
     p = Program(plan, _features(plan), own)
+    spec = plan.recipe.model
+    if spec.adapter is not None:
+        p.refuse(spec.span, "an adapter on the model")
+    if spec.quantization is not None:
+        p.refuse(spec.span, "weights that are quantised on loading")
     body = list(steps(p, plan.steps))
     p.require_writable()
     p.use("load")

@@ -31,6 +31,10 @@ def connect(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> Sess
     if located.source == "folder":
         title = f"`{located.id}` is a folder on this machine, and a server knows models by their hub ids"
         raise failure(Diagnostic("R829", title, help="give a hub id with --model, or run it here"), Exit.USAGE)
+    if located.adapter is not None or located.quantization is not None:
+        what = "an adapter" if located.adapter is not None else "a quantisation"
+        title = f"this recipe puts {what} on its model, and a server runs models as they are on the hub"
+        raise failure(Diagnostic("M666", title, help="run it here, or leave that option out"), Exit.USAGE)
     host = require_safe(address(options.host), options.insecure)
     progress(f"asking {host}", 0, 0)
     revision = None if options.model else plan.recipe.model.revision

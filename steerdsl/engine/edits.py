@@ -135,6 +135,7 @@ def _edit(does: tuple[Any, ...], h: Tensor, step: Step, mask: Tensor | None, mem
         decided = condition(x, step, mask, memory)
         if decided is None:
             return whole
+        decided = decided.to(x.device)  # it may be of a layer on another device
         gate = decided if gate is None else gate.to(x.device) & decided
     if gate is not None:
         y = y.where(gate.to(x.device)[..., None], x)

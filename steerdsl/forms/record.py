@@ -65,6 +65,10 @@ class RecordedModel(TypedDict):
     tokenizer_sha256: str | None
     template_sha256: str | None
     path: str | None
+    adapter: NotRequired[str | None]
+    adapter_revision: NotRequired[str | None]
+    adapter_sha256: NotRequired[str | None]
+    quantization: NotRequired[str | None]
 
 
 class RecordedOptions(TypedDict):

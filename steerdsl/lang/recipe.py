@@ -51,6 +51,8 @@ class ModelSpec(Spanned):
     revision: str | None = None
     template: str = "chat"  # "chat" | "none" | "newline": how a prompt is rendered
     thinking: str | None = None  # "on" | "off"; None is the chat template's own
+    adapter: str | None = None  # a folder or hub id of PEFT
+    quantization: str | None = None  # of the weights on loading, a name of `vocabulary.QUANTIZATIONS`
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from steerdsl.lang.recipe import ANSWER_FORMS
 from steerdsl.registry import Arg, Entry
 
 DTYPES = ("bf16", "fp16", "fp32", "bfloat16", "float16", "float32")
+QUANTIZATIONS = ("int8", "int4", "fp8", "bnb_8bit", "bnb_4bit")
 SWITCH = ("on", "off")
 LENGTH = Arg("max_tokens", "int", 64, "the longest answer, in tokens", least=1, most=1_000_000)
 TEMPERATURE = Arg("temperature", "number", 0.0, "0 takes the likeliest token each time", least=0, most=100)
@@ -22,9 +23,9 @@ MODEL = (
     Arg("system", "text", None, "the system prompt"),
     Arg("revision", "text", None, "of a model on the hub: a commit, a tag or a branch"),
     Arg("template", "word", "chat", "how a prompt is rendered", ("chat", "none", "newline")),
-    Arg(
-        "thinking", "word", None, "whether the model thinks before it answers; the template decides unless said", SWITCH
-    ),
+    Arg("thinking", "word", None, "whether the model thinks first; the chat template decides unless said", SWITCH),
+    Arg("adapter", "text", None, "a PEFT adapter that is put on the model: a folder or a hub id"),
+    Arg("quantization", "word", None, "how the weights are quantised on loading", QUANTIZATIONS),
 )
 DATASET = (
     Arg("field", "text", None, "the field that holds the prompt"),

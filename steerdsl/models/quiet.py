@@ -1,4 +1,4 @@
-"""Keeps the progress bars and log lines of transformers and huggingface_hub away from the user.
+"""Keeps progress bars and log lines of transformers, huggingface_hub and what they load away from the user.
 
 In: nothing. Out: `quiet()`, a context; what was set before is restored when it ends.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_LOGGERS = ("transformers", "huggingface_hub", "accelerate")
+_LOGGERS = ("transformers", "huggingface_hub", "accelerate", "bitsandbytes", "torchao", "torch.utils._pytree")
 
 
 @contextmanager

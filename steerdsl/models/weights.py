@@ -97,9 +97,12 @@ def read_ahead(folder: Path) -> Thread | None:
 def weights_hash(folder: Path, progress: Progress = no_progress) -> str | None:
     """SHA-256 over the contents of the weights files in name order; None when there are none."""
     files = weights_files(folder)
-    if not files:
-        return None
-    if known := known_hash(folder):
+    return files_hash(files, progress) if files else None
+
+
+def files_hash(files: tuple[Path, ...], progress: Progress = no_progress) -> str:
+    """SHA-256 over the contents of these files, one behind another."""
+    if known := _known(files):
         return known
     total, done = sum(f.stat().st_size for f in files), 0
     digest = hashlib.sha256()
@@ -116,9 +119,12 @@ def weights_hash(folder: Path, progress: Progress = no_progress) -> str | None:
 def known_hash(folder: Path) -> str | None:
     """The hash that `weights_hash` computed earlier for these very files, without reading them."""
     files = weights_files(folder)
-    note = _note(files)
+    return _known(files) if files else None
+
+
+def _known(files: tuple[Path, ...]) -> str | None:
     try:
-        found = read_bytes(note, LARGEST_NOTE).decode("ascii") if files else ""
+        found = read_bytes(_note(files), LARGEST_NOTE).decode("ascii")
     except (OSError, ValueError):
         return None
     return found if SHA256.fullmatch(found) else None

@@ -39,6 +39,7 @@ def _require_steer(p: Planning, ops: Sequence[r.Op], form: Format | None) -> Non
     else:
         steady.require(ops, form)
     if form is None or form.needs_model:
+        _require_plain(p, title)
         try:
             require_known(p.facts.config)
         except MethodError as error:
@@ -53,6 +54,17 @@ def _require_steer(p: Planning, ops: Sequence[r.Op], form: Format | None) -> Non
             elif form is None and find("op", op.name).effect == "removes" and not lora_adapter.has_place(stream, layer):
                 problem = f"an ablation of {stream} at layer {layer} also removes what earlier layers wrote"
                 raise steady.refusal(title, problem, "ablate `everywhere`, or on attn_out and mlp_out")
+
+
+def _require_plain(p: Planning, title: str) -> None:
+    """Raise MethodError R847 for weights that are not those of the files: an adapter on them, or quantised."""
+    located = p.facts.located
+    if located.adapter is not None:
+        way_out = "merge the adapter into the model with PEFT and name the merged model, or export the vector"
+        raise steady.refusal(title, f"the adapter `{located.adapter.id}` is on the weights", way_out)
+    if p.facts.quantization is not None:
+        way_out = "leave the quantisation out, or export the vector"
+        raise steady.refusal(title, f"the weights are quantised ({p.facts.quantization})", way_out)
 
 
 def _oblique(step: r.Step | None) -> bool:

@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.lang.recipe import Recipe
+from steerdsl.models.adapters import AdapterPlace
 from steerdsl.planning.plan import RunOptions
 
 
 def model_place(recipe: Recipe, root: Path, options: RunOptions) -> tuple[str | None, dict[str, Any]]:
     """The model's id or folder, and where it may be."""
-    if options.model is not None:  # a folder named on the command line may be anywhere
-        return options.model, {}
     spec = recipe.model
-    return spec.id, {"revision": spec.revision, "base": root, "within": (root, *options.allow)}
+    within = (root, *options.allow)
+    dress: dict[str, Any] = {"quantization": spec.quantization}
+    if spec.adapter is not None:
+        dress["adapter"] = AdapterPlace(spec.adapter, root, within)
+    if options.model is not None:  # a folder named on the command line may be anywhere
+        return options.model, dress
+    return spec.id, {"revision": spec.revision, "base": root, "within": within, **dress}

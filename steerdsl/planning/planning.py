@@ -84,6 +84,8 @@ class Planning:
             system=spec.system,
             **({} if spec.thinking is None else {"thinking": spec.thinking}),
             **self._structure(),
+            **({} if located.adapter is None else {"adapter": located.adapter.sha256}),
+            **({} if located.quantization is None else {"quantization": located.quantization}),
         )
 
     def step_key(self, op: str, version: int, **parts: Any) -> str | None:

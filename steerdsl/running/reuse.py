@@ -62,6 +62,7 @@ def run_key(
             "inputs": dict(inputs),
             "data": {name: found.sha256 for name, found in data.items()},
             "model": [located.id, located.revision, located.weights_sha256, located.source, _state(located.path)],
+            "adapter": None if located.adapter is None else located.adapter.sha256,
             "held": lock,
         }
     )

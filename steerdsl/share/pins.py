@@ -26,6 +26,7 @@ _MODEL = (
     *("id", "revision", "weights_sha256", "dtype", "family", "n_layers", "d_model"),
     *("tokenizer_sha256", "template_sha256"),
 )
+_DRESS = ("adapter", "adapter_revision", "adapter_sha256", "quantization")  # pins where the recipe gives them
 _RUN = ("batch_size", "seed")
 # No pins, though old locks have them: where a recipe runs, and which answers are kept.
 FORMER = frozenset(("run.keep_unsafe", "run.on"))
@@ -58,6 +59,8 @@ def _pins(described: Mapping[str, Any]) -> Iterator[tuple[str, Pin]]:
     yield from (("model." + name, described["model"][name]) for name in _MODEL)
     if "stop_ids" in described["model"]:
         yield "model.stop_ids", str(described["model"]["stop_ids"]).strip("[]()").rstrip(",")
+    given = ((name, described["model"].get(name)) for name in _DRESS)
+    yield from (("model." + name, value) for name, value in given if value is not None)
     yield from (("run." + name, described["run"].get(name)) for name in _RUN)
     for room in ("template", "packages", "inputs"):
         yield from ((f"{room}.{name}", value) for name, value in described[room].items())
@@ -112,8 +115,8 @@ def differences(before: Mapping[str, Pin], now: Mapping[str, Pin]) -> list[PinDi
 
 def unmatched(found: Iterable[PinDifference]) -> list[PinDifference]:
     """The pins that one version makes of every recipe and another of none: those that one side lacks, and that come
-    from no step, param, file or data set."""
-    rooms = ("steps.", "params.", "data.", "inputs.")
+    from no step, param, file or data set, nor from an option that a recipe may leave out."""
+    rooms = ("steps.", "params.", "data.", "inputs.", "model.adapter", "model.quantization", "template.thinking")
     return [d for d in found if not d.both and not d.name.startswith(rooms)]
 
 

@@ -40,6 +40,7 @@ def _model(plan: Plan) -> list[tuple[str, str]]:
         ("id", f"{located.id} ({arch.family}, {arch.n_layers} layers × {arch.d_model})"),
         ("revision", located.revision or "none recorded"),
         ("weights", f"sha256 {weights[:16]}…" if weights else _weights(plan)),
+        *_dress(plan),
         ("dtype", f"{plan.dtype} (edits in float32, statistics in float64)"),
         ("device", _device(plan)),
     ]
@@ -52,6 +53,18 @@ def _model(plan: Plan) -> list[tuple[str, str]]:
         why = ": the model has no chat template" if spec.template == "chat" else ""
         rows.append(("prompts", "raw text" + (" and a newline" if spec.template == "newline" else "") + why))
     rows.append(("stops", f"answers end at {_ends(plan)}; the model's files set nothing else of generation"))
+    return rows
+
+
+def _dress(plan: Plan) -> list[tuple[str, str]]:
+    """The adapter on the model and the quantisation of its weights, where there are any."""
+    rows, adapter, quantization = [], plan.model.located.adapter, plan.model.quantization
+    if adapter is not None:
+        at = f" at {adapter.revision}" if adapter.revision else ""
+        base = f", trained on {adapter.base}" if adapter.base else ""
+        rows.append(("adapter", f"{adapter.id}{at}, sha256 {adapter.sha256[:16]}…{base}"))
+    if quantization is not None:
+        rows.append(("quantised", quantization))
     return rows
 
 
@@ -77,14 +90,17 @@ def _device(plan: Plan) -> str:
     """Where the model will run, and on a processor with how many threads, since they decide last bits."""
     import torch
 
+    from steerdsl.models import spread
     from steerdsl.models.device import choose_device
 
     on = plan.options.on
     if on == "ndif":
         return "the server's, on ndif"
     device = choose_device(plan.options.device)
+    wide = plan.options.device in spread.WIDE
+    fits = spread.placement(plan.model.located, getattr(torch, plan.dtype), device, wide).words()
     threads = f", {count(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
-    return f"{device}{threads}" + (f", on {on}" if on != "local" else "")
+    return f"{device}{threads}" + (f", on {on}" if on != "local" else "") + (f"; {fits}" if fits else "")
 
 
 def _weights(plan: Plan) -> str:

@@ -16,7 +16,7 @@ from tiny import CHAT_TEMPLATE, EOS, tiny, tiny_folder
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from steerdsl.lang.diagnostics import RecipeError, render
-from steerdsl.models import cache, catalog, device, opened, weights
+from steerdsl.models import cache, catalog, device, memory, spread, weights
 from steerdsl.models.catalog import locate
 from steerdsl.models.facts import read_facts
 from steerdsl.models.opened import open_model
@@ -305,15 +305,37 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_larger_than_one_gpu_is_spread_over_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     located, gpu = locate(str(folder)), torch.device("cuda", 0)
     needed = int(38_112 * 2 * 1.2)
-    pretend_gpus(monkeypatch, 2, free=needed)
-    assert opened.placement(located, torch.bfloat16, gpu, spread=True) == {}
-    assert opened.placement(located, torch.float32, gpu, spread=True) == {"device_map": "auto"}
-    assert refusal(lambda: opened.placement(located, torch.float32, gpu, spread=False), 3) == (
+    pretend_gpus(monkeypatch, 2, free=needed + 1)
+    assert spread.placement(located, torch.bfloat16, gpu, spread=True).options == {}
+    assert spread.placement(located, torch.float32, gpu, spread=True).options == {"device_map": "auto"}
+    assert refusal(lambda: spread.placement(located, torch.float32, gpu, spread=False), 3) == (
         f"error[M613]: `{folder}` needs 182.9 kB on cuda:0, which has 91.5 kB free\n"
-        "help: use --dtype bf16, --device cpu, or --device cuda with several GPUs\n"
+        "help: use --dtype bf16, --device cpu, or --device cuda, which takes all GPUs, memory and the disk\n"
     )
+    assert refusal(lambda: spread.placement(located, torch.float32, gpu, spread=False), 3).startswith("error[M613]")
+
+
+def test_what_no_gpu_holds_goes_to_memory_and_to_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    located, gpu = locate(str(folder)), torch.device("cuda", 0)
+    needed = int(38_112 * 2 * 1.2)
     pretend_gpus(monkeypatch, 1, free=needed - 1)
-    assert refusal(lambda: opened.placement(located, torch.bfloat16, gpu, spread=True), 3).startswith("error[M613]")
+    monkeypatch.setattr(memory, "_available", lambda: 24_000)
+    found = spread.with_folder(spread.placement(located, torch.bfloat16, gpu, spread=True))
+    assert found.options["max_memory"] == {0: int((needed - 1) / 1.2), "cpu": 20_000}
+    kept = Path(found.options["offload_folder"])
+    assert kept.is_dir() and found.words() == (
+        "it needs 91.5 kB, 91.5 kB are free: its blocks are spread over memory and, where that is short, the disk, "
+        "which is slow"
+    )
+    del found
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize(("quantization", "expected"), [(None, 4), ("int8", 1), ("bnb_4bit", 4.5 / 8)])
+def test_the_bytes_of_quantised_weights(folder: Path, quantization: str | None, expected: float) -> None:
+    embeddings, norms, linear = 320 * 32, 7 * 32, 3 * (2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 64)
+    wanted = 4 * (embeddings + norms) + linear * expected
+    assert memory.weights_memory(folder, torch.float32, quantization) == int(wanted)
 
 
 # ---- what is on this machine -------------------------------------------------------------------

@@ -46,15 +46,18 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__.partition(".")[0]])
 def _quiet() -> Iterator[None]:
     # A row that ends early leaves the loop over passes waiting for one that never comes; nnsight
     # warns for each. That end is the normal one here. transformers logs that its settings are given twice.
-    log = logging.getLogger("transformers.generation")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    # bitsandbytes warns at each matrix that its 8-bit sums are taken in float16.
+    logs = [logging.getLogger(name) for name in ("transformers.generation", "bitsandbytes")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.filterwarnings("ignore", message=".*was never reached.*")
             yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 def _padding(mask: Tensor) -> Tensor | None:

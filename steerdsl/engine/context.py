@@ -128,6 +128,7 @@ class Run:
 
     def _open(self) -> Session:
         from steerdsl.engine.tracing import Session
+        from steerdsl.engine.unchanged import require_unchanged
         from steerdsl.models.opened import open_model
 
         options = self.plan.options
@@ -139,6 +140,7 @@ class Run:
             return session
         self.progress("loading the model", 0, 0)
         opened = open_model(self.plan.model.located, dtype=self.plan.dtype, device=options.device)
+        require_unchanged(self.plan, opened.info)
         return Session(opened, options.on)
 
     def traffic(self) -> Traffic:

@@ -37,7 +37,19 @@ def require_steerable(model_id: str, folder: Path) -> None:
     if classes and not any(name.endswith(_CAUSAL) for name in classes):
         title = f"`{model_id}` is not a causal language model: it is a {classes[0]}"
         raise RecipeError([Diagnostic("M605", title, help="choose a model that generates text")])
+    _require_no_code(model_id, found)
     require_family(found["model_type"])
+
+
+def _require_no_code(model_id: str, found: dict[str, Any]) -> None:
+    """Raise RecipeError M605 for a model that transformers itself does not have: its files bring Python code, which
+    never runs here."""
+    from transformers import CONFIG_MAPPING
+
+    if found.get("auto_map") and found["model_type"] not in CONFIG_MAPPING:
+        title = f"`{model_id}` needs code of its own (trust_remote_code), which steerdsl never runs"
+        way_out = "choose a model that transformers has itself; a later version of transformers may have this one"
+        raise RecipeError([Diagnostic("M605", title, help=way_out)])
 
 
 def read_config(model_id: str, folder: Path) -> Any:

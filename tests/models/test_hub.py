@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from fakehub import COMMIT, serve
+from peft import LoraConfig, get_peft_model
+from tiny import tiny as tiny_model
 from tiny import tiny_folder
 
 ASK = """
@@ -33,6 +35,20 @@ FILES = ["chat_template.jinja", "config.json", "generation_config.json"]
 FILES += ["model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
 
+ADAPTED = """
+import json, sys
+from steerdsl.lang.diagnostics import RecipeError, render
+from steerdsl.models.adapters import AdapterPlace
+from steerdsl.models.catalog import locate
+name, offline = json.loads(sys.argv[1])
+try:
+    found = locate("acme/tiny", adapter=AdapterPlace(name), offline=offline).adapter
+    print(json.dumps([found.id, found.revision, len(found.sha256), sorted(p.name for p in found.path.iterdir())]))
+except RecipeError as error:
+    print("".join(render(d) for d in error.diagnostics) + f"exit {error.exit_code}", end="")
+"""
+
+
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Models: acme/tiny (with things beside it that are not wanted), acme/pickled, acme/gated, acme/bert."""
@@ -53,6 +69,12 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "acme" / "bert" / "config.json").write_text(
         '{"model_type": "bert", "architectures": ["BertForMaskedLM"]}'
     )
+    adapter = folder / "acme" / "lora"
+    get_peft_model(tiny_model(), LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"])).save_pretrained(adapter)
+    (adapter / "optimizer.pt").write_bytes(b"x")
+    (folder / "acme" / "old-lora").mkdir()
+    for name in ("adapter_config.json", "adapter_model.bin"):
+        (folder / "acme" / "old-lora" / name).write_text("{}")
     with serve(folder) as address:
         yield address
 
@@ -66,8 +88,9 @@ def ask(hub: str, tmp_path: Path) -> Ask:
 
     def run(what: str, model: str, revision: str | None = None, offline: bool = False, address: str = hub) -> str:
         places = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf"), "STEERDSL_CACHE": str(tmp_path / "own")}
+        asked = (ADAPTED, [model, offline]) if what == "adapter" else (ASK, [what, model, revision, offline])
         done = subprocess.run(
-            [sys.executable, "-c", ASK, json.dumps([what, model, revision, offline])],
+            [sys.executable, "-c", asked[0], json.dumps(asked[1])],
             env={**os.environ, **places, "HF_HUB_DISABLE_TELEMETRY": "1"},
             capture_output=True,
             text=True,
@@ -154,6 +177,26 @@ def test_another_kind_of_model_is_refused_before_its_weights_are_fetched(ask: As
     )
     assert {f.name for f in (tmp_path / "hf").rglob("*.*") if f.suffix in (".json", ".safetensors")} >= {"config.json"}
     assert not list((tmp_path / "hf").rglob("*.safetensors"))
+
+
+def test_an_adapter_is_fetched_once_and_found_offline(ask: Ask) -> None:
+    first = json.loads(ask("adapter", "acme/lora"))
+    assert first == ["acme/lora", COMMIT, 64, ["adapter_config.json", "adapter_model.safetensors"]]
+    assert json.loads(ask("adapter", "acme/lora", offline=True)) == first
+    assert json.loads(ask("adapter", f"acme/lora@{COMMIT}", offline=True))[1:] == first[1:]
+
+
+def test_adapters_that_the_hub_does_not_give(ask: Ask) -> None:
+    assert ask("adapter", "acme/nothing").startswith("error[M601]: there is no model `acme/nothing` on the hub\n")
+    assert ask("adapter", "acme/gated").startswith("error[M662]: `acme/gated` cannot be used as an adapter: ")
+    assert ask("adapter", "acme/lora@v9").startswith("error[M601]: `acme/lora` has no revision `v9`\n")
+    assert ask("adapter", "acme/old-lora").startswith(
+        "error[M662]: `acme/old-lora` cannot be used as an adapter: there is no adapter_model.safetensors\n"
+    )
+    assert ask("adapter", "acme/lora", offline=True) == (
+        "error[M602]: the adapter `acme/lora` is not on this machine, and --offline forbids fetching it\n"
+        "help: run it once with a network\nexit 3"
+    )
 
 
 def test_a_cache_that_cannot_be_written(ask: Ask, tmp_path: Path) -> None:

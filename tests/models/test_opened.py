@@ -235,7 +235,10 @@ def test_a_family_without_a_row_and_code_of_its_own(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, **own}))
     (folder / "evil.py").write_text("raise SystemExit('code of a model ran')")
     text = refusal(lambda: read_facts(str(folder)), 1)
-    assert text.startswith("error[M605]: models of type `evil` have no row in the table of sites\n")
+    assert text == (
+        f"error[M605]: `{folder}` needs code of its own (trust_remote_code), which steerdsl never runs\n"
+        "help: choose a model that transformers has itself; a later version of transformers may have this one\n"
+    )
     assert "evil" not in sys.modules
 
 

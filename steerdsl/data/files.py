@@ -19,7 +19,7 @@ LARGEST = 256 << 20  # bytes
 def find(text: str, root: Path, allowed: tuple[Path, ...] = ()) -> Path | Fault:
     """The file called `text`, relative to `root`, with links resolved.
 
-    D502 when it lies in neither `root` nor one of `allowed`, D501 when it is not a file.
+    D502 when it is in neither `root` nor one of `allowed`, D501 when it is not a file.
     """
     folders = [folder.resolve() for folder in (root, *allowed)]
     try:

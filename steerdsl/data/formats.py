@@ -49,7 +49,7 @@ def jsonl(text: str, name: str) -> Read:
     """One JSON object a line."""
     records: list[RawRow] = []
     faults: list[Fault] = []
-    # Not splitlines: U+2028 and its like may stand inside a JSON string.
+    # Not splitlines: U+2028 and its like may be inside a JSON string.
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue

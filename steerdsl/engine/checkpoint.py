@@ -59,7 +59,7 @@ def export_checkpoint(opened: Opened, ops: Sequence[r.Op], values: Values, folde
 
 def _after_writes(op: r.Op) -> bool:
     """Whether an operation acts behind a block's writes, as an addition on the stream does: an
-    ablation of what is written does not see it, whichever stands first in the text."""
+    ablation of what is written does not see it, whichever comes first in the text."""
     return find("op", op.name).effect == "adds" and any(stream.name.startswith("resid") for stream in op.streams)
 
 

@@ -86,7 +86,7 @@ def _type(kind: int) -> str:
 
 
 def _backed(path: Path, tensors: Sequence[Declared]) -> None:
-    """Refuse float32 tensors that are not all in the file, each in a place of its own."""
+    """Refuse float32 tensors that are not all in the file, or that overlap."""
     size, end = path.stat().st_size, 0
     for tensor in sorted(tensors, key=lambda tensor: tensor.offset):
         if tensor.offset < end:

@@ -48,7 +48,7 @@ def opened(path: Path) -> Any:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse what is no archive, and one whose members unpack to more than the file's own size."""
+    """Refuse what is not an archive, and one whose members unpack to more than the file's own size."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()

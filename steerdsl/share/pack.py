@@ -204,7 +204,7 @@ def unpack(pack: Pack) -> Path:
 
 
 def write_members(pack: Pack, folder: Path) -> None:
-    """Write a pack's files into a folder, each whole, but for those that are there already."""
+    """Write a pack's files into a folder, each whole, except those that are there already."""
     for name, data in pack.members.items():
         path = folder / name
         if not path.is_file() or path.read_bytes() != data:

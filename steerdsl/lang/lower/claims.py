@@ -96,7 +96,7 @@ def _paths(figure: Figure) -> list[tuple[str, ...]]:
 
 
 def _beside(ctx: Context, at: nodes.Expr, figure: Figure, other: Figure) -> Figure:
-    """A control's figure is read at the path of the score beside it: on its own side, else on the other."""
+    """A control's figure is read at the path of the score it is compared with: on its own side, else on the other."""
     alone = [term for term in figure.terms if not term.path]
     known = [path for path in _paths(figure) or _paths(other) if path[0] != COSINE_PATH]
     if not alone or len(known) == 1:

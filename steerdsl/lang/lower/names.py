@@ -15,10 +15,10 @@ from steerdsl.lang.nodes import Name
 from steerdsl.lang.source import Span
 from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM, REFERENCE
 
-# Words that mean something where a name may stand.
+# Words that mean something where a name may be written.
 RESERVED = frozenset({"all", "last", BASELINE, "none", "step"})
-CONTROLS = frozenset({RANDOM, PROMPTED, REFERENCE})  # what tables call the variants beside a steer
-MAIN = "main"  # the steer of operations that stand alone
+CONTROLS = frozenset({RANDOM, PROMPTED, REFERENCE})  # what tables call the variants besides a steer
+MAIN = "main"  # the steer of operations outside braces
 
 
 def define(ctx: Context, name: Name, kind: SymbolKind, value: Any = None) -> bool:

@@ -49,7 +49,7 @@ def read(path: Path, text: str) -> bytes | Fault:
     try:
         if require_regular(path).st_size > LARGEST:
             title = f"{text} has {path.stat().st_size:,} bytes, and a data file has at most {LARGEST:,}"
-            return Fault("D530", title, "keep the rows that you use in a file of their own")
+            return Fault("D530", title, "keep the rows that you use in a separate file")
         return read_bytes(path, LARGEST)
     except Misread as error:
         return Fault("D501", str(error), "save its output to a file and name that file")

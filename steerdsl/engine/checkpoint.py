@@ -90,8 +90,8 @@ def _rows(op: r.Op, value: Vector, opened: Opened, values: Values) -> Any:
     for target in targets(op, opened.arch, values.chosen):
         if target.stream not in WRITES or (target.stream == "resid_pre" and target.layer > 0):
             raise MethodError(
-                f"ablating {target.stream} at layer {target.layer} equals no edit of weights: it also removes what "
-                "earlier layers wrote",
+                f"ablating {target.stream} at layer {target.layer} cannot be done by editing weights: it also "
+                "removes what earlier layers wrote",
                 "ablate `everywhere`, or on attn_out and mlp_out",
             )
         found[WRITES[target.stream], target.layer] = operand(value, target.layer).unit

@@ -166,7 +166,7 @@ def read_table(link: Link, where: str, text: str | bytes) -> dict[str, Any]:
 
 def unreadable(link: Link, where: str, why: str) -> Diagnostic:
     """The diagnostic of a reply that has not the form of an NDIF server's."""
-    title = f"what answers at {link.host} does not speak as an NDIF server of this version does"
+    title = f"the server at {link.host} is not an NDIF server of this version"
     return Diagnostic(
         "R837", title, (), (f"its reply at {where} cannot be read: {link.line(why)}",), "check --host or NDIF_HOST"
     )

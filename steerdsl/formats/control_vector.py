@@ -69,7 +69,7 @@ def _layer(file: str, tensor: Declared) -> int:
         raise _not_understood(file, f"a tensor {tensor.name!r}")
     if tensor.kind != F32:
         raise MethodError(
-            f"{file}: {tensor.name} is of {_type(tensor.kind)}, and llama.cpp reads F32 alone",
+            f"{file}: {tensor.name} is of {_type(tensor.kind)}, and llama.cpp reads only F32",
             "write it again in float32",
             "R842",
         )

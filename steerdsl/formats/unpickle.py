@@ -36,7 +36,7 @@ def opened(path: Path) -> Any:
     unsafe = sorted(set(asked) - {STEERING_VECTOR})
     if unsafe:
         raise MethodError(
-            f"{path.name} asks for {unsafe[0]}, and nothing but tensors is read from it",
+            f"{path.name} asks for {unsafe[0]}, but only tensors are read from it",
             "save the tensors alone, and trust no file that asks for more",
             "R841",
         )

@@ -79,7 +79,7 @@ def lower_check(ctx: Context, node: nodes.Check) -> None:
         return
     if not _paths(left) and not _paths(right):
         help = "write a score on one side, as in `check scores.bleu.econ < 50`"
-        ctx.error("S421", "this claim says nothing of any score", node, help=help)
+        ctx.error("S421", "this claim does not name a score", node, help=help)
         return
     left, right = _beside(ctx, node.left, left, right), _beside(ctx, node.right, right, left)
     claim = Check(left, ORDERS[node.op], right, confidence, ctx.written(node), span=node.span)

@@ -46,7 +46,7 @@ def is_free(ctx: Context, name: Name, kind: SymbolKind | None = None) -> bool:
         label = "the language uses this word" if text in RESERVED else "tables call a control so"
         ctx.error("S204", f"`{text}` cannot be a name", name, label, help="take another name")
     elif first is not None and first.kind != "unknown":
-        help = "take another name for one of the two"
+        help = "rename one of the two"
         if text == MAIN:
             help = "operations outside a block form one steer, `main`; give this block another name"
         ctx.error("S202", f"`{text}` is defined twice", name, "again here", also=(first.place,), help=help)

@@ -64,7 +64,7 @@ def output(ctx: Context, path: Text) -> str | None:
         problem, help = f"the run itself keeps `{parts[0]}`", "take another name"
     elif before := _taken(ctx, plain.casefold().split("/")):
         also = (before,)
-        ctx.error("S321", f"two outputs have the path `{plain}`", path, also=also, help="take another name for one")
+        ctx.error("S321", f"two outputs have the path `{plain}`", path, also=also, help="rename one of them")
         return None
     else:
         _take(ctx, plain.casefold().split("/"), ctx.place(path, "written here first"))

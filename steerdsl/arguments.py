@@ -103,7 +103,7 @@ class Told:
 
 
 def progress(given: Any) -> Told | None:
-    """What is told of a run, as something that has every method."""
+    """What gets news of a run, as something that has every method."""
     if given is None:
         return None
     wanted = "progress is called with a text, done, total and a unit"
@@ -183,7 +183,7 @@ def _on(name: str, given: Any) -> str:
     return str(given)
 
 
-# What each option is held to. `model` is an argument of its own.
+# What each option must be. `model` is a separate argument.
 OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
     "device": _device,
     "dtype": _dtype,

@@ -80,7 +80,7 @@ def recipe_to_plan(
     note: Callable[[str], None] = unsaid,
 ) -> Prepared:
     """Plan a recipe: the model found, every default resolved. With `fetch`, the model's weights are brought here
-    first, unless a server has them. `note` is told of a stored result that cannot be read and is made again.
+    first, unless a server has them. `note` gets a line for a stored result that cannot be read and is made again.
 
     Raises RecipeError: what the model, its config or the data do not allow.
     """

@@ -1,4 +1,4 @@
-"""How a command shares the processor with whatever else runs on the machine.
+"""How a command shares the processor with other programs on the machine.
 
 In: the environment and the limits of this process. Out: the environment that OpenMP reads, so this must
 run before torch is imported. What the user has set stays as it is.

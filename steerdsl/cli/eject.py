@@ -1,4 +1,4 @@
-"""`steerdsl eject`: a recipe as a Python file of its own."""
+"""`steerdsl eject`: write a recipe as a standalone Python program."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from steerdsl.registry import ROOMS, Arg, Entry, Kind, entries
 PAGES = Path(__file__).parents[1] / "lang" / "codes"
 KINDS = tuple(ROOMS)
 
-HEADINGS: dict[Kind, str] = {"condition": "Threshold"}  # of an entry's arguments, where they are no options
+HEADINGS: dict[Kind, str] = {"condition": "Threshold"}  # of an entry's arguments, where they are not options
 
 
 def explain(

@@ -64,7 +64,7 @@ def lock(
 
 
 def hold(plan: Plan, file: str | None, locked: bool) -> bool:
-    """Hold a plan to the lock beside its recipe `file`, and return whether nothing differs: with `locked`, raise
+    """Hold a plan to the lock next to its recipe `file`, and return whether nothing differs: with `locked`, raise
     RecipeError R860 where there is none and R862 (exit code 4) where it differs, else warn in one line."""
     if file in (None, "-") or not file:
         if locked:

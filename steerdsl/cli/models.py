@@ -42,7 +42,7 @@ def models(
 
 
 def _row(located: Any) -> dict[str, Any]:
-    """What is told about one model; a damaged one is listed without what its files would say."""
+    """What is shown of one model; a damaged one is listed without the contents of its files."""
     from steerdsl.models.config import model_type
     from steerdsl.models.weights import Contents, contents
 

@@ -36,7 +36,7 @@ COMMON = ("sets", "model", "device", "dtype", "batch_size", "seed", "offline", "
 def run_options(*names: str) -> Callable[[Command], Command]:
     """Give a command the parameters `names` of `_chosen` for its parameter `chosen`, which gets their value.
 
-    In the help they stand where `chosen` stands, in the order of `names`. A pack that is given as the
+    The help lists them where `chosen` is, in the order of `names`. A pack that is given as the
     command's `file` is opened: the command gets its recipe, and the options that its run was made with.
     """
     shared = [_signature(_chosen).parameters[name] for name in names]
@@ -64,7 +64,7 @@ def run_options(*names: str) -> Callable[[Command], Command]:
 
 
 def _signature(function: Callable[..., Any]) -> Signature:
-    """Its annotations are evaluated, but for RunOptions, which only type checkers import: help is quick."""
+    """Its annotations are evaluated, except RunOptions, which only type checkers import: help is quick."""
     return signature(function, eval_str=True, locals={"RunOptions": Any})
 
 

@@ -64,7 +64,7 @@ def pack(
 
 
 def _prepare(file: str, options: RunOptions, quiet: bool) -> Prepared:
-    """The plan, held to the lock beside the recipe where there is one."""
+    """The plan, held to the lock next to the recipe if there is one."""
     from steerdsl.cli.lock import hold
     from steerdsl.cli.progress import Progress
     from steerdsl.share.lock import lock_path

@@ -24,7 +24,7 @@ def is_pack(file: str) -> bool:
 
 
 def unpacked(file: str | None, options: RunOptions) -> tuple[str | None, RunOptions]:
-    """The recipe in a pack with the options it was run with; both as they are where `file` is no pack.
+    """The recipe in a pack with the options it was run with; both unchanged if `file` is not a pack.
 
     Whether unsafe answers are printed is for the one to say who runs it. Raises RecipeError R866-R870 for
     a pack that is refused, R874.
@@ -45,7 +45,7 @@ def open_pack(file: Path) -> tuple[Path, Mapping[str, Any]]:
 
 
 def from_pack(recipe: Path) -> bool:
-    """Whether a recipe is one that was unpacked from a pack, so that what is written beside it is lost."""
+    """Whether a recipe is one that was unpacked from a pack, so that what is written next to it is lost."""
     from steerdsl.share.pack import unpacked_packs
 
     return recipe.is_relative_to(unpacked_packs())
@@ -90,7 +90,7 @@ def recorded_model(record: Mapping[str, Any], path: str | None) -> str | None:
 
 
 def as_recorded(record: Mapping[str, Any], options: RunOptions) -> RunOptions:
-    """The options of a recorded run, but for those that were given now."""
+    """The options of a recorded run, except those that were given now."""
     run = record["run"]
     return replace(
         options,

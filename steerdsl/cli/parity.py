@@ -82,7 +82,7 @@ def _require_place(path: Path) -> None:
 
 
 def _begin(checked: Checked, options: RunOptions, folder: Path, progress: Progress) -> Run:
-    """A run that is ready to start, with a store of its own, which is thrown away."""
+    """A run that is ready to start, with a temporary store."""
     from steerdsl.engine.context import Run
     from steerdsl.engine.judge_client import require_judge
     from steerdsl.engine.operand_activations import SOURCES

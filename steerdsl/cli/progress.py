@@ -1,8 +1,8 @@
 """Progress on standard error: what is being done, how far it is, how fast it goes, and how long it will take.
 
-In: calls from whatever takes long, with counts. Out: on a terminal one line that is written over until its
+In: calls from everything that takes long, with counts. Out: on a terminal one line that is written over until its
 step is finished, which leaves a line with its time; in a file or a pipe those lines alone, and a sign of life
-now and then. Nothing heavy is imported: the first line stands there before the tensor libraries are loaded.
+now and then. Nothing heavy is imported: the first line is shown before the tensor libraries are loaded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from steerdsl.show.numbers import duration
 
 EVERY = 0.2  # seconds between two pictures of the line
 LIFE = 30.0  # seconds between two signs of life where there is no terminal
-STEADY = 1.0  # seconds after which a rate is told
+STEADY = 1.0  # seconds after which a rate is shown
 OVER = "\r\x1b[K"  # to the start of the line, and clear it
 
 
@@ -52,7 +52,7 @@ def announce(arguments: Sequence[str]) -> None:
 
 
 class Progress:
-    """Called with (text, done, total, unit) by whatever takes long; `title` names the step it belongs to. A
+    """Called with (text, done, total, unit) by everything that takes long; `title` names the step it belongs to. A
     total of 0 is an unknown one; `unit` is "bytes", "tokens" or nothing."""
 
     def __init__(self, shown: bool) -> None:
@@ -120,7 +120,7 @@ class Progress:
         return f"{words if len(words) <= room else words[: room - 1] + '…'}  {figures}"
 
     def _figures(self, spent: float) -> list[str]:
-        """Percent, amount, rate, time left. What is complete, though nothing else has begun, is not told as a
+        """Percent, amount, rate, time left. What is complete, though nothing else has begun, is not shown as a
         share of itself: the time that goes by is."""
         if self.total <= 0 or self.done >= self.total:
             return [duration(spent)] if spent >= STEADY else []

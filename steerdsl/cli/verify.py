@@ -138,8 +138,8 @@ def _prepared(
 
 
 def _root(folder: Path, record: Mapping[str, Any]) -> Path:
-    """The folder that a recipe's paths start from: where the record says, if the recipe lies there, so that a
-    record of a stranger leads to no file here that is not beside that very recipe. A recipe that reads no file
+    """The folder that a recipe's paths start from: where the record says, if the recipe is there, so that a
+    record of a stranger cannot lead to a file here that is not next to that very recipe. A recipe that reads no file
     needs none. Raises RecipeError R864."""
     from steerdsl.store.results import file_sha256
 

@@ -19,7 +19,7 @@ LARGEST = 256 << 20  # bytes
 def find(text: str, root: Path, allowed: tuple[Path, ...] = ()) -> Path | Fault:
     """The file called `text`, relative to `root`, with links resolved.
 
-    D502 when it lies in neither `root` nor one of `allowed`, D501 when it is not a file.
+    D502 when it is in neither `root` nor one of `allowed`, D501 when it is not a file.
     """
     folders = [folder.resolve() for folder in (root, *allowed)]
     try:
@@ -49,7 +49,7 @@ def read(path: Path, text: str) -> bytes | Fault:
     try:
         if require_regular(path).st_size > LARGEST:
             title = f"{text} has {path.stat().st_size:,} bytes, and a data file has at most {LARGEST:,}"
-            return Fault("D530", title, "keep the rows that you use in a file of their own")
+            return Fault("D530", title, "keep the rows that you use in a separate file")
         return read_bytes(path, LARGEST)
     except Misread as error:
         return Fault("D501", str(error), "save its output to a file and name that file")

@@ -49,7 +49,7 @@ def jsonl(text: str, name: str) -> Read:
     """One JSON object a line."""
     records: list[RawRow] = []
     faults: list[Fault] = []
-    # Not splitlines: U+2028 and its like may stand inside a JSON string.
+    # Not splitlines: U+2028 and its like may be inside a JSON string.
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -84,7 +84,8 @@ def csv_table(text: str, name: str) -> Read:
                 header = [cell.strip() for cell in cells]
                 if (other := _delimiter(header)) is not None:
                     help = "save it with commas between the cells"
-                    return [], [Fault("D507", f"the cells of {name} are parted by {other}, not by commas", help, line)]
+                    title = f"the cells of {name} are separated by {other}, not by commas"
+                    return [], [Fault("D507", title, help, line)]
                 faults += _repeated(header, name, line)
             elif len(cells) != len(header):
                 title = f"line {line} of {name} has {_cells(len(cells))} where the header has {len(header)}"
@@ -143,7 +144,7 @@ def _cells(count: int) -> str:
 
 def _too_many(name: str, what: str, most: int) -> Fault:
     title = f"{name} has more {what} than a data file may have: {most:,}"
-    return Fault("D530", title, "keep the rows and fields that you use in a file of their own")
+    return Fault("D530", title, "keep the rows and fields that you use in a separate file")
 
 
 def _unknown(name: str) -> Fault:

@@ -76,7 +76,7 @@ def _text_fault(value: Any, where: str, field: str, line: int) -> Fault | None:
         title = f'{where}: field "{field}" holds {kind_of(value)}, not text'
         help = "put the value in double quotes, or name another field"
         if likely.is_chat(value):
-            help = 'it is a conversation: write what the user says in a field of its own, {"prompt": "…"}'
+            help = 'it is a conversation: write what the user says in a separate field, {"prompt": "…"}'
         elif isinstance(value, list | dict):
             help = "write one text, or name another field"
         return Fault("D509", title, help, line)
@@ -102,7 +102,7 @@ def _no_prompt(table: RawTable) -> Fault:
     if found is not None:
         return Fault("D508", title, f'say which one holds the prompt: `field: "{found}"`')
     if any(likely.is_chat(value) for value in table.records[0].fields.values()):
-        help = 'it holds conversations: write what the user says in a field of its own, {"prompt": "…"}'
+        help = 'it holds conversations: write what the user says in a separate field, {"prompt": "…"}'
         return Fault("D508", title, help)
     known = ", ".join(name or '""' for name in _names(table)[:LISTED])
     return Fault("D508", title, f"its fields are {known}, and none of them holds text that asks: add one that does")

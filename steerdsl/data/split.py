@@ -2,8 +2,8 @@
 
 In: rows, the seed and share of the data set. Out: rows of one side, in file order. Since a row's
 place is a hash of its text, adding rows at the end of a file moves no other row; and since the text is taken without
-needless white space, "What is bread?" and "What is bread? " are on one side. Rows that ask a model the same stand
-where the first of them does: pairs with one question, whatever their answers.
+needless white space, "What is bread?" and "What is bread? " are on one side. Rows that ask a model the same are
+on the side of the first: pairs with one question, whatever their answers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def fraction(seed: int, text: str, salt: str = "") -> float:
 
 @lru_cache(1 << 16)  # every step of a sweep asks for the same rows
 def place(row: DataRow, seed: int) -> float:
-    """Where a row lies between 0 and 1: below the share it is held out."""
+    """A row's place between 0 and 1: below the share it is held out."""
     return fraction(seed, row.tidy)
 
 

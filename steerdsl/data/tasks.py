@@ -1,4 +1,4 @@
-"""Task files of lm-evaluation-harness that lie beside a recipe.
+"""Task files of lm-evaluation-harness that come with a recipe.
 
 In: the path of a yaml in the recipe's folder. Out: a `TaskFile`: the task as plain data and the rows of
 its splits, or a RecipeError. A recipe may come from a stranger, so a task file may hold data and templates and

@@ -41,7 +41,7 @@ class DataRow:
     @property
     def text(self) -> str:
         """What the row says to a model: what the split (`tidy`) and `id` are computed from. Gold answers are
-        left out, so that rows with one prompt never stand on both sides of a split."""
+        left out, so that rows with one prompt are never on both sides of a split."""
         return "\n".join(part for part in (self.prompt, self.positive, self.negative) if part)
 
     @property

@@ -208,7 +208,7 @@ class Program:
 
 
 def printed(roots: Iterable[Key], features: Collection[str]) -> dict[Key, Definition]:
-    """Definitions as they stand in a program, where each has a name of its own."""
+    """Definitions as a program has them, each under a unique name."""
     needed = source.follow(roots, features)
     names = _names(needed)
     return {

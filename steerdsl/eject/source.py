@@ -36,7 +36,7 @@ Key: TypeAlias = tuple[str, str]  # module, name
 class Definition:
     """The source of one function, class or constant. `needs`: other definitions. `imports`: (module, name),
     with "" for `import module`. `spans`: where in `source` which of the needs is named, as (start, end, key).
-    `bound`: names that it gives a value of its own."""
+    `bound`: names that it assigns itself."""
 
     name: str
     source: str
@@ -68,7 +68,7 @@ def origin(module: str, name: str) -> Key:
 
 def follow(roots: Iterable[Key], features: Collection[str]) -> dict[Key, Definition]:
     """The definitions of some names and of everything that these need, in the order of a file: what a module
-    imports stands before it."""
+    imports comes before it."""
     found: dict[Key, Definition] = {}
     waiting = {origin(*key) for key in roots}
     while waiting:
@@ -199,7 +199,7 @@ def _unquoted(text: str) -> str:
 
 
 def _bound(node: ast.stmt) -> set[str]:
-    """Names that a function gives a value of its own."""
+    """Names that a function assigns itself."""
     if not isinstance(node, ast.FunctionDef | ast.ClassDef):
         return set()
     stored = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}

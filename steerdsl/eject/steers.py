@@ -21,7 +21,7 @@ from steerdsl.registry import find
 
 def steer(p: Program, step: r.Steer) -> list[str]:
     """Lines that give the program the edits of a steer: a call of a function that is made for it,
-    or, in a sweep, whose points have edits of their own, the body of that function."""
+    or, in a sweep, whose points have different edits, the body of that function."""
     p.imports.add(("collections", "defaultdict"))
     pad, target = " " * p.indent, f"steers[{literals.text(step.name)}]"
     made = f"{p.use('in_order')}({p.use('touches')}(edits, ARCH))"
@@ -187,7 +187,7 @@ def _gates(p: Program, op: r.Op) -> Iterator[str]:
 
 
 def _decided(p: Program, op: r.Op, number: int, pad: str) -> Iterator[tuple[list[str], str]]:
-    """The conditions that are decided once, at a layer of their own: lines that put a probe there, and the gate
+    """The conditions that are decided once, at a layer that they name: lines that put a probe there, and the gate
     that asks it."""
     for i, c in enumerate(op.conditions):
         if c.layer is None:

@@ -84,7 +84,7 @@ def _candidates(p: Program, expr: r.PlaneExpr) -> str:
 
 
 def first_name(expr: r.VectorExpr) -> str:
-    """The vector whose statistics an expression stands on."""
+    """The vector whose statistics an expression uses."""
     while not isinstance(expr, r.VectorRef):
         expr = expr.vector if isinstance(expr, r.Orthogonal) else expr.terms[0][1]
     return expr.name

@@ -1,4 +1,4 @@
-"""From a plan to the text of a program of its own.
+"""From a plan to the text of a standalone program.
 
 In: a plan. Out: one Python file, or a RecipeError that names what it cannot hold.
 """

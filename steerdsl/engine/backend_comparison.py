@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far two runs may lie apart and be called equal, by the measures of `compare`."""
+    """How far two runs may differ and be called equal, by the measures of `compare`."""
 
     vectors: float
     logits: float
@@ -59,7 +59,7 @@ class Footprint:
 
 @dataclass(slots=True)
 class Trail:
-    """What a run made. `versions` are those of a server, beside those here."""
+    """What a run made. `versions` are those of a server, and those here."""
 
     on: str
     dtype: str
@@ -75,7 +75,7 @@ def greet(run: Run) -> None:
 
 
 def follow(run: Run, begin: Callable[[PlanStep], None]) -> Trail:
-    """Run a plan, with a store of its own, and keep what each step computes. Raises RecipeError as
+    """Run a plan, with a fresh store, and keep what each step computes. Raises RecipeError as
     `run_plan` does."""
     trail = Trail(run.plan.options.on, run.plan.dtype)
     known: dict[tuple[str, str], Any] = {}
@@ -230,13 +230,13 @@ def _share(a: Tensor, b: Tensor) -> float:
 
 
 def _gaps(a: Tensor, b: Tensor) -> Tensor:
-    """How far numbers lie apart: 0 where both are the same, infinite or no number, inf where one is."""
+    """How far numbers differ: 0 where both are the same, both infinite or both nan, inf where only one is."""
     a, b = a.double(), b.double()
     gaps = (a - b).abs().nan_to_num(nan=inf, posinf=inf)
     return gaps.masked_fill((a == b) | (a.isnan() & b.isnan()), 0.0)
 
 
 def _sizes(a: Tensor, b: Tensor) -> Tensor:
-    """The larger of two numbers without its sign; 0 for what is no finite number."""
+    """The larger of two absolute values; 0 for what is not finite."""
     x, y = (side.double().abs().nan_to_num(nan=0.0, posinf=0.0) for side in (a, b))
     return x.maximum(y)

@@ -1,7 +1,7 @@
 """Compile several steers for the rows of one batch, each of which has its own, or none.
 
 In: the steer of each row. Out: one list of touches. Steers that differ in numbers alone
-(an angle, a strength) become one edit with a number for each row; any others act one beside another,
+(an angle, a strength) become one edit with a number for each row; all others act side by side,
 each on its own rows, so that no row is computed for a steer that is not its own.
 """
 
@@ -47,7 +47,7 @@ def acting(ops: tuple[r.Op, ...], values: Values, control: int | None, keys: Map
 
 
 def compile_rows(steers: Sequence[Acting | None], arch: Architecture) -> list[Touch]:
-    """The touches of a batch, of whose rows each has its steer, or None. Those of one shape stand together."""
+    """The touches of a batch, of whose rows each has its steer, or None. Those of one shape are together."""
     compiled: list[dict[Order, Touch]] = []
     rows: list[tuple[int, int]] = []
     start = 0

@@ -59,7 +59,7 @@ def export_checkpoint(opened: Opened, ops: Sequence[r.Op], values: Values, folde
 
 def _after_writes(op: r.Op) -> bool:
     """Whether an operation acts behind a block's writes, as an addition on the stream does: an
-    ablation of what is written does not see it, whichever stands first in the text."""
+    ablation of what is written does not see it, whichever comes first in the text."""
     return find("op", op.name).effect == "adds" and any(stream.name.startswith("resid") for stream in op.streams)
 
 
@@ -90,8 +90,8 @@ def _rows(op: r.Op, value: Vector, opened: Opened, values: Values) -> Any:
     for target in targets(op, opened.arch, values.chosen):
         if target.stream not in WRITES or (target.stream == "resid_pre" and target.layer > 0):
             raise MethodError(
-                f"ablating {target.stream} at layer {target.layer} equals no edit of weights: it also removes what "
-                "earlier layers wrote",
+                f"ablating {target.stream} at layer {target.layer} cannot be done by editing weights: it also "
+                "removes what earlier layers wrote",
                 "ablate `everywhere`, or on attn_out and mlp_out",
             )
         found[WRITES[target.stream], target.layer] = operand(value, target.layer).unit

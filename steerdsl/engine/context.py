@@ -60,7 +60,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Activations that operations and planes read beside vectors: `samples`, each sample's difference from the
+    """Activations that operations and planes read besides vectors: `samples`, each sample's difference from the
     other class's mean at some layers of a vector, [K, d]; `patches`, those of a patch's prompt at each target."""
 
     samples: Callable[[Run, str, tuple[int, ...]], Tensor]
@@ -108,7 +108,7 @@ class Run:
         )
 
     def as_now(self) -> Run:
-        """The run as it is: what later steps or points name anew changes nothing there."""
+        """The run as it is: names that later steps or points bind again change nothing there."""
         then = replace(self, extractions=dict(self.extractions), steers=dict(self.steers), keys=dict(self.keys))
         then.renderer = self.renderer
         then.values.vectors, then.values.planes = dict(self.values.vectors), dict(self.values.planes)

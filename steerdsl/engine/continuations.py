@@ -1,6 +1,6 @@
 """How likely given continuations are: letters after a question, endings after a story.
 
-In: pairs of token ids, what stands and what is to follow it, and what acts. Out: the log-probability of
+In: pairs of token ids, the text so far and what is to follow it, and the steers. Out: the log-probability of
 each continuation. Continuations that differ in their last token alone are read in one pass.
 """
 

@@ -66,7 +66,7 @@ def answer(
 ) -> list[Answer]:
     """The answer of each row of a batch. Rows have one limit of tokens; `touches` know which rows are whose.
     A row whose logits are not finite gives a `broken` answer, and its neighbours keep theirs.
-    `meter` is told of each token."""
+    `meter` gets each token."""
     tokenizer, passes = session.opened.tokenizer, rows[0].sampling.max_tokens
     batch = joined([row.prompt.ids for row in rows], pad_id(tokenizer))
     config = generation_config(session.opened, rows[0].sampling)

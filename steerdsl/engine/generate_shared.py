@@ -101,7 +101,7 @@ class Asks:
         return self._rows[alike]
 
     def _groups(self) -> list[list[Ask]]:
-        """Those that share batches, steers of one shape beside each other."""
+        """Those that share batches, steers of one shape next to each other."""
         groups: dict[str, list[Ask]] = {}
         for ask in self.found.values():
             groups.setdefault(ask.request.group, []).append(ask)
@@ -231,7 +231,7 @@ def _order(group: Sequence[Ask]) -> list[int]:
 
 
 def _parts(asks: Sequence[Ask], order: Sequence[int], rows: int) -> Iterator[Part]:
-    """The batches of some prompts; in each the rows of one request stand together."""
+    """The batches of some prompts; in each the rows of one request are together."""
     each = [(number, sample) for number, ask in enumerate(asks) for sample in range(ask.request.sampling.n)]
     for part in cut(order, each, rows):
         ordered = sorted(part, key=lambda row: row[1][0])

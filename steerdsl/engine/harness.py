@@ -38,7 +38,7 @@ def documents(run: Run, call: MetricCall, variant: Variant) -> Figures:
     """The value of each document of a task under a variant; a group's tasks one after another.
 
     Raises RecipeError R892 for a task that could not be loaded or run, R893 for a metric that the task has
-    not, or that has no value of its own for each document.
+    not, or that has no value for each document.
     """
     key = step_key(
         "lm_eval",
@@ -107,7 +107,7 @@ def _seed() -> None:
 
 
 def _set_examples(task: Any, wanted: int | None) -> None:
-    """How many solved examples stand before a question, by the rules of the harness's own entrance,
+    """How many solved examples precede a question, by the rules of the harness's own command,
     which also collects facts of the machine for seconds: a task that says 0 keeps 0."""
     from lm_eval.defaults import DEFAULT_OTHER_SEED
 

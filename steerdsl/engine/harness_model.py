@@ -35,7 +35,7 @@ _SAMPLING = frozenset({"do_sample", "temperature", "top_p", "top_k", "min_p", "t
 
 
 class SteeredModel(TemplateLM):  # type: ignore[misc]
-    """`instruction` stands before each prompt: inside the user's last message where there is a template."""
+    """`instruction` comes before each prompt: inside the user's last message where there is a template."""
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ class Reading:
 
     @property
     def plain(self) -> list[Any]:
-        """All that its figures depend on beside the model and the batch."""
+        """All that its figures depend on besides the model and the batch."""
         return [list(self.ids), self.start, self.steer and self.steer.key]
 
 
@@ -71,7 +71,7 @@ def read_shifts(
     """
     found = [torch.zeros(len(plain.ids) - plain.start, dtype=torch.float64) for plain, _ in pairs]
     apart = [i for i, (plain, edited) in enumerate(pairs) if plain != edited]
-    # Pairs with one first text stand together.
+    # Pairs with the same first text are together.
     apart.sort(key=lambda i: (-len(pairs[i][0].ids), pairs[i][0].ids, pairs[i][0].start))
     widths = [max(len(text.ids) for text in pairs[i]) for i in apart]
     for index in _cut([pairs[i][1] for i in apart], widths, rows, sort=False):

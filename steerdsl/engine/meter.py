@@ -1,4 +1,4 @@
-"""How many tokens of some answers there are, told while they are made.
+"""How many tokens of some answers there are, reported while they are generated.
 
 In: the rows of each batch as they begin, and each of their tokens. Out: calls of a `Progress` that count
 tokens: those made, of those that there may yet be (an answer that ends early needs no more).

@@ -2,7 +2,7 @@
 
 In: `Scene`s, each one variant's answers and the unsteered ones. Out: fields of `measure.answers.Answers`.
 One function for each thing that a metric's `needs` may name, in `LOGPROBS`. What is read under steers shares
-batches; what the model gives without edits is asked for beside every steer and at every point of a sweep, so
+batches; what the model gives without edits is asked for along with every steer and at every point of a sweep, so
 it is read by itself, and once in a run.
 """
 
@@ -59,8 +59,8 @@ def supply(scenes: Sequence[Scene], needs: AbstractSet[str]) -> Supplied:
 
 
 def _judgements(scene: Scene) -> dict[str, list[float]]:
-    """A judge's marks of this variant's answers, each shown beside the unsteered one; the unsteered
-    answers have the marks that they got beside the steer's."""
+    """A judge's marks of this variant's answers, each shown with the unsteered one; the unsteered
+    answers have the marks that they got next to the steer's."""
     alone = scene.request.variant.name == BASELINE
     other = scene.steered if alone else scene.own
     questions = [s.prompt for s in scene.request.found]

@@ -1,4 +1,4 @@
-"""Activations that an operation needs beside its vector: another prompt's, or every sample's.
+"""Activations that an operation needs besides its vector: another prompt's, or every sample's.
 
 In: a run, and a patch or a plane that asks. Out: rows captured now, [S, d] or [K, d].
 """

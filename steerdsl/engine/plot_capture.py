@@ -114,7 +114,7 @@ def _axis_values(steps: Sequence[PlanStep]) -> dict[tuple[str, str], float]:
 
 
 def _turning(run: Run, evaluation: str) -> Turning | None:
-    """The one rotation of the sweep that an evaluation stands in; None where there is none, or several."""
+    """The one rotation of the sweep that holds an evaluation; None if there is none, or several."""
     for planned in run.plan.steps:
         if not isinstance(planned.step, r.Sweep):
             continue

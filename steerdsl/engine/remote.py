@@ -87,7 +87,7 @@ class Link:
         return [f"the server at {self.host} has {name} {p['there']}, this machine {p['here']}" for name, p in pairs]
 
     def persist(self, attempt: Callable[[float], Any]) -> Any:
-        """What `attempt` gives, which is told how many seconds the server has to answer; when the server is
+        """What `attempt` gives, which gets the seconds that the server has to answer; when the server is
         lost, again after each of PAUSES, until TRYING seconds have gone. Passes change nothing on a server, so
         one may be sent twice. Raises RecipeError R820 or R823 in the end."""
         taken, until = False, None
@@ -166,7 +166,7 @@ def read_table(link: Link, where: str, text: str | bytes) -> dict[str, Any]:
 
 def unreadable(link: Link, where: str, why: str) -> Diagnostic:
     """The diagnostic of a reply that has not the form of an NDIF server's."""
-    title = f"what answers at {link.host} does not speak as an NDIF server of this version does"
+    title = f"the server at {link.host} is not an NDIF server of this version"
     return Diagnostic(
         "R837", title, (), (f"its reply at {where} cannot be read: {link.line(why)}",), "check --host or NDIF_HOST"
     )
@@ -236,7 +236,7 @@ def _smaller(link: Link) -> str:
 
 def said(link: Link, description: str) -> Diagnostic:
     """The diagnostic of an error that the server reports for a request that it ran.
-    Raises `Lost` for what is no fault of the request."""
+    Raises `Lost` for failures that the request did not cause."""
     text = link.clean(description).strip()
     first = link.line((text.splitlines() or ["nothing"])[0])
     passing = ("evicted", "preempted by the server", "Error submitting", "Error starting", "Error provisioning")

@@ -1,6 +1,6 @@
 """Which addresses a key is sent to and a result is taken from.
 
-In: `--host`, NDIF_HOST, `--judge-url`, and what a server says of where its result lies. Out: the address, or
+In: `--host`, NDIF_HOST, `--judge-url`, and the address that a server gives of its result. Out: the address, or
 RecipeErrors R827, R828 and R897.
 """
 
@@ -17,7 +17,7 @@ from steerdsl.lang.diagnostics import Diagnostic, Exit
 def require_safe(host: str, insecure: bool) -> str:
     """The address of a server, without a slash at its end.
 
-    Raises RecipeError R828 for what is no address or holds a name or a key, R827 for one to which the
+    Raises RecipeError R828 for what is not an address or holds a name or a key, R827 for one to which the
     key and the prompts would travel in the clear: http, unless it is this machine or `insecure` says
     that it is known.
     """
@@ -40,7 +40,7 @@ def require_safe(host: str, insecure: bool) -> str:
 
 
 def require_safe_result(link: Link, url: str) -> None:
-    """Raise RecipeError R827 or R828 for a result that lies where `require_safe` would accept no server:
+    """Raise RecipeError R827 or R828 for a result at an address where `require_safe` would accept no server:
     it is unpickled, so whoever could change it on its way could run code here."""
     scheme, name, shown = _address(url)
     if not name:
@@ -52,7 +52,7 @@ def require_safe_result(link: Link, url: str) -> None:
 
 
 def require_safe_judge(url: str, key: str | None) -> None:
-    """Raise RecipeError R897 for a judge at what is no address, or to which a key would travel in the clear:
+    """Raise RecipeError R897 for a judge without a valid address, or to which a key would travel in the clear:
     that of the variable `key`, where one is set, or a password in the address."""
     scheme, name, shown = _address(url)
     if not name:
@@ -67,7 +67,7 @@ def require_safe_judge(url: str, key: str | None) -> None:
 
 def _address(url: str) -> tuple[str, str, str]:
     """Scheme, host, and both with the port, as they may be shown: what follows may be a signature. The
-    host of what is no address of the web is empty."""
+    host of anything but a web address is empty."""
     try:
         parts = urlsplit(url)
         name, port = parts.hostname or "", parts.port

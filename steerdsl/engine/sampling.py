@@ -1,4 +1,4 @@
-"""Draw the tokens of sampled answers, each answer from random numbers of its own.
+"""Draw the tokens of sampled answers, each answer from its own random numbers.
 
 In: for each row of a batch a temperature and uniform numbers, one for each token. Out: what transformers
 calls a logits processor. Decoding is always greedy: the processor leaves a sampled row one token to choose.

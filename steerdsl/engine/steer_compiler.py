@@ -108,7 +108,7 @@ class Compiler:
             yield make_gate(find("condition", condition.kind).run, direction, condition.op, condition.threshold)
 
     def _decided(self, op: r.Op, number: int, value: Any) -> list[Any]:
-        """The conditions that are decided once, at a layer of their own: after the operations before
+        """The conditions that are decided once, at a layer that they name: after the operations before
         this one have acted there, and before this one does."""
         gates = []
         for i, condition in enumerate(op.conditions):

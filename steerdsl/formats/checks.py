@@ -101,6 +101,6 @@ def vector(
 
 
 def no_position(file: str, position: r.Position | None) -> None:
-    """Refuse a position where the file has one direction whatever the position."""
+    """Refuse a position where the file has one direction for all positions."""
     if position is not None:
         raise MethodError(f"{file} has no positions to choose from", "leave out `at`", "R848")

@@ -69,7 +69,7 @@ def _layer(file: str, tensor: Declared) -> int:
         raise _not_understood(file, f"a tensor {tensor.name!r}")
     if tensor.kind != F32:
         raise MethodError(
-            f"{file}: {tensor.name} is of {_type(tensor.kind)}, and llama.cpp reads F32 alone",
+            f"{file}: {tensor.name} is of {_type(tensor.kind)}, and llama.cpp reads only F32",
             "write it again in float32",
             "R842",
         )
@@ -86,7 +86,7 @@ def _type(kind: int) -> str:
 
 
 def _backed(path: Path, tensors: Sequence[Declared]) -> None:
-    """Refuse float32 tensors that are not all in the file, each in a place of its own."""
+    """Refuse float32 tensors that are not all in the file, or that overlap."""
     size, end = path.stat().st_size, 0
     for tensor in sorted(tensors, key=lambda tensor: tensor.offset):
         if tensor.offset < end:

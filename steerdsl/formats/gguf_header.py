@@ -1,4 +1,4 @@
-"""The header of a GGUF file, read with bounds: what the file says of itself and where its tensors lie.
+"""The header of a GGUF file, read with bounds: what the file says of itself and where its tensors are.
 
 In: a file. Out: `Header`; ValueError for the first thing that is not as in a GGUF file. Nothing takes more
 memory than its own bytes: arrays are passed over, and the file's size bounds every length it declares.

@@ -56,7 +56,7 @@ def write_steer(steer: Carried, path: Path) -> None:
 
 
 def require_place(op: r.Op, stream: str, layer: int, arch: Architecture) -> None:
-    """Raise MethodError R847 where an ablation is no change of what one matrix writes."""
+    """Raise MethodError R847 where an ablation is not a change of what one matrix writes."""
     if not has_place(stream, layer):
         problem = f"an ablation of {stream} at layer {layer} also removes what earlier layers wrote"
         raise refusal(TITLE, problem, "ablate `everywhere`, or on attn_out and mlp_out")

@@ -51,7 +51,7 @@ def write_plane(plane: Plane, path: Path) -> None:
 
 
 def read(path: Path, name: str, arch: Architecture, position: r.Position | None = None) -> Vector:
-    """Read a vector; raises MethodError for a file that is damaged, lies, or belongs to another model."""
+    """Read a vector; raises MethodError for a file that is damaged, contradicts itself, or belongs to another model."""
     checks.size(path)
     header, tensors = _opened(path)
     _check_header(path.name, header)

@@ -25,7 +25,7 @@ def wavering(op: r.Op) -> str | None:
 
 
 def require(ops: Iterable[r.Op], form: Format) -> None:
-    """Raise MethodError R847 for the first operation that a format cannot carry, whatever the model."""
+    """Raise MethodError R847 for the first operation that a format cannot carry, on any model."""
     able = " and ".join(f"`{name}`" for name, verb in entries("op").items() if verb.effect in form.effects)
     for op in ops:
         problem, effect = wavering(op), find("op", op.name).effect

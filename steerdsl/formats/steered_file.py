@@ -78,7 +78,7 @@ def _hookpoint(arch: Architecture, op: r.Op, stream: str, layer: int) -> str:
     site = arch.read("resid_post", layer - 1) if stream == "resid_pre" and layer > 0 else arch.write(stream, layer)
     module = site.module
     if stream == "resid_pre" and layer == 0:
-        # What stands between embedding and first block (a scale) is linear, so it keeps a zero alone.
+        # What is between embedding and first block (a scale) is linear, so it keeps a zero alone.
         if find("op", op.name).effect != "removes" or len(arch.embeddings) > 1:
             raise refusal(TITLE, "the first block's input is not the output of a module", "act on another stream")
         module = arch.embeddings[0]

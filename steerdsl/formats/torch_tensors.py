@@ -95,12 +95,12 @@ def _steering_vector(file: str, name: str, found: Mapping[Any, Any], arch: Archi
     extra = sorted(str(key) for key in set(found) - {"layer_activations", "layer_type"})
     if extra or not isinstance(kind, str) or kind not in LAYER_TYPES:
         what = f"a field {extra[0]}" if extra else f"the layer type {kind!r}"
-        raise MethodError(f"{file} has {what}, whose meaning is not known", "save a SteeringVector as it is", "R846")
+        raise MethodError(f"{file} has {what}, whose meaning is not known", "save a SteeringVector unchanged", "R846")
     if arch.family.startswith("gemma") and kind not in SAME_ON_GEMMA:
         raise MethodError(
             f"{file} is of {kind}, whose output has no name on {arch.family}", "load one of decoder_block", "R846"
         )
     if not isinstance(rows, Mapping) or not rows or not all(type(layer) is int for layer in rows):
-        raise MethodError(f"{file} gives no tensor for each layer", "save a SteeringVector as it is", "R842")
+        raise MethodError(f"{file} gives no tensor for each layer", "save a SteeringVector unchanged", "R842")
     directions = {n: checks.numbers(file, f"layer {n}", row, (1,)) for n, row in rows.items()}
     return checks.vector(file, name, directions, LAYER_TYPES[kind], arch, {"file": file})

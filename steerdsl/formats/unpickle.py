@@ -36,7 +36,7 @@ def opened(path: Path) -> Any:
     unsafe = sorted(set(asked) - {STEERING_VECTOR})
     if unsafe:
         raise MethodError(
-            f"{path.name} asks for {unsafe[0]}, and nothing but tensors is read from it",
+            f"{path.name} asks for {unsafe[0]}, but only tensors are read from it",
             "save the tensors alone, and trust no file that asks for more",
             "R841",
         )
@@ -48,7 +48,7 @@ def opened(path: Path) -> Any:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse what is no archive, and one whose members unpack to more than the file's own size."""
+    """Refuse what is not an archive, and one whose members unpack to more than the file's own size."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()

@@ -30,7 +30,7 @@ def read_bytes(path: Path, most: int = LARGEST, within: Path | None = None) -> b
     """The bytes of a regular file of at most `most` bytes that is in the folder `within`, links followed."""
     if within is not None:
         require_inside(path, within)
-    # Opening a pipe waits for a writer unless it is told not to.
+    # Opening a pipe waits for a writer without this.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         size = require_regular(path, os.fstat(handle)).st_size

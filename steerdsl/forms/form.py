@@ -47,7 +47,7 @@ class Either:
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """The form that `choose` finds for a value, whatever the value is: one of `forms`."""
+    """The form that `choose` finds for any value: one of `forms`."""
 
     choose: Callable[[Any], Any]
     forms: tuple[Any, ...] = ()

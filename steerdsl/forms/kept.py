@@ -1,4 +1,4 @@
-"""The forms of what is shared or kept beside runs: locks, the manifests of packs, results of the store, notes."""
+"""The forms of what is shared or kept besides runs: locks, the manifests of packs, results of the store, notes."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ RESULT: Mapping[str, Any] = {
     "files": {EACH: {"bytes": int, "sha256": SHA256}},
     "made_with": Maybe([{EACH: str}]),
 }
-HOSTS = [str]  # servers that the user was told of
+HOSTS = [str]  # servers that the user has been informed of
 DOCUMENTS: Mapping[str, Any] = {  # a harness task's figures
     "values": [float],
     "mean": re.compile("arithmetic|rate|geometric"),
     "weights": Either(([float], None)),
 }
-# What is kept of a finished run beside its files: the results behind each step, and what was printed before it.
+# What is kept of a finished run besides its files: the results behind each step, and what was printed before it.
 WHOLE: Mapping[str, Any] = {
     "here": {EACH: str},
     "steps": [{"number": int, "verb": str, "name": str, "done": bool, "keys": [SHA256]}],

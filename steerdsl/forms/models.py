@@ -38,7 +38,7 @@ HEADER: Mapping[str, Any] = {"__metadata__": Maybe(object), EACH: TENSOR}
 _NAMED = {"name": str, "template": str}
 TOKENIZER: Mapping[str, Any] = {"chat_template": Maybe(Either((str, None, [_NAMED])))}
 
-# What transformers may read beside the weights.
+# What transformers may read besides the weights.
 _JSON: Mapping[str, Any] = {
     "config.json": CONFIG,
     "tokenizer_config.json": TOKENIZER,

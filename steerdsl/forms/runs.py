@@ -16,7 +16,7 @@ LARGEST_ANSWERS = 512 << 20  # bytes: a million answers
 AT = {EACH: str}
 
 
-# By this a run directory is told from other folders that hold a record.json.
+# This distinguishes a run directory from other folders that hold a record.json.
 MARK: Mapping[str, Any] = {
     **{"schema": int, "state": str, "reached": str, "run": dict, "packages": dict, "files": Maybe({EACH: str})},
     "recipe": {"name": str, "text": str, "sha256": str},

@@ -1,7 +1,7 @@
 """Safetensors files that somebody else may have written.
 
 In: a path, the folder that it must not lead out of, the most bytes that it may have. Out: an open file, or all
-that it holds. Raises OSError where the system refuses, `Misread` for what is no such file.
+that it holds. Raises OSError where the system refuses, `Misread` for any other file.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def open_tensors(path: Path, most: int | None = LARGEST, within: Path | None = N
 
 
 def read_tensors(path: Path, within: Path | None = None) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """What the header says beside the tensors, and the tensors by name."""
+    """What the header says besides the tensors, and the tensors by name."""
     with open_tensors(path, within=within) as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  (the handle is no mapping)
         return dict(opened.metadata() or {}), tensors

@@ -109,7 +109,7 @@ def _deeper(value: Any, most: int) -> bool:
 
 def require_plain(value: Any, name: str, most: int = 100_000) -> None:
     """Raise `Misread` where a value that was not read as JSON is not what JSON can say: it holds itself, more than
-    `most` values, names that are no text, dates or bytes."""
+    `most` values, names that are not text, dates or bytes."""
     level, seen = [value], 0
     for _ in range(DEEPEST):
         seen += len(level)

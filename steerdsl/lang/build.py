@@ -60,7 +60,7 @@ class Builder(Transformer[Token, Any]):
                     "S114",
                     f"`\\{letter}` is not an escape",
                     Span(at, at + 2),
-                    help='a string knows `\\"`, `\\\\`, `\\n` and `\\t`; write `\\\\` for a backslash',
+                    help='a string can contain `\\"`, `\\\\`, `\\n` and `\\t`; write `\\\\` for a backslash',
                 )
             return ESCAPES.get(letter, letter)
 

@@ -19,7 +19,7 @@ DEFINING = ("STEER", "DATASET", "PARAM", "SWEEP")
 
 
 def completions(source: Source, offset: int) -> list[str]:
-    """Return, sorted, what can stand at `offset` and begins like the word typed there so far."""
+    """Return, sorted, what may come at `offset` and begins like the word typed there so far."""
     before = source.text[:offset]
     match = STARTED.search(before)
     typed = match[0] if match else ""

@@ -31,7 +31,7 @@ class Cutter:
     tokens: Sequence[Token]
     report: Report
     at: int = 0
-    fresh: bool = True  # nothing of a statement stands before `at` on this line
+    fresh: bool = True  # nothing of a statement is before `at` on this line
     guess_ends: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class Cutter:
         return pieces
 
     def _left(self, owner: Piece, token: Token) -> bool:
-        """Whether `token` stands no deeper than the statement whose block is open."""
+        """Whether `token` is not deeper than the statement whose block is open."""
         first = owner.tokens[0]
         return self.guess_ends and (token.line or 0) > (first.line or 0) and (token.column or 0) <= (first.column or 0)
 

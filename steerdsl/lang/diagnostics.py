@@ -132,7 +132,7 @@ def to_json(diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` was probably meant to be: equal but for case, else the closest
+    """The known word that `word` was probably meant to be: equal except for case, else the closest
     within a third of its length (at least one edit)."""
     names = sorted(set(known))
     for name in names:

@@ -37,7 +37,7 @@ def format_source(source: Source) -> tuple[str, Report]:
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """`word` is the number of the word that follows; `alone`: nothing stands before it on its line."""
+    """`word` is the number of the word that follows; `alone`: it is the first on its line."""
 
     text: str
     span: Span

@@ -25,7 +25,7 @@ from lark.lexer import TerminalDef
 from steerdsl.forms.files import read_bytes
 from steerdsl.registry import Entry, entries
 
-VERB = "VERB"  # the terminal of an operation's name; no text of its own
+VERB = "VERB"  # the terminal of an operation's name; it has no fixed text
 STARTS = ("file", "statement", "unused")
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {"parser": "lalr", "lexer": "basic", "start": list(STARTS), "propagate_positions": True}
@@ -166,5 +166,5 @@ def statement_words() -> tuple[str, ...]:
 
 @cache
 def clause_words() -> frozenset[str]:
-    """Return the terminals of the words that stand inside a statement only."""
+    """Return the terminals of the words that occur only inside a statement."""
     return frozenset(keywords().keys() - heads())

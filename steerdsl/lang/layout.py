@@ -1,8 +1,8 @@
 """Which line ends end a statement: the pass between the lexer and the parser.
 
 In: every token of the text. Out: the tokens that the grammar knows, with one `_NL` between two
-statements and none elsewhere. A line continues the one above when it opens with a clause word,
-when it stands inside brackets, or when the line above ends with a comma; a `;` always separates.
+statements and none elsewhere. A line continues the one above if it opens with a clause word or
+is inside brackets, or if the line above ends with a comma; a `;` always separates.
 An unclosed bracket or a stray comma stops continuing where a new statement obviously begins, so
 that one mistake cannot swallow the statements after it.
 """
@@ -17,7 +17,7 @@ from steerdsl.lang.grammar import VERB, clause_words, heads, verbs
 
 OPENING = {"LPAR": "RPAR", "LSQB": "RSQB"}
 CLOSING = frozenset(OPENING.values())
-BEFORE = ("_NL", "LBRACE", "RBRACE")  # what stands before a statement, unless it is the first
+BEFORE = ("_NL", "LBRACE", "RBRACE")  # what precedes a statement, unless it is the first
 INSIDE = frozenset({"OF", "STEP"})  # words that follow a name inside brackets
 
 
@@ -71,8 +71,8 @@ def _separates(kept: Sequence[Token], gap: Sequence[Token], coming: Sequence[Tok
 
 
 def opens_statement(tokens: Sequence[Token], listed: bool = False) -> bool:
-    """Whether a line that begins with these two tokens begins a statement, whatever came before. `listed`: after a
-    comma outside brackets, where a clause may follow the last name of a list."""
+    """Whether a line that begins with these two tokens begins a statement, no matter what came before. `listed`: after
+    a comma outside brackets, where a clause may follow the last name of a list."""
     first = tokens[0].type
     second = tokens[1].type if len(tokens) > 1 else ""
     if first != "NAME":

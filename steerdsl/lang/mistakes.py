@@ -63,7 +63,7 @@ def option_with_equal(f: Failure) -> Mistake | None:
 
 
 def reserved_name(f: Failure) -> Mistake | None:
-    """A word of the language where a name must stand."""
+    """A word of the language where a name is expected."""
     if f.kind == "EQUAL" and f.at == 1 and f.head in keywords():
         return _reserved(f.tokens[0])
     if f.token is None or f.kind not in keywords():

@@ -44,7 +44,7 @@ WHOLE = frozenset({"all", "every", "each", "any"})
 
 
 def other_language(text: str) -> str | None:
-    """The language of a whole file that is no recipe: JSON, YAML or Python; None where that cannot be told."""
+    """The language of a whole file that is not a recipe: JSON, YAML or Python; None if it is unclear."""
     start = text.lstrip()
     if re.match(JSON, start):
         return "JSON"

@@ -2,7 +2,7 @@
 
 In: `build` makes these from Lark's tree. Out: `lower` turns them into a checked `recipe.Recipe`;
 `format` prints them back. Every statement is a head and a list of clauses; which clauses a
-statement takes is the checker's business, so that a misplaced one gets a message of its own.
+statement takes is the checker's business, so that a misplaced one gets a specific message.
 Spans do not take part in equality: two texts that mean the same have equal trees.
 """
 
@@ -160,7 +160,7 @@ class Dataset(Node):
 class Action(Node):
     """A verb that gives a value: extract, select, generate, evaluate, load, orthogonalize.
 
-    `subject` is what stands between verb and clauses: the method (`extract diffmean`), the vector
+    `subject` is what is between verb and clauses: the method (`extract diffmean`), the vector
     (`select layers of topic`), the steer (`evaluate forgetful`), the path (`load "x.gguf"`)."""
 
     verb: str

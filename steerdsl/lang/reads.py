@@ -1,6 +1,6 @@
 """What the metrics of an evaluation read, by what their registry entries need.
 
-In: the metrics. Out: whether answers have to be generated for them, or whatever else they need.
+In: the metrics. Out: whether answers have to be generated for them, or what else they need.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from steerdsl.lang.recipe import MetricCall
 from steerdsl.registry import find
 
-# What a metric reads in the place of answers: the likelihoods of letters and of the data set's own text;
+# What a metric reads instead of answers: the likelihoods of letters and of the data set's own text;
 # lm-evaluation-harness asks for itself.
 UNANSWERED = frozenset({"letters", "text", "harness"})
 

@@ -161,7 +161,7 @@ class MetricCall(Spanned):
 
     @property
     def task(self) -> str | None:
-        """What stands in the place of a data set in the scores of `lm_eval`: the name of its task, or
+        """What replaces a data set in the scores of `lm_eval`: the name of its task, or
         of its task file without folder and ending. None for metrics of answers."""
         task = self.options.get("task")
         return task if task is None or not is_task_file(task) else PurePosixPath(task).stem
@@ -225,8 +225,8 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One side of a `check`: a sum of scores and a number. `50% of baseline` beside `scores.bleu.econ` is one term,
-    the baseline's figure at that path times .5."""
+    """One side of a `check`: a sum of scores and a number. `50% of baseline` compared with `scores.bleu.econ` is one
+    term, the baseline's figure at that path times .5."""
 
     terms: tuple[Term, ...] = ()
     value: float = 0.0

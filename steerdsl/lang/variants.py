@@ -13,7 +13,7 @@ HELD_AGAINST = (BASELINE, RANDOM, PROMPTED)
 
 
 def place(variant: str) -> int:
-    """Where a variant stands in a table: the baseline, steers, the random control, the prompted one."""
+    """Where a variant comes in a table: the baseline, steers, the random control, the prompted one."""
     return {BASELINE: 0, RANDOM: 2, PROMPTED: 3}.get(variant, 1)
 
 

@@ -31,5 +31,5 @@ def visible(text: str) -> str:
 
 
 def in_line(text: str) -> str:
-    """`text` as it may stand within a line: it can neither end the line nor begin another."""
+    """`text` in a form that fits within a line: it can neither end the line nor begin another."""
     return text.translate(_IN_LINE)

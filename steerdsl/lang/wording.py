@@ -36,7 +36,7 @@ def quote(text: str) -> str:
 
 
 def touch(left: Token, right: Token) -> bool:
-    """Whether nothing stands between two tokens."""
+    """Whether two tokens are adjacent."""
     return (left.start_pos or 0) + len(left) == right.start_pos
 
 
@@ -62,7 +62,7 @@ def path_help(text: str) -> str:
 
 
 def found(token: Token | None) -> str:
-    """Say what stands in the way: "`from`", "the number `3`", "the end of the statement"."""
+    """Name what is in the way: "`from`", "the number `3`", "the end of the statement"."""
     if token is None or token.type in ("$END", "_NL"):
         return "the end of the statement"
     if token.type == "QUANTITY":

@@ -91,7 +91,7 @@ def _verdict(claim: Claim, p_holm: float, family: int) -> dict[str, Any]:
 
 
 def _unsettled(found: stats.Estimate, tail: float, alone: bool, family: int) -> str:
-    """`15 prompts do not settle it`, and the reason: their spread is not known, the random draws lie too far apart, or
+    """`15 prompts do not settle it`, and the reason: their spread is not known, the random draws are too far apart, or
     they would settle it were it the only claim."""
     prompts = "1 prompt does" if found.n == 1 else f"{found.n} prompts do"
     because = f": {found.why}" if found.why else ""

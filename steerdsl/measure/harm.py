@@ -1,8 +1,8 @@
 """Whether a steer breaks the model, so that what is scored is not what was meant.
 
 In: the answers of a run, as generations.jsonl has them, and its table of figures. Out: warnings. Three signs are
-looked at, each beside the unsteered model and random directions: answers that repeat themselves, empty answers, and
-the nats that `delta_nll` finds.
+looked at, each compared with the unsteered model and random directions: answers that repeat themselves, empty
+answers, and the nats that `delta_nll` finds.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _sentence(place: Scored, signs: Sequence[Sign], points: int) -> str:
 
 
 def _figure(sign: Sign) -> str:
-    """One sign in words, beside what it is held against."""
+    """One sign in words, with what it is compared with."""
     beside = f"unsteered {_number(sign, sign.base)}"
     if sign.random is not None:
         beside += f", random directions of the same norms {_number(sign, sign.random)}"

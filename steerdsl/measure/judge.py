@@ -65,7 +65,7 @@ def parse(reply: str) -> Pair | None:
     """The marks of both answers; None where the reply has none (`fault` says why).
 
     Taken is the last complete JSON object outside the judge's thoughts that has exactly what was asked for:
-    an example that it repeats, a part of an object, or one with other marks stands for nothing.
+    an example that it repeats, a part of an object, or one with other marks does not count.
     """
     found, said = None, spoken(reply)
     for value in _objects(said) if len(said) <= _LONGEST else ():
@@ -94,7 +94,7 @@ def spoken(reply: str) -> str:
         if depth == 0 and not tag[1]:
             kept += reply[place : tag.start()]
         if depth == 0 and tag[1]:
-            kept = ""  # what stands before a lone closing tag was thought
+            kept = ""  # what comes before a lone closing tag was thought
         depth = max(0, depth - 1) if tag[1] else depth + 1
         place = tag.end()
     return kept if depth else kept + reply[place:]
@@ -109,7 +109,7 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
             found, end = decoder.raw_decode(text, start)
         except json.JSONDecodeError as error:
             if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
-                return  # the text ends within this object, so what stands in it is a part of one
+                return  # the text ends within this object, so what is in it is a part of one
             end = start + 1
         except (ValueError, RecursionError):  # a number or a nesting that nobody can read
             end = start + 1

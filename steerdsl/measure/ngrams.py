@@ -1,7 +1,7 @@
 """Words and n-grams of an answer, as the metrics of repetition and topic count them.
 
 In: a text. Out: its words in lower case, without punctuation; hyphens part words, apostrophes do not, however both
-are set. And whether a text is one that these metrics can read: what they cannot read is no figure, rather than 0.
+are set. And whether a text is one that these metrics can read: what they cannot read has no figure, rather than 0.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def words(text: str) -> list[str]:
 
 @cache
 def _mark(char: str) -> bool:
-    """A combining mark, or one of the joiners that stand within words."""
+    """A combining mark, or one of the joiners within words."""
     return unicodedata.category(char)[0] == "M" or char in "\u200c\u200d"
 
 

@@ -75,7 +75,7 @@ class Estimate:
         side = 0 if self.mean > bound else 1
         least, most = self.bounds
         if not least - _EQUAL * abs(least) <= bound <= most + _EQUAL * abs(most):
-            return 0.0  # the figure cannot be that, whatever the prompts
+            return 0.0  # the figure cannot be that for any prompts
         if not self.parts:
             return NONE if math.isnan(self.equal) else 1.0 if gap <= _EQUAL * abs(bound) else self.equal
         if self.reach(1.0)[side] >= gap:
@@ -188,7 +188,7 @@ def _together(parts: Sequence[Halves], tail: float) -> tuple[float, float]:
 
 
 def _times(factor: float, bounds: tuple[float, float]) -> tuple[float, float]:
-    """The bounds of a figure times a number; a share of 0 is 0, of whatever it is."""
+    """The bounds of a figure times a number; a share of 0 is 0, of infinite bounds too."""
     low, high = sorted(factor * end if factor else 0.0 for end in bounds)
     return low, high
 
@@ -226,7 +226,7 @@ def quantile(tail: float, freedom: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for making all these tests, in the order given; nan stays nan and is no test.
+    """p-values adjusted for making all these tests, in the order given; nan stays nan and does not count as a test.
     Holm 1979, A Simple Sequentially Rejective Multiple Test Procedure."""
     order = sorted((i for i, p in enumerate(p_values) if not math.isnan(p)), key=lambda i: p_values[i])
     adjusted = [NONE] * len(p_values)

@@ -165,7 +165,7 @@ Point = tuple[tuple[str, str], ...]
 
 
 def point(at: At) -> Point:
-    """What tells a point from others, in whatever order its axes are."""
+    """What identifies a point, in any order of its axes."""
     return tuple(sorted(at.items()))
 
 

@@ -19,7 +19,7 @@ def outcome(check: Mapping[str, Any]) -> str:
 
 
 def said(check: Mapping[str, Any]) -> str:
-    """What stands behind the outcome: `15 prompts do not settle it; about 46 would, if the effect is what it seems`."""
+    """The reason for the outcome: `15 prompts do not settle it; about 46 would, if the effect is what it seems`."""
     why, needs = str(check.get("why") or ""), check.get("needs")
     if why and isinstance(needs, int | float):
         why += f"; about {math.ceil(needs)} would, if the effect is what it seems"

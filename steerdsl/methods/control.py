@@ -1,4 +1,4 @@
-"""Random directions in the place of a steer's own: the control of every steer.
+"""Random directions instead of a steer's own: the control of every steer.
 
 In: everything that a steer acts with, and a seed. Out: the same under one random rotation of space. Norms stay,
 and so do the cosines between layers, rows and operands: directions that agree across layers still agree, as do

@@ -18,6 +18,6 @@ def kl(base: Tensor, other: Tensor) -> Tensor:
     vocabularies.
     """
     p, q = base.double().log_softmax(-1), other.double().log_softmax(-1)
-    # A token that the base never gives adds nothing, whatever the other says of it.
+    # A token that the base never gives adds nothing.
     gap = (p - q).where(p.isfinite(), 0)
     return (p.exp() * gap).sum(-1)

@@ -35,7 +35,7 @@ def ablation_factors(model: Model, cuts: Mapping[WriteSite, Sequence[Cut]]) -> d
 
     Q is an orthonormal basis of a cut's rows; several cuts of one site act one after another, each
     on what the one before has left. Source: Arditi et al. 2024, section 4.1, as in `weights`. Raises
-    MethodError where a writer is no plain matrix (a bias, fused experts, a transposed layout), and
+    MethodError where a writer is not a plain matrix (a bias, fused experts, a transposed layout), and
     wherever an edit of weights would not be exact.
     """
     import torch

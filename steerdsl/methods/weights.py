@@ -261,7 +261,7 @@ def _bias_field(model: Model, writers: Writers, kind: Write) -> str:
 
 
 def _zero_biases(model: Model, writers: Writers, kind: Write) -> dict[str, Tensor]:
-    """Zero biases for every linear module beside the writers of `kind`, as the config field implies."""
+    """Zero biases for every linear module besides the writers of `kind`, as the config field implies."""
     import torch
 
     tensors: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""Whether a class of prompts has to be read sample by sample, by whatever in the plan reads it.
+"""Whether some step of the plan has to read a class of prompts sample by sample.
 
 In: a plan and an extraction. Out: whether a method, a criterion, a plot or a plane will want each sample's activations
 of the same prompts, position and stream. They are then kept when the class is read first, and it is read once.

@@ -1,4 +1,4 @@
-"""What is scored beside a steer: the unsteered model, random directions, plain prompting.
+"""What is scored besides a steer: the unsteered model, random directions, plain prompting.
 
 In: an evaluation and the steps that it names. Out: its `Variant`s, the baseline first. Controls answer
 what every reader asks: does a random edit of this size do the same, and does asking for it do more?
@@ -18,7 +18,7 @@ from steerdsl.registry import find
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One way to answer the prompts. `steer`: whose operations act, if any; `draw`: the seed of the random directions
-    that act in place of its own, or None; `instruction`: said before each prompt."""
+    that act instead of its own, or None; `instruction`: put before each prompt."""
 
     name: str
     steer: str | None = None
@@ -43,7 +43,7 @@ def variants(
 ) -> tuple[Variant, ...]:
     """The variants of an evaluation, in the order of the tables. `named` are the recipe's steps so far.
 
-    Every draw of the random control is a variant of its own; their seeds are 0, 1, …. A steer that only patches has
+    Every draw of the random control is a separate variant; their seeds are 0, 1, …. A steer that only patches has
     no random control; the prompting control needs an instruction, given or evident from what the steer removes or
     adds.
     """
@@ -58,7 +58,7 @@ def variants(
 
 
 def evident(steer: r.Steer, named: Mapping[str, r.Step], data: Mapping[str, r.DataSpec]) -> str | None:
-    """What a person would ask for in the place of a steer; None where its operations do not say.
+    """What a person would ask for instead of steering; None where its operations do not say.
 
     `ablate` of a direction from econ against generic is "Do not discuss economics.", `add` of it
     "Discuss economics."; pairs of answers and planes have no topic to name, nor have prompts that are

@@ -169,8 +169,8 @@ def _check(p: Planning, s: r.Check) -> Described:
         help = "give that evaluation an `instruction:`, or compare with `baseline`"
         p.error("S432", absent, s.span, help=help)
     if (points := power.places(p.recipe, s)) > MOST_POINTS:
-        title = f"this claim is made at each pair of two sweeps' points: {points}, and {MOST_POINTS} are the most"
-        p.error("S412", title, s.span, help="compare each with a number, in a check of its own")
+        title = f"this claim compares {points} pairs of points of two sweeps; the maximum is {MOST_POINTS}"
+        p.error("S412", title, s.span, help="compare each with a number, in a separate check")
     facts = [("claim", s.text), *power.lines(p, s), ("exit code", "0 holds, 4 fails, 5 is not settled by its prompts")]
     return "check", s.text, facts, None, False
 

@@ -1,7 +1,7 @@
 """What an export's format cannot carry, as far as a plan can tell: refused before anything runs.
 
 In: an `export` step and what the planning knows. Out: nothing, or the MethodError (R847) that the export would
-end in. What depends on the values of a vector, or on a layer that a step chooses, is told when it is there.
+end in. What depends on the values of a vector, or on a layer that a step chooses, is reported once it is known.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _oblique(step: r.Step | None) -> bool:
 
 
 def _places(p: Planning, op: r.Op) -> Iterator[tuple[str, int]]:
-    """Where an operation acts, but for layers that a step chooses."""
+    """Where an operation acts, except at layers that a step chooses."""
     arch = p.facts.arch
     if op.everywhere:
         yield from arch.everywhere()

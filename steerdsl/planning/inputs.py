@@ -21,7 +21,7 @@ from steerdsl.store.results import file_sha256
 
 def input_files(recipe: r.Recipe, used: Iterable[str], root: Path, allowed: tuple[Path, ...] = ()) -> dict[str, str]:
     """Hash what a recipe in folder `root` reads: the files that it uses, its data sets, vectors and
-    lists of words, its task files with their rows. What is built in or on the hub is no file of the recipe."""
+    lists of words, its task files with their rows. Built-in data and data on the hub are not files of the recipe."""
     data = [spec.source for spec in recipe.data.values() if spec.kind == "file"]
     names = [*used, *data, *(name for name, _ in _named(recipe.steps))]
     names += [part for name in names if r.is_task_file(name) for part in load_task(name, root, allowed).sha256]

@@ -41,7 +41,7 @@ def between(layers: Layers, n_layers: int) -> bool:
 
 
 def layer_number(point: LayerPoint, n_layers: int) -> int:
-    """A layer number, or the layer at a share of the depth: 0% is the first, 100% the last, and what lies half
+    """A layer number, or the layer at a share of the depth: 0% is the first, 100% the last, and what is half
     way between two layers is the later one, so that a deeper model never has an earlier one."""
     number = at_depth(point.value, n_layers) if point.share else int(point.value)
     if not 0 <= number < n_layers:

@@ -27,7 +27,7 @@ def _notices(plan: Plan) -> Iterator[Diagnostic]:
     name, tokens = model.located.id, model.tokens
     if spec.template == "chat" and model.template is None:
         title = f"`{name}` has no chat template: its prompts are raw text"
-        way_out = 'write `template: "none"` where that is meant; else copy the model with chat_template.jinja'
+        way_out = 'write `template: "none"` if that is what you want; else copy the model with chat_template.jinja'
         yield _warning("M620", title, way_out)
     if tokens is not None and tokens.verbatim:
         title = f"texts are cut as the tokenizer.json of `{name}` says, and not as `{tokens.declared}` would"

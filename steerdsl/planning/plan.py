@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from steerdsl.data import Data
     from steerdsl.models.facts import ModelFacts
 
-AUTO = "auto"  # what a record says in the place of the rows of a batch that the plan has chosen
+AUTO = "auto"  # what a record says instead of the batch size that the plan has chosen
 
 
 @dataclass(frozen=True, slots=True)

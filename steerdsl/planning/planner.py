@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def make_plan(
     recipe: r.Recipe, source: Source, root: Path, options: RunOptions, facts: ModelFacts, store: Store | None
 ) -> Plan:
-    """Plan `recipe`, which lies in folder `root`, on the model of `facts`.
+    """Plan `recipe`, which is in folder `root`, on the model of `facts`.
 
     Raises RecipeError with every P7xx and D5xx diagnostic that the model's config and the data give.
     """
@@ -41,7 +41,7 @@ def make_plan(
     try:
         recipe = _with_words(_overridden(recipe, options), source, root, options)
         data = _load_all(recipe, source, root, options)
-    except RecipeError as error:  # of the first file; all of them are told at once
+    except RecipeError as error:  # of the first file; all files are reported at once
         found = [d for d in faults(written, source, root, options.allow) if d.severity == "error"]
         raise RecipeError(found or error.diagnostics, error.exit_code) from error
     plan = Plan(recipe, source, root, options, facts, dtype, options.batch_size, data, steps=())

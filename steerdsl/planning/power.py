@@ -2,7 +2,7 @@
 
 In: a `check` and what the planning knows. Out: lines of the plan. For a rate the number of prompts is enough; for
 any other metric the paired spread is, which the store knows once the evaluation has been made. The claims of a
-recipe that ask for a confidence are one family of tests: what is said here holds whatever the others give.
+recipe that ask for a confidence are one family of tests: what is said here holds for every outcome of the others.
 """
 
 from __future__ import annotations

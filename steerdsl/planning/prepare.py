@@ -34,7 +34,7 @@ def prepare(
     used: Iterable[str] = (),
     fetch: bool = False,
 ) -> Plan:
-    """Plan a recipe that lies in folder `root` and uses the files `used`. With `fetch`, the model's weights are
+    """Plan a recipe in folder `root` and uses the files `used`. With `fetch`, the model's weights are
     brought here first, unless a server has them.
 
     Raises RecipeError: what the model, its config or the data do not allow.

@@ -1,4 +1,4 @@
-"""What an evaluation needs beside answers: tasks of lm-evaluation-harness, rows of multiple choice.
+"""What an evaluation needs besides answers: tasks of lm-evaluation-harness, rows of multiple choice.
 
 In: the metrics of an evaluation. Out: the same with what their figures depend on besides the recipe's
 text, or a RecipeError before anything runs.

@@ -93,7 +93,7 @@ def machine(error: Exception) -> RecipeError | None:
     """The message for what the machine refuses: memory (R816), a file (R817). None for anything else."""
     if out_of_memory(error):
         help = "lower --batch-size, or take a smaller model"
-        return RecipeError([Diagnostic("R816", "the memory was not enough", help=help)], Exit.FAILED)
+        return RecipeError([Diagnostic("R816", "there was not enough memory", help=help)], Exit.FAILED)
     if isinstance(error, OSError) and error.errno in REFUSED:
         title = f"{error.filename or 'a file'}: {(error.strerror or str(error)).lower()}"
         help = "make it readable and writable for you, or name another place"

@@ -1,4 +1,4 @@
-"""A plan carried out, however it ends: with a result, a diagnostic, a signal, a full disk, or a bug.
+"""Runs a plan, however it ends: with a result, a diagnostic, a signal, a full disk, or a bug.
 
 In: a plan, a store, a run directory in the making. Out: an `Outcome`, and the directory with its record.
 """

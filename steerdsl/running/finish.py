@@ -133,7 +133,7 @@ def _draw(run: Run, folder: Path) -> None:
             draw(step.what, view, step.options, *(run.out / path for path in names))
         except MethodError as error:
             run.results.warnings.append(f"plot {step.what}: {error.problem}; {error.way_out}")
-        except Exception as error:  # whatever it is, the record is worth more than a picture
+        except Exception as error:  # any failure: the record is worth more than a picture
             for path in names:
                 (run.out / path).unlink(missing_ok=True)
             run.results.warnings.append(f"plot {step.what} was not drawn: {_reason(error)}")

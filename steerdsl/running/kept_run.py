@@ -1,4 +1,4 @@
-"""A finished run as one result: the same run again is taken from the store, and no tensor library is loaded.
+"""A finished run as one result in the store: the same run is taken from there, and no tensor library is loaded.
 
 In: a run directory, and the keys of the results that it was made from. Out: the same directory once more, with a
 record of its own. A run is taken only where every result behind it is in the store and matches its hash, as if it
@@ -50,7 +50,7 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Whole:
     """What is known of a run besides its files. `here` is what it made its own results with; `said` was printed
-    before it began; `warnings` are those of its record, but for that of results that something else made."""
+    before it began; `warnings` are those of its record, except the one about results that something else made."""
 
     here: Mapping[str, str]
     steps: tuple[Step, ...]
@@ -124,7 +124,7 @@ def find(store: Store, key: str, source: Source) -> Taken | None:
 
 
 def unpack(taken: Taken, directory: RunDirectory, root: Path) -> dict[str, Any]:
-    """Put the files of a run into a run directory, whose recipe lies in `root`, and return its record, which says
+    """Put the files of a run into a run directory, whose recipe is in `root`, and return its record, which says
     when and how this run was made. Raises OSError, also where the run has been removed from the store meanwhile."""
     folder = directory.fresh
     try:

@@ -1,6 +1,6 @@
 """How a run ended.
 
-In: filled by whatever carries a run out. Out: what a command prints, and what it does next. No tensor library is
+In: filled while a plan is run. Out: what a command prints, and what it does next. No tensor library is
 imported here.
 """
 

@@ -1,4 +1,4 @@
-"""Who is told how far a run is.
+"""How far a run is, for those who want to show it.
 
 Commands show it on the terminal, Python programs get it by a callable. No tensor library is imported here.
 """
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class StepProgress(Protocol):
-    """Who is told of a run: what is being done and how much of it, each step by its title and its end, and what
+    """Gets news of a run: what is being done and how much of it, each step by its title and its end, and what
     the user must know once."""
 
     def __call__(self, text: str, done: int, total: int, unit: str = "", /) -> None: ...

@@ -1,6 +1,6 @@
 """Take a whole run from the store if nothing that it depends on has changed, and keep a new one for the next time.
 
-In: a checked recipe and the options of a run. Out: the kept run in a run directory of its own, or None when the
+In: a checked recipe and the options of a run. Out: the kept run in a new run directory, or None when the
 recipe has to be run. No tensor library is imported here.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from steerdsl.running.progress import StepProgress
 
 VERSION = 1
-# Elsewhere, and with a judge, more is asked than the store knows of; a harness has versions of its own.
+# What a judge answers is not in the store, and a harness has its own versions.
 ELSEWHERE = ("judge", "harness")
 
 

@@ -1,7 +1,7 @@
 """The one form of a pack's bytes: a zip whose members are stored, in order, with no dates and no extras.
 
 In: names and bytes. Out: the zip; the same members give the same bytes with every version of Python,
-and any zip of other bytes is no pack, so that no two programs can read it differently.
+and a zip of other bytes is not a pack, so that no two programs can read one differently.
 """
 
 from __future__ import annotations

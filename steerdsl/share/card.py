@@ -19,7 +19,7 @@ LICENCE = "unknown"  # the hub's word for one that was not given
 
 
 def card(pack: Pack, repo: str, licence: str = LICENCE) -> str:
-    """The card of `pack` as it will lie in `repo`."""
+    """The card of `pack` as it will be in `repo`."""
     record = pack.record
     text = pack.members[f"recipe/{pack.recipe}"].decode()
     lines = (f"pull {repo}", f"run {pack.name}", f"verify {pack.name}")
@@ -60,7 +60,7 @@ def _about(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it stands, in a cell too."""
+    """Text that Markdown shows literally, in a table cell too."""
     return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", text)
 
 

@@ -35,7 +35,7 @@ def push(pack: Path, card: str, repo: str, *, private: bool = False, message: st
             api.create_commit(repo, operations, commit_message=message or f"Add {pack.name}")
         except ValueError as error:  # the client asks the hub about the card's header before it sends anything
             title = f"the hub refused the card of `{repo}`: {_reason(error)}"
-            raise _failed(title, "give --license one of the hub's own words, as in mit", Exit.INVALID) from error
+            raise _failed(title, "give --license one of the hub's names, such as mit", Exit.INVALID) from error
     return f"{api.endpoint}/{repo}"
 
 

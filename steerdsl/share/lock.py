@@ -1,4 +1,4 @@
-"""The lock: `econ.steer.lock`, every pin of a recipe in a file beside it.
+"""The lock: `econ.steer.lock`, every pin of a recipe in a file next to it.
 
 In: pins. Out: a JSON file with sorted keys and one pin a line, so that a change is one line of a
 diff; and the pins of such a file.

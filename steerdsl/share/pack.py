@@ -204,7 +204,7 @@ def unpack(pack: Pack) -> Path:
 
 
 def write_members(pack: Pack, folder: Path) -> None:
-    """Write a pack's files into a folder, each whole, but for those that are there already."""
+    """Write a pack's files into a folder, each whole, except those that are there already."""
     for name, data in pack.members.items():
         path = folder / name
         if not path.is_file() or path.read_bytes() != data:
@@ -219,5 +219,5 @@ def _sha256(data: bytes) -> str:
 def _refusal(
     path: Path, code: str, problem: str, help: str | None = None, exit_code: Exit = Exit.INVALID
 ) -> RecipeError:
-    way_out = help or "get the pack again from who made it; nothing of it was unpacked"
+    way_out = help or "get the pack again from its author; nothing was unpacked"
     return RecipeError([Diagnostic(code, f"{path.name} is refused: {problem}", help=way_out)], exit_code)

@@ -30,7 +30,7 @@ _DRESS = ("adapter", "adapter_revision", "adapter_sha256", "quantization")  # pi
 _RUN = ("batch_size", "seed")
 # No pins, though old locks have them: where a recipe runs, and which answers are kept.
 FORMER = frozenset(("run.keep_unsafe", "run.on"))
-# Where the same weights lie is told, and changes nothing.
+# Where the same weights are is shown, and changes nothing.
 _PLACE = ("model.id", "model.revision")
 _BITS = ("model.dtype", "run.batch_size", "run.on")
 # Labels under which the plan explains a word of the registry.

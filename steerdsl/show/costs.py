@@ -35,7 +35,7 @@ class Costs:
             return []
         found = [("tokens", _tokens(work))]
         if work.memory:
-            found.append(("memory", f"up to {size_text(work.memory)} beside the weights"))
+            found.append(("memory", f"up to {size_text(work.memory)} besides the weights"))
         found.append(("time", self._time([work])))
         if (short := self.short(work)) is not None:
             found.append(("warning", short))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # The same in every picture: controls are not numbered among the steers' colours.
 CONTROL_COLOURS = {RANDOM: SKY, PROMPTED: ORANGE}
 MARGIN = 0.04  # of the axis, below 0
-WRITTEN = 12  # figures that are written beside the lines of a panel
+WRITTEN = 12  # figures that are written next to the lines of a panel
 NINETIES = (1, 1.5, 3, 4.5, 6, 9, 10)  # steps of ticks that angles are read by
 
 
@@ -82,7 +82,7 @@ def _values(panel: Axes, lines: Sequence[Series]) -> None:
 
 
 def grouped(lines: Sequence[Series], columns: int = 3) -> tuple[dict[str, list[Series]], int]:
-    """The lines of each panel, and how many panels stand side by side. All data sets share one, unless
+    """The lines of each panel, and how many panels are side by side. All data sets share one, unless
     one of them has several steered lines: then each has its own, which is titled with its name."""
     datasets = list(dict.fromkeys(line.dataset for line in lines))
     steered = [line.dataset for line in lines if line.variant != BASELINE]
@@ -96,7 +96,7 @@ def draw_line(
 ) -> None:
     """A line and its band: a colour and a mark for each steered line of a panel. The baseline is dashed,
     in the colour of the line that it belongs to, or black where it belongs to several; prompting is
-    dotted. `index` says which figure stands at each x."""
+    dotted. `index` says which figure is at each x."""
     steered = [other for other in lines if other.variant not in HELD_AGAINST]
     index = range(len(x)) if index is None else index
     mean, low, high = ([values[i] for i in index] for values in (line.mean, line.low, line.high))

@@ -58,7 +58,7 @@ def drawn(row: Row) -> str:
 
 
 def rank(gap: Gap) -> str:
-    """`rank 1 of 6`: where the steer stands among the draws of its control."""
+    """`rank 1 of 6`: where the steer ranks among the draws of its control."""
     return "" if gap.rank is None or gap.draws is None else f"rank {gap.rank:g} of {gap.draws + 1}"
 
 

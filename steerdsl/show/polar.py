@@ -1,8 +1,8 @@
 """A metric around a circle of angles, with the plane's candidates on its rim.
 
 In: the series of a `ScoreView` over one axis of angles. Out: 0° to the right, counter-clockwise. Where
-the rotation is to an angle, 0° is b1 and the candidates stand at their own angles; where it is by an
-angle, 0° is no turn, and candidates have no place on the circle.
+the rotation is to an angle, 0° is b1 and the candidates are at their own angles; where it is by an
+angle, 0° means no rotation, and candidates have no place on the circle.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from steerdsl.registry import entries
 from steerdsl.show.numbers import apart, interval, number, p_value, signed
 
 SETTLED = 0.05  # from this p-value on, a difference is said to be open
-BESIDE = 2  # data sets beside the first that a sentence names
+BESIDE = 2  # data sets besides the first that a sentence names
 NAMED = 3  # points of a sweep that a claim names
 CALLED = {RANDOM: "random directions", PROMPTED: "prompting"}
 _DIRECTION = re.compile(r"\b((?:higher|lower) is [^,:;]+)")
@@ -207,7 +207,7 @@ def evidence(check: Mapping[str, Any]) -> str:
 
 
 def adjusted(check: Mapping[str, Any]) -> str:
-    """`p = .042 among 3 claims`: the p-value by which a claim is settled, where others are made beside it."""
+    """`p = .042 among 3 claims`: the p-value that settles a claim, if the recipe makes others too."""
     p, family = p_value(check.get("p_holm")), check.get("family")
     return f"{p} among {family} claims" if p and isinstance(family, int) and family > 1 else ""
 

@@ -1,6 +1,6 @@
 """A table that never cuts or breaks a figure.
 
-In: a title, heads and rows of text. Out: lines that fit the terminal: as it stands, else turned over, else
+In: a title, heads and rows of text. Out: lines that fit the terminal: unchanged, else transposed, else
 in bands of as many columns as there is room for. A line that is too long even so is left to the terminal.
 """
 
@@ -26,8 +26,8 @@ Row = Sequence[str]
 @dataclass(slots=True)
 class Sheet:
     """`head` names the columns. Cells may have several lines. `prose` are columns of running text, which is
-    broken between words, `left` columns that are not flushed right. `rules` are the rows that a line stands
-    before, `bold` and `styles` the looks of columns and of cells (row, column). `turns`: whether it may be turned.
+    broken between words, `left` columns that are not flushed right. `rules` are the rows with a line
+    above, `bold` and `styles` the looks of columns and of cells (row, column). `turns`: whether it may be turned.
     """
 
     head: Row

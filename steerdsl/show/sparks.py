@@ -15,8 +15,8 @@ NOTHING = "·"
 def sparkline(values: Sequence[float | None], chosen: Collection[int] = ()) -> str:
     """One block for each value, the lowest and the highest at the ends of the scale.
 
-    `·` stands where there is no finite value; values that are all the same are half height. The
-    places in `chosen` (indices into `values`, not layer numbers) stand in brackets.
+    `·` marks a value that is not finite; values that are all the same are half height. The
+    places in `chosen` (indices into `values`, not layer numbers) are in brackets.
     """
     known = [x for x in values if x is not None and math.isfinite(x)]
     low, high = (min(known), max(known)) if known else (0.0, 0.0)

@@ -1,7 +1,7 @@
 """How every picture looks: colours, sizes, the axis of layers, the legend.
 
 In: nothing but matplotlib. Out: figures with room for their names, and the settings they are drawn under,
-which are the package's own, whatever the user's matplotlibrc says.
+which are the package's own and ignore the user's matplotlibrc.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.container import Container
     from matplotlib.figure import Figure
 
-# Okabe and Ito 2008, Color Universal Design: told apart with any common colour blindness. Their
+# Okabe and Ito 2008, Color Universal Design: distinct with any common colour blindness. Their
 # yellow is left out, because thin lines of it cannot be seen on white.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"

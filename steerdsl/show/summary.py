@@ -64,13 +64,13 @@ def pair(rows: Sequence[Row]) -> Pair | None:
 
 
 def _place(row: Row) -> tuple[Any, ...]:
-    """What two answers have in common that stand side by side."""
+    """What two answers side by side have in common."""
     own = tuple(row.get(key) for key in ("step", "dataset", "split", "row", "prompt"))
     return (*own, *(row.get("point") or {}).items())
 
 
 def lines(record: Record, scores: Table, rows: Sequence[Row]) -> Iterator[tuple[Line, str]]:
-    """Every line with its style, but for the first and the last."""
+    """Every line with its style, except the first and the last."""
     if error := record.get("error"):
         yield ("error", error), "red"
     for kind in (sentences.layers(record["choices"]), sentences.evaluations(scores, record["checks"])):

@@ -71,7 +71,7 @@ def _gap(gap: Gap | None) -> str:
 
 
 def sweep_table(name: str, rows: Table) -> Sheet:
-    """One line for each point of a sweep: the steered mean of each metric and data set, and beside it the
+    """One line for each point of a sweep: the steered mean of each metric and data set, and next to it the
     random control's."""
     points = list(rows.points.values())
     axes, columns = list(points[0][0].at), list(dict.fromkeys((row.metric, row.data) for row in points[0]))

@@ -1,4 +1,4 @@
-"""The terminal on which commands print tables: whatever a text holds, it is shown and never obeyed.
+"""The terminal on which commands print tables: control sequences in a text are shown, never obeyed.
 
 In: rich renderables, as for rich's own `Console`. Out: the same, their texts passed through `visible`; no
 text is read as markup, an emoji's name or a pattern to highlight. In a pipe lines have no limit, unless

@@ -88,7 +88,7 @@ class RunDirectory:
 
     def finish(self) -> None:
         """Give the folder its final name. An old run gives way where it may be replaced; what else has
-        appeared there meanwhile stays, and `path` becomes a free name beside it."""
+        appeared there meanwhile stays, and `path` becomes a free name next to it."""
         self.make_room()
         old: list[Path] = []
         while not place(self.fresh, self.path):
@@ -109,7 +109,7 @@ def is_run(folder: Path) -> bool:
 
 
 def _stranger(folder: Path) -> str | None:
-    """What is in a folder that no run wrote, by its path there; `record.json` itself where it is no record of a
+    """What is in a folder that no run wrote, by its path there; `record.json` itself if it is not a record of a
     run, None where all is a run's."""
     try:
         record = read_json(folder / "record.json", MARK, within=folder)
@@ -174,7 +174,7 @@ def _never(path: Path) -> str | None:
 
 
 def _foreign(path: Path) -> bool:
-    """Whether there is something that is no run. Other runs may put and move theirs while this looks,
+    """Whether there is something that is not a run. Other runs may put and move theirs while this looks,
     and then it looks again."""
     with suppress(FileNotFoundError):
         before = path.stat()
@@ -196,5 +196,5 @@ def _free(path: Path) -> Path:
 
 
 def _beside(path: Path, ending: str) -> Path:
-    """A name beside `path` that nobody else takes: in a container every run may have the same process id."""
+    """A name next to `path` that nobody else takes: in a container every run may have the same process id."""
     return path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.{ending}")

@@ -114,10 +114,11 @@ def _damaged(folder: Path, error: Exception) -> Diagnostic:
 def _absent(folder: Path) -> Diagnostic:
     """There is no run in this folder; a stopped run and a folder of runs are recognised."""
     if not folder.exists():
-        return Diagnostic("R880", f"there is no {folder}", help="name a run directory, as `runs/econ-20260301-101500`")
+        help = "name a run directory, such as `runs/econ-20260301-101500`"
+        return Diagnostic("R880", f"there is no {folder}", help=help)
     title = f"{folder} is not a run directory: it has no record.json"
     if folder.name.endswith(".partial"):
-        return Diagnostic("R880", title, help="its run was stopped; the same command again goes on where it was")
+        return Diagnostic("R880", title, help="its run was stopped; repeat the command to continue it")
     inner = sorted(folder.glob("*/record.json"))
     if inner:
         return Diagnostic("R880", title, help=f"it holds runs, as {inner[-1].parent}")

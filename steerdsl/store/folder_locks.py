@@ -1,4 +1,4 @@
-"""Folders that a running process is writing, told from those that a killed one left.
+"""Tell folders that a running process is writing from those that a killed one left.
 
 In: a folder. Out: whether some process still holds it. The hold is a lock on the folder itself, which
 the system lets go of when its process ends, however it ends; it holds across containers and users.
@@ -24,7 +24,7 @@ except ImportError:  # Windows has no such locks, nor folders that can be opened
 
 NEW, OLD = ".new-", ".old-"
 A_DAY = 24 * 3600
-TIME = r"-\d{8}-\d{6}(-\d+)?"  # with which a run directory without a name of its own ends
+TIME = r"-\d{8}-\d{6}(-\d+)?"  # the end of the name of a run directory that nobody named
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
@@ -144,7 +144,7 @@ def discard(folder: Path) -> bool:
 
 
 def stopped_runs(path: Path) -> list[Path]:
-    """What killed runs left beside the run directory `path`: those of the same name, whatever their time."""
+    """What killed runs left next to the run directory `path`: those of the same name, at any time."""
     name = re.sub(f"{TIME}$", "", path.name)
     left = re.compile(rf"{re.escape(name)}({TIME})?\.(\d+|[0-9a-f]{{12}})\.(partial|old)")
     beside = path.parent.glob(f"{glob.escape(name)}*")

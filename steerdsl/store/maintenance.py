@@ -1,6 +1,6 @@
 """Keep a store: what is in it, what is damaged, what nobody has used for long.
 
-In: the folder of a store. Out: its results as values; folders removed. Everything here may run beside
+In: the folder of a store. Out: its results as values; folders removed. Everything here may run at the same time as
 runs that use the same store: what they are writing is left alone, and what is removed is made again.
 """
 

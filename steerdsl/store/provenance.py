@@ -3,7 +3,7 @@
 In: what each result that a run loads says of its making. Out: those that were not made as this run makes
 its own, for the record; and what the results that this run saves say.
 
-None of this is part of a key: a result is taken whatever made it. A result that says nothing is unknown,
+None of this is part of a key: a result is taken no matter what made it. A result that says nothing is unknown,
 and nothing is said of it.
 """
 

@@ -5,7 +5,7 @@ Out: what those files say, on this run or a later one.
 
 A result is written under a temporary name and renamed into place, so a reader never sees half of
 one, and two runs that make the same result may both write it: the first rename wins. Each result
-carries the SHA-256 of its files; one that does not match is told of, treated as absent and made
+carries the SHA-256 of its files; one that does not match is reported, treated as absent and made
 again. Nothing is forced to the disk: what a power cut tears does not match either. A result may be
 removed at any moment, by `steerdsl store prune` or by hand, and is absent from then on.
 """
@@ -58,7 +58,7 @@ class Damage:
 def read_meta(folder: Path) -> dict[str, Any]:
     """What a result says of itself: its key, its kind, its files with their sizes and hashes.
 
-    Raises `Misread` for a text that is no such thing, OSError when it cannot be read.
+    Raises `Misread` for a text that is something else, OSError when it cannot be read.
     """
     meta: dict[str, Any] = read_json(folder / META, RESULT, most=LARGEST_NOTE, within=folder)
     if meta["key"] != folder.name or not all(name == Path(name).name and name != META for name in meta["files"]):
@@ -88,7 +88,7 @@ def find_damage(folder: Path) -> Damage | None:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Results under `root`. `damaged` is told of a file that does not match its hash; `makers` of what a
+    """Results under `root`. `damaged` gets the path of a file that does not match its hash; `makers` of what a
     result that is loaded was made with, and knows what one is made with that is saved now."""
 
     root: Path

@@ -84,4 +84,4 @@ def test_a_cell_may_be_as_long_as_the_file(size: int) -> None:
 def test_a_list_of_messages_is_told_to_become_a_text(named: dict[str, str]) -> None:
     records = tuple(RawRow(i, {"messages": [{"role": "user", "content": "Hi"}]}) for i in (1, 2))
     _, _, faults = roles.assign(RawTable("t.jsonl", records), named)
-    assert all("in a field of its own" in str(fault.help) and "quotes" not in str(fault.help) for fault in faults)
+    assert all("in a separate field" in str(fault.help) and "quotes" not in str(fault.help) for fault in faults)

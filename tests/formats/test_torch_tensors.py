@@ -114,7 +114,7 @@ def test_a_vector_of_steering_vectors(
 def test_a_layer_type_that_has_no_name_here(tmp_path: Path, steering_vector: type[SteeringVector]) -> None:
     rows = {1: torch.ones(32)}
     assert refusal(saved(tmp_path / "sv.pt", steering_vector(rows, "lm_head"))) == (
-        "R846: sv.pt has the layer type 'lm_head', whose meaning is not known | save a SteeringVector as it is"
+        "R846: sv.pt has the layer type 'lm_head', whose meaning is not known | save a SteeringVector unchanged"
     )
     gemma = architecture(tiny_config("gemma2"))
     path = saved(tmp_path / "sv.pt", steering_vector(rows, "mlp"))

@@ -114,7 +114,7 @@ def test_what_the_hub_refuses(call: Call) -> None:
     assert code == 3 and err.startswith("error[R871]: the hub refused `ada/one`: it answered 401\n")
     code, _, err = call("push", "one.steerpack", "--repo", "ada/one", "--license", "nonsense")
     assert code == 1 and err.startswith("error[R871]: the hub refused the card of `ada/one`: ")
-    assert err.endswith("help: give --license one of the hub's own words, as in mit\n")
+    assert err.endswith("help: give --license one of the hub's names, such as mit\n")
     for name in ("ada/nothing", "not a name"):
         code, _, err = call("pull", name)
         assert (code, err) == (

@@ -70,7 +70,7 @@ def test_a_model_without_a_chat_template(asked: str, tmp_path: Path) -> None:
     made = plan(folder, (f'model "m"{asked}\n' if asked else "") + EXTRACT)
     assert said(made) == (
         f"warning[M620]: `{folder}` has no chat template: its prompts are raw text\n"
-        'help: write `template: "none"` where that is meant; else copy the model with chat_template.jinja\n'
+        'help: write `template: "none"` if that is what you want; else copy the model with chat_template.jinja\n'
     )
     assert made.mode == "none"
     assert "raw text: the model has no chat template" in view(made)

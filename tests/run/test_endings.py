@@ -68,8 +68,8 @@ def raising(error: BaseException) -> Callable[[], None]:
 ENDS = {
     "disk": (raising(OSError(errno.ENOSPC, "No space left on device")), "R815", "no space left on device"),
     "quota": (raising(OSError(errno.EDQUOT, "Disk quota exceeded")), "R815", "disk quota exceeded"),
-    "memory": (raising(MemoryError()), "R816", "the memory was not enough"),
-    "torch's memory": (lambda: torch.empty(2**56, dtype=torch.uint8), "R816", "the memory was not enough"),
+    "memory": (raising(MemoryError()), "R816", "there was not enough memory"),
+    "torch's memory": (lambda: torch.empty(2**56, dtype=torch.uint8), "R816", "there was not enough memory"),
     "a GPU's memory": (raising(torch.OutOfMemoryError("CUDA out of memory. Tried …")), "R850", "memory"),
     "a file": (raising(PermissionError(errno.EACCES, "Permission denied", "/a/b")), "R817", "/a/b: permission denied"),
 }

@@ -679,5 +679,5 @@ def test_a_changed_pack_is_refused(here: Path) -> None:
             4,
             "",
             "error[R869]: one.steerpack is refused: `recipe/data/e.jsonl` is not what its checksum says\n"
-            "help: get the pack again from who made it; nothing of it was unpacked\n",
+            "help: get the pack again from its author; nothing was unpacked\n",
         )

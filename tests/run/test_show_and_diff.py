@@ -158,13 +158,13 @@ def test_what_is_no_run(one: Any) -> None:
     Path("one.77.partial").mkdir()
     no_record = "is not a run directory: it has no record.json"
     for folder, title, help in (
-        ("nothing", "there is no nothing", "name a run directory, as `runs/econ-20260301-101500`"),
+        ("nothing", "there is no nothing", "name a run directory, such as `runs/econ-20260301-101500`"),
         ("empty", f"empty {no_record}", "name the folder that `steerdsl run` said its record is in"),
         (".", f". {no_record}", "it holds runs, as one"),
         (
             "one.77.partial",
             f"one.77.partial {no_record}",
-            "its run was stopped; the same command again goes on where it was",
+            "its run was stopped; repeat the command to continue it",
         ),
     ):
         assert one("show", folder) == (2, "", f"error[R880]: {title}\nhelp: {help}\n")

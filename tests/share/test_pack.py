@@ -128,7 +128,7 @@ def test_a_name_that_is_unsafe(tmp_path: Path, name: str) -> None:
     data = zip_bytes({"manifest.json": manifest(members(**{name: b"x"})), **members(**{name: b"x"})})
     assert refused(tmp_path, data) == (
         f"error[R867]: x.steerpack is refused: the name {name!a} is refused: {NAMES[name]}\n"
-        "help: get the pack again from who made it; nothing of it was unpacked\nexit 1"
+        "help: get the pack again from its author; nothing was unpacked\nexit 1"
     )
 
 
@@ -313,7 +313,7 @@ def test_members_that_are_not_the_manifests(tmp_path: Path) -> None:
     for problem, data in cases.items():
         assert refused(tmp_path, data) == (
             f"error[R869]: x.steerpack is refused: {problem}\n"
-            "help: get the pack again from who made it; nothing of it was unpacked\nexit 4"
+            "help: get the pack again from its author; nothing was unpacked\nexit 4"
         )
 
 

@@ -43,7 +43,7 @@ def encode(tokenizer: Any, text: str) -> tuple[tuple[int, ...], list[tuple[int, 
 
 
 def joint(text: str, reply: str) -> str:
-    """What stands between a prompt and its answer."""
+    """The text between a prompt and its answer."""
     if reply[:1].isspace():
         return ""
     return OPENING  # if: opening

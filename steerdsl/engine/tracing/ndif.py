@@ -232,7 +232,7 @@ class Ndif(RemoteBackend):  # type: ignore[misc]
         return done
 
     def download_result(self, url: Any) -> Any:
-        """What the request saved: it came with the news, or lies at `url`."""
+        """What the request saved: it came with the message, or is at `url`."""
         if isinstance(url, bytes | bytearray):
             return self.finalize(bytes(url))
         if not isinstance(url, str) or not url:

@@ -13,7 +13,7 @@ from nnsight.intervention.serialization import CustomCloudPickler
 
 
 def reduced(tensor: torch.Tensor) -> tuple[Any, ...]:
-    """A tensor as pickle takes it, without what its storage has beside it."""
+    """A tensor as pickle takes it, without what else its storage holds."""
     own = tensor.numel() * tensor.element_size()
     if tensor.layout == torch.strided and tensor.untyped_storage().nbytes() > own:
         tensor = tensor.detach().clone(memory_format=torch.contiguous_format)

@@ -118,7 +118,7 @@ class Session:
         """Read `reads` (path, side), in the order in which they run: float64 [R, B, d] of the token at
         `columns` or of the average of the mask `picked`; else [R, T, d], every token of that mask a row.
 
-        The pass stops after the last of them; with `touches`, which may lie behind it, it runs to its
+        The pass stops after the last of them; with `touches`, which may come later, it runs to its
         end, and activations are read after the edits.
         """
         require_fit([inputs], self.opened.arch)
@@ -143,7 +143,7 @@ class Session:
         touches: Sequence[Touch] = (),
     ) -> dict[str, Any]:
         """The statistics (`moments.take`) of what `capture` reads in several batches, computed where
-        the model is, so that no activation leaves it but the rows that are asked for.
+        the model is, so that only the rows that are asked for leave it.
 
         A job is a dict with `inputs`, `columns`, `average` and `picked`, as `capture` takes them.
         `part` are the features that are kept.
@@ -179,7 +179,7 @@ class Session:
 
         `choose` changes the scores of each token before one is taken. Where `config` samples by itself, it
         draws from the seed that `torch.manual_seed` was last given, wherever the model is. `meter`, a streamer of
-        transformers, is told each token where the model is in this process.
+        transformers, gets each token if the model is in this process.
         """
         require_fit([inputs], self.opened.arch, passes)
         model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
@@ -220,7 +220,7 @@ class Session:
 
     def readings(self, readings: Sequence[dict[str, Any]], reduce: Callable[..., Any]) -> Any:
         """Read texts several times, as `logits` does, and give what `reduce` makes of what the readings
-        keep: where the model is, so that no distribution leaves it but those that are asked for.
+        keep: where the model is, so that only the distributions that are asked for leave it.
 
         A reading is a dict with `inputs`, `touches` and `steps`, and `keep`, which is given its logits.
         """

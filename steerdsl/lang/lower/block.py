@@ -1,6 +1,6 @@
 """Statements in text order: the top of a file, a used file, or a sweep's body.
 
-In: statements. Out: steps in `ctx.steps` and names in `ctx.scope`. Operations that stand alone
+In: statements. Out: steps in `ctx.steps` and names in `ctx.scope`. Operations outside braces
 become the steer `main`, which is known from the last of them on.
 """
 
@@ -51,14 +51,14 @@ def lower_block(ctx: Context, statements: Sequence[nodes.Statement]) -> None:
 
 
 def _acts(ctx: Context, statement: nodes.Statement) -> bool:
-    """Whether a statement is an operation of its own, or was going to be one."""
+    """Whether a statement is an operation outside braces, or was going to be one."""
     if isinstance(statement, nodes.Bad):
         return first_word(ctx.source, statement) in registry.entries("op")
     return isinstance(statement, nodes.Operation)
 
 
 def _remember(ctx: Context, bad: nodes.Bad) -> None:
-    """Keep the name that a broken statement was about to define, so that its uses are no errors."""
+    """Keep the name that a broken statement was about to define, so that its uses are not errors."""
     symbols = ctx.scope.symbols
     for name in opening(ctx.source, bad):
         symbols.setdefault(name.text, Symbol(name.text, "unknown", ctx.place(name, "defined here first")))

@@ -79,7 +79,7 @@ def lower_check(ctx: Context, node: nodes.Check) -> None:
         return
     if not _paths(left) and not _paths(right):
         help = "write a score on one side, as in `check scores.bleu.econ < 50`"
-        ctx.error("S421", "this claim says nothing of any score", node, help=help)
+        ctx.error("S421", "this claim does not name a score", node, help=help)
         return
     left, right = _beside(ctx, node.left, left, right), _beside(ctx, node.right, right, left)
     claim = Check(left, ORDERS[node.op], right, confidence, ctx.written(node), span=node.span)
@@ -96,7 +96,7 @@ def _paths(figure: Figure) -> list[tuple[str, ...]]:
 
 
 def _beside(ctx: Context, at: nodes.Expr, figure: Figure, other: Figure) -> Figure:
-    """A control's figure is read at the path of the score beside it: on its own side, else on the other."""
+    """A control's figure is read at the path of the score it is compared with: on its own side, else on the other."""
     alone = [term for term in figure.terms if not term.path]
     known = [path for path in _paths(figure) or _paths(other) if path[0] != COSINE_PATH]
     if not alone or len(known) == 1:

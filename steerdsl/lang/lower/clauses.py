@@ -45,7 +45,7 @@ class Clauses:
 
     @property
     def given(self) -> tuple[nodes.Option | nodes.Expr, ...]:
-        """What stands after `with`."""
+        """What follows `with`."""
         clause = self.one("with", nodes.With)
         return clause.items if clause else ()
 

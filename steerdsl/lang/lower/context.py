@@ -44,7 +44,7 @@ class Symbol:
 class Scope:
     """Names in force at one point of the text. `later` are those defined further down, `taken`
     every name of the recipe (an invented name avoids them), `choices` the implied selections made so
-    far, by vector; `unbound` the extractions that have no name of their own."""
+    far, by vector; `unbound` the extractions without a name."""
 
     symbols: dict[str, Symbol] = field(default_factory=dict)
     later: dict[str, Label] = field(default_factory=dict)
@@ -122,8 +122,8 @@ class Context:
     steps: list[Step] = field(default_factory=list)
     folder: str = ""  # of a used file, relative to the recipe's own
     block: Block = "top"
-    begun: bool = False  # a statement stands before the present one
-    late: bool = False  # of a used file: a step stands before its `use`
+    begun: bool = False  # there is a statement before the present one
+    late: bool = False  # of a used file: there is a step before its `use`
     axes: Mapping[str, nodes.Quantity | None] = field(default_factory=dict)
 
     def error(
@@ -154,11 +154,11 @@ class Context:
         return Label(self.source, at if isinstance(at, Span) else at.span, label)
 
     def within(self, node: Node, word: str) -> Span:
-        """The place of a word inside a node that keeps no span of its own for it."""
+        """The place of a word inside a node that keeps no span for it."""
         start = self.source.text.find(word, node.span.start, node.span.end)
         return node.span if start < 0 else Span(start, start + len(word))
 
     def written(self, node: Node) -> str:
-        """The statement as it stands in the text, on one line, without comments."""
+        """The statement as written, on one line, without comments."""
         text = self.source.text[node.span.start : node.span.end]
         return " ".join(_COMMENTS.sub(lambda found: found[1] or " ", text).split())

@@ -198,7 +198,7 @@ def _source_of(spec: DataSpec) -> tuple[Any, ...]:
 
 def _apart(done: Fit, spec: DataSpec, split: Split) -> bool:
     """Whether a part of one source shares no row with what was fitted on. A row is held out when the
-    hash of its text and the seed lies below the share, so that of two shares one holds the other."""
+    hash of its text and the seed is below the share, so that of two shares one holds the other."""
     alike = done.spec.seed == spec.seed and done.spec.fields == spec.fields
     match done.split, split:
         case "train", "held_out":

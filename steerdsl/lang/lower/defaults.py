@@ -91,7 +91,7 @@ def warn_unused(ctx: Context, steps: Steps) -> None:
     for name, symbol in ctx.scope.symbols.items():
         if symbol.kind in kinds and _unused(ctx, symbol) and name not in scored:
             place = symbol.place
-            help = "use it, or take it out"
+            help = "use it, or delete it"
             ctx.warn("S452", f"nothing uses `{name}`", place.span, help=help)
 
 

@@ -69,11 +69,11 @@ def _takes_data(method: Entry) -> bool:
 def _sides(ctx: Context, node: nodes.Action, clause: nodes.From | None, method: Entry | None) -> Sides | None:
     if method and not _takes_data(method):
         if clause:
-            ctx.error("S417", f"`{method.name}` looks at no data", clause, help="leave out `from`")
+            ctx.error("S417", f"`{method.name}` does not use data", clause, help="leave out `from`")
             return None
         return None, None
     if clause is None:
-        help = "write `from econ vs generic`: what has the concept, then what has not"
+        help = "write `from econ vs generic`: with the concept first, then without it"
         ctx.error("S403", "`extract` needs data", node.verb_span, help=help)
         return None
     positive = data.reference(ctx, clause.source, "fit")

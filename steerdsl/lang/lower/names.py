@@ -15,10 +15,10 @@ from steerdsl.lang.nodes import Name
 from steerdsl.lang.source import Span
 from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM, REFERENCE
 
-# Words that mean something where a name may stand.
+# Words that mean something where a name may be written.
 RESERVED = frozenset({"all", "last", BASELINE, "none", "step"})
-CONTROLS = frozenset({RANDOM, PROMPTED, REFERENCE})  # what tables call the variants beside a steer
-MAIN = "main"  # the steer of operations that stand alone
+CONTROLS = frozenset({RANDOM, PROMPTED, REFERENCE})  # what tables call the variants besides a steer
+MAIN = "main"  # the steer of operations outside braces
 
 
 def define(ctx: Context, name: Name, kind: SymbolKind, value: Any = None) -> bool:
@@ -46,7 +46,7 @@ def is_free(ctx: Context, name: Name, kind: SymbolKind | None = None) -> bool:
         label = "the language uses this word" if text in RESERVED else "tables call a control so"
         ctx.error("S204", f"`{text}` cannot be a name", name, label, help="take another name")
     elif first is not None and first.kind != "unknown":
-        help = "take another name for one of the two"
+        help = "rename one of the two"
         if text == MAIN:
             help = "operations outside a block form one steer, `main`; give this block another name"
         ctx.error("S202", f"`{text}` is defined twice", name, "again here", also=(first.place,), help=help)

@@ -55,7 +55,7 @@ def _operand(ctx: Context, node: nodes.Operation, entry: Entry) -> Operand | Non
     match entry.operand:
         case "nothing":
             if node.operand is not None:
-                ctx.error("S317", f"`{node.verb}` acts with no vector", node.operand, help="leave it out")
+                ctx.error("S317", f"`{node.verb}` does not take a vector", node.operand, help="leave it out")
             return None
         case "plane":
             if node.operand is not None:

@@ -155,7 +155,7 @@ def _steer_path(ctx: Context, written: Text) -> str | None:
     path = output(ctx, written)
     if path and ending(path) in set(EXPORTED["vector"]) - set(EXPORTED["steer"]):
         help = f'name a folder, as in `"{_stem(path)}/"`, or a {either(EXPORTED["steer"])} path'
-        ctx.error("S315", f"a steer is no {ending(path)} file", written, help=help)
+        ctx.error("S315", f"a steer cannot be a {ending(path)} file", written, help=help)
         return None
     return path
 

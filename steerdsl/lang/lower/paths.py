@@ -16,7 +16,7 @@ from steerdsl.lang.diagnostics import Label
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.nodes import Text
 
-# What a run directory has of its own: no output takes its place, or that of a folder of it.
+# Files that every run directory has: no output may replace one of them or one of their folders.
 OWN = ("record.json", "generations.jsonl", "scores.json", "scores.csv", "report.html", "vectors")
 LONGEST = 150  # bytes of a name: a temporary one that is longer must fit too
 DEEPEST = 20  # folders of an output's path
@@ -64,7 +64,7 @@ def output(ctx: Context, path: Text) -> str | None:
         problem, help = f"the run itself keeps `{parts[0]}`", "take another name"
     elif before := _taken(ctx, plain.casefold().split("/")):
         also = (before,)
-        ctx.error("S321", f"two outputs have the path `{plain}`", path, also=also, help="take another name for one")
+        ctx.error("S321", f"two outputs have the path `{plain}`", path, also=also, help="rename one of them")
         return None
     else:
         _take(ctx, plain.casefold().split("/"), ctx.place(path, "written here first"))

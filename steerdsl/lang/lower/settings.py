@@ -30,7 +30,8 @@ def lower_edition(ctx: Context, node: nodes.Edition) -> None:
         ctx.error("S408", "a recipe has one `edition`", node, also=also, help="keep the first line")
     elif node.number.value != EDITION or node.number.unit:
         text = values.printed(node.number)
-        ctx.error("S410", f"this version knows no edition `{text}`", node.number, help=f"write `edition {EDITION}`")
+        title = f"this version does not know edition `{text}`"
+        ctx.error("S410", title, node.number, help=f"write `edition {EDITION}`")
     elif ctx.begun:
         ctx.error("S409", "`edition` comes too late", node, help="make it the first line")
     if not ctx.shared.edition:

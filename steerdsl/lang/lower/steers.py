@@ -55,5 +55,5 @@ def finish(ctx: Context, name: Name, ops: Sequence[Op], span: Span, ok: bool) ->
 
 
 def main_name(first: nodes.Statement) -> Name:
-    """The name of the steer that operations which stand alone form, placed at the first of them."""
+    """The name of the steer that operations outside braces form, placed at the first of them."""
     return Name((MAIN,), span=head(first)[1])

@@ -31,7 +31,7 @@ def lower_sweep(ctx: Context, node: nodes.Sweep, lower_block: LowerBlock) -> Non
     count = math.prod(len(found) for found in axes.values())
     if count > MOST_POINTS:
         help = "take larger steps, or split the sweep"
-        title = f"this sweep has {count} points, and {MOST_POINTS} are the most"
+        title = f"this sweep has {count} points; the maximum is {MOST_POINTS}"
         ctx.error("S412", title, node.axes[0].span.to(node.axes[-1].span), help=help)
     if not node.body:
         ctx.error("S419", "this sweep does nothing", node.axes[0], help="write what changes between the braces")
@@ -117,7 +117,7 @@ def _alike(ctx: Context, axis: nodes.Axis, found: Sequence[Quantity]) -> bool:
         if values.sort_of(value) != values.sort_of(found[0]):
             label = f"{values.sort_of(value)}, after {values.sort_of(found[0])}"
             help = "give all of them the same unit"
-            ctx.error("S422", f"`{axis.name.text}` has values of two sorts", value, label, help=help)
+            ctx.error("S422", f"`{axis.name.text}` has values of two kinds", value, label, help=help)
             return False
     return True
 
@@ -146,7 +146,7 @@ def _range(ctx: Context, item: nodes.Range) -> list[Quantity]:
         ctx.error("S422", "this range has no values", item, help=help)
         return []
     if (stop_value - start.value) / MOST_POINTS >= step_value:
-        title = f"this range has more than {MOST_POINTS} values, which are the most"
+        title = f"this range has more than {MOST_POINTS} values, the maximum"
         ctx.error("S412", title, item, help="take larger steps")
         return []
     count = math.floor((stop_value - start.value) / step_value + 1e-9) + 1

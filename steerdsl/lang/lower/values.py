@@ -1,7 +1,7 @@
 """Values with their units: numbers, shares, angles, words, texts.
 
 In: an expression and what it is for ("`take`", "an angle"). Out: a plain Python value (angles in
-degrees, shares as fractions), or None after a message. Params and axes stand wherever a value may.
+degrees, shares as fractions), or None after a message. Params and axes may be used wherever a value may.
 """
 
 from __future__ import annotations

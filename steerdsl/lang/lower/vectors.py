@@ -143,7 +143,7 @@ def _times(factor: float, expr: VectorExpr) -> tuple[tuple[float, VectorExpr], .
 
 
 def info_of(ctx: Context, expr: VectorExpr) -> VectorInfo:
-    """What is known of a vector; of one whose definition was bad, whatever raises no further error."""
+    """What is known of a vector; of one whose definition was bad, what causes no further error."""
     match expr:
         case VectorRef(name=name, layers=chosen):
             symbol = ctx.scope.symbols.get(name)

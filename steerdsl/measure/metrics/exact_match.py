@@ -55,7 +55,7 @@ def the_answer_is(text: str) -> str | None:
 
 def letter(text: str) -> str | None:
     """The option A to E that the text settles on: the last that is said to be the answer, else the only one
-    that stands as an option. Several, as where the question's options are repeated, settle on none."""
+    that is written as an option. Several, as where the question's options are repeated, settle on none."""
     said = _ANSWER.findall(text)
     if said:
         return str(said[-1])
@@ -79,7 +79,7 @@ READS = {
 
 
 def possible(gold: str, form: str) -> bool:
-    """Whether an answer in `form` can equal a gold answer at all: "Paris" is no number."""
+    """Whether an answer in `form` can equal a gold answer at all: "Paris" is not a number."""
     wanted = canonical(strict(gold) or gold)
     given = FORMS[form](_WRITTEN[form].format(f"{wanted:f}" if isinstance(wanted, Decimal) else wanted))
     return given is not None and canonical(given) == wanted

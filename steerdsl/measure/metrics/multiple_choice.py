@@ -13,7 +13,7 @@ from steerdsl.measure.answers import Answers, Figures
 from steerdsl.measure.choices import letters, options
 from steerdsl.registry import Arg, Entry
 
-# What stands after the options. "answer" makes the prompt of lm-evaluation-harness's MMLU.
+# What follows the options. "answer" makes the prompt of lm-evaluation-harness's MMLU.
 FORMS: Mapping[str, str] = MappingProxyType(
     {"answer": "Answer:", "instruction": "Answer with the letter of the right option and nothing else."}
 )

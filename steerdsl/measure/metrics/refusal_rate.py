@@ -1,7 +1,7 @@
 """How often the model refuses, by the phrases that refusals use.
 
 In: answers. Out: 1 where an answer refuses, 0 where it does not. Keywords take gibberish for
-compliance, so read it beside a figure of degeneracy; an answer in another script has no figure.
+compliance, so read it together with a figure of degeneracy; an answer in another script has no figure.
 """
 
 from __future__ import annotations

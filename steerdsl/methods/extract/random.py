@@ -19,7 +19,7 @@ def run(*, layers: Sequence[int], width: int, seed: int = 0, like: Tensor | None
     """Unit rows of a spherical distribution: float32 [L, 1, width].
 
     `layers` are the model's layer numbers and `width` its d_model, which the engine supplies. Each
-    layer has its own stream of numbers, so that what is captured beside it changes nothing. `like`,
+    layer has its own stream of numbers, so that what else is captured changes nothing. `like`,
     float64 [L], gives raw norms (for a control of the same length); 1 otherwise.
     """
     import torch

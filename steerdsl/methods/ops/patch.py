@@ -1,4 +1,4 @@
-"""`patch`: put another prompt's activations in the place of this prompt's.
+"""`patch`: replace this prompt's activations by another prompt's.
 
 In: the other prompt's rows [S, d], and for each token the number of the row it takes (-1 keeps the
 token's own). Out: the kernel, its tensors, and `align`, which makes those numbers from a mask.
@@ -23,7 +23,7 @@ def run(h: Tensor, p: dict[str, Tensor]) -> Tensor:
 
 
 def prepare(operand: Operand, args: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Kernel tensors but for `index`, which depends on the batch (see `align`).
+    """Kernel tensors except `index`, which depends on the batch (see `align`).
 
     Raises MethodError when there is no other prompt.
     """

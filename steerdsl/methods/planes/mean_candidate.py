@@ -15,7 +15,7 @@ CANCELLED = 1e-6  # below this share of the candidates' length, their mean is ro
 
 
 def run(first: Tensor, candidates: Tensor) -> Plane:
-    """b1 = unit(mean of the candidates [K, d]), in the place of `first`; b2 = their PC1, across b1.
+    """b1 = unit(mean of the candidates [K, d]), instead of `first`; b2 = their PC1, across b1.
 
     meta gets the cosine of both. Raises MethodError with one candidate, when the candidates cancel
     out, and when PC1 lies along b1.

@@ -12,7 +12,7 @@ from steerdsl.registry import Arg, Entry
 if TYPE_CHECKING:
     from torch import Tensor
 
-STREAM = 2**63  # apart from every layer number, so that the axis is no layer's random direction
+STREAM = 2**63  # not a layer number, so that the axis is not some layer's random direction
 
 
 def run(first: Tensor, candidates: Tensor, seed: int = 0) -> Plane:

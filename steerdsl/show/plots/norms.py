@@ -1,4 +1,4 @@
-"""`plot norms(topic)`: how far from the origin the class means lie, and how wide the classes are, by layer.
+"""`plot norms(topic)`: how far the class means are from the origin, and how wide the classes are, by layer.
 
 In: class means, variances where the vector has them, and raw norms. Out: a panel of norms with straight
 lines fitted, and one of variances with exponentials fitted.

@@ -26,7 +26,7 @@ def run(view: VectorView, layer: Sequence[int] | None = None) -> Figure:
     """The first two principal components of the pooled, centred activations, with the class means.
 
     Of the layers named, or of all, up to six, evenly spaced among those whose activations differ. The
-    positive class lies to the right. Raises MethodError without rows, with fewer than three prompts,
+    positive class is to the right. Raises MethodError without rows, with fewer than three prompts,
     at a layer that the vector does not have, and where all activations are the same.
     """
     rows, n = _pooled(view)

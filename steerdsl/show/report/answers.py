@@ -15,7 +15,7 @@ from steerdsl.show.report.html import Html, details, joined, section, tag
 from steerdsl.store.finished_run import Finished
 
 SHOWN = 12  # prompts of a data set that are shown
-ACROSS = 8  # answers beside the unsteered one that stand open, for one prompt
+ACROSS = 8  # answers besides the unsteered one that are open, for one prompt
 MOST = 120  # of them that are shown at all: every point of a sweep that is not enormous
 ALIKE = 0.25  # share of words in common from which on the others are marked
 LENGTH = 2000  # characters of an answer that are shown
@@ -116,7 +116,7 @@ def marked(said: str | None, other: str | None, mark: str) -> Html:
         return tag("p", _cut(said))
     own, theirs = (WORDS.findall(_cut(text)) for text in (said, other))
     parts: list[Html | str] = []
-    # Line ends and double spaces are no difference in words.
+    # Line ends and double spaces are not a difference in words.
     pairs = SequenceMatcher(None, [w.strip() for w in theirs], [w.strip() for w in own], autojunk=False)
     if pairs.ratio() < ALIKE:  # another text: all of it would be marked
         return tag("p", _cut(said))

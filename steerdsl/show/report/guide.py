@@ -16,7 +16,7 @@ from steerdsl.show import sentences, summary
 from steerdsl.show.report.html import Html, section, table, tag
 from steerdsl.store.finished_run import Finished
 
-# What stands beside a steer in tables and pictures.
+# What is shown next to a steer in tables and pictures.
 CONTROLS: Mapping[str, str] = {
     BASELINE: "the model without any steer",
     RANDOM: "random directions of the same norms, at the same places as the steer's",

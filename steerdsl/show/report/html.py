@@ -41,7 +41,7 @@ def joined(parts: Iterable[Any]) -> Html:
 
 
 def section(title: str, *parts: Any) -> Html:
-    """A part of the page, which the contents lead to; nothing where nothing stands in it."""
+    """A part of the page, which the contents lead to; nothing if it is empty."""
     inner = joined(parts)
     return tag("section", tag("h2", title), inner, id=anchor(title)) if inner else Html("")
 

@@ -18,7 +18,7 @@ from steerdsl.show.report.figures import below, number
 from steerdsl.show.report.html import Html, details, joined, section, table, tag
 from steerdsl.store.finished_run import Finished
 
-NAMELESS = ("-e", "<stdin>")  # recipes that are no file
+NAMELESS = ("-e", "<stdin>")  # recipes that are not files
 COPY = "recipe.steer"
 NO_CLAIM = "The recipe makes no claim."
 STATES = {HOLDS: "complete", FAILS: "failed", OPEN: "open"}

@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Any
 
 from steerdsl.data.faults import Fault
-from steerdsl.data.types import RawRow, RawTable
+from steerdsl.data.types import MOST_ROWS, RawRow, RawTable, too_many
 from steerdsl.lang.recipe import DataSpec
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -25,7 +25,7 @@ _FIRST_WITHOUT_SCRIPTS = 4
 def fetch(spec: DataSpec, offline: bool) -> tuple[RawTable, list[Fault]]:
     """Download a data set, or take it from the hub's cache (only that, when `offline`).
 
-    Faults: D505 no rows, D515 the package is missing, D516 the data set could not be loaded.
+    Faults: D505 no rows, D515 the package is missing, D516 the data set could not be loaded, D530 too many rows.
     """
     fault = _refusal(spec.source)
     if fault:
@@ -35,7 +35,10 @@ def fetch(spec: DataSpec, offline: bool) -> tuple[RawTable, list[Fault]]:
     datasets.disable_progress_bars()
     try:
         with _network(datasets.config, offline):
-            found = datasets.load_dataset(spec.source, name=spec.subset, split=spec.hub_split or "train")
+            split, revision = spec.hub_split or "train", spec.revision
+            found = datasets.load_dataset(spec.source, name=spec.subset, split=split, revision=revision)
+        if len(found) > MOST_ROWS:
+            return RawTable(spec.source, (), "row"), [too_many(spec.source, "rows", MOST_ROWS)]
         records = tuple(RawRow(number, dict(row)) for number, row in enumerate(found, 1))
     # The package raises many kinds of error (its own, the hub's, pyarrow's): each means no data.
     except Exception as error:
@@ -87,5 +90,7 @@ def _installed() -> int:
 
 def _unreachable(source: str, error: Exception, offline: bool) -> Fault:
     reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
-    help = "run once without --offline" if offline else "check the name, the subset, the split and the network"
+    help = "check the name, the subset, the split, the revision and the network"
+    if offline:
+        help = "run once without --offline"
     return Fault("D516", f"the data set {source} could not be loaded: {reason}", help)

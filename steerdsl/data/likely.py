@@ -5,8 +5,10 @@ In: the records of a `RawTable`. Out: a name, or none. Nothing is chosen by it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from steerdsl.data.fields import ABSENT, names, pick
 from steerdsl.data.types import RawTable
 
 LOOKED_AT = 200  # rows
@@ -19,15 +21,12 @@ def prompt_field(table: RawTable) -> str | None:
     """The field that most looks like prompts: by its name, then by how long its texts are. None where no field
     has a name and texts that look like a prompt."""
     records = table.records[:LOOKED_AT]
-    fields = dict.fromkeys(name for record in records for name in record.fields if name.strip())
-    texts = {name: [record.fields.get(name) for record in records] for name in fields}
+    fields = [name for name in names(replace(table, records=records)) if name.strip()]
+    texts = {name: [pick(record.fields, name) for record in records] for name in fields}
+    if table.by_column:  # a column may be shorter than others
+        texts = {name: [value for value in values if value is not ABSENT] for name, values in texts.items()}
     found = [name for name, values in texts.items() if _asks(values) or (_rank(name) == 0 and _texts(values))]
     return min(found, key=lambda name: (_rank(name), -_length(texts[name])), default=None)
-
-
-def is_chat(value: Any) -> bool:
-    """Whether a value is a list of messages, each an object."""
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
 
 
 def _rank(name: str) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from steerdsl.data import files, formats, hub_data, roles, split
 from steerdsl.data.faults import Fault, diagnostics
-from steerdsl.data.types import Data, DataRow, RawTable
+from steerdsl.data.types import Data, DataRow, RawRow, RawTable
 from steerdsl.lang.diagnostics import Exit, RecipeError, nearest
 from steerdsl.lang.recipe import DataSpec
 from steerdsl.lang.source import Source
@@ -30,13 +30,13 @@ def load(
     """Read a data set.
 
     `root` is the recipe's folder; with `offline` the hub's cache is used and no network. `source` is
-    the text that `spec.span` points into. Raises RecipeError D501-D510, D512, D514-D516; repeated
+    the text that `spec.span` points into. Raises RecipeError D501-D510, D512, D514-D516, D530, D540-D546; repeated
     rows are a warning of the result.
     """
     path, table, digest, faults = _read(spec, root, allowed, offline)
     fields, rows = spec.fields, list[DataRow]()
     if table.records and not faults:
-        fields, rows, faults = roles.assign(table, spec.fields)
+        fields, rows, faults = roles.assign(table, spec.fields, spec.where, spec.sides)
     if rows and spec.take is not None and spec.take > len(rows):
         faults = [*faults, _too_few(spec.take, len(rows), table.name)]
     found = diagnostics(faults, spec.span, source)
@@ -52,6 +52,10 @@ def _read(
 ) -> tuple[Path | None, RawTable, str, list[Fault]]:
     """The path, records, SHA-256 and faults of what the statement names."""
     nothing = RawTable(spec.source, ())
+    if spec.kind == "inline":
+        records = tuple(RawRow(number, {"prompt": text}) for number, text in enumerate(spec.texts, 1))
+        table = RawTable(spec.name, records, "text")
+        return None, table, hub_data.digest(table), []
     if spec.kind == "hub":
         table, faults = hub_data.fetch(spec, offline)
         return None, table, hub_data.digest(table), faults
@@ -61,7 +65,8 @@ def _read(
     raw = files.read(path, spec.source)
     if isinstance(raw, Fault):
         return path, nothing, "", [raw]
-    table, faults = formats.parse(raw, path.name if spec.kind == "builtin" else spec.source)
+    name = path.name if spec.kind == "builtin" else spec.source
+    table, faults = formats.parse(raw, name, spec.columns)
     return path, table, sha256(raw).hexdigest(), faults
 
 

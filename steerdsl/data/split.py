@@ -46,7 +46,7 @@ def leaders(rows: tuple[DataRow, ...]) -> Mapping[int, DataRow]:
         return i
 
     for i, row in enumerate(rows):
-        for text in (row.prompt,) if row.prompt else (row.positive, row.negative):
+        for text in (row.asked,) if row.prompt else (row.positive, row.negative):
             if text:
                 a, b = top(i), top(first.setdefault(bare(text), i))
                 joined[max(a, b)] = min(a, b)
@@ -64,17 +64,25 @@ def sample(rows: Sequence[DataRow], take: int, seed: int) -> tuple[DataRow, ...]
     return tuple(sorted(ranked[:take], key=lambda row: row.index))
 
 
-def rows(data: Data, split: Split, *, source: Source | None = None) -> tuple[DataRow, ...]:
-    """The rows of one side of `data`. Raises RecipeError D511 when there are none."""
+def rows(data: Data, split: Split, side: str | None = None, *, source: Source | None = None) -> tuple[DataRow, ...]:
+    """The rows of one part of `data`; with `side` those of a positive or negative side, where each row is on one.
+    Raises RecipeError D511 when there are none."""
     spec = data.spec
-    if split == "all":
-        return data.rows
-    want = split == "held_out"
-    first = leaders(data.whole)
-    chosen = tuple(row for row in data.rows if is_held_out(first[row.index], spec.seed, spec.held_out) == want)
-    if not chosen:
-        raise RecipeError(diagnostics([_nothing_left(data, split)], spec.span, source))
-    return chosen
+    chosen = data.rows
+    if split != "all":
+        want = split == "held_out"
+        first = leaders(data.whole)
+        chosen = tuple(row for row in chosen if is_held_out(first[row.index], spec.seed, spec.held_out) == want)
+        if not chosen:
+            raise RecipeError(diagnostics([_nothing_left(data, split)], spec.span, source))
+    if not spec.sides or side is None:
+        return chosen
+    own = tuple(row for row in chosen if row.label == side)
+    if not own:
+        title = f"{spec.name}.{side}.{split} is empty: of {len(chosen)} rows none is on that side"
+        help = "give the data set more rows, or another `seed:`"
+        raise RecipeError(diagnostics([Fault("D511", title, help)], spec.span, source))
+    return own
 
 
 def _nothing_left(data: Data, split: Split) -> Fault:

@@ -12,8 +12,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from steerdsl.data.faults import Fault
 from steerdsl.lang.diagnostics import Diagnostic
 from steerdsl.lang.recipe import DataSpec
+
+MOST_ROWS, MOST_FIELDS = 1_000_000, 1000
+Turn = tuple[str, str]  # who speaks, "system", "user" or "assistant", and what is said
 
 
 def bare(prompt: str) -> str:
@@ -27,7 +31,9 @@ class DataRow:
 
     A pair has `positive` and `negative`; its `prompt` is "" when the file has no question that the
     two sides answer. `answer` is the gold answer, `answer_is_number` whether the file has a JSON number there
-    and no text; `choices` are the options of a multiple choice.
+    and no text; `choices` are the options of a multiple choice. `before` are the turns of a conversation before its
+    last question, which is the prompt. `label` is the side, "positive" or "negative", of a row that is on one side by
+    what its fields hold.
     """
 
     index: int
@@ -37,12 +43,19 @@ class DataRow:
     answer: str | None = None
     choices: tuple[str, ...] = ()
     answer_is_number: bool = False
+    before: tuple[Turn, ...] = ()
+    label: str | None = None
+
+    @property
+    def asked(self) -> str:
+        """Everything that is said up to the answer."""
+        return "\n".join([*(text for _, text in self.before), self.prompt])
 
     @property
     def text(self) -> str:
         """What the row says to a model: what the split (`tidy`) and `id` are computed from. Gold answers are
         left out, so that rows with one prompt are never on both sides of a split."""
-        return "\n".join(part for part in (self.prompt, self.positive, self.negative) if part)
+        return "\n".join(part for part in (self.asked, self.positive, self.negative) if part)
 
     @property
     def tidy(self) -> str:
@@ -89,12 +102,28 @@ class RawRow:
 @dataclass(frozen=True, slots=True)
 class RawTable:
     """What a file holds. `name` is how the recipe calls the file; `unit` is "line", or "row" where
-    there are no lines to count."""
+    there are no lines to count. `repeated` are names that several columns have, so that none of these can be used.
+    `by_column`: the columns need not be of one length, so that not every row has every field."""
 
     name: str
     records: tuple[RawRow, ...]
     unit: str = "line"
+    repeated: frozenset[str] = frozenset()
+    by_column: bool = False
 
     def at(self, line: int) -> str:
         """A place in the file, as messages say it: `line 3 of data/econ.jsonl`."""
         return f"{self.unit} {line} of {self.name}"
+
+
+def kind_of(value: Any) -> str:
+    """The kind of a value of a file, as messages say it."""
+    if value is None:
+        return "null"
+    names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+    return names.get(type(value), f"a value of type {type(value).__name__}")
+
+
+def too_many(name: str, what: str, most: int) -> Fault:
+    title = f"{name} has more {what} than a data file may have: {most:,}"
+    return Fault("D530", title, "keep the rows and fields that you use in a separate file")

@@ -166,4 +166,4 @@ class Run:
 
     def render(self, samples: Sequence[Sample]) -> list[Rendered]:
         """The prompts of some samples, with a pair's answer behind them."""
-        return [self.renderer.render(s.prompt, s.response) for s in samples]
+        return [self.renderer.render(s.prompt, s.response, s.before) for s in samples]

@@ -58,10 +58,13 @@ def letter_logprobs(
     steers: Sequence[Acting | None],
     rows: Rows,
     keep: Keep = unkept,
+    before: Sequence[Sequence[tuple[str, str]]] = (),
 ) -> list[NDArray[Any]]:
     """For each question log p of each of its letters under its steer, float64 [number of letters]. A letter is put
-    behind its question as every answer is (`Renderer.follow`)."""
-    prompts = [renderer.render(text) for text in questions]
+    behind its question as every answer is (`Renderer.follow`). `before` are the turns before each question, if any
+    has some."""
+    turns = before or [()] * len(questions)
+    prompts = [renderer.render(text, before=own) for text, own in zip(questions, turns, strict=True)]
     pairs = [
         (prompt.ids, renderer.follow(prompt.text, prompt.ids, letter))
         for prompt, row in zip(prompts, letters, strict=True)

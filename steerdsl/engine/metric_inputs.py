@@ -134,8 +134,8 @@ def _text(scenes: Sequence[Scene]) -> Supplied:
 
 
 def _own_texts(scene: Scene, renderer: Renderer) -> list[Reading]:
-    texts = [renderer.render(s.prompt).ids for s in scene.request.instructed()]
-    alone = [len(renderer.render(s.prompt).ids) for s in scene.request.found]
+    texts = [renderer.render(s.prompt, before=s.before).ids for s in scene.request.instructed()]
+    alone = [len(renderer.render(s.prompt, before=s.before).ids) for s in scene.request.found]
     return [Reading(ids, max(1, len(ids) - n + 1), scene.steer) for ids, n in zip(texts, alone, strict=True)]
 
 
@@ -151,16 +151,16 @@ def _letters(scenes: Sequence[Scene]) -> Supplied:
 def _after_questions(scenes: Sequence[Scene], form: str) -> list[list[Any]]:
     run = scenes[0].run
 
-    def questions(scene: Scene) -> list[tuple[str, str, Acting | None]]:
+    def questions(scene: Scene) -> list[tuple[str, str, Acting | None, Any]]:
         found = [replace(s, prompt=prompt(s.prompt, s.row.choices, form)) for s in scene.request.found]
         asked = replace(scene.request, found=tuple(found)).instructed()
-        return [
-            (s.prompt, letters(own.row.choices), scene.steer) for s, own in zip(asked, scene.request.found, strict=True)
-        ]
+        own = zip(asked, scene.request.found, strict=True)
+        return [(s.prompt, letters(of.row.choices), scene.steer, s.before) for s, of in own]
 
-    def read(own: Sequence[tuple[str, str, Acting | None]]) -> list[Any]:
-        texts, options, steers = zip(*own, strict=True)
-        return letter_logprobs(run.session, run.renderer, texts, options, steers, run.plan.logit_rows, keeper(run))
+    def read(own: Sequence[tuple[str, str, Acting | None, Any]]) -> list[Any]:
+        texts, options, steers, before = zip(*own, strict=True)
+        rows, keep = run.plan.logit_rows, keeper(run)
+        return letter_logprobs(run.session, run.renderer, texts, options, steers, rows, keep, before)
 
     return _together(scenes, "letters", [questions(scene) for scene in scenes], read)
 

@@ -15,6 +15,7 @@ from lark.tree import Meta
 
 from steerdsl.lang import nodes
 from steerdsl.lang.diagnostics import Report
+from steerdsl.lang.grammar import SIDE
 from steerdsl.lang.source import Span
 from steerdsl.lang.wording import path_help, windows_path
 
@@ -196,6 +197,14 @@ class Builder(Transformer[Token, Any]):
 
     def with_clause(self, meta: Meta, children: list[Any]) -> nodes.With:
         return nodes.With(tuple(children), span=_span(meta))
+
+    def where(self, meta: Meta, children: list[Any]) -> nodes.Where:
+        side = str(children[0]) if children[0].type == SIDE else ""
+        return nodes.Where(tuple(c for c in children if isinstance(c, nodes.Test)), side, span=_span(meta))
+
+    def test(self, meta: Meta, children: list[Any]) -> nodes.Test:
+        field, *op, value = children
+        return nodes.Test(field, str(op[0]) if op else "==", value, span=_span(meta))
 
     def word(self, meta: Meta, children: list[Any]) -> nodes.Word:
         return nodes.Word(str(children[0]), span=_span(meta))

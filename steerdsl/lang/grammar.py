@@ -26,6 +26,10 @@ from steerdsl.forms.files import read_bytes
 from steerdsl.registry import Entry, entries
 
 VERB = "VERB"  # the terminal of an operation's name; it has no fixed text
+# Terminals of words that are reserved nowhere: what they are is seen from what follows.
+WHERE, SIDE = "WHERE", "SIDE"
+SIDES = ("positive", "negative")
+BY_CONTEXT = frozenset({WHERE, SIDE})
 STARTS = ("file", "statement", "unused")
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {"parser": "lalr", "lexer": "basic", "start": list(STARTS), "propagate_positions": True}
@@ -166,5 +170,5 @@ def statement_words() -> tuple[str, ...]:
 
 @cache
 def clause_words() -> frozenset[str]:
-    """Return the terminals of the words that occur only inside a statement."""
+    """Return the terminals of the words that stand inside a statement only."""
     return frozenset(keywords().keys() - heads())

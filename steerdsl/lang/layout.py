@@ -13,17 +13,18 @@ from collections.abc import Iterable, Sequence
 
 from lark import Token
 
-from steerdsl.lang.grammar import VERB, clause_words, heads, verbs
+from steerdsl.lang.grammar import BY_CONTEXT, SIDE, SIDES, VERB, WHERE, clause_words, heads, verbs
 
 OPENING = {"LPAR": "RPAR", "LSQB": "RSQB"}
 CLOSING = frozenset(OPENING.values())
 BEFORE = ("_NL", "LBRACE", "RBRACE")  # what precedes a statement, unless it is the first
 INSIDE = frozenset({"OF", "STEP"})  # words that follow a name inside brackets
+_TESTS = [[field, sign] for field in ("NAME", "STRING") for sign in ("COMPARE", "EQUAL")]  # `label == 1`
 
 
 def lay_out(tokens: Iterable[Token]) -> list[Token]:
     """Drop comments and the line ends that separate nothing."""
-    words = [t for t in tokens if t.type != "COMMENT"]
+    words = _where([t for t in tokens if t.type != "COMMENT"])
     kept: list[Token] = []
     depth = 0
     gap: list[Token] = []
@@ -38,6 +39,17 @@ def lay_out(tokens: Iterable[Token]) -> list[Token]:
         depth = _depth_after(token, depth)
         kept.append(_verb(token, words[i + 1 : i + 2]) if not kept or kept[-1].type in BEFORE else token)
     return kept
+
+
+def _where(tokens: list[Token]) -> list[Token]:
+    """The tokens with `where` as WHERE before a field and a comparison, and with the side before it as SIDE. No
+    recipe without conditions has a name or a text there."""
+    for i, token in enumerate(tokens):
+        if token.type == "NAME" and token == "where" and [t.type for t in tokens[i + 1 : i + 3]] in _TESTS:
+            tokens[i] = Token.new_borrow_pos(WHERE, token.value, token)
+            if i and tokens[i - 1].type == "NAME" and tokens[i - 1] in SIDES:
+                tokens[i - 1] = Token.new_borrow_pos(SIDE, tokens[i - 1].value, tokens[i - 1])
+    return tokens
 
 
 def _verb(token: Token, following: Sequence[Token]) -> Token:
@@ -67,7 +79,7 @@ def _separates(kept: Sequence[Token], gap: Sequence[Token], coming: Sequence[Tok
         return True
     if depth > 0 or before == "COMMA":
         return False
-    return before == "RBRACE" or coming[0].type not in clause_words()
+    return before == "RBRACE" or coming[0].type not in clause_words() | BY_CONTEXT
 
 
 def opens_statement(tokens: Sequence[Token], listed: bool = False) -> bool:

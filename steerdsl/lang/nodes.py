@@ -113,13 +113,30 @@ class With(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Test(Node):
+    """`label == 1`: a field, a comparison and a value."""
+
+    field: Name | Text
+    op: str
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Where(Node):
+    """`where label == 1 and split == "test"`, `positive where label == 1`."""
+
+    tests: tuple[Test, ...]
+    side: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Over(Node):
     """`over angle`, in `plot`."""
 
     items: tuple[Expr, ...]
 
 
-Clause: TypeAlias = From | Layers | At | On | Word | During | Window | When | KeepTop | Amount | With | Over
+Clause: TypeAlias = From | Layers | At | On | Word | During | Window | When | KeepTop | Amount | With | Over | Where
 
 # ---- statements --------------------------------------------------------------------------------
 
@@ -152,7 +169,7 @@ class Model(Node):
 @dataclass(frozen=True, slots=True)
 class Dataset(Node):
     name: Name
-    source: Text | Name
+    source: Text | Name | List
     clauses: tuple[Clause, ...] = ()
 
 

@@ -67,6 +67,9 @@ def clause_text(clause: nodes.Clause) -> str:
             return f"on {_list(items)}"
         case nodes.Over(items):
             return f"over {_list(items)}"
+        case nodes.Where(tests, side):
+            conditions = " and ".join(f"{value_text(t.field)} {t.op} {value_text(t.value)}" for t in tests)
+            return f"{side} where {conditions}".lstrip()
         case nodes.Word(word):
             return word
         case nodes.During(phase):

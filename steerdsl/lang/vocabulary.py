@@ -32,7 +32,7 @@ DATASET = (
     Arg("positive", "text", None, "of pairs: the field with the concept"),
     Arg("negative", "text", None, "of pairs: the field without it"),
     Arg("answer", "text", None, "the field that holds the right answer"),
-    Arg("choices", "text", None, "the field that holds the choices of an answer"),
+    Arg("choices", "text", None, "the field of the choices of an answer, or a list with one for each", listed=True),
     Arg("answer_form", "word", None, "how the right answer names one of the choices", ANSWER_FORMS),
     Arg("take", "int", None, "how many rows to use, chosen by the seed", least=1),
     Arg("seed", "int", None, "of the split and of `take`; 0 unless said", least=0),
@@ -40,6 +40,8 @@ DATASET = (
     Arg("unsafe", "flag", None, "harmful prompts: answers to them are scored, and neither printed nor kept"),
     Arg("subset", "text", None, "of a hub data set: the configuration"),
     Arg("split", "text", None, "of a hub data set: the published split"),
+    Arg("revision", "text", None, "of a hub data set: a commit, a tag or a branch"),
+    Arg("columns", "text", None, "the names of a table's columns, where its first row has none", listed=True),
 )
 PLANE = (
     Arg("rows", "word", "unit", "how the candidates enter: as unit vectors or as they are", ("unit", "raw")),
@@ -84,9 +86,9 @@ ENTRIES = (
     ),
     _statement(
         "dataset",
-        "a data set: a file, a data set of the hub, or a built-in one with other settings",
+        "a data set: a file, a data set of the hub, prompts, or a known one with other settings",
         args=DATASET,
-        clauses=("with",),
+        clauses=("where", "positive where", "negative where", "with"),
         gives="data",
         example='dataset econ = "data/econ.jsonl" with field: "prompt"',
     ),

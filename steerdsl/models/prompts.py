@@ -75,18 +75,20 @@ class Renderer:
         """The renderer of a recipe's prompts."""
         return cls(tokenizer, spec.system, spec.template, rows, spec.thinking)
 
-    def render(self, prompt: str, answer: str | None = None) -> Rendered:
-        """One prompt, ready to be continued; with `answer`, already continued by it.
+    def render(self, prompt: str, answer: str | None = None, before: Sequence[tuple[str, str]] = ()) -> Rendered:
+        """One prompt, ready to be continued; with `answer`, already continued by it. `before` are the turns of the
+        conversation that it ends, each a role and what was said; a system turn there replaces the system prompt.
 
         Rendered text gets no special tokens beyond the template's; raw text gets the tokenizer's own,
         so that there is exactly one beginning-of-sequence token where the tokenizer has one. Raises
-        RecipeError M623 for a token that the model does not know.
+        RecipeError M623 for a token that the model does not know, M610 for a conversation that cannot be rendered.
         """
-        text = self._apply(prompt) if self.chat else prompt + self._after
-        if not (text.startswith(self._before) and text.endswith(self._after)):
+        opens, closes = self._conversation(before) if before else self.frame
+        text = self._apply(prompt, turns=before) if self.chat else prompt + closes
+        if not (text.startswith(opens) and text.endswith(closes)):
             raise RecipeError([_odd_template()])
         ids, offsets = self.encode(text)
-        content = _span(offsets, len(self._before), len(text) - len(self._after))
+        content = _span(offsets, len(opens), len(text) - len(closes))
         response = None
         if answer is not None:
             added = self.follow(text, ids, answer)
@@ -194,14 +196,38 @@ class Renderer:
             return False
         return self._apply(MARK, SAID).replace(MARK, "") == frame
 
-    def _apply(self, prompt: str, system: str | None = None) -> str:
-        return chat_text(self.tokenizer, self._messages(prompt, system), add_generation_prompt=True, **self.switch)
+    def _conversation(self, turns: Sequence[tuple[str, str]]) -> tuple[str, str]:
+        """The text before and after the last words of a conversation."""
+        if not self.chat:
+            title = "a conversation of several turns needs a chat template, and these prompts are rendered as raw text"
+            raise RecipeError([Diagnostic("M610", title, help="write each conversation as one text, in a field of it")])
+        try:
+            opens, *closes = self._apply(MARK, turns=turns).split(MARK)
+        except Exception as error:  # a template is a program: what it trips is not foreseeable
+            title = f"the chat template of this model cannot render a conversation of the data: {error}"
+            help = "take its system turn out, or let user and assistant speak in turn"
+            raise RecipeError([Diagnostic("M610", title, help=help)]) from error
+        if len(closes) != 1:
+            raise RecipeError([_odd_template()])
+        lost = [said for _, said in turns if said.strip() not in opens + closes[0]]
+        if lost:
+            title = f"the chat template of this model leaves out a turn of the data: {lost[0][:60]!r}"
+            help = "take these turns out of the data, or take another model"
+            raise RecipeError([Diagnostic("M610", title, help=help)])
+        return opens, closes[0]
 
-    def _messages(self, prompt: str, system: str | None = None) -> list[dict[str, str]]:
-        """The conversation of a prompt; `system` in place of the system prompt."""
-        asked = {"role": "user", "content": prompt}
-        said = self.system if system is None else system
-        return [asked] if said is None else [{"role": self.role, "content": said}, asked]
+    def _apply(self, prompt: str, system: str | None = None, turns: Sequence[tuple[str, str]] = ()) -> str:
+        said = self._messages(prompt, system, turns)
+        return chat_text(self.tokenizer, said, add_generation_prompt=True, **self.switch)
+
+    def _messages(
+        self, prompt: str, system: str | None = None, turns: Sequence[tuple[str, str]] = ()
+    ) -> list[dict[str, str]]:
+        """The conversation of a prompt; `system` in place of the system prompt, `turns` before the prompt."""
+        said = [*turns, ("user", prompt)]
+        if said[0][0] != ROLES[0] and (first := self.system if system is None else system) is not None:
+            said.insert(0, (ROLES[0], first))
+        return [{"role": self.role if role == ROLES[0] else role, "content": text} for role, text in said]
 
 
 def _switched(tokenizer: Any, thinking: str | None, chat: bool) -> Mapping[str, bool]:

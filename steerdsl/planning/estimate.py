@@ -58,9 +58,9 @@ class Estimating:
     def tokens(self, sample: Sample) -> int:
         """The tokens of a prompt as it is rendered, with the answer of a pair."""
         if self.renderer is not None:
-            return len(self.renderer.render(sample.prompt, sample.response).ids)
+            return len(self.renderer.render(sample.prompt, sample.response, sample.before).ids)
         system = self.plan.recipe.model.system or ""
-        return TEMPLATE + sum(len(text.encode()) for text in (sample.prompt, sample.response or "", system))
+        return TEMPLATE + sum(len(text.encode()) for text in (sample.asked, sample.response or "", system))
 
     def first(self, what: str) -> bool:
         """Whether this is asked for the first time."""

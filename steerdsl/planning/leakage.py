@@ -28,11 +28,11 @@ class Fitted:
         """Remember that `name` saw these samples; `first` forgets what one of this name saw before, as at the
         last point of a sweep."""
         before = frozenset[str]() if first else self.by.get(name, frozenset())
-        self.by[name] = before | {bare(sample.prompt) for sample in found}
+        self.by[name] = before | {bare(sample.asked) for sample in found}
 
     def shared(self, found: Sequence[Sample]) -> tuple[int, tuple[str, ...]]:
         """How many of these samples ask a prompt that was fitted on, and by what."""
-        asked = [bare(sample.prompt) for sample in found]
+        asked = [bare(sample.asked) for sample in found]
         names = tuple(name for name, seen in self.by.items() if not seen.isdisjoint(asked))
         seen = frozenset[str]().union(*(self.by[name] for name in names))
         return sum(prompt in seen for prompt in asked), names

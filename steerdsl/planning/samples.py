@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from steerdsl.data import Data, DataRow, rows
+from steerdsl.data.types import Turn
 from steerdsl.lang.recipe import DataRef, Extract
 from steerdsl.lang.source import Source
 from steerdsl.registry import find
@@ -26,6 +27,16 @@ class Sample:
     prompt: str
     response: str | None = None
 
+    @property
+    def before(self) -> tuple[Turn, ...]:
+        """The turns of the conversation that the prompt ends."""
+        return self.row.before
+
+    @property
+    def asked(self) -> str:
+        """Everything that is said up to the answer."""
+        return "\n".join([*(said for _, said in self.before), self.prompt])
+
 
 def samples(
     data: Mapping[str, Data], ref: DataRef, source: Source | None = None, *, answers: bool = False
@@ -36,7 +47,9 @@ def samples(
 
     Raises RecipeError D511 when the split is empty.
     """
-    return tuple(_sample(row, ref.side, answers) for row in rows(data[ref.name], ref.split, source=source))
+    own = data[ref.name]
+    side = None if own.spec.sides else ref.side  # rows that are on one side each are prompts
+    return tuple(_sample(row, side, answers) for row in rows(own, ref.split, ref.side, source=source))
 
 
 def class_samples(
@@ -62,4 +75,5 @@ def _sample(row: DataRow, side: str | None, answers: bool) -> Sample:
 def samples_key(found: Sequence[Sample]) -> str:
     """A hash of the texts alone: the same prompts under another name are the same input."""
     joined = {"joined": JOINED} if any(s.response is not None for s in found) else {}
-    return content_key({"samples": [[s.prompt, s.response] for s in found], **joined})
+    talks = {"before": [s.before for s in found]} if any(s.before for s in found) else {}
+    return content_key({"samples": [[s.prompt, s.response] for s in found], **joined, **talks})

@@ -146,7 +146,7 @@ def _width(p: Planning, group: Iterable[Request]) -> int:
     """No fewer tokens than a row can have: a text has no more tokens than bytes."""
     widest = 0
     for request in group:
-        longest = max(len(sample.prompt.encode()) for sample in request.found)
+        longest = max(len(sample.asked.encode()) for sample in request.found)
         instruction = (request.variant.instruction or "").encode()
         widest = max(widest, longest + len(instruction) + request.sampling.max_tokens)
     return widest + len((p.recipe.model.system or "").encode()) + TEMPLATE

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.forms.record import SCHEMA, State
-from steerdsl.lang.recipe import Export
+from steerdsl.lang.recipe import Export, field_text
 from steerdsl.planning.plan import Plan, RunOptions
 from steerdsl.store import provenance
 from steerdsl.store.directory import RunDirectory, hashes
@@ -103,9 +103,11 @@ def described(plan: Plan, model: Mapping[str, Any]) -> dict[str, Any]:
                 "sha256": data.sha256,
                 "rows": len(data.rows),
                 "ids": [row.id for row in data.rows],
-                "fields": dict(data.spec.fields),
+                "fields": {role: field_text(field) for role, field in data.spec.fields.items()},
                 "seed": data.spec.seed,
                 "held_out": data.spec.held_out,
+                **({"chosen": data.spec.chosen} if data.spec.chosen else {}),
+                **({"revision": data.spec.revision} if data.spec.revision else {}),
             }
             for name, data in plan.data.items()
         },

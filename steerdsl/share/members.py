@@ -5,6 +5,7 @@ In: a member's name and bytes. Out: what is wrong with them, in a few words, or 
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -65,6 +66,14 @@ def _text(data: bytes) -> bool:
         return False
 
 
+def _utf16(data: bytes) -> bool:
+    """Whether it is a text as spreadsheets save it, which says so by its first two bytes."""
+    try:
+        return data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and "\0" not in data.decode("utf-16")
+    except UnicodeDecodeError:
+        return False
+
+
 def _safetensors(data: bytes) -> bool:
     length = int.from_bytes(data[:_HEADER], "little")
     if len(data) < _HEADER or length > len(data) - _HEADER:
@@ -81,8 +90,10 @@ def _begins(magic: bytes) -> Callable[[bytes], bool]:
 
 
 KINDS: Mapping[str, Callable[[bytes], bool]] = {
-    **dict.fromkeys((".steer", ".lock", ".json", ".jsonl", ".csv", ".txt", ".md", ".svg", ".html"), _text),
+    **dict.fromkeys((".steer", ".lock", ".json", ".jsonl", ".md", ".svg", ".html"), _text),
+    **dict.fromkeys((".csv", ".tsv", ".txt"), lambda data: _text(data) or _utf16(data)),
     ".safetensors": _safetensors,
+    ".parquet": lambda data: data.startswith(b"PAR1") and data.endswith(b"PAR1"),
     ".gguf": _begins(b"GGUF"),
     ".png": _begins(b"\x89PNG\r\n\x1a\n"),
 }

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from steerdsl.lang.recipe import field_text
 from steerdsl.models.templates import DATE, reads_date, thinks
 from steerdsl.planning.formatting import count, percent
 from steerdsl.planning.plan import Plan, PlanStep
@@ -116,9 +117,11 @@ def _data(plan: Plan) -> list[tuple[str, str]]:
         split = (
             f"{percent(spec.held_out)} held out by hash with seed {spec.seed}" if spec.held_out else "nothing held out"
         )
-        fields = ", ".join(f"{role}: {field}" for role, field in spec.fields.items())
-        take = f", {spec.take} taken" if spec.take is not None else ""
-        kind = {"builtin": "built in", "hub": "from the hub", "file": spec.source}[spec.kind]
+        fields = ", ".join(f"{role}: {field_text(field)}" for role, field in spec.fields.items())
+        take = f" {spec.chosen}" if spec.chosen else ""
+        take += f", {spec.take} taken" if spec.take is not None else ""
+        hub = f"from the hub at {spec.revision}" if spec.revision else "from the hub"
+        kind = {"builtin": "built in", "hub": hub}.get(spec.kind, spec.source)
         rows.append(
             (name, f"{count(len(data.rows), 'row')}{take} ({kind}; {fields}), {split}, sha256 {data.sha256[:16]}…")
         )

@@ -59,13 +59,14 @@ FAULTS: Mapping[str, tuple[bytes, dict[str, Any], str]] = {
     "a.xlsx": (
         b"x",
         {},
-        "error[D503]: a.xlsx is a .xlsx file, which cannot be read as data\nhelp: save it as .jsonl, .csv, .txt\n",
+        "error[D503]: a.xlsx is a .xlsx file, which cannot be read as data\n"
+        "help: save it as .jsonl, .json, .csv, .tsv, .txt, .parquet\n",
     ),
     "bare": (
         b"x",
         {},
         "error[D503]: bare is a file without an ending, which cannot be read as data\n"
-        "help: save it as .jsonl, .csv, .txt\n",
+        "help: save it as .jsonl, .json, .csv, .tsv, .txt, .parquet\n",
     ),
     "latin.txt": (
         b"one\ncaf\xe9\n",
@@ -73,7 +74,7 @@ FAULTS: Mapping[str, tuple[bytes, dict[str, Any], str]] = {
         "error[D504]: line 2 of latin.txt is not UTF-8\nhelp: save the file as UTF-8\n",
     ),
     "utf16.txt": (
-        "one".encode("utf-16"),
+        "one".encode("utf-16")[2:] + b"\xff",
         {},
         "error[D504]: line 1 of utf16.txt is not UTF-8\nhelp: save the file as UTF-8\n",
     ),
@@ -108,7 +109,8 @@ FAULTS: Mapping[str, tuple[bytes, dict[str, Any], str]] = {
     "twice.csv": (
         b"prompt,prompt\na,b\n",
         {},
-        'error[D507]: twice.csv has several columns called "prompt"\nhelp: give each column a different name\n',
+        'error[D507]: twice.csv has several columns called "prompt"\n'
+        "help: give each column that you use a name of its own\n",
     ),
     "quote.csv": (
         b'prompt\na\n"b\n',
@@ -156,7 +158,7 @@ FAULTS: Mapping[str, tuple[bytes, dict[str, Any], str]] = {
         b'{"prompt": "a", "options": "A or B"}\n',
         {"fields": {"prompt": "prompt", "choices": "options"}},
         'error[D509]: line 1 of choices.jsonl: field "options" holds text, not a list of texts\n'
-        'help: write the options as ["\u2026", "\u2026"]\n',
+        'help: write the options as ["\u2026", "\u2026"], or name a field for each: ["A", "B"]\n',
     ),
     "empty.jsonl": (
         b'{"prompt": "a"}\n{"prompt": " "}\n',

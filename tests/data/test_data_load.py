@@ -128,12 +128,12 @@ def hub_set(folder: Path, source: str = "openai/gsm8k", offline: bool = False, *
 def test_hub_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = fake_package(monkeypatch, [{"question": "1+1?", "answer": "2"}, {"question": "2+2?", "answer": "4"}])
     fields = {"answer": "answer"}
-    data = hub_set(tmp_path, offline=True, subset="main", hub_split="test", fields=fields)
-    assert asked == {"path": "openai/gsm8k", "name": "main", "split": "test", "offline": True}
+    data = hub_set(tmp_path, offline=True, subset="main", hub_split="test", revision="v2", fields=fields)
+    assert asked == {"path": "openai/gsm8k", "name": "main", "split": "test", "revision": "v2", "offline": True}
     assert [(row.prompt, row.answer) for row in data.rows] == [("1+1?", "2"), ("2+2?", "4")]
     assert data.path is None
     assert data.sha256 == hub_set(tmp_path, fields=fields).sha256
-    assert asked["split"] == "train" and not asked["offline"]
+    assert asked["split"] == "train" and asked["revision"] is None and not asked["offline"]
 
 
 def hub_message(folder: Path, **options: Any) -> tuple[str, int]:
@@ -147,7 +147,7 @@ def test_hub_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_package(monkeypatch, ConnectionError("Couldn't reach the hub.\nTraceback"))
     assert hub_message(tmp_path) == (
         "error[D516]: the data set openai/gsm8k could not be loaded: Couldn't reach the hub\n"
-        "help: check the name, the subset, the split and the network\n",
+        "help: check the name, the subset, the split, the revision and the network\n",
         3,
     )
     assert hub_message(tmp_path, offline=True)[0].endswith("help: run once without --offline\n")

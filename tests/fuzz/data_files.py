@@ -6,11 +6,13 @@ python tests/fuzz/data_files.py --count 2000
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -19,10 +21,14 @@ from fuzz.harness import ODD, WRONG, changed, main, mutated, places, without
 
 from steerdsl.data import load, load_task
 from steerdsl.data.topic_words import load_words
-from steerdsl.lang.recipe import DataSpec
+from steerdsl.lang.recipe import DataSpec, Where
 
 ROWS = [
-    {"prompt": f"What is {n}?", "answer": str(n), "choices": ["a", "b"], "positive": "p", "negative": "n"}
+    {
+        **{"prompt": f"What is {n}?", "answer": str(n), "choices": ["a", "b"], "positive": "p", "negative": "n"},
+        **{"inner": {"text": str(n)}, "marks": [0, 1]},
+        "messages": [{"role": "user", "content": f"What is {n}?"}, {"role": "assistant", "content": "So."}],
+    }
     for n in range(4)
 ]
 TASK = {
@@ -43,7 +49,18 @@ FIELDS = (
     {"prompt": "prompt"},
     {"prompt": "answer", "choices": "choices"},
     {"positive": "positive", "negative": "negative"},
+    {"prompt": "messages", "answer": "messages"},
+    {"prompt": "inner.text", "choices": ("prompt", "answer"), "answer": "marks"},
 )
+WHERE = (
+    (),
+    (),
+    (Where("answer", "==", 1.0),),
+    (Where("answer", "!=", "2"), Where("prompt", "!=", "x")),
+    (Where("inner.text", "<", 3.0),),
+    (Where("none", "==", True),),
+)
+SIDED = {"positive": (Where("answer", "<", 2.0),), "negative": (Where("answer", ">=", 2.0),)}
 NAMES = ("a", "x" * 300, "é", "a b", "..", "sub/../a", "\x00", "a" * 100 + "/b")
 TAGS = (
     "!!int",
@@ -61,7 +78,7 @@ TAGS = (
 
 
 def case(chance: random.Random, folder: Path) -> str | None:
-    kind = chance.choice(("jsonl", "csv", "txt", "words", "yaml", "yaml"))
+    kind = chance.choice(("jsonl", "json", "csv", "tsv", "txt", "parquet", "words", "yaml", "yaml"))
     return yaml_case(chance, folder) if kind == "yaml" else data_case(chance, folder, kind)
 
 
@@ -76,27 +93,57 @@ def data_case(chance: random.Random, folder: Path, kind: str) -> str | None:
         return "read words"
     fields = chance.choice(FIELDS)
     take = chance.choice((None, None, 2, 10**6))
-    load(DataSpec("d", "file", name, fields=fields, take=take), root=folder)
+    sides = SIDED if chance.random() < 0.1 and "positive" not in fields else {}
+    columns = chance.choice(((), (), (), ("prompt", "a", "b")))
+    spec = DataSpec(
+        "d", "file", name, fields=fields, take=take, where=chance.choice(WHERE), sides=sides, columns=columns
+    )
+    load(spec, root=folder)
     return "read"
 
 
 def rows(chance: random.Random, ending: str) -> bytes:
     lines: list[str]
+    made: list[object] = [
+        changed(row, chance.choice(list(places(row))), chance.choice(WRONG)) if chance.random() < 0.3 else row
+        for row in ROWS
+    ]
+    if ending == "parquet":
+        data = table(made if chance.random() < 0.5 else ROWS)
+        return mutated(chance, data) if chance.random() < 0.7 else data
     if ending == "jsonl":
-        made: list[object] = [
-            changed(row, chance.choice(list(places(row))), chance.choice(WRONG)) if chance.random() < 0.3 else row
-            for row in ROWS
-        ]
         lines = [json.dumps(row) for row in made]
-    elif ending == "csv":
+    elif ending == "json":
+        columns = {name: [row[name] for row in ROWS][: chance.choice((4, 4, 2, 0))] for name in ROWS[0]}
+        lines = [json.dumps(chance.choice((made, columns, {"data": made}, made[0], [made])), indent=1)]
+    elif ending in ("csv", "tsv"):
         width = chance.choice((1, 3, 3, 3, 2000, 200_000))
-        lines = [",".join(f"{chance.choice(('prompt', 'a', chr(34), ''))}{i}" for i in range(width)) for _ in range(3)]
+        sign = chance.choice((",", ";", "\t", "|"))
+        lines = ["sep=;"] * (chance.random() < 0.1)
+        lines += [
+            sign.join(f"{chance.choice(('prompt', 'a', chr(34), ''))}{i}" for i in range(width)) for _ in range(3)
+        ]
     else:
         lines = [chance.choice(("one", "two words", "#", " ", "x" * 100_000, "\u2028")) for _ in range(5)]
-    data = "\n".join(lines).encode("utf-8", "surrogatepass")
+    coding = chance.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16"))
+    data = "\n".join(lines).encode(coding, "surrogatepass")
     if chance.random() < 0.05:
         data = chance.choice(ODD) * 10_000
     return mutated(chance, data) if chance.random() < 0.5 else data
+
+
+def table(made: list[Any]) -> bytes:
+    """Rows as parquet, where their values make columns at all."""
+    import pyarrow
+    from pyarrow import parquet
+
+    out = io.BytesIO()
+    try:
+        rows = pyarrow.Table.from_pylist(made)
+    except (pyarrow.ArrowException, TypeError, ValueError, AttributeError, OverflowError):
+        rows = pyarrow.Table.from_pylist(ROWS)
+    parquet.write_table(rows, out)
+    return out.getvalue()
 
 
 def place(chance: random.Random, path: Path, data: bytes) -> None:

@@ -14,11 +14,12 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fuzz.harness import command, main, mutated
+from lark import Token
 
 from steerdsl import registry
 from steerdsl.lang.check import check_source
 from steerdsl.lang.format import format_source
-from steerdsl.lang.grammar import Cursor, lex, spellings, verbs
+from steerdsl.lang.grammar import BY_CONTEXT, SIDES, Cursor, lex, spellings, verbs
 from steerdsl.lang.source import Source
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,20 @@ HEAD = "topic = extract diffmean from econ vs generic\nbest = select layers of t
 STEER = "steer s {\n    ablate topic[best] everywhere\n}\nscores = evaluate s on econ with bleu, rouge_l\n"
 NUMBERS = ("0", "1", "12", "-3", "1e308", "1e400", "0.5", "40%", "210deg", "3rad", "2furlong", "9" * 400)
 NAMES = ("topic", "best", "s", "scores", "econ", "generic", "econ.held_out", "scores.bleu.econ", "all", "last", "pc1")
-TEXTS = ('""', '"a.jsonl"', '"../x"', r'"\x"', '"\x1b[2J"', '"' + "é" * 300 + '"', '"org/name"')
+TEXTS = (
+    '""',
+    '"a.jsonl"',
+    '"a.json"',
+    '"a.tsv"',
+    '"a.parquet"',
+    '"label"',
+    '"I love you"',
+    '"../x"',
+    r'"\x"',
+    '"\x1b[2J"',
+    '"' + "é" * 300 + '"',
+    '"org/name"',
+)
 KINDS = ("extract", "select", "plane", "metric", "position", "stream", "plot", "condition")
 
 STATEMENTS: tuple[registry.Kind, ...] = ("statement", "op")
@@ -49,7 +63,7 @@ def good() -> tuple[str, ...]:
 @cache
 def pool() -> dict[str, tuple[str, ...]]:
     """What stands for the terminals that have no one spelling."""
-    signs = {"COMPARE": ("<", ">=", "=="), "_NL": ("\n", ";")}
+    signs = {"COMPARE": ("<", ">=", "=="), "_NL": ("\n", ";"), "SIDE": SIDES, "WHERE": ("where",)}
     return {"NAME": words(), "VERB": (*verbs(),), "QUANTITY": NUMBERS, "STRING": TEXTS, **signs}
 
 
@@ -64,6 +78,8 @@ def token(chance: random.Random, kind: str) -> str:
         "STRING": TEXTS,
         "COMPARE": ("<", ">=", "=="),
         "_NL": ("\n", ";"),
+        "SIDE": SIDES,
+        "WHERE": ("where",),
     }
     return chance.choice(pool.get(kind, ("@",)))
 
@@ -78,7 +94,7 @@ def grown(chance: random.Random) -> str:
         kind = chance.choice(kinds)
         text = token(chance, kind)
         made.append(text)
-        fed = [t for t in lex(text) if t.type == kind]
+        fed = [Token(kind, text)] if kind in BY_CONTEXT else [t for t in lex(text) if t.type == kind]
         if not fed:
             break
         cursor.feed(fed[0])

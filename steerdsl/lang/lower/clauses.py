@@ -64,6 +64,8 @@ def label_of(clause: Clause) -> str:
             return word
         case nodes.KeepTop():
             return "keep top"
+        case nodes.Where(side=side):
+            return f"{side} where".lstrip()
         case _:
             return type(clause).__name__.lower()
 

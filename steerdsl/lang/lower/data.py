@@ -12,27 +12,28 @@ from typing import Any, Literal
 
 from steerdsl.lang import nodes
 from steerdsl.lang.diagnostics import nearest
+from steerdsl.lang.grammar import SIDES
 from steerdsl.lang.lower.clauses import sort_clauses
 from steerdsl.lang.lower.context import Context, Fit
+from steerdsl.lang.lower.inline_prompts import FILES, OTHER_FILES, PROMPTS, inline, texts
 from steerdsl.lang.lower.names import define, find, part_span
 from steerdsl.lang.lower.options import options
 from steerdsl.lang.lower.paths import ending, inside
 from steerdsl.lang.lower.phrases import either, listed
+from steerdsl.lang.lower.row_filters import filtered
 from steerdsl.lang.lower.values import constant, label
 from steerdsl.lang.nodes import NOWHERE, Name, Text
 from steerdsl.lang.recipe import DataRef, DataSpec, Split
 from steerdsl.lang.vocabulary import DATASET
 from steerdsl.registry import entries
 
-FILES = (".jsonl", ".csv", ".txt")
-OTHER_FILES = (".json", ".tsv", ".parquet", ".xlsx", ".gz", ".zip", ".md", ".yaml", ".pkl", ".arrow")
 SPLITS: tuple[Literal["train"], Literal["held_out"], Literal["all"]] = ("train", "held_out", "all")
-SIDES = ("positive", "negative")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
-KINDS = {"builtin": "a built-in data set", "file": "a file", "hub": "a data set of the hub"}
+KINDS = {"builtin": "a built-in data set", "file": "a file", "hub": "a data set of the hub", "inline": "a list"}
 ROLES = {"field": "prompt", "positive": "positive", "negative": "negative", "answer": "answer", "choices": "choices"}
-OF_HUB = ("subset", "split")
+TABLES = (".csv", ".tsv")
+OF_HUB = ("subset", "split", "revision")
 FITTED = "fitted on it"
 ASKED = "asked for"
 
@@ -44,16 +45,29 @@ def lower_dataset(ctx: Context, node: nodes.Dataset) -> None:
     items = clauses.given
     given = options(ctx, items, DATASET, "dataset", node)
     for item in items:
-        if isinstance(item, nodes.Option) and item.key in OF_HUB and base and base.kind != "hub":
-            title, help = f"`{item.key}` is for data sets of the hub", f"leave out `{item.key}`"
+        if isinstance(item, nodes.Option) and base and (whose := _not_of(item.key, base)):
+            title, help = f"`{item.key}` is for {whose}", f"leave out `{item.key}`"
             ctx.error("S404", title, item.key_span, f"`{node.name.text}` is {KINDS[base.kind]}", help=help)
+    base = filtered(ctx, base, clauses) if base else None
     spec = _declared(ctx, node, base, given) if base else None
     if define(ctx, node.name, "data", spec) and spec is not None:
         ctx.shared.data[spec.name] = spec
 
 
+def _not_of(option: str, base: DataSpec) -> str:
+    """Which data sets an option is for, where `base` is none of them; else ""."""
+    if option in OF_HUB and base.kind != "hub":
+        return "data sets of the hub"
+    if option == "columns" and not (base.kind == "file" and ending(base.source) in TABLES):
+        return "files that end in `.csv` or `.tsv`"
+    return "data sets with fields" if option in ROLES and base.kind == "inline" else ""
+
+
 def _source(ctx: Context, node: nodes.Dataset) -> DataSpec | None:
     name, source = node.name.text, node.source
+    if isinstance(source, nodes.List):
+        own = texts(ctx, source)
+        return None if own is None else DataSpec(name, "inline", PROMPTS, texts=own, span=node.span)
     if isinstance(source, Name):
         value = constant(ctx, source)
         if not isinstance(value, Text) and "." + source.parts[-1] in (*FILES, *OTHER_FILES):
@@ -87,6 +101,10 @@ def _declared(ctx: Context, node: nodes.Dataset, base: DataSpec, given: dict[str
         ctx.error("S406", f"pairs need `{missing}` too", node.name, f"only `{there}` is given", help=help)
         return None
     lacking = [role for role in ("answer", "choices") if role not in fields]
+    if base.sides and "positive" in fields:
+        title = "two sides are fields of each row, or rows of their own, and not both"
+        ctx.error("S443", title, node.name, help="leave out `positive:` and `negative:`, or the `where` of the sides")
+        return None
     if "answer_form" in given and lacking:
         title = f"`answer_form` says how an answer names one of the choices, and there is no {either(lacking)}"
         help = "add " + " and ".join(f'`{role}: "…"`' for role in lacking)
@@ -102,7 +120,13 @@ def _declared(ctx: Context, node: nodes.Dataset, base: DataSpec, given: dict[str
         hub_split=given.get("split", base.hub_split),
         unsafe=given.get("unsafe", base.unsafe),
         answer_form=given.get("answer_form", base.answer_form),
+        revision=given.get("revision", base.revision),
+        columns=_listed(given.get("columns", base.columns)),
     )
+
+
+def _listed(words: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else words
 
 
 def known(ctx: Context, name: Name) -> DataSpec | None:
@@ -121,6 +145,8 @@ def reference(ctx: Context, expr: nodes.Expr, use: Literal["fit", "see"]) -> Dat
     value = constant(ctx, expr)
     if value is None:
         return None
+    if isinstance(value, Text | nodes.List):
+        return inline(ctx, value)
     if not isinstance(value, Name):
         help = "name a data set, as in `econ` or `econ.held_out`"
         ctx.error("S302", "a data set is wanted here", expr, label(expr, value), help=help)
@@ -130,7 +156,7 @@ def reference(ctx: Context, expr: nodes.Expr, use: Literal["fit", "see"]) -> Dat
     if spec is None or parts is None:
         return None
     side, split = parts
-    if side and "positive" not in spec.fields:
+    if side and not spec.two_sided:
         help = f'declare it with `positive: "…", negative: "…"`, or write `{spec.name}` alone'
         ctx.error("S213", f"`{spec.name}` has no `{side}` side", value, help=help)
         return None
@@ -193,7 +219,7 @@ def settle(ctx: Context, ref: DataRef, warn: bool) -> DataRef:
 
 def _source_of(spec: DataSpec) -> tuple[Any, ...]:
     """What two declarations of the same rows have in common."""
-    return spec.kind, spec.source, spec.subset, spec.hub_split
+    return spec.kind, spec.source, spec.subset, spec.hub_split, spec.revision, spec.where, spec.texts
 
 
 def _apart(done: Fit, spec: DataSpec, split: Split) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from inspect import signature
 
 from steerdsl.lang import nodes
+from steerdsl.lang.grammar import SIDES
 from steerdsl.lang.lower import data, values
 from steerdsl.lang.lower.clauses import Clauses, sort_clauses
 from steerdsl.lang.lower.context import Context
@@ -81,13 +82,13 @@ def _sides(ctx: Context, node: nodes.Action, clause: nodes.From | None, method: 
     if positive is None or negative is None:
         return None
     if clause.against is None:
-        return _pairs(ctx, clause, positive)
+        return _pairs(ctx, clause, positive, method)
     return _classes(ctx, clause, positive, negative, method)
 
 
-def _pairs(ctx: Context, clause: nodes.From, ref: DataRef) -> Sides | None:
+def _pairs(ctx: Context, clause: nodes.From, ref: DataRef, method: Entry | None) -> Sides | None:
     """Both sides of one data set of pairs."""
-    if "positive" not in ctx.shared.data[ref.name].fields:
+    if not ctx.shared.data[ref.name].two_sided:
         help = f"write `from {ref.name} vs generic`, or declare `{ref.name}` with `positive:` and `negative:`"
         ctx.error("S417", "an extraction compares two sides", clause, f"`{ref.name}` is one side", help=help)
         return None
@@ -96,7 +97,9 @@ def _pairs(ctx: Context, clause: nodes.From, ref: DataRef) -> Sides | None:
         help = f"write `from {ref.name}`, or add `vs {ref.name}.{other}`"
         ctx.error("S417", "an extraction compares two sides", clause, "one side", help=help)
         return None
-    sides = [DataRef(ref.name, ref.split, side, ref.reason, span=ref.span) for side in data.SIDES]
+    if method and "pairs" in method.needs and ctx.shared.data[ref.name].sides:
+        _warn_no_pairs(ctx, clause, f"`{method.name}` compares pairs, and the sides of `{ref.name}` are different rows")
+    sides = [DataRef(ref.name, ref.split, side, ref.reason, span=ref.span) for side in SIDES]
     return sides[0], sides[1]
 
 
@@ -108,15 +111,19 @@ def _classes(
         ctx.error("S417", "both sides of this extraction are the same", clause, help=help)
         return None
     for ref in (positive, negative):
-        if ref.side is None and "positive" in ctx.shared.data[ref.name].fields:
+        if ref.side is None and ctx.shared.data[ref.name].two_sided:
             help = f"write `{ref.name}.positive` or `{ref.name}.negative`, or `from {ref.name}` alone for both"
             ctx.error("S417", f"`{ref.name}` has two sides", ref.span, help=help)
             return None
     if method and "pairs" in method.needs and positive.name != negative.name:
         title = f"`{method.name}` compares pairs, and `{positive.name}` and `{negative.name}` are two data sets"
-        help = "use a data set with `positive:` and `negative:` fields, or a method such as `diffmean`"
-        ctx.warn("S453", title, clause, "row by row these have nothing in common", help=help)
+        _warn_no_pairs(ctx, clause, title)
     return positive, negative
+
+
+def _warn_no_pairs(ctx: Context, clause: nodes.From, title: str) -> None:
+    help = "use a data set with `positive:` and `negative:` fields, or a method such as `diffmean`"
+    ctx.warn("S453", title, clause, "row by row these have nothing in common", help=help)
 
 
 def at_position(ctx: Context, clause: nodes.At) -> Position | None:

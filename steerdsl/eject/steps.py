@@ -279,6 +279,11 @@ def _export(p: Program, s: r.Export) -> Iterator[str]:
     yield from ()
 
 
+def _read(p: Program, s: r.Read) -> Iterator[str]:
+    p.leave(f"the reading `{s.name}`")
+    yield from ()
+
+
 STEPS: Mapping[type, Callable[[Program, Any], Iterator[str]]] = {
     r.Extract: _extract,
     r.Bind: _bind,
@@ -287,6 +292,7 @@ STEPS: Mapping[type, Callable[[Program, Any], Iterator[str]]] = {
     r.Steer: _steer,
     r.Generate: _generate,
     r.Evaluate: _evaluate,
+    r.Read: _read,
     r.Plot: _plot,
     r.Check: _check,
     r.Export: _export,

@@ -158,13 +158,15 @@ class ClaimScores:
         """What tells whether two scores are of the same prompts: the part of a data set; else the evaluation."""
         step = next((s for s in _evaluations(self.run.plan.steps) if s.name == term.path[0]), None)
         ref = None if step is None else next((ref for ref in step.data if ref.name == row.data), None)
-        same = (term.path[0], term.path[1]) if ref is None else (ref.split, ref.side)
+        same: Hashable = (term.path[0], term.path[1]) if ref is None else (ref.split, ref.side)
+        if isinstance(step, r.Read):  # the means of two classes are of different prompts
+            same = (same, term.path[1])
         return (row.data, len(row.values), same)
 
 
-def _evaluations(steps: Sequence[PlanStep]) -> Iterator[r.Evaluate]:
-    """All evaluations, those of a sweep's first point included."""
+def _evaluations(steps: Sequence[PlanStep]) -> Iterator[r.Evaluate | r.Read]:
+    """All evaluations and readings, those of a sweep's first point included."""
     for planned in steps:
-        if isinstance(planned.step, r.Evaluate):
+        if isinstance(planned.step, r.Evaluate | r.Read):
             yield planned.step
         yield from _evaluations(planned.points[0] if planned.points else ())

@@ -46,7 +46,7 @@ def evaluate_step(run: Run, planned: PlanStep) -> None:
     """The answers of every variant to every data set, and every metric on all of them."""
     step = planned.step
     assert isinstance(step, r.Evaluate) and planned.key is not None
-    table = run.store.load(planned.key, lambda folder: _read(folder, step.steer))
+    table = run.store.load(planned.key, lambda folder: read_table(folder, step.steer))
     if table is not None:
         for request in planned.asked:
             if not recalled(run, request):
@@ -63,7 +63,7 @@ def evaluate_step(run: Run, planned: PlanStep) -> None:
         run.store.put(planned.key, about, lambda fresh: write_json(fresh / "scores.json", made, sort_keys=False))
     # The points of a sweep mostly say the same.
     run.results.warnings += [line for line in unmade(table) if line not in run.results.warnings]
-    _file(run, step.name, table)
+    file_table(run, step.name, table)
 
 
 def _answers(run: Run, request: Request) -> list[Answer]:
@@ -71,14 +71,14 @@ def _answers(run: Run, request: Request) -> list[Answer]:
         return answers(run, request)
 
 
-def _read(folder: Path, steer: str) -> Table:
+def read_table(folder: Path, steer: str) -> Table:
     """A table from the store, which knows a steer by what it does: here it has its name."""
     found = Table(of_nested(read_json(folder / "scores.json", TABLE, within=folder)))
     then = steered(found.names("variant"))
     return Table(replace(row, variant=steer) if row.variant == then else row for row in found)
 
 
-def _file(run: Run, name: str, table: Table) -> None:
+def file_table(run: Run, name: str, table: Table) -> None:
     """Put the figures of an evaluation where checks, plots and the record look for them."""
     rows = [replace(row, evaluation=name, at=dict(run.point)) for row in table]
     run.results.scores = Table((*run.results.scores, *rows))

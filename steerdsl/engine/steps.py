@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from steerdsl.engine import checks, evaluation, extraction, failed_points, outputs, readings, selection
+from steerdsl.engine import checks, evaluation, extraction, failed_points, outputs, projections, readings, selection
 from steerdsl.engine.context import Run
 from steerdsl.engine.generate_shared import Asks
 from steerdsl.engine.stored_answers import forget, touches
@@ -188,6 +188,7 @@ RUN: Mapping[type, Runner] = {
     r.Steer: _steer,
     r.Generate: evaluation.generate_step,
     r.Evaluate: evaluation.evaluate_step,
+    r.Read: projections.read_step,
     r.Sweep: _sweep,
     r.Check: checks.check,
     r.Plot: outputs.plot,

@@ -27,7 +27,7 @@ from steerdsl.registry import Entry, entries
 
 VERB = "VERB"  # the terminal of an operation's name; it has no fixed text
 # Terminals of words that are reserved nowhere: what they are is seen from what follows.
-WHERE, SIDE = "WHERE", "SIDE"
+WHERE, SIDE, READ = "WHERE", "SIDE", "READ"
 SIDES = ("positive", "negative")
 BY_CONTEXT = frozenset({WHERE, SIDE})
 STARTS = ("file", "statement", "unused")
@@ -159,13 +159,13 @@ def verbs() -> Mapping[str, Entry]:
 @cache
 def heads() -> frozenset[str]:
     """Return the terminals of the words that can begin a statement, VERB among them."""
-    return Cursor("statement").accepts() & {*keywords(), VERB}
+    return Cursor("statement").accepts() & {*keywords(), VERB, READ}
 
 
 @cache
 def statement_words() -> tuple[str, ...]:
     """Return every word that can begin a statement, in alphabetical order."""
-    return tuple(sorted({*(keywords()[head] for head in heads() - {VERB}), *verbs()}))
+    return tuple(sorted({*(keywords()[head] for head in heads() - {VERB, READ}), *verbs(), READ.lower()}))
 
 
 @cache

@@ -14,7 +14,7 @@ from pygments.lexer import Lexer
 from pygments.token import Comment, Error, Keyword, Name, Number, Operator, Punctuation, String, Text, _TokenType
 
 from steerdsl.lang.build import token_span
-from steerdsl.lang.grammar import BY_CONTEXT, VERB, clause_words, heads, lex
+from steerdsl.lang.grammar import BY_CONTEXT, READ, VERB, clause_words, heads, lex
 from steerdsl.lang.layout import lay_out
 
 FIXED = {
@@ -43,7 +43,7 @@ class SteerLexer(Lexer):  # type: ignore[misc]
     def get_tokens_unprocessed(self, text: str) -> Iterator[tuple[int, _TokenType, str]]:
         """Yield (offset, kind, text) for every character of `text`."""
         words = lex(text)
-        kinds = {VERB: Keyword, **dict.fromkeys(BY_CONTEXT, Keyword.Pseudo)}
+        kinds = {VERB: Keyword, READ: Keyword, **dict.fromkeys(BY_CONTEXT, Keyword.Pseudo)}
         own = {word.start_pos: kinds[word.type] for word in lay_out(words) if word.type in kinds}
         at = 0
         for i, word in enumerate(words):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from lark import Token
 
-from steerdsl.lang.grammar import BY_CONTEXT, SIDE, SIDES, VERB, WHERE, clause_words, heads, verbs
+from steerdsl.lang.grammar import BY_CONTEXT, READ, SIDE, SIDES, VERB, WHERE, clause_words, heads, verbs
 
 OPENING = {"LPAR": "RPAR", "LSQB": "RSQB"}
 CLOSING = frozenset(OPENING.values())
@@ -24,7 +24,7 @@ _TESTS = [[field, sign] for field in ("NAME", "STRING") for sign in ("COMPARE", 
 
 def lay_out(tokens: Iterable[Token]) -> list[Token]:
     """Drop comments and the line ends that separate nothing."""
-    words = _where([t for t in tokens if t.type != "COMMENT"])
+    words = _by_context([t for t in tokens if t.type != "COMMENT"])
     kept: list[Token] = []
     depth = 0
     gap: list[Token] = []
@@ -41,14 +41,17 @@ def lay_out(tokens: Iterable[Token]) -> list[Token]:
     return kept
 
 
-def _where(tokens: list[Token]) -> list[Token]:
-    """The tokens with `where` as WHERE before a field and a comparison, and with the side before it as SIDE. No
-    recipe without conditions has a name or a text there."""
+def _by_context(tokens: list[Token]) -> list[Token]:
+    """The tokens with `where` as WHERE before a field and a comparison, the side before it as SIDE, and `read` as READ
+    where a value or a statement begins and a name follows. No recipe without these has a name or a text there."""
     for i, token in enumerate(tokens):
         if token.type == "NAME" and token == "where" and [t.type for t in tokens[i + 1 : i + 3]] in _TESTS:
             tokens[i] = Token.new_borrow_pos(WHERE, token.value, token)
             if i and tokens[i - 1].type == "NAME" and tokens[i - 1] in SIDES:
                 tokens[i - 1] = Token.new_borrow_pos(SIDE, tokens[i - 1].value, tokens[i - 1])
+        begins = i == 0 or tokens[i - 1].type in (*BEFORE, "EQUAL")
+        if token.type == "NAME" and token == "read" and begins and [t.type for t in tokens[i + 1 : i + 2]] == ["NAME"]:
+            tokens[i] = Token.new_borrow_pos(READ, token.value, token)
     return tokens
 
 

@@ -231,6 +231,19 @@ class Evaluate(Spanned):
 
 
 @dataclass(frozen=True, slots=True)
+class Read(Spanned):
+    """`read topic[16] on cities`. `position` None is that of the vector's extraction."""
+
+    name: str
+    vector: VectorRef
+    data: tuple[DataRef, ...]
+    position: Position | None = None
+
+
+READ_FIGURES = ("mean", "sd", "mean_positive", "mean_negative", "sd_positive", "sd_negative", "auroc", "accuracy")
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One point of a sweep: the axes' values as printed ("210deg") and as numbers, and its steps
     (their names are as written; the planner adds the point)."""
@@ -307,7 +320,7 @@ class Load(Spanned):
     position: Position | None = None
 
 
-Step: TypeAlias = Extract | Bind | Select | Steer | Generate | Evaluate | Sweep | Plot | Check | Export | Load
+Step: TypeAlias = Extract | Bind | Select | Steer | Generate | Evaluate | Read | Sweep | Plot | Check | Export | Load
 
 
 @dataclass(frozen=True, slots=True)

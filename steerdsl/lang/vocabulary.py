@@ -142,6 +142,13 @@ ENTRIES = (
         example="scores = evaluate forgetful on econ.held_out with bleu, kl",
     ),
     _statement(
+        "read",
+        "where prompts lie along a direction, and how well it tells two classes apart",
+        clauses=("on", "at"),
+        gives="scores",
+        example="truth = read topic[16] on econ.held_out",
+    ),
+    _statement(
         "sweep",
         "repeat a block for each value of one axis or several",
         gives="axis",

@@ -6,7 +6,7 @@ of the same prompts, position and stream. They are then kept when the class is r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from steerdsl.lang import recipe as r
@@ -45,6 +45,15 @@ def origin(expr: r.VectorExpr) -> str:
     while not isinstance(expr, r.VectorRef):
         expr = expr.vector if isinstance(expr, r.Orthogonal) else expr.terms[0][1]
     return expr.name
+
+
+def extraction(steps: Iterable[r.Step], name: str) -> r.Extract | None:
+    """The extraction of a vector, or of the first term of what it is made of; None for one that was loaded."""
+    named = {step.name: step for step in steps if isinstance(step, r.Extract | r.Bind)}
+    step = named.get(name)
+    while isinstance(step, r.Bind) and not isinstance(step.value, r.PlaneExpr):
+        step = named.get(origin(step.value))
+    return step if isinstance(step, r.Extract) else None
 
 
 def _classes(step: r.Extract) -> set[Any]:

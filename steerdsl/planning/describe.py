@@ -201,6 +201,7 @@ DESCRIBE: Mapping[type, Callable[[Planning, Any], Described]] = {
     r.Steer: _steer,
     r.Generate: describe_answers.generate,
     r.Evaluate: describe_answers.evaluate,
+    r.Read: describe_answers.read,
     r.Sweep: _sweep,
     r.Plot: _plot,
     r.Check: _check,

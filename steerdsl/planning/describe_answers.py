@@ -1,4 +1,4 @@
-"""The steps of a plan that ask the model for answers: `generate` and `evaluate`.
+"""The steps of a plan that ask the model for answers or read prompts: `generate`, `evaluate` and `read`.
 
 In: a recipe step and what the planning knows. Out: what `describe` makes a `PlanStep` of; errors go to the planning.
 """
@@ -6,13 +6,16 @@ In: a recipe step and what the planning knows. Out: what `describe` makes a `Pla
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from steerdsl.lang import recipe as r
+from steerdsl.lang.grammar import SIDES
 from steerdsl.lang.reads import answered, needs
 from steerdsl.lang.variants import PROMPTED
 from steerdsl.measure import stats
 from steerdsl.planning import controls, formatting, layer_text, shared_batches, task_files
+from steerdsl.planning.classes import extraction
 from steerdsl.planning.planning import Planning
 from steerdsl.planning.requests import evaluation_settings, references
 from steerdsl.registry import find
@@ -98,6 +101,26 @@ def evaluate(p: Planning, s: r.Evaluate) -> tuple[Any, ...]:
     )
     on = ", ".join([formatting.data(ref) for ref in s.data] or [str(call.task) for call in s.metrics])
     return "evaluate", f"evaluate {s.steer} on {on}", facts, key, True, {"variants": variants, "requests": asked}
+
+
+def read(p: Planning, s: r.Read) -> tuple[Any, ...]:
+    """Where prompts lie along a direction."""
+    source = extraction(p.named.values(), s.vector.name)
+    position = s.position or (source.position if source else r.Position("last_token"))
+    assert s.vector.layers is not None
+    facts = [("layer", layer_text.layer_numbers(p, s.vector.layers)), ("position", formatting.position(position))]
+    inputs: dict[str, Any] = {}
+    for ref in s.data:
+        apart = ref.side is None and p.data[ref.name].spec.two_sided
+        for own in [replace(ref, side=side) for side in SIDES] if apart else [ref]:
+            found, inputs[f"{own.name} {own.side}"] = p.samples(own)
+            prompts = formatting.count(len(found), "prompt")
+            facts.append(("prompts", f"{prompts} of {formatting.data(own)} ({p.fitted.reason(own, found)})"))
+            p.say(filter(None, [p.fitted.warning(s.name, own, found, p.source)]))
+    facts.append(("figures", "coordinates along the unit direction; accuracy at the middle of the fitted class means"))
+    facts.append(("intervals", "95%, over prompts; of AUROC Newcombe's"))
+    key = p.step_key("read", 1, vector=s.vector, inputs=inputs, position=position, statistics=stats.VERSION)
+    return "read", f"{formatting.vector(s.vector)} on {', '.join(map(formatting.data, s.data))}", facts, key, True
 
 
 def _meaning(variant: controls.Variant, s: r.Evaluate) -> str:

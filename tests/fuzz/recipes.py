@@ -19,7 +19,7 @@ from lark import Token
 from steerdsl import registry
 from steerdsl.lang.check import check_source
 from steerdsl.lang.format import format_source
-from steerdsl.lang.grammar import BY_CONTEXT, SIDES, Cursor, lex, spellings, verbs
+from steerdsl.lang.grammar import BY_CONTEXT, READ, SIDES, Cursor, lex, spellings, verbs
 from steerdsl.lang.source import Source
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def good() -> tuple[str, ...]:
 @cache
 def pool() -> dict[str, tuple[str, ...]]:
     """What stands for the terminals that have no one spelling."""
-    signs = {"COMPARE": ("<", ">=", "=="), "_NL": ("\n", ";"), "SIDE": SIDES, "WHERE": ("where",)}
+    signs = {"COMPARE": ("<", ">=", "=="), "_NL": ("\n", ";"), "SIDE": SIDES, "WHERE": ("where",), "READ": ("read",)}
     return {"NAME": words(), "VERB": (*verbs(),), "QUANTITY": NUMBERS, "STRING": TEXTS, **signs}
 
 
@@ -80,6 +80,7 @@ def token(chance: random.Random, kind: str) -> str:
         "_NL": ("\n", ";"),
         "SIDE": SIDES,
         "WHERE": ("where",),
+        "READ": ("read",),
     }
     return chance.choice(pool.get(kind, ("@",)))
 
@@ -94,7 +95,7 @@ def grown(chance: random.Random) -> str:
         kind = chance.choice(kinds)
         text = token(chance, kind)
         made.append(text)
-        fed = [Token(kind, text)] if kind in BY_CONTEXT else [t for t in lex(text) if t.type == kind]
+        fed = [Token(kind, text)] if kind in (*BY_CONTEXT, READ) else [t for t in lex(text) if t.type == kind]
         if not fed:
             break
         cursor.feed(fed[0])

@@ -19,6 +19,7 @@ from steerdsl.lang.lower.extraction import info_of, lower_extract
 from steerdsl.lang.lower.measures import lower_evaluate, lower_generate
 from steerdsl.lang.lower.names import define
 from steerdsl.lang.lower.outputs import lower_load
+from steerdsl.lang.lower.reading_steps import lower_read
 from steerdsl.lang.lower.selection import lower_select
 from steerdsl.registry import find
 
@@ -47,7 +48,7 @@ def _known(ctx: Context, step: r.Step | None) -> Any:
             return vectors.info_of(ctx, vector)
         case r.Load():
             return vectors.VectorInfo()
-        case r.Evaluate():
+        case r.Evaluate() | r.Read():
             return step
     return None
 
@@ -59,6 +60,7 @@ LOWER: Mapping[str, Callable[[Context, nodes.Action, str], r.Step | None]] = {
     "load": lower_load,
     "generate": lower_generate,
     "evaluate": lower_evaluate,
+    "read": lower_read,
 }
 
 
@@ -100,7 +102,9 @@ def lower_action(ctx: Context, node: nodes.Action) -> None:
             ctx.steps.append(replace(answers, name=name))
         case r.Evaluate() as scores:
             ctx.steps.append(replace(scores, name=ctx.scope.fresh(f"{scores.steer}_scores")))
-        case _ if node.verb not in ("generate", "evaluate"):
+        case r.Read() as reading:
+            ctx.steps.append(replace(reading, name=ctx.scope.fresh(f"{reading.vector.name}_reading")))
+        case _ if node.verb not in ("generate", "evaluate", "read"):
             help = f"name it: `{'best' if node.verb == 'select' else 'v'} = {node.verb} …`"
             ctx.error("S424", f"nothing can use what this `{node.verb}` gives", node.verb_span, help=help)
 

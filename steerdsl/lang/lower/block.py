@@ -87,7 +87,7 @@ LOWER: Mapping[type[nodes.Statement], Callable[[Context, Any], None]] = {
 
 IN_SWEEP = (nodes.Binding, nodes.Action, nodes.Operation, nodes.Steer, nodes.Check, nodes.Bad)
 IN_USED = (nodes.Edition, nodes.Use, nodes.Param, nodes.Model, nodes.Dataset, nodes.Binding, nodes.Steer, nodes.Bad)
-RESULTS = ("generate", "evaluate")
+RESULTS = ("generate", "evaluate", "read")
 
 
 def _misplaced(ctx: Context, statement: nodes.Statement) -> bool:
@@ -97,7 +97,7 @@ def _misplaced(ctx: Context, statement: nodes.Statement) -> bool:
         help = "join the axes: `sweep angle over … and depth over … { … }`"
         ctx.error("S411", "a sweep cannot contain another sweep", place, help=help)
         return True
-    if ctx.block == "sweep" and not isinstance(statement, IN_SWEEP):
+    if ctx.block == "sweep" and (not isinstance(statement, IN_SWEEP) or word == "read"):
         ctx.error("S415", f"`{word}` has no place in a sweep", place, help="move it out of the sweep")
         return True
     if ctx.block == "used" and (not isinstance(statement, IN_USED) or word in RESULTS):

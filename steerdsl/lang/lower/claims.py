@@ -18,7 +18,7 @@ from steerdsl.lang.lower.names import find, part_span
 from steerdsl.lang.lower.options import options
 from steerdsl.lang.lower.phrases import either
 from steerdsl.lang.nodes import Name, Quantity
-from steerdsl.lang.recipe import Check, Evaluate, Figure, Term
+from steerdsl.lang.recipe import READ_FIGURES, Check, Evaluate, Figure, Read, Term
 from steerdsl.lang.variants import HELD_AGAINST, PROMPTED, RANDOM
 from steerdsl.lang.vocabulary import CHECK
 
@@ -34,10 +34,10 @@ def score_path(ctx: Context, name: Name) -> Symbol | None:
     """The evaluation that `scores.bleu.econ` reads, if it has that metric and data set."""
     symbol = find(ctx, name, "scores", swept=True)
     scores = symbol.value if symbol else None
-    if symbol is None or not isinstance(scores, Evaluate):
+    if symbol is None or not isinstance(scores, Evaluate | Read):
         return symbol
     first, *rest = name.parts
-    levels = [[metric.name for metric in scores.metrics], _places(scores, rest[0] if rest else "")]
+    levels = [_figures(ctx, scores), _places(scores, rest[0] if rest else "")]
     if not rest:
         help = f"write `{first}.{levels[0][0]}`"
         ctx.error("S215", f"`{first}` is an evaluation, not one score", name, help=help)
@@ -48,7 +48,7 @@ def score_path(ctx: Context, name: Name) -> Symbol | None:
             help = f"did you mean `{close}`?" if close else f"write {either(known)}"
             ctx.error("S215", f"`{first}` has no {noun} `{part}`", part_span(name, place), help=help)
             return None
-    if levels[0].count(rest[0]) > 1 and not _of_tasks(scores, rest[0]):
+    if levels[0].count(rest[0]) > 1 and isinstance(scores, Evaluate) and not _of_tasks(scores, rest[0]):
         help = "write two evaluations, one for each"
         ctx.error("S215", f"`{first}.{rest[0]}` may be either of two", name, help=help)
         return None
@@ -59,13 +59,22 @@ def score_path(ctx: Context, name: Name) -> Symbol | None:
     return symbol
 
 
+def _figures(ctx: Context, scores: Evaluate | Read) -> list[str]:
+    """What an evaluation or a reading gives."""
+    if isinstance(scores, Evaluate):
+        return [metric.name for metric in scores.metrics]
+    two = [ref.side is None and ctx.shared.data[ref.name].two_sided for ref in scores.data]
+    of_two = READ_FIGURES[2:] if any(two) else ()
+    return [*of_two, *(READ_FIGURES[:2] if not all(two) else ())]
+
+
 def _of_tasks(scores: Evaluate, metric: str) -> bool:
     return any(call.task is not None for call in scores.metrics if call.name == metric)
 
 
-def _places(scores: Evaluate, metric: str) -> list[str]:
+def _places(scores: Evaluate | Read, metric: str) -> list[str]:
     """What a metric has figures of: the tasks of `lm_eval`, the data sets of any other."""
-    if _of_tasks(scores, metric):
+    if isinstance(scores, Evaluate) and _of_tasks(scores, metric):
         return [call.task for call in scores.metrics if call.name == metric and call.task is not None]
     return [ref.name for ref in scores.data]
 
@@ -112,7 +121,12 @@ def _beside(ctx: Context, at: nodes.Expr, figure: Figure, other: Figure) -> Figu
 
 
 def _require_controls(ctx: Context, node: nodes.Check, claim: Check) -> None:
-    """Report a control that the evaluation switches off."""
+    """Report a control that the evaluation switches off, or that a reading, which steers nothing, does not have."""
+    for term, value in _read(ctx, claim):
+        if isinstance(value, Read) and term.variant is not None:
+            title = f"`{term.path[0]}` is a reading, which has no `{term.variant}`"
+            ctx.error("S432", title, node, help="compare with a number, or with another reading")
+            return
     for term, scores in _evaluated(ctx, claim):
         controls = scores.options["controls"]
         if term.variant in MISSING.get(controls, ()):
@@ -141,9 +155,16 @@ def _require_chance(ctx: Context, node: nodes.Check, claim: Check, confidence: f
 
 def _evaluated(ctx: Context, claim: Check) -> Iterator[tuple[Term, Evaluate]]:
     """Each term of a claim with the evaluation that it reads."""
+    for term, value in _read(ctx, claim):
+        if isinstance(value, Evaluate):
+            yield term, value
+
+
+def _read(ctx: Context, claim: Check) -> Iterator[tuple[Term, Evaluate | Read]]:
+    """Each term of a claim with the evaluation or the reading that it names."""
     for term in (*claim.left.terms, *claim.right.terms):
         symbol = ctx.scope.symbols.get(term.path[0]) if term.path else None
-        if symbol is not None and isinstance(symbol.value, Evaluate):
+        if symbol is not None and isinstance(symbol.value, Evaluate | Read):
             yield term, symbol.value
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from steerdsl.lang.lower import data, measures, options
 from steerdsl.lang.lower.context import Context, Symbol
 from steerdsl.lang.nodes import Name
-from steerdsl.lang.recipe import DataRef, Evaluate, Generate, Point, Steer, Step, Sweep
+from steerdsl.lang.recipe import DataRef, Evaluate, Generate, Point, Read, Steer, Step, Sweep
 from steerdsl.lang.vocabulary import EVALUATE
 
 FALLBACK = "generic"  # the prompts when nothing was fitted on any
@@ -66,7 +66,7 @@ def _settled(ctx: Context, steps: Steps, warn: bool) -> Steps:
         match step:
             case Generate(data=ref):
                 step = replace(step, data=data.settle(ctx, ref, warn))
-            case Evaluate(data=refs):
+            case Evaluate(data=refs) | Read(data=refs):
                 step = replace(step, data=tuple(data.settle(ctx, ref, warn) for ref in refs))
             case Sweep(points=points):
                 step = replace(

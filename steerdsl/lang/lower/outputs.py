@@ -22,7 +22,7 @@ from steerdsl.lang.lower.phrases import either, listed
 from steerdsl.lang.lower.values import DEGREES
 from steerdsl.lang.lower.words import entry
 from steerdsl.lang.nodes import Name, Text
-from steerdsl.lang.recipe import Export, Load, Plot
+from steerdsl.lang.recipe import Export, Load, Plot, Read
 from steerdsl.registry import Entry
 
 PathReader = Callable[[Context, Text], str | None]
@@ -59,7 +59,12 @@ def _subject(ctx: Context, node: nodes.Plot, clauses: Clauses) -> tuple[Symbol |
     if isinstance(node.what, Name):
         scores = next(entry for entry in registry.entries("plot").values() if entry.args[0].type == "score")
         chosen = options(ctx, given, scores.args[1:], "plot", node)
-        return score_path(ctx, node.what), scores.name, [node.what.text], chosen
+        symbol = score_path(ctx, node.what)
+        if symbol is not None and isinstance(symbol.value, Read):
+            help = "leave it out: tables and the report show a reading's figures"
+            ctx.error("S421", "a reading is no sweep, over which a score is plotted", node.what, help=help)
+            return None, "", [], {}
+        return symbol, scores.name, [node.what.text], chosen
     if not isinstance(node.what, nodes.Call):
         help = "write `plot pca(topic)` or a score, as in `plot scores.bleu over angle`"
         ctx.error("S421", "there is nothing to plot here", node.what, values.sort_of(node.what), help=help)

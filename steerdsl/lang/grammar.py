@@ -26,6 +26,11 @@ from steerdsl.forms.files import read_bytes
 from steerdsl.registry import Entry, entries
 
 VERB = "VERB"  # the terminal of an operation's name; it has no fixed text
+TUNE, GOAL, SUBJECT = "TUNE", "GOAL", "SUBJECT"
+# Words that are reserved nowhere: `layout` gives them their terminal where they mean something.
+SOFT: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {TUNE: ("tune",), GOAL: ("maximize", "minimize"), SUBJECT: ("subject",)}
+)
 STARTS = ("file", "statement", "unused")
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {"parser": "lalr", "lexer": "basic", "start": list(STARTS), "propagate_positions": True}
@@ -155,13 +160,20 @@ def verbs() -> Mapping[str, Entry]:
 @cache
 def heads() -> frozenset[str]:
     """Return the terminals of the words that can begin a statement, VERB among them."""
-    return Cursor("statement").accepts() & {*keywords(), VERB}
+    return Cursor("statement").accepts() & {*keywords(), VERB, *SOFT}
 
 
 @cache
 def statement_words() -> tuple[str, ...]:
     """Return every word that can begin a statement, in alphabetical order."""
-    return tuple(sorted({*(keywords()[head] for head in heads() - {VERB}), *verbs()}))
+    return tuple(sorted(word for head in heads() for word in words_of(head)))
+
+
+def words_of(terminal: str) -> tuple[str, ...]:
+    """Return the words that a terminal stands for; none for one that is no word."""
+    if terminal == VERB:
+        return tuple(verbs())
+    return SOFT.get(terminal, (keywords()[terminal],) if terminal in keywords() else ())
 
 
 @cache

@@ -33,7 +33,7 @@ from steerdsl.lang.recipe_parts import (
     VectorSum,
 )
 
-Split = Literal["train", "held_out", "all"]
+Split = Literal["train", "held_out", "tune", "all"]
 TASK_FILES = (".yaml", ".yml")  # of lm-evaluation-harness
 ANSWER_FORMS = ("letter", "text", "index_from_0", "index_from_1")
 
@@ -72,6 +72,7 @@ class DataSpec(Spanned):
     hub_split: str | None = None  # hub: "train", "test"
     unsafe: bool = False  # answers to it are scored, and neither printed nor kept
     answer_form: str | None = None
+    tune: float = 0.0  # the share of training rows set aside for a search
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +258,35 @@ class Load(Spanned):
     name: str
     path: str
     position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TuneAxis:
+    """The range that a search has on one axis, ends included, in the axis's own unit. `layers`: it says where
+    something acts, so that its values are the model's layers; `step` None means any number in between."""
+
+    name: str
+    low: float
+    high: float
+    unit: str = ""
+    step: float | None = None
+    layers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tune(Sweep):
+    """A search. Its one point is the body with the axes left open (`lang.tuned`); the points that are tried are
+    made of it. `goal` is made as large as it can (`maximize`), or as small, where every one of `limits` holds;
+    `text` is the goal as written."""
+
+    space: tuple[TuneAxis, ...] = ()
+    goal: Figure = Figure()
+    maximize: bool = True
+    limits: tuple[Check, ...] = ()
+    trials: int = 40
+    batch: int = 8
+    seed: int = 0
+    text: str = field(default="", compare=False)
 
 
 Step: TypeAlias = Extract | Bind | Select | Steer | Generate | Evaluate | Sweep | Plot | Check | Export | Load

@@ -16,7 +16,7 @@ from steerdsl.forms.record import Record
 from steerdsl.lang.variants import BASELINE, steered
 from steerdsl.measure.table import Table
 from steerdsl.measure.verdict import FAILS, HOLDS, OPEN
-from steerdsl.show import sentences
+from steerdsl.show import searches, sentences
 from steerdsl.show.numbers import duration
 from steerdsl.show.sheet import Sheet
 
@@ -73,7 +73,14 @@ def lines(record: Record, scores: Table, rows: Sequence[Row]) -> Iterator[tuple[
     """Every line with its style, except the first and the last."""
     if error := record.get("error"):
         yield ("error", error), "red"
-    for kind in (sentences.layers(record["choices"]), sentences.evaluations(scores, record["checks"])):
+    tried = record.get("searches", {})
+    for kind in (
+        sentences.layers(record["choices"]),
+        searches.lines(tried),
+        sentences.evaluations(
+            scores.without(name for each in tried.values() for name in each["evaluations"]), record["checks"]
+        ),
+    ):
         every = list(kind)
         yield from ((line, "") for line in every[:MOST])
         if len(every) > MOST:

@@ -14,16 +14,25 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fuzz.harness import command, main, mutated
+from lark import Token
 
 from steerdsl import registry
 from steerdsl.lang.check import check_source
 from steerdsl.lang.format import format_source
-from steerdsl.lang.grammar import Cursor, lex, spellings, verbs
+from steerdsl.lang.grammar import SOFT, VERB, Cursor, lex, spellings, verbs
 from steerdsl.lang.source import Source
 
 ROOT = Path(__file__).parents[2]
 HEAD = "topic = extract diffmean from econ vs generic\nbest = select layers of topic by fisher\n"
 STEER = "steer s {\n    ablate topic[best] everywhere\n}\nscores = evaluate s on econ with bleu, rouge_l\n"
+TUNE = (
+    "best = tune depth over 20%..80% and strength over 0..4 {\n"
+    "    steer t { add topic by strength at layers depth }\n"
+    "    trial = evaluate t on econ with bleu\n"
+    "    maximize bleu.econ subject to bleu.econ < 90, bleu.econ > 10% with trials: 12, seed: 1\n"
+    "}\n"
+    "steer u { add topic by 2 * best.strength at layers best.depth }\n"
+)
 NUMBERS = ("0", "1", "12", "-3", "1e308", "1e400", "0.5", "40%", "210deg", "3rad", "2furlong", "9" * 400)
 NAMES = ("topic", "best", "s", "scores", "econ", "generic", "econ.held_out", "scores.bleu.econ", "all", "last", "pc1")
 TEXTS = ('""', '"a.jsonl"', '"../x"', r'"\x"', '"\x1b[2J"', '"' + "é" * 300 + '"', '"org/name"')
@@ -43,14 +52,15 @@ def good() -> tuple[str, ...]:
     """Recipes that are right: the gallery's, the tests' and the examples of every word."""
     files = [*(ROOT / "recipes").glob("*.steer"), *(ROOT / "tests" / "recipes" / "good").glob("*.steer")]
     examples = (HEAD + entry.example for kind in STATEMENTS for entry in registry.entries(kind).values())
-    return (*(file.read_text(encoding="utf-8") for file in sorted(files)), *examples)
+    searches = "topic = extract diffmean from econ vs generic\n" + TUNE + "final = evaluate u on econ\n"
+    return (*(file.read_text(encoding="utf-8") for file in sorted(files)), *examples, searches)
 
 
 @cache
 def pool() -> dict[str, tuple[str, ...]]:
     """What stands for the terminals that have no one spelling."""
     signs = {"COMPARE": ("<", ">=", "=="), "_NL": ("\n", ";")}
-    return {"NAME": words(), "VERB": (*verbs(),), "QUANTITY": NUMBERS, "STRING": TEXTS, **signs}
+    return {"NAME": words(), "VERB": (*verbs(),), "QUANTITY": NUMBERS, "STRING": TEXTS, **signs, **SOFT}
 
 
 def token(chance: random.Random, kind: str) -> str:
@@ -64,6 +74,7 @@ def token(chance: random.Random, kind: str) -> str:
         "STRING": TEXTS,
         "COMPARE": ("<", ">=", "=="),
         "_NL": ("\n", ";"),
+        **SOFT,
     }
     return chance.choice(pool.get(kind, ("@",)))
 
@@ -78,7 +89,8 @@ def grown(chance: random.Random) -> str:
         kind = chance.choice(kinds)
         text = token(chance, kind)
         made.append(text)
-        fed = [t for t in lex(text) if t.type == kind]
+        soft = kind == VERB or kind in SOFT  # which `layout` tells from names
+        fed = [Token.new_borrow_pos(kind, t.value, t) for t in lex(text) if soft or t.type == kind]
         if not fed:
             break
         cursor.feed(fed[0])

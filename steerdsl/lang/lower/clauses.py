@@ -64,6 +64,8 @@ def label_of(clause: Clause) -> str:
             return word
         case nodes.KeepTop():
             return "keep top"
+        case nodes.Subject():
+            return "subject to"
         case _:
             return type(clause).__name__.lower()
 

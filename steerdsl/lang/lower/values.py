@@ -7,15 +7,16 @@ degrees, shares as fractions), or None after a message. Params and axes may be u
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from steerdsl.lang import nodes
 from steerdsl.lang.diagnostics import Label, nearest
-from steerdsl.lang.lower.context import Context
+from steerdsl.lang.lower.context import Context, Symbol
 from steerdsl.lang.lower.names import defined, find
 from steerdsl.lang.lower.phrases import either, listed
 from steerdsl.lang.nodes import Expr, Name, Quantity, Text
 from steerdsl.lang.recipe import Strength
+from steerdsl.lang.tuned import Tuned
 from steerdsl.lang.wording import UNIT_SPELLINGS
 from steerdsl.registry import Arg
 
@@ -82,6 +83,8 @@ def constant(ctx: Context, expr: Expr) -> Expr | None:
                 return expr
             ctx.scope.used.add(first)
             return _moved(symbol.value, expr) if symbol.value is not None else None
+        case Name(parts=(first, *axis)) if (symbol := ctx.scope.symbols.get(first)) and symbol.kind == "tune":
+            return _chosen(ctx, expr, symbol, ".".join(axis))
         case nodes.Negative(value=inner):
             value = constant(ctx, inner)
             return Quantity(-value.value, value.unit, span=expr.span) if isinstance(value, Quantity) else value
@@ -89,6 +92,23 @@ def constant(ctx: Context, expr: Expr) -> Expr | None:
             return _arithmetic(ctx, expr)
         case _:
             return expr
+
+
+def _chosen(ctx: Context, expr: Name, symbol: Symbol, axis: str) -> Expr | None:
+    """`best.strength`: what a search has chosen on one of its axes."""
+    ctx.scope.used.add(symbol.name)
+    known: Mapping[str, Expr] = symbol.value or {}
+    if axis in known:
+        return _moved(known[axis], expr)
+    if known:
+        close = nearest(axis, known)
+        help = (
+            f"did you mean `{symbol.name}.{close}`?"
+            if close
+            else f"write {either(f'{symbol.name}.{a}' for a in known)}"
+        )
+        ctx.error("S466", f"`{symbol.name}` has no axis `{axis}`", expr, help=help)
+    return None
 
 
 def _moved(value: Expr, to: Expr) -> Expr:
@@ -107,6 +127,10 @@ def _arithmetic(ctx: Context, expr: nodes.Binary) -> Expr | None:
     left, right = constant(ctx, expr.left), constant(ctx, expr.right)
     if not isinstance(left, Quantity) or not isinstance(right, Quantity):
         return expr if left is not None and right is not None else None
+    if isinstance(left.value, Tuned) and isinstance(right.value, Tuned):
+        help = "calculate with one of them and plain numbers"
+        ctx.error("S465", "a calculation holds two numbers that a search has yet to choose", expr, help=help)
+        return None
     if expr.op == "*" and "" in (left.unit, right.unit):
         return _finite(ctx, expr, left.value * right.value, left.unit or right.unit)
     if expr.op != "*" and left.unit == right.unit:
@@ -119,16 +143,24 @@ def _arithmetic(ctx: Context, expr: nodes.Binary) -> Expr | None:
 
 def _finite(ctx: Context, expr: nodes.Binary, value: float, unit: str) -> Quantity | None:
     """The result of a calculation, None after a message where it is too large to be a number."""
-    if math.isfinite(value):
+    if math.isfinite(value) or isinstance(value, Tuned):
         return Quantity(value, unit, span=expr.span)
     ctx.error("S305", "the result of this calculation is too large", expr, help="write smaller numbers")
     return None
 
 
-def quantity(ctx: Context, expr: Expr, what: str, want: str, sample: str) -> Quantity | None:
-    """A number with its unit; `want` is what the place wants, in words ("a whole number")."""
+def quantity(ctx: Context, expr: Expr, what: str, want: str, sample: str, *, late: bool = False) -> Quantity | None:
+    """A number with its unit; `want` is what the place wants, in words ("a whole number"). With `late` it may be one
+    that a search has yet to choose."""
     value = constant(ctx, expr)
     if value is None:
+        return None
+    if isinstance(value, Quantity) and isinstance(value.value, Tuned):
+        if late:
+            return value
+        title = f"{what} cannot wait for a search, which has yet to choose `{value.value.text}`"
+        help = "write the number; what a search chooses may be a strength, an angle or a layer"
+        ctx.error("S465", title, expr, help=help)
         return None
     if isinstance(value, Quantity):  # one that is typed too large has been reported by the parser
         return value if math.isfinite(value.value) else None
@@ -224,7 +256,7 @@ def _unitless(ctx: Context, expr: Expr, help: str) -> tuple[tuple[Label, ...], s
 
 def angle(ctx: Context, expr: Expr, what: str) -> float | None:
     """An angle in degrees."""
-    value = quantity(ctx, expr, what, "an angle", "90deg")
+    value = quantity(ctx, expr, what, "an angle", "90deg", late=True)
     if value is None:
         return None
     if not value.unit:
@@ -240,7 +272,7 @@ def angle(ctx: Context, expr: Expr, what: str) -> float | None:
 
 
 def strength(ctx: Context, expr: Expr, what: str) -> Strength | None:
-    value = quantity(ctx, expr, what, "a number or a share", "10%")
+    value = quantity(ctx, expr, what, "a number or a share", "10%", late=True)
     if value is None:
         return None
     if value.unit in DEGREES:

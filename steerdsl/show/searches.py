@@ -6,14 +6,56 @@ In: `searches` of a record. Out: lines for the summary, `Sheet`s for the termina
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from steerdsl.show.numbers import NOTHING, number
 from steerdsl.show.sheet import Sheet
 from steerdsl.show.sparks import sparkline
 
+BINS = 8  # of an axis of numbers, in a map
 KEPT, BROKEN = "yes", "no"
 CURVE = ("axis", "goal through the best", "from", "to")
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The best goal over one axis of numbers, in bins, and one of layers: for each layer a row of cells, each a goal
+    and whether it keeps the limits; None where nothing was tried. `edges` are those of the bins."""
+
+    across: str
+    up: str
+    edges: tuple[float, ...]
+    layers: tuple[float, ...]
+    rows: tuple[tuple[tuple[float, bool] | None, ...], ...]
+
+
+def cells(found: Mapping[str, Any], across: str, up: str) -> Cells:
+    """A map of a search: in each cell the best trial that keeps the limits, else the best of the others."""
+    about, layers = found["axes"][across], sorted({trial["values"][up] for trial in found["trials"]})
+    width = (about["high"] - about["low"]) / BINS
+    made: dict[tuple[float, int], list[tuple[float, bool]]] = {}
+    for trial in found["trials"]:
+        if trial["goal"] is not None:
+            place = min(max(int((trial["values"][across] - about["low"]) / width), 0), BINS - 1)
+            made.setdefault((trial["values"][up], place), []).append((trial["goal"], trial["feasible"]))
+    sign = -1 if found["goal"].startswith("minimize") else 1
+    top = {place: max(own, key=lambda cell: (cell[1], sign * cell[0])) for place, own in made.items()}
+    rows = tuple(tuple(top.get((layer, i)) for i in range(BINS)) for layer in layers)
+    edges = tuple(about["low"] + width * i for i in range(BINS + 1))
+    return Cells(across, up, edges, tuple(layers), rows)
+
+
+def map_table(name: str, found: Mapping[str, Any], drawn: Cells) -> Sheet:
+    """A map as text: a line for each layer, a column for each bin; a goal that breaks a limit is in brackets."""
+
+    def said(cell: tuple[float, bool] | None) -> str:
+        return "" if cell is None else number(cell[0]) if cell[1] else f"({number(cell[0])})"
+
+    unit = found["axes"][drawn.across]["unit"]
+    head = ("layer", *(f"{low:.3g}{unit}" for low in drawn.edges[:-1]))
+    rows = [(f"{layer:g}", *map(said, row)) for layer, row in zip(drawn.layers, drawn.rows, strict=True)]
+    return Sheet(head, rows, f"{name}: {found['goal']} over {drawn.up} and {drawn.across}, from each value on")
 
 
 def lines(searches: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -53,6 +95,9 @@ def tables(searches: Mapping[str, Any]) -> Iterator[Sheet]:
         head = (*found["axes"], "goal", *found["limits"], "chosen")
         rows = [row(found, trial) for trial in ordered(found)]
         yield Sheet(head, rows, f"{name}: {found['goal']}, trial by trial", left=tuple(range(len(found["axes"]))))
+        layers = [axis for axis, about in found["axes"].items() if about["layers"]]
+        for across in (axis for axis in found["axes"] if axis not in layers):
+            yield from (map_table(name, found, cells(found, across, layer)) for layer in layers)
         if curves := list(_along(found)):
             yield Sheet(CURVE, curves, f"{name}: along each axis", left=(0, 1))
 

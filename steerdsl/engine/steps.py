@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from steerdsl.engine import checks, evaluation, extraction, failed_points, outputs, readings, selection, tuning
 from steerdsl.engine.context import Run
@@ -20,6 +21,7 @@ from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
 from steerdsl.lang.tuned import settled
 from steerdsl.measure import harm
 from steerdsl.measure.scores import adjust
+from steerdsl.measure.table import Table
 from steerdsl.methods.types import MethodError
 from steerdsl.planning.controls import Variant
 from steerdsl.planning.plan import PlanStep
@@ -58,11 +60,18 @@ def run_plan(run: Run, watch: Watch) -> None:
         raise
     finally:
         _keep_speeds(run)
-    run.results.warnings += harm.warnings(run.results.rows, run.results.scores)
+    run.results.warnings += harm.warnings(*_without_trials(run))
     if unsafe:
         forget(run.store)
     readings.forget(run)
     failed_points.require_none_failed(run)
+
+
+def _without_trials(run: Run) -> tuple[list[dict[str, Any]], Table]:
+    """The answers and the figures but for those of searches, which go to where a model breaks on purpose."""
+    tried = {name for found in run.results.searches.values() for name in found["evaluations"]}
+    rows = [row for row in run.results.rows if row["step"] not in tried]
+    return rows, run.results.scores.without(tried)
 
 
 def _keep_speeds(run: Run) -> None:

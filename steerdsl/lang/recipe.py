@@ -28,6 +28,7 @@ from steerdsl.lang.recipe_parts import (
     Spanned,
     Stream,
     Strength,
+    TuneAxis,
     VectorExpr,
     VectorRef,
     VectorSum,
@@ -258,19 +259,6 @@ class Load(Spanned):
     name: str
     path: str
     position: Position | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TuneAxis:
-    """The range that a search has on one axis, ends included, in the axis's own unit. `layers`: it says where
-    something acts, so that its values are the model's layers; `step` None means any number in between."""
-
-    name: str
-    low: float
-    high: float
-    unit: str = ""
-    step: float | None = None
-    layers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

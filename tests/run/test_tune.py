@@ -227,6 +227,8 @@ tune strength over 0..4 {
     # One prompt, then all others, of four trials and in the first batch of the unsteered model.
     again = 4 if dtype == "float32" else 5
     assert rows == [5, 5 * (prompts - 1), again, again * (prompts - 1)]
+    record = json.loads(Path("r/record.json").read_text())
+    assert not any("breaks the model" in warning for warning in record["warnings"])
     assert steerdsl("run", "-e", text + "plot e.distinct_1.d over strength\n", *words, "more")[0] == 0
     assert len(rows) == 4
 

@@ -47,7 +47,7 @@ def point(ctx: Context, expr: nodes.Expr) -> LayerPoint | LayerChoice | None:
     if meant := _python(expr):
         ctx.error("S310", "this is not a layer", expr, values.sort_of(expr), help=f"write `{meant}`")
         return None
-    value = values.quantity(ctx, expr, "a layer", "a number or a share of the depth", "16", late=True)
+    value = values.quantity(ctx, expr, "a layer", "a number or a share of the depth", "16", waits=True)
     if value is None:
         return None
     if isinstance(value.value, Tuned):

@@ -7,11 +7,12 @@ degrees, shares as fractions), or None after a message. Params and axes may be u
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from steerdsl.lang import nodes
 from steerdsl.lang.diagnostics import Label, nearest
-from steerdsl.lang.lower.context import Context, Symbol
+from steerdsl.lang.lower import late
+from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.names import defined, find
 from steerdsl.lang.lower.phrases import either, listed
 from steerdsl.lang.nodes import Expr, Name, Quantity, Text
@@ -83,8 +84,9 @@ def constant(ctx: Context, expr: Expr) -> Expr | None:
                 return expr
             ctx.scope.used.add(first)
             return _moved(symbol.value, expr) if symbol.value is not None else None
-        case Name(parts=(first, *axis)) if (symbol := ctx.scope.symbols.get(first)) and symbol.kind == "tune":
-            return _chosen(ctx, expr, symbol, ".".join(axis))
+        case Name(parts=(first, *_)) if (symbol := ctx.scope.symbols.get(first)) and symbol.kind == "tune":
+            found = late.chosen(ctx, expr, symbol)
+            return None if found is None else _moved(found, expr)
         case nodes.Negative(value=inner):
             value = constant(ctx, inner)
             return Quantity(-value.value, value.unit, span=expr.span) if isinstance(value, Quantity) else value
@@ -92,23 +94,6 @@ def constant(ctx: Context, expr: Expr) -> Expr | None:
             return _arithmetic(ctx, expr)
         case _:
             return expr
-
-
-def _chosen(ctx: Context, expr: Name, symbol: Symbol, axis: str) -> Expr | None:
-    """`best.strength`: what a search has chosen on one of its axes."""
-    ctx.scope.used.add(symbol.name)
-    known: Mapping[str, Expr] = symbol.value or {}
-    if axis in known:
-        return _moved(known[axis], expr)
-    if known:
-        close = nearest(axis, known)
-        help = (
-            f"did you mean `{symbol.name}.{close}`?"
-            if close
-            else f"write {either(f'{symbol.name}.{a}' for a in known)}"
-        )
-        ctx.error("S466", f"`{symbol.name}` has no axis `{axis}`", expr, help=help)
-    return None
 
 
 def _moved(value: Expr, to: Expr) -> Expr:
@@ -149,19 +134,16 @@ def _finite(ctx: Context, expr: nodes.Binary, value: float, unit: str) -> Quanti
     return None
 
 
-def quantity(ctx: Context, expr: Expr, what: str, want: str, sample: str, *, late: bool = False) -> Quantity | None:
-    """A number with its unit; `want` is what the place wants, in words ("a whole number"). With `late` it may be one
+def quantity(ctx: Context, expr: Expr, what: str, want: str, sample: str, *, waits: bool = False) -> Quantity | None:
+    """A number with its unit; `want` is what the place wants, in words ("a whole number"). With `waits` it may be one
     that a search has yet to choose."""
     value = constant(ctx, expr)
     if value is None:
         return None
     if isinstance(value, Quantity) and isinstance(value.value, Tuned):
-        if late:
-            return value
-        title = f"{what} cannot wait for a search, which has yet to choose `{value.value.text}`"
-        help = "write the number; what a search chooses may be a strength, an angle or a layer"
-        ctx.error("S465", title, expr, help=help)
-        return None
+        if not waits:
+            late.cannot_wait(ctx, expr, what, value.value)
+        return value if waits else None
     if isinstance(value, Quantity):  # one that is typed too large has been reported by the parser
         return value if math.isfinite(value.value) else None
     if isinstance(value, Name) and value.parts[0] not in ctx.scope.symbols:
@@ -256,7 +238,7 @@ def _unitless(ctx: Context, expr: Expr, help: str) -> tuple[tuple[Label, ...], s
 
 def angle(ctx: Context, expr: Expr, what: str) -> float | None:
     """An angle in degrees."""
-    value = quantity(ctx, expr, what, "an angle", "90deg", late=True)
+    value = quantity(ctx, expr, what, "an angle", "90deg", waits=True)
     if value is None:
         return None
     if not value.unit:
@@ -272,7 +254,7 @@ def angle(ctx: Context, expr: Expr, what: str) -> float | None:
 
 
 def strength(ctx: Context, expr: Expr, what: str) -> Strength | None:
-    value = quantity(ctx, expr, what, "a number or a share", "10%", late=True)
+    value = quantity(ctx, expr, what, "a number or a share", "10%", waits=True)
     if value is None:
         return None
     if value.unit in DEGREES:

@@ -43,7 +43,20 @@ Effect = Literal["adds", "removes", "sets"]
 # percentage (a share of each token's norm); `share` is a percentage; `vector` and `plane` are
 # names or expressions; `layers` is a list of layers.
 ArgType = Literal[
-    "int", "number", "share", "angle", "strength", "word", "text", "flag", "vector", "plane", "layers", "data", "score"
+    "int",
+    "number",
+    "share",
+    "angle",
+    "strength",
+    "word",
+    "text",
+    "flag",
+    "vector",
+    "plane",
+    "layers",
+    "data",
+    "score",
+    "search",
 ]
 
 REQUIRED: Any = object()

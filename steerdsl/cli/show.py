@@ -43,6 +43,7 @@ def show(
     from rich.text import Text
 
     from steerdsl.show.curves import curves
+    from steerdsl.show.searches import tables
     from steerdsl.show.summary import summary
     from steerdsl.show.tables import results
     from steerdsl.show.terminal import Terminal
@@ -53,9 +54,11 @@ def show(
     for part in _before(found):
         console.print(part)
     console.print(summary(run, found.record, found.scores, found.answers))
-    for table in curves(found.scores, found.record["choices"]):
+    tried = found.record.get("searches", {})
+    scores = found.scores.without(name for search in tried.values() for name in search["evaluations"])
+    for table in (*tables(tried), *curves(scores, found.record["choices"])):
         console.print(table)
-    console.print(results(found.scores, found.answers, found.record["checks"]))
+    console.print(results(scores, found.answers, found.record["checks"]))
     console.print(_timings(found.record))
 
 

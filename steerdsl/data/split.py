@@ -9,6 +9,7 @@ on the side of the first: pairs with one question, whatever their answers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
 
@@ -58,6 +59,15 @@ def is_held_out(row: DataRow, seed: int, share: float) -> bool:
     return place(row, seed) < share
 
 
+def part(row: DataRow, spec: DataSpec) -> Split:
+    """The part of its data set that a row belongs to. What a search looks at is next to what is held out, so that
+    a data set that sets nothing aside has the same held-out rows."""
+    where = place(row, spec.seed)
+    if where < spec.held_out:
+        return "held_out"
+    return "tune" if where < spec.held_out + (1 - spec.held_out) * spec.tune else "train"
+
+
 def sample(rows: Sequence[DataRow], take: int, seed: int) -> tuple[DataRow, ...]:
     """The `take` rows with the smallest hash, in file order: a larger `take` only adds rows."""
     ranked = sorted(rows, key=lambda row: (fraction(seed, row.text, "take\n"), row.index))
@@ -70,9 +80,8 @@ def rows(data: Data, split: Split, side: str | None = None, *, source: Source | 
     spec = data.spec
     chosen = data.rows
     if split != "all":
-        want = split == "held_out"
         first = leaders(data.whole)
-        chosen = tuple(row for row in chosen if is_held_out(first[row.index], spec.seed, spec.held_out) == want)
+        chosen = tuple(row for row in chosen if part(first[row.index], spec) == split)
         if not chosen:
             raise RecipeError(diagnostics([_nothing_left(data, split)], spec.span, source))
     if not spec.sides or side is None:
@@ -90,7 +99,7 @@ def _nothing_left(data: Data, split: Split) -> Fault:
     if split == "held_out" and spec.held_out == 0:
         title = f"{spec.name}.held_out is empty: `held_out: 0%` keeps every row for training"
         return Fault("D511", title, "give `held_out:` a share, or score on another data set")
-    side = "held-out" if split == "held_out" else "training"
+    side = {"held_out": "held-out", "tune": "set-aside"}.get(split, "training")
     title = f"{spec.name}.{split} is empty: of {count} row{'s' * (count > 1)} none is on the {side} side"
     seed = _working_seed([first[row.index] for row in data.rows], spec)
     if seed is None:
@@ -102,7 +111,8 @@ def _working_seed(rows: Sequence[DataRow], spec: DataSpec) -> int | None:
     """The smallest seed that leaves rows on both sides; None when there is none (one prompt)."""
     if len({row.tidy for row in rows}) < 2:
         return None
+    wanted = {"train", *(["held_out"] if spec.held_out or not spec.tune else []), *(["tune"] if spec.tune else [])}
     for seed in range(_SEEDS_TRIED):
-        if len({is_held_out(row, seed, spec.held_out) for row in rows}) == 2:
+        if len({part(row, replace(spec, seed=seed)) for row in rows}) == len(wanted):
             return seed
     return None

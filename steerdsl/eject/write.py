@@ -11,6 +11,7 @@ from steerdsl.eject import literals, sites
 from steerdsl.eject.program import Program, heading
 from steerdsl.eject.steps import steps
 from steerdsl.lang import recipe as r
+from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.lower.defaults import walk
 from steerdsl.models.device import choose_device
 from steerdsl.models.prompts import Renderer
@@ -69,9 +70,19 @@ def program(plan: Plan) -> str:
     Raises RecipeError: P721 for what no program can be written for, M610 for
     prompts that the model's template cannot render.
     """
+    _require_no_search(plan)
     p, text = _written(plan)
     hidden = p.hidden(text)
     return _written(plan, hidden)[1] if hidden else text
+
+
+def _require_no_search(plan: Plan) -> None:
+    """Raise RecipeError P721 for a search: what comes after it waits for what it finds."""
+    found = [step for step in plan.recipe.steps if isinstance(step, r.Tune)]
+    if found:
+        labels = tuple(Label(plan.source, step.span, "a search") for step in found)
+        help = "write what the search has chosen in its place, as `steerdsl plan` shows it once it has run"
+        raise RecipeError([Diagnostic("P721", "`eject` cannot write a search", labels, help=help)])
 
 
 def _written(plan: Plan, own: frozenset[str] = frozenset()) -> tuple[Program, str]:

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Results:
     """What a run leaves. `scores`: all figures so far. `claims`: by text and point; `verdicts`: those of a run that was
-    taken whole from the store. `rows`: lines of generations.jsonl. `failed`: points of sweeps that failed, each with
+    taken whole from the store. `searches`: what each `tune` tried and chose. `rows`: lines of generations.jsonl.
+    `failed`: points of sweeps that failed, each with
     the reason."""
 
     scores: Table = field(default_factory=Table)
@@ -51,6 +52,7 @@ class Results:
     judge: dict[str, Any] | None = None
     failed: list[dict[str, Any]] = field(default_factory=list)
     verdicts: list[dict[str, Any]] = field(default_factory=list)
+    searches: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def checks(self) -> list[dict[str, Any]]:

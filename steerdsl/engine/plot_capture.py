@@ -13,7 +13,7 @@ from typing import Any
 
 from steerdsl.engine.context import Run
 from steerdsl.engine.extraction import capture_class
-from steerdsl.engine.plot_data import ChoiceView, PlaneView, ScoreView, Turning, VectorView
+from steerdsl.engine.plot_data import ChoiceView, PlaneView, ScoreView, SearchView, Turning, VectorView
 from steerdsl.lang import recipe as r
 from steerdsl.planning import formatting
 from steerdsl.planning.classes import every_step, origin
@@ -30,6 +30,8 @@ def view(run: Run, step: r.Plot) -> Any:
             return PlaneView(step.target, run.values.planes[step.target], _about(run, _origin(run, step.target)))
         case "layers":
             return _choice(run, step.target)
+        case "search":
+            return SearchView(step.target, run.results.searches[step.target], _model(run))
     first, *others = (_vector(run, step, name) for name in (step.target, *step.others))
     return replace(first, others=tuple(others))
 

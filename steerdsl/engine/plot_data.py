@@ -51,6 +51,15 @@ class ChoiceView:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchView:
+    """A search as record.json keeps it: its axes, limits, trials, the best of them and the working ranges."""
+
+    name: str
+    found: Mapping[str, Any]
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Turning:
     """The rotation that an axis of angles drives: its plane's name, whether angles are absolute (`to`)
     or turn what is there (`by`), and the plane itself where it is one plane at all points."""

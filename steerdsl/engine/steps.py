@@ -10,20 +10,33 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
-from steerdsl.engine import checks, evaluation, extraction, failed_points, outputs, projections, readings, selection
+from steerdsl.engine import (
+    checks,
+    evaluation,
+    extraction,
+    failed_points,
+    outputs,
+    projections,
+    readings,
+    selection,
+    tuning,
+)
 from steerdsl.engine.context import Run
 from steerdsl.engine.generate_shared import Asks
 from steerdsl.engine.stored_answers import forget, touches
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
+from steerdsl.lang.tuned import settled
 from steerdsl.measure import harm
 from steerdsl.measure.scores import adjust
+from steerdsl.measure.table import Table
 from steerdsl.methods.types import MethodError
 from steerdsl.planning.controls import Variant
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.power import TOO_FEW
-from steerdsl.planning.shared_batches import ASKING, reach
+from steerdsl.planning.shared_batches import asks, reach
 from steerdsl.store.speeds import keep_speeds, speeds_file
 
 # Told before and after each step: the step, and the seconds it took (None before).
@@ -57,11 +70,18 @@ def run_plan(run: Run, watch: Watch) -> None:
         raise
     finally:
         _keep_speeds(run)
-    run.results.warnings += harm.warnings(run.results.rows, run.results.scores)
+    run.results.warnings += harm.warnings(*_without_trials(run))
     if unsafe:
         forget(run.store)
     readings.forget(run)
     failed_points.require_none_failed(run)
+
+
+def _without_trials(run: Run) -> tuple[list[dict[str, Any]], Table]:
+    """The answers and the figures but for those of searches, which go to where a model breaks on purpose."""
+    tried = {name for found in run.results.searches.values() for name in found["evaluations"]}
+    rows = [row for row in run.results.rows if row["step"] not in tried]
+    return rows, run.results.scores.without(tried)
 
 
 def _keep_speeds(run: Run) -> None:
@@ -78,7 +98,7 @@ def _run_steps(run: Run, steps: Sequence[PlanStep], watch: Watch) -> None:
         watch(planned, None)
         start = time.perf_counter()
         run.shared = planned.shared
-        if place >= reached and isinstance(planned.step, ASKING):
+        if place >= reached and asks(planned.step):
             reached = reach(steps, place)
             _answer_together(run, steps[place:reached])
         _step(run, planned, RUN)
@@ -106,7 +126,7 @@ def _label(run: Run, planned: PlanStep) -> Label:
 def _steer(run: Run, planned: PlanStep) -> None:
     """Name a steer, and make its edits once, so that a direction that cannot act fails here."""
     assert isinstance(planned.step, r.Steer)
-    run.steers[planned.name] = planned.step
+    run.steers[planned.name] = settled(planned.step, run.values.tuned, {})
     touches(run, Variant(planned.name, planned.name))
 
 
@@ -127,6 +147,29 @@ def _sweep(run: Run, planned: PlanStep) -> None:
     failed_points.fill(run, planned)
     for name in {s.name for s in planned.points[0] if isinstance(s.step, r.Evaluate)}:
         run.results.scores = run.results.scores.put(name, adjust(run.results.scores.evaluations[name]))
+
+
+def _tune(run: Run, planned: PlanStep) -> None:
+    """A search, whose batches of trials are answered together and scored point by point."""
+
+    def tried(points: PlanStep) -> list[str | None]:
+        """Score each point; why it failed, where it did."""
+        outer, run.shared = run.shared, points.shared
+        _answer_together(run, [points])
+        why: list[str | None] = []
+        for steps in _points(run, points):
+            why.append(None)
+            try:
+                for inner in steps:
+                    _step(run, inner, RUN)
+            except RecipeError as error:
+                if not failed_points.of_one_point(error):
+                    raise
+                why[-1] = error.diagnostics[0].title
+        run.shared = outer
+        return why
+
+    tuning.tune(run, planned, tried)
 
 
 def _answer_together(run: Run, pool: Sequence[PlanStep]) -> None:
@@ -190,6 +233,7 @@ RUN: Mapping[type, Runner] = {
     r.Evaluate: evaluation.evaluate_step,
     r.Read: projections.read_step,
     r.Sweep: _sweep,
+    r.Tune: _tune,
     r.Check: checks.check,
     r.Plot: outputs.plot,
     r.Export: outputs.export,

@@ -33,12 +33,14 @@ Patcher = Callable[[r.Op], "dict[Target, Tensor]"]
 @dataclass(slots=True)
 class Values:
     """Named values of one run on a model of `n_layers` layers. `chosen` are the layers that each
-    select step chose, best first; `made` every plane that an expression gave, by its text."""
+    select step chose, best first; `tuned` are the numbers that searches chose, by "best.strength"; `made` every plane
+    that an expression gave, by its text."""
 
     n_layers: int
     vectors: dict[str, Vector] = field(default_factory=dict)
     planes: dict[str, Plane] = field(default_factory=dict)
     chosen: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    tuned: dict[str, float] = field(default_factory=dict)
     made: dict[str, Plane] = field(default_factory=dict)
     samples: Sampler | None = None
     patches: Patcher | None = None

@@ -30,6 +30,11 @@ RESULT: Mapping[str, Any] = {
     "made_with": Maybe([{EACH: str}]),
 }
 HOSTS = [str]  # servers that the user has been informed of
+# What a search found: the values of each point that was tried, layers as their numbers, and the point it chose.
+SEARCH: Mapping[str, Any] = {
+    "batches": [[{EACH: float}]],
+    "best": {"at": {EACH: str}, "values": {EACH: float}, "layers": {EACH: int}},
+}
 DOCUMENTS: Mapping[str, Any] = {  # a harness task's figures
     "values": [float],
     "mean": re.compile("arithmetic|rate|geometric"),

@@ -109,6 +109,40 @@ def _aligned(choice: Mapping[str, Any]) -> bool:
 CHOICE = Such(form_of(_Choice), _aligned, "a choice with one figure for each layer")
 
 
+class RecordedTrial(TypedDict):
+    at: At
+    values: dict[str, float]
+    layers: dict[str, int]
+    goal: float | None
+    over: list[float | None]
+    holds: list[bool]
+    feasible: bool
+    failed: str | None
+
+
+class RecordedRange(TypedDict):
+    axis: str
+    start: str
+    stop: str
+    low: float
+    high: float
+    trials: int
+    below: str | None
+    above: str | None
+
+
+class RecordedSearch(TypedDict):
+    goal: str
+    limits: list[str]
+    axes: dict[str, dict[str, Scalar]]
+    seed: int
+    evaluations: list[str]
+    trials: list[RecordedTrial]
+    best: RecordedTrial | None
+    ranges: list[RecordedRange]
+    notes: list[str]
+
+
 class RecordedCheck(TypedDict):
     claim: str
     holds: bool | None
@@ -154,6 +188,7 @@ class Record(TypedDict):
     machine: dict[str, Scalar]
     choices: Annotated[dict[str, _Choice], {EACH: CHOICE}]
     planes: NotRequired[Annotated[dict[str, dict[str, Any]], {EACH: {"explained": Maybe(NUMBER), EACH: object}}]]
+    searches: NotRequired[dict[str, RecordedSearch]]
     checks: list[RecordedCheck]
     reused_from: NotRequired[list[RecordedReused]]
     files: NotRequired[dict[str, str]]

@@ -127,8 +127,23 @@ class Builder(Transformer[Token, Any]):
         axes = tuple(c for c in children if isinstance(c, nodes.Axis))
         return nodes.Sweep(axes, tuple(children[len(axes) :]), span=_span(meta))
 
+    def tune(self, meta: Meta, children: list[Any]) -> nodes.Tune:
+        name = None if isinstance(children[0], Token) else self._plain(children[0], "search")
+        rest = children[1:] if name is None else children[2:]
+        axes = tuple(c for c in rest if isinstance(c, nodes.Axis))
+        return nodes.Tune(axes, tuple(rest[len(axes) :]), name, span=_span(meta))
+
+    def goal(self, meta: Meta, children: list[Any]) -> nodes.Goal:
+        return nodes.Goal(str(children[0]), children[1], tuple(children[2:]), span=_span(meta))
+
+    def limit(self, meta: Meta, children: list[Any]) -> nodes.Limit:
+        return nodes.Limit(children[0], str(children[1]), children[2], span=_span(meta))
+
+    def subject(self, meta: Meta, children: list[Any]) -> nodes.Subject:
+        return nodes.Subject(tuple(children[1:]), span=_span(meta))
+
     def axis(self, meta: Meta, children: list[Any]) -> nodes.Axis:
-        return nodes.Axis(self._plain(children[0], "sweep axis"), tuple(children[1:]), span=_span(meta))
+        return nodes.Axis(self._plain(children[0], "axis"), tuple(children[1:]), span=_span(meta))
 
     def plot(self, meta: Meta, children: list[Any]) -> nodes.Plot:
         return nodes.Plot(children[0], tuple(children[1:]), span=_span(meta))

@@ -10,7 +10,7 @@ import re
 from lark import Token
 
 from steerdsl.lang.failure import fail_at
-from steerdsl.lang.grammar import READ, VERB, clause_words, heads, keywords, lex, verbs
+from steerdsl.lang.grammar import clause_words, heads, lex, words_of
 from steerdsl.lang.layout import lay_out
 from steerdsl.lang.source import Source
 
@@ -25,8 +25,7 @@ def completions(source: Source, offset: int) -> list[str]:
     typed = match[0] if match else ""
     before = before[: len(before) - len(typed)]
     expected = _expected(before)
-    words = {keywords()[t] for t in expected if t in keywords()} | ({*verbs()} if VERB in expected else set())
-    words |= {READ.lower()} if READ in expected else set()
+    words = {word for t in expected for word in words_of(t)}
     if expected & {"NAME"} and not expected >= heads():
         words |= _names(lex(source.text))
     return sorted(word for word in words if word.startswith(typed) and word != typed)

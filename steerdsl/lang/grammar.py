@@ -26,10 +26,19 @@ from steerdsl.forms.files import read_bytes
 from steerdsl.registry import Entry, entries
 
 VERB = "VERB"  # the terminal of an operation's name; it has no fixed text
-# Terminals of words that are reserved nowhere: what they are is seen from what follows.
-WHERE, SIDE, READ = "WHERE", "SIDE", "READ"
+WHERE, SIDE, READ, TUNE, GOAL, SUBJECT = "WHERE", "SIDE", "READ", "TUNE", "GOAL", "SUBJECT"
 SIDES = ("positive", "negative")
-BY_CONTEXT = frozenset({WHERE, SIDE})
+# Words that are reserved nowhere: `layout` gives them their terminal where they mean something.
+SOFT: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        WHERE: ("where",),
+        SIDE: SIDES,
+        READ: ("read",),
+        TUNE: ("tune",),
+        GOAL: ("maximize", "minimize"),
+        SUBJECT: ("subject",),
+    }
+)
 STARTS = ("file", "statement", "unused")
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {"parser": "lalr", "lexer": "basic", "start": list(STARTS), "propagate_positions": True}
@@ -159,13 +168,20 @@ def verbs() -> Mapping[str, Entry]:
 @cache
 def heads() -> frozenset[str]:
     """Return the terminals of the words that can begin a statement, VERB among them."""
-    return Cursor("statement").accepts() & {*keywords(), VERB, READ}
+    return Cursor("statement").accepts() & {*keywords(), VERB, *SOFT}
 
 
 @cache
 def statement_words() -> tuple[str, ...]:
     """Return every word that can begin a statement, in alphabetical order."""
-    return tuple(sorted({*(keywords()[head] for head in heads() - {VERB, READ}), *verbs(), READ.lower()}))
+    return tuple(sorted(word for head in heads() for word in words_of(head)))
+
+
+def words_of(terminal: str) -> tuple[str, ...]:
+    """Return the words that a terminal stands for; none for one that is no word."""
+    if terminal == VERB:
+        return tuple(verbs())
+    return SOFT.get(terminal, (keywords()[terminal],) if terminal in keywords() else ())
 
 
 @cache

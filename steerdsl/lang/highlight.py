@@ -14,7 +14,7 @@ from pygments.lexer import Lexer
 from pygments.token import Comment, Error, Keyword, Name, Number, Operator, Punctuation, String, Text, _TokenType
 
 from steerdsl.lang.build import token_span
-from steerdsl.lang.grammar import BY_CONTEXT, READ, VERB, clause_words, heads, lex
+from steerdsl.lang.grammar import SIDE, SOFT, SUBJECT, VERB, WHERE, clause_words, heads, lex
 from steerdsl.lang.layout import lay_out
 
 FIXED = {
@@ -43,17 +43,17 @@ class SteerLexer(Lexer):  # type: ignore[misc]
     def get_tokens_unprocessed(self, text: str) -> Iterator[tuple[int, _TokenType, str]]:
         """Yield (offset, kind, text) for every character of `text`."""
         words = lex(text)
-        kinds = {VERB: Keyword, READ: Keyword, **dict.fromkeys(BY_CONTEXT, Keyword.Pseudo)}
-        own = {word.start_pos: kinds[word.type] for word in lay_out(words) if word.type in kinds}
+        soft = {word.start_pos: word.type for word in lay_out(words) if word.type in (VERB, *SOFT)}
         at = 0
         for i, word in enumerate(words):
             span = token_span(word)
             if at < span.start:
                 yield at, Text.Whitespace, text[at : span.start]
             following = words[i + 1].type if i + 1 < len(words) else ""
+            meant = soft.get(word.start_pos)
             value = word.type == "ON" and i > 0 and words[i - 1].type == "COLON"
-            kind = Name if value else own.get(word.start_pos) or _kind(word, following)
-            yield span.start, kind, str(word)
+            own = Keyword.Pseudo if meant in (WHERE, SIDE, SUBJECT) else Keyword
+            yield span.start, Name if value else own if meant else _kind(word, following), str(word)
             at = span.end
         if at < len(text):
             yield at, Text.Whitespace, text[at:]

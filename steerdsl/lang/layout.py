@@ -13,7 +13,20 @@ from collections.abc import Iterable, Sequence
 
 from lark import Token
 
-from steerdsl.lang.grammar import BY_CONTEXT, READ, SIDE, SIDES, VERB, WHERE, clause_words, heads, verbs
+from steerdsl.lang.grammar import (
+    GOAL,
+    READ,
+    SIDE,
+    SIDES,
+    SOFT,
+    SUBJECT,
+    TUNE,
+    VERB,
+    WHERE,
+    clause_words,
+    heads,
+    verbs,
+)
 
 OPENING = {"LPAR": "RPAR", "LSQB": "RSQB"}
 CLOSING = frozenset(OPENING.values())
@@ -27,17 +40,22 @@ def lay_out(tokens: Iterable[Token]) -> list[Token]:
     words = _by_context([t for t in tokens if t.type != "COMMENT"])
     kept: list[Token] = []
     depth = 0
+    head = ""  # the terminal that the present statement begins with
     gap: list[Token] = []
     for i, token in enumerate(words):
         if token.type == "_NL":
             gap.append(token)
             continue
-        if gap and _separates(kept, gap, words[i : i + 2], depth):
+        continues = head == GOAL and _subject(words[i : i + 2]) and all(line != ";" for line in gap)
+        if gap and not continues and _separates(kept, gap, words[i : i + 2], depth):
             kept.append(gap[0])
             depth = 0
         gap = []
         depth = _depth_after(token, depth)
-        kept.append(_verb(token, words[i + 1 : i + 2]) if not kept or kept[-1].type in BEFORE else token)
+        begins = not kept or kept[-1].type in BEFORE
+        found = _meant(token, words[i + 1 : i + 3], kept[-1].type if kept and not begins else "", head)
+        head = found.type if begins else head
+        kept.append(found)
     return kept
 
 
@@ -55,10 +73,25 @@ def _by_context(tokens: list[Token]) -> list[Token]:
     return tokens
 
 
-def _verb(token: Token, following: Sequence[Token]) -> Token:
-    """The first token of a statement: a VERB where it is the name of an operation that is not being defined."""
-    acts = token.type == "NAME" and token in verbs() and not (following and following[0].type == "EQUAL")
-    return Token.new_borrow_pos(VERB, token.value, token) if acts else token
+def _meant(token: Token, following: Sequence[Token], before: str, head: str) -> Token:
+    """A name with the terminal that it has where it stands: a VERB where a statement begins that acts, or a word of
+    a search. `before` is the terminal before it in its statement, "" where it is the first."""
+    kinds = [t.type for t in following]
+    if token.type != "NAME":
+        return token
+    kind = ""
+    if token in SOFT[TUNE] and before in ("", "EQUAL") and kinds == ["NAME", "OVER"]:
+        kind = TUNE
+    elif not before and kinds[:1] != ["EQUAL"]:
+        kind = VERB if token in verbs() else GOAL if token in SOFT[GOAL] else ""
+    elif head == GOAL and _subject([token, *following]):
+        kind = SUBJECT
+    return Token.new_borrow_pos(kind, token.value, token) if kind else token
+
+
+def _subject(tokens: Sequence[Token]) -> bool:
+    """Whether these tokens begin with `subject to`."""
+    return tokens[0] in SOFT[SUBJECT] and len(tokens) > 1 and tokens[1].type == "TO"
 
 
 def _depth_after(token: Token, depth: int) -> int:
@@ -82,7 +115,7 @@ def _separates(kept: Sequence[Token], gap: Sequence[Token], coming: Sequence[Tok
         return True
     if depth > 0 or before == "COMMA":
         return False
-    return before == "RBRACE" or coming[0].type not in clause_words() | BY_CONTEXT
+    return before == "RBRACE" or coming[0].type not in clause_words() | {WHERE, SIDE}
 
 
 def opens_statement(tokens: Sequence[Token], listed: bool = False) -> bool:
@@ -93,4 +126,4 @@ def opens_statement(tokens: Sequence[Token], listed: bool = False) -> bool:
     if first != "NAME":
         return first in heads() and second != "COLON"
     acts = second == "NAME" or (not listed and second in clause_words() - INSIDE)
-    return second == "EQUAL" or (acts and tokens[0] in verbs())
+    return second == "EQUAL" or (acts and tokens[0] in (*verbs(), *SOFT[TUNE], *SOFT[GOAL]))

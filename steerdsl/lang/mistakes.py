@@ -122,9 +122,10 @@ def block(f: Failure) -> Mistake | None:
         given = spelt(f.tokens[1:])
         help = f"`steer` names a list of operations; one that adds a direction is `add {given}`"
         return Mistake("S108", "the block of `steer` goes in braces", f.span, help)
-    if f.head not in ("STEER", "SWEEP"):
+    if not {"STEER", "SWEEP", "TUNE"} & {token.type for token in f.tokens[:3]}:
         title = f"`{f.tokens[0]}` has no block"
-        return Mistake("S125", title, f.span, "only `steer` and `sweep` have one") if f.kind == "LBRACE" else None
+        help = "only `steer`, `sweep` and `tune` have one"
+        return Mistake("S125", title, f.span, help) if f.kind == "LBRACE" else None
     if "LBRACE" not in f.expected or f.kind not in ("COLON", "$END", "EQUAL"):
         return None
     head = " ".join([*f.tokens[:2], "…"] if f.at > 2 else f.tokens[: f.at])
@@ -134,11 +135,12 @@ def block(f: Failure) -> Mistake | None:
 def axes(f: Failure) -> Mistake | None:
     """`sweep angle over 0deg..90deg, depth over 25%,50%`."""
     commas = [i for i, t in enumerate(f.tokens[: f.at]) if t.type == "COMMA"]
-    if f.head != "SWEEP" or f.kind != "OVER" or not commas:
+    block = next((t for t in f.tokens[:3] if t.type in ("SWEEP", "TUNE")), None)
+    if block is None or f.kind != "OVER" or not commas:
         return None
     comma = f.tokens[commas[-1]]
     return Mistake(
-        "S111", "the axes of a sweep are joined with `and`", token_span(comma), f"write `and {f.before} over …`"
+        "S111", f"the axes of a {block} are joined with `and`", token_span(comma), f"write `and {f.before} over …`"
     )
 
 

@@ -136,7 +136,25 @@ class Over(Node):
     items: tuple[Expr, ...]
 
 
-Clause: TypeAlias = From | Layers | At | On | Word | During | Window | When | KeepTop | Amount | With | Over | Where
+@dataclass(frozen=True, slots=True)
+class Limit(Node):
+    """`delta_nll.generic < 0.3`, in `subject to`."""
+
+    left: Expr
+    op: str
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Subject(Node):
+    """`subject to delta_nll.generic < 0.3, kl.generic < 0.1`."""
+
+    limits: tuple[Limit, ...]
+
+
+Clause: TypeAlias = (
+    From | Layers | At | On | Word | During | Window | When | KeepTop | Amount | With | Over | Where | Subject
+)
 
 # ---- statements --------------------------------------------------------------------------------
 
@@ -229,6 +247,22 @@ class Sweep(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Tune(Sweep):
+    """`best = tune strength over 0..4 { … }`; without a name it is `best`."""
+
+    name: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Goal(Node):
+    """`maximize keyword_rate.generic subject to … with trials: 60`; `word` is "maximize" or "minimize"."""
+
+    word: str
+    what: Expr
+    clauses: tuple[Clause, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plot(Node):
     what: Expr
     clauses: tuple[Clause, ...] = ()
@@ -254,7 +288,22 @@ class Bad(Node):
 
 
 Statement: TypeAlias = (
-    Edition | Use | Param | Model | Dataset | Action | Binding | Operation | Steer | Sweep | Plot | Check | Export | Bad
+    Edition
+    | Use
+    | Param
+    | Model
+    | Dataset
+    | Action
+    | Binding
+    | Operation
+    | Steer
+    | Sweep
+    | Tune
+    | Goal
+    | Plot
+    | Check
+    | Export
+    | Bad
 )
 
 

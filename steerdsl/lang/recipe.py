@@ -28,12 +28,13 @@ from steerdsl.lang.recipe_parts import (
     Spanned,
     Stream,
     Strength,
+    TuneAxis,
     VectorExpr,
     VectorRef,
     VectorSum,
 )
 
-Split = Literal["train", "held_out", "all"]
+Split = Literal["train", "held_out", "tune", "all"]
 TASK_FILES = (".yaml", ".yml")  # of lm-evaluation-harness
 ANSWER_FORMS = ("letter", "text", "index_from_0", "index_from_1")
 
@@ -109,6 +110,7 @@ class DataSpec(Spanned):
     texts: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     revision: str | None = None  # hub: a commit, a tag or a branch
+    tune: float = 0.0  # the share of training rows set aside for a search
 
     @property
     def chosen(self) -> str:
@@ -318,6 +320,22 @@ class Load(Spanned):
     name: str
     path: str
     position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tune(Sweep):
+    """A search. Its one point is the body with the axes left open (`lang.tuned`); the points that are tried are
+    made of it. `goal` is made as large as it can (`maximize`), or as small, where every one of `limits` holds;
+    `text` is the goal as written."""
+
+    space: tuple[TuneAxis, ...] = ()
+    goal: Figure = Figure()
+    maximize: bool = True
+    limits: tuple[Check, ...] = ()
+    trials: int = 40
+    batch: int = 8
+    seed: int = 0
+    text: str = field(default="", compare=False)
 
 
 Step: TypeAlias = Extract | Bind | Select | Steer | Generate | Evaluate | Read | Sweep | Plot | Check | Export | Load

@@ -164,3 +164,16 @@ class Op(Spanned):
     conditions: tuple[Condition, ...] = ()
     keep_norm: bool = False
     text: str = field(default="", compare=False)  # as written, one line, for tables and errors
+
+
+@dataclass(frozen=True, slots=True)
+class TuneAxis:
+    """The range that a search has on one axis, ends included, in the axis's own unit. `layers`: it says where
+    something acts, so that its values are the model's layers; `step` None means any number in between."""
+
+    name: str
+    low: float
+    high: float
+    unit: str = ""
+    step: float | None = None
+    layers: bool = False

@@ -84,6 +84,10 @@ def clause_text(clause: nodes.Clause) -> str:
             return f"{word} {value_text(value)}"
         case nodes.With(items):
             return f"with {_list(items)}"
+        case nodes.Subject(limits):
+            return "subject to " + ", ".join(
+                f"{value_text(limit.left)} {limit.op} {value_text(limit.right)}" for limit in limits
+            )
 
 
 def head_text(statement: nodes.Statement | nodes.Value) -> str:
@@ -109,6 +113,10 @@ def head_text(statement: nodes.Statement | nodes.Value) -> str:
             return verb if subject is None else f"{verb} {value_text(subject)}"
         case nodes.Steer(name):
             return f"steer {name.text}"
+        case nodes.Tune(axes, _, name):
+            return (f"{name.text} = " if name is not None else "") + f"tune {axis_text(axes[0])}"
+        case nodes.Goal(word, what):
+            return f"{word} {value_text(what)}"
         case nodes.Sweep(axes):
             return f"sweep {axis_text(axes[0])}"
         case nodes.Plot(what):

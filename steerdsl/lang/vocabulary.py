@@ -37,6 +37,7 @@ DATASET = (
     Arg("take", "int", None, "how many rows to use, chosen by the seed", least=1),
     Arg("seed", "int", None, "of the split and of `take`; 0 unless said", least=0),
     Arg("held_out", "share", None, "the share of rows that nothing is fitted on; 20% unless said", least=0, below=1),
+    Arg("tune", "share", None, "the share of training rows set aside for a search; 30% unless said", least=0, below=1),
     Arg("unsafe", "flag", None, "harmful prompts: answers to them are scored, and neither printed nor kept"),
     Arg("subset", "text", None, "of a hub data set: the configuration"),
     Arg("split", "text", None, "of a hub data set: the published split"),
@@ -63,6 +64,11 @@ EVALUATE = (
     Arg("controls", "word", "all", "what is scored along with the steer", ("all", "random", "prompting", "none")),
     Arg("draws", "int", 5, "random controls, each a random rotation of the steer's directions", least=1, most=1000),
     Arg("instruction", "text", None, "what the prompting control says before each prompt"),
+)
+SEARCH = (
+    Arg("trials", "int", 40, "how many points are tried", least=2, most=10_000),
+    Arg("batch", "int", 8, "how many of them are chosen and answered together", least=1, most=1000),
+    Arg("seed", "int", 0, "of the search", least=0, most=2**32 - 1),
 )
 CHECK = (Arg("confidence", "share", None, "the level at which the prompts must settle the claim", least=0, below=1),)
 
@@ -153,6 +159,26 @@ ENTRIES = (
         "repeat a block for each value of one axis or several",
         gives="axis",
         example="sweep angle over 0deg..350deg step 10deg { … }",
+    ),
+    _statement(
+        "tune",
+        "search the ranges of one axis or several for the point where a score is best",
+        gives="tune",
+        example="best = tune depth over 20%..80% and strength over 0..4 { … }",
+    ),
+    _statement(
+        "maximize",
+        "what the search of a `tune` makes as large as it can within its limits",
+        args=SEARCH,
+        clauses=("subject to", "with"),
+        example="maximize scores.keyword_rate.generic subject to scores.delta_nll.generic < 0.3 with trials: 60",
+    ),
+    _statement(
+        "minimize",
+        "what the search of a `tune` makes as small as it can within its limits",
+        args=SEARCH,
+        clauses=("subject to", "with"),
+        example="minimize scores.refusal_rate.harmful subject to scores.kl.generic < 0.1",
     ),
     _statement(
         "plot",

@@ -139,6 +139,11 @@ class Table(tuple[Row, ...]):
         found = {**self.evaluations, evaluation: tuple(rows)}
         return Table(row for own in found.values() for row in own)
 
+    def without(self, evaluations: Iterable[str]) -> Table:
+        """The rows of all other evaluations."""
+        left_out = set(evaluations)
+        return Table(row for row in self if row.evaluation not in left_out)
+
     @property
     def swept(self) -> bool:
         """Whether the rows are of a sweep."""

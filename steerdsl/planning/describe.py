@@ -14,7 +14,7 @@ from steerdsl.formats import table
 from steerdsl.lang import recipe as r
 from steerdsl.lang.lower.sweeps import MOST_POINTS
 from steerdsl.methods.types import MethodError
-from steerdsl.planning import describe_answers, exports, formatting, layer_text, power
+from steerdsl.planning import describe_answers, exports, formatting, layer_text, power, searches
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.layers import LayerOutside
 from steerdsl.planning.plan import PlanStep
@@ -153,6 +153,10 @@ def _points(p: Planning, s: r.Sweep) -> tuple[tuple[PlanStep, ...], ...]:
     return tuple(tuple(describe(p, step, j) for j, step in enumerate(pt.steps, 1)) for pt in s.points)
 
 
+def _tune(p: Planning, s: r.Tune) -> Described:
+    return searches.tune(p, s, describe)
+
+
 def _plot(p: Planning, s: r.Plot) -> Described:
     target = f"({', '.join((s.target, *s.others))})" if find("plot", s.what).args[0].type != "score" else f" {s.target}"
     facts: Facts = [("file", s.path or "a PNG and an SVG in plots/ of the run directory")]
@@ -203,6 +207,7 @@ DESCRIBE: Mapping[type, Callable[[Planning, Any], Described]] = {
     r.Evaluate: describe_answers.evaluate,
     r.Read: describe_answers.read,
     r.Sweep: _sweep,
+    r.Tune: _tune,
     r.Plot: _plot,
     r.Check: _check,
     r.Export: _export,

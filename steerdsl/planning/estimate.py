@@ -87,6 +87,9 @@ def _work(e: Estimating, planned: PlanStep) -> Work:
             return Work(partly="its prompts are read again for each candidate" if again else "")
         case r.Generate() | r.Evaluate():
             return _asked(e, planned)
+        case r.Tune(trials=trials):
+            once = _sum([_work(e, inner) for point in planned.points for inner in point if inner.weights])
+            return replace(once, read=once.read * trials, answers=once.answers * trials, made=once.made * trials)
         case r.Sweep():
             return _sum([_work(e, inner) for point in planned.points for inner in point if inner.weights])
     return Work()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from steerdsl.lang import recipe as r
+from steerdsl.lang.tuned import Tuned
 from steerdsl.registry import find
 from steerdsl.store.results import content_key
 
@@ -29,6 +30,8 @@ def canonical(value: Any, keys: Mapping[str, str]) -> Any:
             return {"select": keys.get(name, name)}
         case r.LayerPoint(value=share, share=True):
             return {"is": "share of the depth", "value": share, "rounding": DEPTH}
+        case Tuned(of=name, scale=scale, offset=offset):
+            return {"tuned": keys.get(name, name), "scale": scale, "offset": offset}
         case r.Mean(data=name):
             return {"mean": keys.get(f"data {name}", name)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -55,7 +55,8 @@ class PlanStep:
     """One step. `facts` are its resolved settings as printed; `key` addresses its result in the
     store (None while the weights are unknown); `done` and `reason` say whether and why it will run;
     `points` are the planned steps of each point of a sweep; `variants` are what an evaluation compares,
-    `requests` these on each data set; `shared` are the batches of its answers, by the group of a request."""
+    `requests` these on each data set; `shared` are the batches of its answers, by the group of a request; `trials`
+    plans the points of a search (`searches.TrialPlanner`)."""
 
     number: int
     verb: str
@@ -71,6 +72,7 @@ class PlanStep:
     variants: tuple[Variant, ...] = ()
     requests: tuple[Request, ...] = ()
     shared: Mapping[str, SharedBatches] = field(default_factory=dict)
+    trials: Any = field(default=None, compare=False, repr=False)
 
     @property
     def asked(self) -> tuple[Request, ...]:

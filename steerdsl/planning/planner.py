@@ -67,7 +67,7 @@ def _steps(p: Planning) -> tuple[PlanStep, ...]:
         p.shared = shared_batches.shared(p, steps[start:stop])
         for place in range(start, stop):
             own = steps[place]
-            if not isinstance(own.step, shared_batches.ASKING):
+            if not shared_batches.asks(own.step):
                 continue
             if p.dtype != "float32":
                 p.keys, p.named, p.fitted.by = before[place]  # a sweep gives its names to other things
@@ -101,7 +101,7 @@ def _each(recipe: r.Recipe, change: Callable[[r.Step], r.Step]) -> r.Recipe:
     def changed(step: r.Step) -> r.Step:
         if isinstance(step, r.Sweep):
             points = tuple(replace(p, steps=tuple(changed(s) for s in p.steps)) for p in step.points)
-            return replace(step, points=points)
+            step = replace(step, points=points)
         return change(step)
 
     return replace(recipe, steps=tuple(changed(step) for step in recipe.steps))
@@ -110,6 +110,8 @@ def _each(recipe: r.Recipe, change: Callable[[r.Step], r.Step]) -> r.Recipe:
 def _seeded(step: r.Step, seed: int | None) -> r.Step:
     match step:
         case r.Generate():
+            return replace(step, seed=seed or 0)
+        case r.Tune():
             return replace(step, seed=seed or 0)
         case r.Evaluate():
             return replace(step, options={**step.options, "seed": seed})

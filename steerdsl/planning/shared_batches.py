@@ -42,12 +42,17 @@ def generation_key(model_key: str | None, what: str, shared: SharedBatches | Non
     return step_key("generate", 3, {}, model=model_key, what=what, shared=shared and shared.key)
 
 
+def asks(step: r.Step) -> bool:
+    """Whether a step's answers are made together with those of its neighbours. A search asks batch by batch."""
+    return isinstance(step, ASKING) and not isinstance(step, r.Tune)
+
+
 def reach(steps: Sequence[PlanStep], start: int) -> int:
     """One past the last step that is answered together with the one at `start`, which asks: up to the next
     extraction, selection or file."""
     stop = start + 1
     for place in range(start + 1, len(steps)):
-        if isinstance(steps[place].step, ASKING):
+        if asks(steps[place].step):
             stop = place + 1
         elif not isinstance(steps[place].step, BETWEEN):
             break
@@ -58,7 +63,7 @@ def pools(steps: Sequence[PlanStep]) -> Iterator[tuple[int, int]]:
     """The first step and one past the last of each run of steps that are answered together."""
     start = 0
     while start < len(steps):
-        if isinstance(steps[start].step, ASKING):
+        if asks(steps[start].step):
             stop = reach(steps, start)
             yield start, stop
             start = stop

@@ -70,6 +70,7 @@ def write_record(
         "recipe": {**made["recipe"], "folder": relative(plan.root, directory.path)},
         "choices": results.choices,
         "planes": results.planes,
+        "searches": results.searches,
         "checks": results.checks,
         "failed": results.failed,
         "warnings": [*(warning.title for warning in plan.warnings), *results.warnings],

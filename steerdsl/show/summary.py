@@ -16,7 +16,7 @@ from steerdsl.forms.record import Record
 from steerdsl.lang.variants import BASELINE, steered
 from steerdsl.measure.table import Table
 from steerdsl.measure.verdict import FAILS, HOLDS, OPEN
-from steerdsl.show import sentences
+from steerdsl.show import searches, sentences
 from steerdsl.show.numbers import duration
 from steerdsl.show.sheet import Sheet
 
@@ -73,12 +73,15 @@ def lines(record: Record, scores: Table, rows: Sequence[Row]) -> Iterator[tuple[
     """Every line with its style, except the first and the last."""
     if error := record.get("error"):
         yield ("error", error), "red"
-    for kind in (sentences.layers(record["choices"]), sentences.evaluations(scores, record["checks"])):
+    searched = record.get("searches", {})
+    tried = {name for found in searched.values() for name in found["evaluations"]}
+    figures = sentences.evaluations(scores.without(tried), record["checks"])
+    for kind in (sentences.layers(record["choices"]), searches.lines(searched), figures):
         every = list(kind)
         yield from ((line, "") for line in every[:MOST])
         if len(every) > MOST:
             yield ("", f"and {len(every) - MOST} more"), ""
-    if (found := pair(rows)) is not None:
+    if (found := pair([row for row in rows if row.get("step") not in tried])) is not None:
         answers = (("prompt", found.prompt), (BASELINE, found.before), (found.steer, found.after))
         yield from (((name, short(text)), "") for name, text in answers)
     claims = list(sentences.claims(record["checks"]))

@@ -202,6 +202,10 @@ turn = plane(topic, pc1)
 steer forgetful { ablate topic everywhere }
 steer open { ablate topic[best] everywhere }
 """
+SEARCHED = (
+    "found = tune power over 0..4 { steer p { add topic by power at layers 14 }\n"
+    "tried = evaluate p on generic with bleu\n maximize bleu.generic }\n"
+)
 SWEPT = "sweep angle over 0deg,90deg { rotate turn to angle; scores = evaluate main on econ with refusal_rate }\n"
 
 
@@ -210,6 +214,6 @@ SWEPT = "sweep angle over 0deg,90deg { rotate turn to angle; scores = evaluate m
     [pytest.param(e, id=f"{kind}-{name}") for kind in OTHER_KINDS for name, e in entries(kind).items()],
 )
 def test_the_example_of_an_entry_checks(entry: Entry) -> None:
-    before = PRELUDE + (SWEPT if entry.kind == "plot" else "")
+    before = PRELUDE + (SWEPT + SEARCHED if entry.kind == "plot" else "")
     _, report = check_source(Source("example", before + entry.example + "\n"))
     assert "".join(map(render, report.errors)) == ""

@@ -25,6 +25,7 @@ RECIPE = """
 param strength = 40%
 dataset some = econ with take: 8, seed: 1
 dataset other = "other.txt" with held_out: 0%
+dataset searched = generic with take: 12, seed: 1
 
 topic = extract diffmean from some vs other at mean_content
 eraser = extract leace from some vs other at mean_content
@@ -39,6 +40,11 @@ scores = evaluate both on some with bleu, delta_nll, max_tokens: 4, draws: 2
 sweep angle over 0deg,90deg {
     rotate turn by angle at layer 1
     swept = evaluate main on some with bleu, delta_nll, max_tokens: 4, draws: 2
+}
+push = tune power over 0..2 {
+    steer pushed { add topic by power at layers 1 }
+    tried = evaluate pushed on searched with distinct_1, max_tokens: 2
+    maximize distinct_1.searched subject to distinct_1.searched <= 1 with trials: 2, batch: 2
 }
 
 check scores.bleu <= 100
@@ -147,7 +153,8 @@ def test_scores_as_a_table(run: Path) -> None:
     assert {"at AXIS" if name.startswith("at ") else name for name in lines[0]} == columns
     scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
     tables = [("scores", "", scores["scores"])]
-    tables += [("swept", point["at"]["angle"], point["scores"]) for point in scores["swept"]["points"]]
+    for name, axis in (("swept", "angle"), ("tried", "power")):
+        tables += [(name, point["at"][axis], point["scores"]) for point in scores[name]["points"]]
     found = {
         (evaluation, at, metric, data, variant): figures
         for evaluation, at, table in tables
@@ -156,7 +163,8 @@ def test_scores_as_a_table(run: Path) -> None:
         for variant, figures in by_variant.items()
     }
     for line in lines:
-        names = tuple(line[name] for name in ("evaluation", "at angle", "metric", "data", "variant"))
+        at = line["at angle"] or line["at power"]
+        names = (line["evaluation"], at, *(line[name] for name in ("metric", "data", "variant")))
         figures = found[names] if not line["against"] else found[names]["against"][line["against"]]
         value = figures["difference" if line["against"] else "mean"]
         wanted = {"value": value, **{name: figures.get(name) for name in ("low", "high", "p", "p_holm", "rank", "n")}}

@@ -19,12 +19,20 @@ from lark import Token
 from steerdsl import registry
 from steerdsl.lang.check import check_source
 from steerdsl.lang.format import format_source
-from steerdsl.lang.grammar import BY_CONTEXT, READ, SIDES, Cursor, lex, spellings, verbs
+from steerdsl.lang.grammar import SOFT, VERB, Cursor, lex, spellings, verbs
 from steerdsl.lang.source import Source
 
 ROOT = Path(__file__).parents[2]
 HEAD = "topic = extract diffmean from econ vs generic\nbest = select layers of topic by fisher\n"
 STEER = "steer s {\n    ablate topic[best] everywhere\n}\nscores = evaluate s on econ with bleu, rouge_l\n"
+TUNE = (
+    "best = tune depth over 20%..80% and strength over 0..4 {\n"
+    "    steer t { add topic by strength at layers depth }\n"
+    "    trial = evaluate t on econ with bleu\n"
+    "    maximize bleu.econ subject to bleu.econ < 90, bleu.econ > 10% with trials: 12, seed: 1\n"
+    "}\n"
+    "steer u { add topic by 2 * best.strength at layers best.depth }\n"
+)
 NUMBERS = ("0", "1", "12", "-3", "1e308", "1e400", "0.5", "40%", "210deg", "3rad", "2furlong", "9" * 400)
 NAMES = ("topic", "best", "s", "scores", "econ", "generic", "econ.held_out", "scores.bleu.econ", "all", "last", "pc1")
 TEXTS = (
@@ -57,14 +65,15 @@ def good() -> tuple[str, ...]:
     """Recipes that are right: the gallery's, the tests' and the examples of every word."""
     files = [*(ROOT / "recipes").glob("*.steer"), *(ROOT / "tests" / "recipes" / "good").glob("*.steer")]
     examples = (HEAD + entry.example for kind in STATEMENTS for entry in registry.entries(kind).values())
-    return (*(file.read_text(encoding="utf-8") for file in sorted(files)), *examples)
+    searches = "topic = extract diffmean from econ vs generic\n" + TUNE + "final = evaluate u on econ\n"
+    return (*(file.read_text(encoding="utf-8") for file in sorted(files)), *examples, searches)
 
 
 @cache
 def pool() -> dict[str, tuple[str, ...]]:
     """What stands for the terminals that have no one spelling."""
-    signs = {"COMPARE": ("<", ">=", "=="), "_NL": ("\n", ";"), "SIDE": SIDES, "WHERE": ("where",), "READ": ("read",)}
-    return {"NAME": words(), "VERB": (*verbs(),), "QUANTITY": NUMBERS, "STRING": TEXTS, **signs}
+    signs = {"COMPARE": ("<", ">=", "=="), "_NL": ("\n", ";")}
+    return {"NAME": words(), "VERB": (*verbs(),), "QUANTITY": NUMBERS, "STRING": TEXTS, **signs, **SOFT}
 
 
 def token(chance: random.Random, kind: str) -> str:
@@ -78,9 +87,7 @@ def token(chance: random.Random, kind: str) -> str:
         "STRING": TEXTS,
         "COMPARE": ("<", ">=", "=="),
         "_NL": ("\n", ";"),
-        "SIDE": SIDES,
-        "WHERE": ("where",),
-        "READ": ("read",),
+        **SOFT,
     }
     return chance.choice(pool.get(kind, ("@",)))
 
@@ -95,7 +102,8 @@ def grown(chance: random.Random) -> str:
         kind = chance.choice(kinds)
         text = token(chance, kind)
         made.append(text)
-        fed = [Token(kind, text)] if kind in (*BY_CONTEXT, READ) else [t for t in lex(text) if t.type == kind]
+        soft = kind == VERB or kind in SOFT  # which `layout` tells from names
+        fed = [Token.new_borrow_pos(kind, t.value, t) for t in lex(text) if soft or t.type == kind]
         if not fed:
             break
         cursor.feed(fed[0])

@@ -141,10 +141,16 @@ def test_a_bound_is_what_it_was(kind: Kind, name: str, arg: str) -> None:
     assert found is not None and (found.least, found.most, found.below) == BOUNDS[kind, name, arg]
 
 
+SEARCHED = (
+    "v = extract diffmean from econ vs generic\n"
+    "tune k over 0..4 {{ steer s {{ add v by k }}; sc = evaluate s on econ; {} bleu.econ with {{option}} }}\n"
+)
 STATEMENTS = {
     "dataset": "dataset d = econ with {option}\n",
     "generate": "g = generate from econ with {option}\n",
     "evaluate": STEER + "sc = evaluate s on econ with bleu, {option}\n",
+    "maximize": SEARCHED.format("maximize"),
+    "minimize": SEARCHED.format("minimize"),
     "check": STEER + "sc = evaluate s on econ with bleu\ncheck sc.bleu.econ < random with {option}\n",
 }
 OF_STATEMENTS = numbers("statement")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from steerdsl.engine.plot_data import ChoiceView, PlaneView, ScoreView, Turning, VectorView
+from steerdsl.engine.plot_data import ChoiceView, PlaneView, ScoreView, SearchView, Turning, VectorView
 from steerdsl.measure.table import Row, Table, of_json
 from steerdsl.methods.types import Activations, Vector
 from steerdsl.registry import find
@@ -213,6 +213,40 @@ def bar_view() -> ScoreView:
 
 
 # Every plot, each with a view that it can draw: name of the picture -> entry, view, options.
+def search_view(layers: bool = True, strength: bool = True, limit: float = 0.6, top: bool = True) -> SearchView:
+    """A search by hand: the goal peaks at layer 8 and strength 2, and the limit is reached at strength 2.5."""
+    axes: dict[str, Any] = {}
+    if layers:
+        axes["depth"] = {"low": 20.0, "high": 80.0, "unit": "%", "layers": True}
+    if strength:
+        axes["strength"] = {"low": 0.0, "high": 4.0, "unit": "", "layers": False}
+    trials = []
+    for layer in (6, 8, 10) if layers else (8,):
+        for x in (0.5, 1.0, 1.75, 2.0, 2.25, 3.0, 3.75) if strength else (2.0,):
+            values = {"depth": float(layer), "strength": x}
+            over = x / 2.5 * 0.6 / limit - 1
+            goal = None if x == 3.75 and layer == 6 else 10 - (x - 2) ** 2 * 4 - abs(layer - 8)
+            trials.append(
+                {
+                    "at": {axis: f"{10 * layer}%" if axis == "depth" else f"{x:g}" for axis in axes},
+                    "values": {axis: values[axis] for axis in axes},
+                    "layers": {"depth": layer} if layers else {},
+                    "goal": goal,
+                    "over": [over if goal is not None else None],
+                    "holds": [goal is not None and over < 0],
+                    "feasible": goal is not None and over < 0,
+                    "failed": None if goal is not None else "not finite",
+                }
+            )
+    best = max((t for t in trials if t["feasible"]), key=lambda t: t["goal"], default=None) if top else None
+    ends = {"start": "1.75", "stop": "2.25", "low": 1.75, "high": 2.25, "trials": 3}
+    beside = {"below": "strength 1: the goal is 6", "above": "strength 3: `kl.econ < 0.6` does not hold"}
+    ranges = [{"axis": "strength", **ends, **beside}] if best and strength else []
+    made = {"goal": "maximize keyword_rate.generic - 0.5 * keyword_rate.econ", "limits": [f"kl.econ < {limit}"]}
+    more = {"axes": axes, "seed": 0, "evaluations": ["scores"], "trials": trials, "best": best}
+    return SearchView("best", {**made, **more, "ranges": ranges, "notes": []}, "a model")
+
+
 PICTURES: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
     "pca": ("pca", vector_view, {}),
     "pca-layer": ("pca", vector_view, {"layer": (16,)}),
@@ -233,4 +267,8 @@ PICTURES: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
     "scores-map": ("scores", lambda: grid_view(("strength", "depth")), {}),
     "scores-rest": ("scores", lambda: grid_view(("strength",)), {}),
     "scores-bars": ("scores", bar_view, {}),
+    "search": ("search", search_view, {}),
+    "search-strength": ("search", lambda: search_view(layers=False), {}),
+    "search-layers": ("search", lambda: search_view(strength=False), {}),
+    "search-nothing": ("search", lambda: search_view(limit=0.01), {}),
 }

@@ -24,8 +24,10 @@ from steerdsl.lang.lower.settings import lower_edition, lower_model, lower_param
 from steerdsl.lang.lower.statements import definitions, first_word, head, opening
 from steerdsl.lang.lower.steers import finish, lower_steer, main_name
 from steerdsl.lang.lower.sweeps import lower_sweep
+from steerdsl.lang.lower.tunes import lower_tune
 from steerdsl.lang.lower.used import lower_use
 from steerdsl.lang.recipe import Op
+from steerdsl.lang.source import Span
 
 
 def lower_block(ctx: Context, statements: Sequence[nodes.Statement]) -> None:
@@ -79,6 +81,7 @@ LOWER: Mapping[type[nodes.Statement], Callable[[Context, Any], None]] = {
     nodes.Action: lower_action,
     nodes.Steer: lower_steer,
     nodes.Sweep: partial(lower_sweep, lower_block=lower_block),
+    nodes.Tune: partial(lower_tune, lower_block=lower_block),
     nodes.Plot: lower_plot,
     nodes.Check: lower_check,
     nodes.Export: lower_export,
@@ -86,6 +89,7 @@ LOWER: Mapping[type[nodes.Statement], Callable[[Context, Any], None]] = {
 }
 
 IN_SWEEP = (nodes.Binding, nodes.Action, nodes.Operation, nodes.Steer, nodes.Check, nodes.Bad)
+IN_TUNE = (nodes.Binding, nodes.Action, nodes.Operation, nodes.Steer, nodes.Bad)
 IN_USED = (nodes.Edition, nodes.Use, nodes.Param, nodes.Model, nodes.Dataset, nodes.Binding, nodes.Steer, nodes.Bad)
 RESULTS = ("generate", "evaluate", "read")
 
@@ -93,6 +97,8 @@ RESULTS = ("generate", "evaluate", "read")
 def _misplaced(ctx: Context, statement: nodes.Statement) -> bool:
     """Report a statement that has no place in this block."""
     word, place = head(statement)
+    if _misplaced_search(ctx, statement, word, place):
+        return True
     if ctx.block == "sweep" and isinstance(statement, nodes.Sweep):
         help = "join the axes: `sweep angle over … and depth over … { … }`"
         ctx.error("S411", "a sweep cannot contain another sweep", place, help=help)
@@ -107,5 +113,23 @@ def _misplaced(ctx: Context, statement: nodes.Statement) -> bool:
     if isinstance(statement, nodes.Use) and isinstance(statement.what, nodes.Name):
         help = f"write `steer both {{ use {statement.what.text} }}`; a file is used by its path, in quotes"
         ctx.error("S415", "a steer is used inside a steer", statement.what, help=help)
+        return True
+    return False
+
+
+def _misplaced_search(ctx: Context, statement: nodes.Statement, word: str, place: Span) -> bool:
+    """Report a statement that has no place in a search, and what has its place in one only."""
+    if isinstance(statement, nodes.Goal):
+        help = "move it into the block of a `tune`"
+        ctx.error("S462", f"`{word}` says what a search is for, and stands in its block", place, help=help)
+        return True
+    inner, outer = isinstance(statement, nodes.Sweep), ctx.block
+    if inner and outer in ("sweep", "tune") and (outer == "tune" or isinstance(statement, nodes.Tune)):
+        join = f"join the axes: `{outer} depth over … and strength over … {{ … }}`"
+        help = join if word == outer else f"write the {word} after the {outer}, on its own"
+        ctx.error("S460", f"a {outer} cannot contain a {word}", place, help=help)
+        return True
+    if outer == "tune" and not isinstance(statement, IN_TUNE):
+        ctx.error("S461", f"`{word}` has no place in a tune", place, help="move it out of the tune")
         return True
     return False

@@ -83,20 +83,29 @@ def lower_check(ctx: Context, node: nodes.Check) -> None:
     errors = ctx.errors
     given = sort_clauses(ctx, "check", node.clauses).given
     confidence = options(ctx, given, CHECK, "check", node).get("confidence")
-    left, right = _figure(ctx, node.left), _figure(ctx, node.right)
-    if left is None or right is None:
+    claim = compared(ctx, node, confidence)
+    if claim is None:
         return
-    if not _paths(left) and not _paths(right):
-        help = "write a score on one side, as in `check scores.bleu.econ < 50`"
-        ctx.error("S421", "this claim does not name a score", node, help=help)
-        return
-    left, right = _beside(ctx, node.left, left, right), _beside(ctx, node.right, right, left)
-    claim = Check(left, ORDERS[node.op], right, confidence, ctx.written(node), span=node.span)
-    _require_controls(ctx, node, claim)
     if confidence is not None:
         _require_chance(ctx, node, claim, confidence)
     if ctx.errors == errors:
         ctx.steps.append(claim)
+
+
+def compared(ctx: Context, node: nodes.Check | nodes.Limit, confidence: float | None = None) -> Check | None:
+    """Two sides of which one at least is a score; None after a message."""
+    errors = ctx.errors
+    left, right = figure(ctx, node.left), figure(ctx, node.right)
+    if left is None or right is None:
+        return None
+    if not _paths(left) and not _paths(right):
+        help = "write a score on one side, as in `check scores.bleu.econ < 50`"
+        ctx.error("S421", "this claim does not name a score", node, help=help)
+        return None
+    left, right = _beside(ctx, node.left, left, right), _beside(ctx, node.right, right, left)
+    claim = Check(left, ORDERS[node.op], right, confidence, ctx.written(node), span=node.span)
+    _require_controls(ctx, node, claim)
+    return claim if ctx.errors == errors else None
 
 
 def _paths(figure: Figure) -> list[tuple[str, ...]]:
@@ -120,7 +129,7 @@ def _beside(ctx: Context, at: nodes.Expr, figure: Figure, other: Figure) -> Figu
     return figure
 
 
-def _require_controls(ctx: Context, node: nodes.Check, claim: Check) -> None:
+def _require_controls(ctx: Context, node: nodes.Node, claim: Check) -> None:
     """Report a control that the evaluation switches off, or that a reading, which steers nothing, does not have."""
     for term, value in _read(ctx, claim):
         if isinstance(value, Read) and term.variant is not None:
@@ -168,15 +177,16 @@ def _read(ctx: Context, claim: Check) -> Iterator[tuple[Term, Evaluate | Read]]:
             yield term, symbol.value
 
 
-def _figure(ctx: Context, expr: nodes.Expr) -> Figure | None:
+def figure(ctx: Context, expr: nodes.Expr) -> Figure | None:
+    """One side of a comparison: scores, numbers and sums of them. None after a message."""
     match expr:
         case nodes.Share():
             return _share(ctx, expr)
         case nodes.Call(name=name) if name == COSINE:
             return _cosine(ctx, expr)
         case nodes.Negative(value=inner) if not isinstance(values.constant(ctx, expr), Quantity):
-            figure = _figure(ctx, inner)
-            return None if figure is None else _times(figure, -1)
+            found = figure(ctx, inner)
+            return None if found is None else _times(found, -1)
         case Name(parts=(word,)) if word in HELD_AGAINST and not _is_value(ctx, word):
             return Figure((Term(variant=word),))
     value = values.constant(ctx, expr)
@@ -201,7 +211,7 @@ def _is_value(ctx: Context, word: str) -> bool:
 def _share(ctx: Context, expr: nodes.Share) -> Figure | None:
     """`50% of baseline`."""
     share = values.share(ctx, expr.share, "the part before `of`")
-    whole = _figure(ctx, expr.whole)
+    whole = figure(ctx, expr.whole)
     if share is None or whole is None:
         return None
     if not whole.terms:
@@ -213,7 +223,7 @@ def _share(ctx: Context, expr: nodes.Share) -> Figure | None:
 
 def _calculated(ctx: Context, expr: nodes.Binary) -> Figure | None:
     """The sum, the difference or a multiple of scores."""
-    left, right = _figure(ctx, expr.left), _figure(ctx, expr.right)
+    left, right = figure(ctx, expr.left), figure(ctx, expr.right)
     if left is None or right is None:
         return None
     if expr.op != "*":

@@ -66,6 +66,8 @@ def label_of(clause: Clause) -> str:
             return "keep top"
         case nodes.Where(side=side):
             return f"{side} where".lstrip()
+        case nodes.Subject():
+            return "subject to"
         case _:
             return type(clause).__name__.lower()
 

@@ -18,11 +18,13 @@ from steerdsl.lang.nodes import NOWHERE, Node
 from steerdsl.lang.recipe import DataSpec, ModelSpec, Split, Step
 from steerdsl.lang.source import Source, Span
 
-SymbolKind = Literal["vector", "plane", "choice", "steer", "data", "param", "axis", "answers", "scores", "unknown"]
+SymbolKind = Literal[
+    "vector", "plane", "choice", "steer", "data", "param", "axis", "answers", "scores", "tune", "unknown"
+]
 
 _COMMENTS = re.compile(r'("(?:\\.|[^"\\\n])*")|#[^\n]*')
 
-Block = Literal["top", "used", "sweep"]
+Block = Literal["top", "used", "sweep", "tune"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ from steerdsl.lang.recipe import DataRef, DataSpec, Split
 from steerdsl.lang.vocabulary import DATASET
 from steerdsl.registry import entries
 
-SPLITS: tuple[Literal["train"], Literal["held_out"], Literal["all"]] = ("train", "held_out", "all")
+SPLITS: tuple[Split, ...] = ("train", "held_out", "tune", "all")
+ASIDE = 0.3  # of the training rows, for a search, where the data set says nothing else
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 KINDS = {"builtin": "a built-in data set", "file": "a file", "hub": "a data set of the hub", "inline": "a list"}
@@ -122,6 +123,7 @@ def _declared(ctx: Context, node: nodes.Dataset, base: DataSpec, given: dict[str
         answer_form=given.get("answer_form", base.answer_form),
         revision=given.get("revision", base.revision),
         columns=_listed(given.get("columns", base.columns)),
+        tune=given.get("tune", base.tune),
     )
 
 
@@ -198,8 +200,20 @@ def fit(ctx: Context, ref: DataRef, by: str) -> None:
     ctx.shared.fitted.setdefault(ref.name, NOWHERE if ctx.block == "used" else ref.span)
 
 
-def settle(ctx: Context, ref: DataRef, warn: bool) -> DataRef:
-    """Fill in the part of a reference that named none, and warn of rows that were fitted on."""
+def set_aside(ctx: Context, ref: DataRef, by: str) -> DataRef:
+    """The part of a data set that the search `by` looks at: it is taken from the training rows."""
+    spec = ctx.shared.data[ref.name]
+    ctx.shared.data[ref.name] = replace(spec, tune=spec.tune or ASIDE)
+    ref = replace(ref, split="tune", reason="set aside for the search")
+    fit(ctx, ref, by)
+    return ref
+
+
+def settle(ctx: Context, ref: DataRef, warn: bool, own: str = "") -> DataRef:
+    """Fill in the part of a reference that named none, and warn of rows that were fitted on by others than `own`."""
+    if ref.split == "tune" and not ctx.shared.data[ref.name].tune:
+        help = f"write `{ref.name}.train`; a `tune` that evaluates on `{ref.name}` sets rows aside"
+        ctx.error("S469", f"`{ref.name}` sets no rows aside for a search", ref.span, help=help)
     spec = ctx.shared.data[ref.name]
     fits = ctx.shared.fits.get(_source_of(spec), {}).values()
     if not ref.reason:
@@ -209,7 +223,7 @@ def settle(ctx: Context, ref: DataRef, warn: bool) -> DataRef:
             ref = replace(ref, split="held_out", reason=FITTED)
         else:
             ref = replace(ref, reason="fitted on it, and nothing is held out")
-    seen = [done for done in fits if not _apart(done, spec, ref.split)] if warn else []
+    seen = [done for done in fits if {*done.by} != {own} and not _apart(done, spec, ref.split)] if warn else []
     if seen:
         by = list(dict.fromkeys(name for done in seen for name in done.by))
         title = f"`{ref.name}.{ref.split}` holds rows that {listed(by)} {'was' if len(by) == 1 else 'were'} fitted on"
@@ -227,10 +241,12 @@ def _apart(done: Fit, spec: DataSpec, split: Split) -> bool:
     hash of its text and the seed is below the share, so that of two shares one holds the other."""
     alike = done.spec.seed == spec.seed and done.spec.fields == spec.fields
     match done.split, split:
-        case "train", "held_out":
+        case "train" | "tune", "held_out":
             return alike and spec.held_out <= done.spec.held_out
-        case "held_out", "train":
+        case "held_out", "train" | "tune":
             return alike and done.spec.held_out <= spec.held_out
+        case ("train", "tune") | ("tune", "train"):
+            return done.spec.name == spec.name
         case _:
             return False
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from steerdsl.lang.lower import data, measures, options
 from steerdsl.lang.lower.context import Context, Symbol
 from steerdsl.lang.nodes import Name
-from steerdsl.lang.recipe import DataRef, Evaluate, Generate, Point, Read, Steer, Step, Sweep
+from steerdsl.lang.recipe import DataRef, Evaluate, Generate, Point, Read, Steer, Step, Sweep, Tune
 from steerdsl.lang.vocabulary import EVALUATE
 
 FALLBACK = "generic"  # the prompts when nothing was fitted on any
@@ -59,18 +59,20 @@ def _fallback(ctx: Context) -> tuple[DataRef, ...]:
     return (DataRef(FALLBACK, "all"),)
 
 
-def _settled(ctx: Context, steps: Steps, warn: bool) -> Steps:
-    """Settle each reference; what a later point of a sweep repeats is not warned of again."""
+def _settled(ctx: Context, steps: Steps, warn: bool, own: str = "") -> Steps:
+    """Settle each reference; what a later point of a sweep repeats is not warned of again, nor that the search
+    `own` sees what it was given."""
     result: list[Step] = []
     for step in steps:
         match step:
             case Generate(data=ref):
-                step = replace(step, data=data.settle(ctx, ref, warn))
+                step = replace(step, data=data.settle(ctx, ref, warn, own))
             case Evaluate(data=refs) | Read(data=refs):
-                step = replace(step, data=tuple(data.settle(ctx, ref, warn) for ref in refs))
-            case Sweep(points=points):
+                step = replace(step, data=tuple(data.settle(ctx, ref, warn, own) for ref in refs))
+            case Sweep(name=name, points=points):
+                by = name if isinstance(step, Tune) else ""
                 step = replace(
-                    step, points=tuple(_settled_point(ctx, p, warn and i == 0) for i, p in enumerate(points))
+                    step, points=tuple(_settled_point(ctx, p, warn and i == 0, by) for i, p in enumerate(points))
                 )
             case _:
                 pass
@@ -78,8 +80,8 @@ def _settled(ctx: Context, steps: Steps, warn: bool) -> Steps:
     return tuple(result)
 
 
-def _settled_point(ctx: Context, point: Point, warn: bool) -> Point:
-    return replace(point, steps=_settled(ctx, point.steps, warn))
+def _settled_point(ctx: Context, point: Point, warn: bool, own: str) -> Point:
+    return replace(point, steps=_settled(ctx, point.steps, warn, own))
 
 
 def warn_unused(ctx: Context, steps: Steps) -> None:
@@ -87,7 +89,7 @@ def warn_unused(ctx: Context, steps: Steps) -> None:
     for, unless it steers; a steer is used by being scored."""
     steering = any(isinstance(step, Steer) for step in walk(steps))
     scored = {step.steer for step in walk(steps) if isinstance(step, Evaluate | Generate)}
-    kinds = {"param", "data"} | ({"vector", "plane", "choice", "steer"} if steering else set())
+    kinds = {"param", "data", "tune"} | ({"vector", "plane", "choice", "steer"} if steering else set())
     for name, symbol in ctx.scope.symbols.items():
         if symbol.kind in kinds and _unused(ctx, symbol) and name not in scored:
             place = symbol.place

@@ -13,6 +13,7 @@ from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.names import find
 from steerdsl.lang.nodes import Item, Name, Node, Quantity
 from steerdsl.lang.recipe import LayerChoice, LayerPoint, LayerRange, Layers
+from steerdsl.lang.tuned import Tuned
 
 
 def layers(ctx: Context, items: Sequence[Item], at: Node) -> Layers | None:
@@ -33,22 +34,24 @@ def _item(ctx: Context, item: Item) -> LayerPoint | LayerRange | LayerChoice | N
             help = "write `all` alone, or the layers one by one"
             ctx.error("S310", "`all` cannot be combined with other layers", item, help=help)
             return None
-        if item.text != "last" and (symbol is None or symbol.kind not in ("param", "axis")):
+        if item.text != "last" and (symbol is None or symbol.kind not in ("param", "axis", "tune")):
             choice = find(ctx, item, "choice", "param", "axis", words=("all", "last"))
             return LayerChoice(choice.name) if choice else None
     return point(ctx, item)
 
 
-def point(ctx: Context, expr: nodes.Expr) -> LayerPoint | None:
-    """One layer: a number from 0, a share of the depth, or `last`."""
+def point(ctx: Context, expr: nodes.Expr) -> LayerPoint | LayerChoice | None:
+    """One layer: a number from 0, a share of the depth, `last`, or what a search is to choose."""
     if isinstance(expr, Name) and expr.text == "last":
         return LayerPoint(1.0, share=True)
     if meant := _python(expr):
         ctx.error("S310", "this is not a layer", expr, values.sort_of(expr), help=f"write `{meant}`")
         return None
-    value = values.quantity(ctx, expr, "a layer", "a number or a share of the depth", "16")
+    value = values.quantity(ctx, expr, "a layer", "a number or a share of the depth", "16", waits=True)
     if value is None:
         return None
+    if isinstance(value.value, Tuned):
+        return _tuned(ctx, expr, value.value, value.unit)
     if value.unit == "%":
         if 0 <= value.value <= 100:
             return LayerPoint(value.value / 100, share=True)
@@ -68,6 +71,15 @@ def point(ctx: Context, expr: nodes.Expr) -> LayerPoint | None:
     return None
 
 
+def _tuned(ctx: Context, expr: nodes.Expr, value: Tuned, unit: str) -> LayerChoice | None:
+    """The layer that a search chooses: the axis itself, since the layer next to it is another in every model."""
+    if value.plain and unit in ("", "%"):
+        return LayerChoice(value.of)
+    help = f"write `{value.text}` alone, with a range of layers or of depths"
+    ctx.error("S465", "a layer that a search chooses is an axis of layers or depths, as it is", expr, help=help)
+    return None
+
+
 def _python(expr: nodes.Expr) -> str | None:
     """How a list or a range of Python is written here."""
     if isinstance(expr, nodes.List):
@@ -84,7 +96,12 @@ def _python(expr: nodes.Expr) -> str | None:
 def _range(ctx: Context, item: nodes.Range) -> LayerRange | None:
     start, stop = point(ctx, item.start), point(ctx, item.stop)
     step = 1 if item.step is None else values.whole(ctx, item.step, "the step between layers", 1)
-    if start is None or stop is None or step is None:
+    for end in (start, stop):
+        if isinstance(end, LayerChoice):
+            help = f"write the layers one by one, as in `at layers {end.select}`"
+            ctx.error("S465", "a range of layers cannot begin or end where a search chooses", item, help=help)
+            return None
+    if not isinstance(start, LayerPoint) or not isinstance(stop, LayerPoint) or step is None:
         return None
     if start.share == stop.share and start.value > stop.value:
         ctx.error("S310", "this range of layers ends before it begins", item, help="write the smaller one first")

@@ -7,6 +7,7 @@ open until the end of the recipe (`data.settle`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from steerdsl.lang import nodes
@@ -24,6 +25,8 @@ from steerdsl.lang.source import Span
 from steerdsl.lang.vocabulary import EVALUATE, GENERATE
 
 COLDEST = 0.001
+# Of an evaluation in a `tune`, whose trials are compared with each other.
+UNCONTROLLED = tuple(replace(arg, default="none") if arg.name == "controls" else arg for arg in EVALUATE)
 DEFAULT_METRICS = ("bleu", "rouge_1", "rouge_l")
 
 
@@ -97,7 +100,7 @@ def lower_evaluate(ctx: Context, node: nodes.Action, name: str) -> Evaluate | No
     # A task of lm-evaluation-harness brings its own data.
     alone = on is None and bool(metrics) and all(metric.task is not None for metric in metrics)
     refs = () if alone else _scored(ctx, node, on)
-    chosen = options(ctx, given, EVALUATE, "evaluate", node.verb_span)
+    chosen = options(ctx, given, UNCONTROLLED if ctx.block == "tune" else EVALUATE, "evaluate", node.verb_span)
     _warm_enough(ctx, given, chosen)
     if steer is None or ctx.errors > errors:
         return None

@@ -105,8 +105,8 @@ def typed(ctx: Context, expr: nodes.Expr, arg: Arg) -> Any:
             return values.flag(ctx, expr, what)
         case "vector" | "plane" | "layers" | "data":
             return ctx.shared.readers[arg.type](ctx, expr)
-        case "score":
-            raise ValueError("a score is plotted by its path, which no option is")
+        case "score" | "search":
+            raise ValueError(f"a {arg.type} is what a plot draws, and no option")
 
 
 def _text(ctx: Context, expr: nodes.Expr, arg: Arg) -> str | tuple[str, ...] | None:

@@ -36,7 +36,9 @@ EXPORTED: Mapping[str, tuple[str, ...]] = {
     "steer": (".gguf", ".pt", ".peft"),
 }
 LOADED = (".safetensors", ".gguf", ".pt")
-TARGETS: Mapping[str, tuple[SymbolKind, ...]] = {"vector": ("vector",), "plane": ("plane",), "layers": ("choice",)}
+TARGETS: Mapping[str, tuple[SymbolKind, ...]] = {
+    **{"vector": ("vector",), "plane": ("plane",), "layers": ("choice",), "search": ("tune",)}
+}
 
 
 def lower_plot(ctx: Context, node: nodes.Plot) -> None:
@@ -87,7 +89,7 @@ def _targets(ctx: Context, call: nodes.Call, found: Entry, args: list[nodes.Expr
         return []
     names = [arg for arg in args if isinstance(arg, Name)]
     if len(names) != len(args) or not names or (len(names) > 1 and not found.args[0].many):
-        help = f"write `{found.name}({'best' if found.args[0].type == 'layers' else 'topic'})`"
+        help = f"write `{found.name}({'best' if found.args[0].type in ('layers', 'search') else 'topic'})`"
         ctx.error("S314", f"`{found.name}` takes {'names' if found.args[0].many else 'one name'}", call, help=help)
         return []
     symbols = [find(ctx, name, *TARGETS[found.args[0].type], swept=True) for name in names]

@@ -17,7 +17,8 @@ NOUNS: dict[SymbolKind, str] = {
     "steer": "a steer",
     "data": "a data set",
     "param": "a param",
-    "axis": "a sweep's axis",
+    "axis": "an axis",
+    "tune": "what a search has chosen",
     "answers": "a set of answers",
     "scores": "an evaluation",
 }

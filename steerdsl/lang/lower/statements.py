@@ -16,12 +16,16 @@ from steerdsl.lang.source import Source, Span
 _WORDS = re.compile(r"\s*(\w+)(?:\s+(\w+)(\s*[=:])?)?")
 _FIRST = re.compile(r"\s*(\w+)(?!\w|\s*=)")
 _NAMING = ("param", "dataset", "steer")
+BEST = "best"  # what a search is called that has no name of its own
 
 
 def definitions(statements: Sequence[nodes.Statement]) -> Iterator[Name]:
     """Every name that the statements define, in text order, those inside sweeps included."""
     for statement in statements:
         match statement:
+            case nodes.Tune(body=body, name=name):
+                yield name or Name((BEST,), span=statement.span)
+                yield from definitions(body)
             case nodes.Sweep(body=body):
                 yield from definitions(body)
             case nodes.Binding(name=name) | nodes.Param(name=name) | nodes.Dataset(name=name) | nodes.Steer(name=name):
@@ -39,6 +43,10 @@ def head(statement: nodes.Statement) -> tuple[str, Span]:
             return verb, span
         case nodes.Binding(name=name):
             return name.text, name.span
+        case nodes.Tune(name=name) if name is not None:
+            return "tune", name.span
+        case nodes.Goal(word=word):
+            return word, Span(statement.span.start, statement.span.start + len(word))
         case _:
             word = type(statement).__name__.lower()
             return word, Span(statement.span.start, statement.span.start + len(word))

@@ -43,7 +43,7 @@ def lower_sweep(ctx: Context, node: nodes.Sweep, lower_block: LowerBlock) -> Non
         points.append(point)
         if ctx.errors > errors:
             break
-    _keep_names(ctx, scope, axes)
+    keep_names(ctx, scope, axes)
     if ctx.errors > errors:
         return
     for axis in node.axes:
@@ -82,7 +82,7 @@ def _plain(value: Quantity) -> float:
     return value.value / 100 if value.unit == "%" else value.value * DEGREES.get(value.unit, 1.0)
 
 
-def _keep_names(ctx: Context, scope: Scope, axes: Iterable[str]) -> None:
+def keep_names(ctx: Context, scope: Scope, axes: Iterable[str]) -> None:
     """What the body has named is known from here on, as one value for each point."""
     for name, symbol in scope.symbols.items():
         if name not in ctx.scope.symbols and name not in axes:
@@ -91,8 +91,8 @@ def _keep_names(ctx: Context, scope: Scope, axes: Iterable[str]) -> None:
     ctx.scope.taken |= scope.taken
 
 
-def _axis(ctx: Context, axis: nodes.Axis, node: nodes.Sweep) -> list[Quantity]:
-    """An axis's values; none when its name or a value is bad."""
+def name_axis(ctx: Context, axis: nodes.Axis, node: nodes.Sweep) -> str:
+    """An axis's name, reported where it is not free."""
     name = axis.name.parts[0]
     if is_free(ctx, axis.name):
         twin = next(other for other in node.axes if other.name.parts[0] == name)
@@ -101,6 +101,12 @@ def _axis(ctx: Context, axis: nodes.Axis, node: nodes.Sweep) -> list[Quantity]:
             ctx.error(
                 "S202", f"`{name}` is defined twice", axis.name, "again here", also=also, help="take another name"
             )
+    return name
+
+
+def _axis(ctx: Context, axis: nodes.Axis, node: nodes.Sweep) -> list[Quantity]:
+    """An axis's values; none when its name or a value is bad."""
+    name = name_axis(ctx, axis, node)
     found: list[Quantity] = []
     for item in axis.items:
         if isinstance(item, nodes.Range):
@@ -134,7 +140,7 @@ def _range(ctx: Context, item: nodes.Range) -> list[Quantity]:
         help = f"write `step 10{start.unit}` after it"
         ctx.error("S422", "a range of values with a unit needs a step", item, help=help)
         return []
-    stop_value, step_value = _in_unit(stop, start), _in_unit(step, start)
+    stop_value, step_value = in_unit(stop, start), in_unit(step, start)
     for other, value in ((stop, stop_value), (step, step_value)):
         if value is None:
             help = f"write `{other.value:.12g}{start.unit}`"
@@ -153,7 +159,7 @@ def _range(ctx: Context, item: nodes.Range) -> list[Quantity]:
     return [Quantity(round(start.value + i * step_value, 10), start.unit, span=item.span) for i in range(count)]
 
 
-def _in_unit(value: Quantity, like: Quantity) -> float | None:
+def in_unit(value: Quantity, like: Quantity) -> float | None:
     """The number of `value` in the unit of `like`; None where it could not be loaded."""
     if value.unit == like.unit:
         return value.value

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 
 from steerdsl.lang import nodes
 from steerdsl.lang.diagnostics import Label, nearest
+from steerdsl.lang.lower import late
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.names import defined, find
 from steerdsl.lang.lower.phrases import either, listed
 from steerdsl.lang.nodes import Expr, Name, Quantity, Text
 from steerdsl.lang.recipe import Strength
+from steerdsl.lang.tuned import Tuned
 from steerdsl.lang.wording import UNIT_SPELLINGS
 from steerdsl.registry import Arg
 
@@ -82,6 +84,9 @@ def constant(ctx: Context, expr: Expr) -> Expr | None:
                 return expr
             ctx.scope.used.add(first)
             return _moved(symbol.value, expr) if symbol.value is not None else None
+        case Name(parts=(first, *_)) if (symbol := ctx.scope.symbols.get(first)) and symbol.kind == "tune":
+            found = late.chosen(ctx, expr, symbol)
+            return None if found is None else _moved(found, expr)
         case nodes.Negative(value=inner):
             value = constant(ctx, inner)
             return Quantity(-value.value, value.unit, span=expr.span) if isinstance(value, Quantity) else value
@@ -107,6 +112,10 @@ def _arithmetic(ctx: Context, expr: nodes.Binary) -> Expr | None:
     left, right = constant(ctx, expr.left), constant(ctx, expr.right)
     if not isinstance(left, Quantity) or not isinstance(right, Quantity):
         return expr if left is not None and right is not None else None
+    if isinstance(left.value, Tuned) and isinstance(right.value, Tuned):
+        help = "calculate with one of them and plain numbers"
+        ctx.error("S465", "a calculation holds two numbers that a search has yet to choose", expr, help=help)
+        return None
     if expr.op == "*" and "" in (left.unit, right.unit):
         return _finite(ctx, expr, left.value * right.value, left.unit or right.unit)
     if expr.op != "*" and left.unit == right.unit:
@@ -119,17 +128,22 @@ def _arithmetic(ctx: Context, expr: nodes.Binary) -> Expr | None:
 
 def _finite(ctx: Context, expr: nodes.Binary, value: float, unit: str) -> Quantity | None:
     """The result of a calculation, None after a message where it is too large to be a number."""
-    if math.isfinite(value):
+    if math.isfinite(value) or isinstance(value, Tuned):
         return Quantity(value, unit, span=expr.span)
     ctx.error("S305", "the result of this calculation is too large", expr, help="write smaller numbers")
     return None
 
 
-def quantity(ctx: Context, expr: Expr, what: str, want: str, sample: str) -> Quantity | None:
-    """A number with its unit; `want` is what the place wants, in words ("a whole number")."""
+def quantity(ctx: Context, expr: Expr, what: str, want: str, sample: str, *, waits: bool = False) -> Quantity | None:
+    """A number with its unit; `want` is what the place wants, in words ("a whole number"). With `waits` it may be one
+    that a search has yet to choose."""
     value = constant(ctx, expr)
     if value is None:
         return None
+    if isinstance(value, Quantity) and isinstance(value.value, Tuned):
+        if not waits:
+            late.cannot_wait(ctx, expr, what, value.value)
+        return value if waits else None
     if isinstance(value, Quantity):  # one that is typed too large has been reported by the parser
         return value if math.isfinite(value.value) else None
     if isinstance(value, Name) and value.parts[0] not in ctx.scope.symbols:
@@ -224,7 +238,7 @@ def _unitless(ctx: Context, expr: Expr, help: str) -> tuple[tuple[Label, ...], s
 
 def angle(ctx: Context, expr: Expr, what: str) -> float | None:
     """An angle in degrees."""
-    value = quantity(ctx, expr, what, "an angle", "90deg")
+    value = quantity(ctx, expr, what, "an angle", "90deg", waits=True)
     if value is None:
         return None
     if not value.unit:
@@ -240,7 +254,7 @@ def angle(ctx: Context, expr: Expr, what: str) -> float | None:
 
 
 def strength(ctx: Context, expr: Expr, what: str) -> Strength | None:
-    value = quantity(ctx, expr, what, "a number or a share", "10%")
+    value = quantity(ctx, expr, what, "a number or a share", "10%", waits=True)
     if value is None:
         return None
     if value.unit in DEGREES:

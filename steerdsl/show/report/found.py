@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.forms.files import is_inside
+from steerdsl.show import searches
 from steerdsl.show.report.figures import curve, number
-from steerdsl.show.report.html import Html, joined, section, table, tag
+from steerdsl.show.report.html import Html, details, joined, section, table, tag
 from steerdsl.store.finished_run import Finished
 
 KINDS: Mapping[str, str] = {".svg": "image/svg+xml", ".png": "image/png"}
 LARGEST, ALL = 700_000, 8_000_000  # bytes of a drawing that is kept as one, and of all pictures together
+OPEN = 12  # trials that are shown without a click
 BEST = 8  # layers of a choice that are listed
 
 
@@ -30,6 +32,20 @@ def choices(run: Finished) -> Html:
     if rows:
         parts += [tag("h3", "planes"), table((), rows)]
     return section("Choices of layers, and planes", *parts)
+
+
+def searched(run: Finished) -> Html:
+    """Each search: what it chose, the range that works, and every trial."""
+    parts = []
+    for name, found in run.record.get("searches", {}).items():
+        said = [tag("p", text) for _, text in searches.lines({name: found})]
+        head = [*found["axes"], "goal", *found["limits"], "chosen"]
+        rows = [searches.row(found, trial) for trial in searches.ordered(found)]
+        every = details("every trial", table(head, rows, class_="figures"), shown=len(rows) <= OPEN)
+        notes = [tag("p", note, class_="note") for note in found["notes"]]
+        parts += [tag("h3", f"{name}: {found['goal']}"), *said, *notes, every]
+    note = "A limit is compared with the means of the trial's prompts, which were set aside for the search."
+    return section("Searches", tag("p", note, class_="note"), *parts) if parts else Html("")
 
 
 def _plain(value: Any) -> str:

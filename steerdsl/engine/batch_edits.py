@@ -16,6 +16,7 @@ from steerdsl.engine.edits import Touch, by_rows
 from steerdsl.engine.steer_compiler import Compiler, Order, in_order
 from steerdsl.lang import recipe as r
 from steerdsl.planning.keys import canonical
+from steerdsl.planning.targets import passes
 from steerdsl.registry import find
 from steerdsl.store.results import content_key
 
@@ -61,6 +62,11 @@ def compile_rows(steers: Sequence[Acting | None], arch: Architecture) -> list[To
     if len(compiled) == 1 and rows == [(0, len(steers))]:
         return in_order(compiled[0])
     return in_order(_beside(compiled, rows))
+
+
+def while_read(steer: Acting | None) -> str:
+    """What a steer does while the prompt is read: of steers with one answer, and no steer, a prompt is read alike."""
+    return "" if steer is None or all(passes(op)[0] for op in steer.ops) else steer.key
 
 
 def _numbers(op: r.Op) -> list[str]:

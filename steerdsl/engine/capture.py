@@ -8,10 +8,11 @@ Batches go to a server several at a time (`joining`), and only their statistics 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.edits import Touch
-from steerdsl.engine.moments import merge, result
+from steerdsl.engine.moments import merge, result, take
 from steerdsl.engine.nan_guard import require_activations
 from steerdsl.engine.result_size import BYTES, in_parts, joined
 from steerdsl.engine.tracing import Session
@@ -26,6 +27,8 @@ from steerdsl.registry import find
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from steerdsl.models.sites import Architecture
 
 
 def capture(
@@ -55,7 +58,7 @@ def capture(
     size = batch_size or text_rows(max(len(p.ids) for p in prompts))
     found = batches(prompts, size, pad_id(session.opened.tokenizer))
     progress("reading activations", 0, len(prompts))
-    part = arch.head_slice(stream.numbers[1]) if stream.numbers else slice(None)
+    part = _part(arch, stream)
     # What comes back of an activation: its norm, and with `rows` itself.
     each = 8 + (4 * arch.width(stream.name) if rows else 0)
     parts = []
@@ -73,6 +76,71 @@ def capture(
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What is read of prompts: the arguments of `capture` that these names have there."""
+
+    position: Position
+    stream: Stream
+    layers: Sequence[int]
+    rows: bool
+
+
+def capture_several(
+    session: Session,
+    prompts: Sequence[Rendered],
+    wants: Sequence[Want],
+    *,
+    batch_size: int | None = None,
+    touches: Sequence[Touch] = (),
+    progress: Progress = no_progress,
+) -> list[Activations]:
+    """What `capture` gives of each want. On this machine each prompt is read once for all of them; elsewhere, where
+    requests are bounded, and with `touches`, once for each. Raises as `capture` does."""
+    if len(wants) == 1 or session.on != "local" or touches:
+        shared: dict[str, Any] = {"batch_size": batch_size, "touches": touches, "progress": progress}
+        return [capture(session, prompts, w.position, w.stream, w.layers, rows=w.rows, **shared) for w in wants]
+    arch = session.opened.arch
+    readings = [[find("position", w.position.name).run(p, w.position.number) for p in prompts] for w in wants]
+    size = batch_size or text_rows(max(len(p.ids) for p in prompts))
+    states: list[dict[str, Any]] = [{} for _ in wants]
+    orders: list[list[int]] = [[] for _ in wants]
+    done = 0
+    progress("reading activations", 0, len(prompts))
+    for batch in batches(prompts, size, pad_id(session.opened.tokenizer)):
+        asked = []
+        for want, own in zip(wants, readings, strict=True):
+            columns, average, picked = _where(batch, [own[i] for i in batch.index])
+            reads = [(site.module, site.side) for site in (arch.read(want.stream.name, x) for x in want.layers)]
+            asked.append({"reads": reads, "columns": columns, "average": average, "picked": picked})
+        for number, found in enumerate(session.captures(inputs(batch), asked)):
+            take(states[number], found[..., _part(arch, wants[number].stream)], wants[number].rows)
+            orders[number] += _places(batch, readings[number])
+        done += len(batch.index)
+        progress("reading activations", done, len(prompts))
+    return [_sound(state, order, want, session) for state, order, want in zip(states, orders, wants, strict=True)]
+
+
+def _sound(state: dict[str, Any], order: Sequence[int], want: Want, session: Session) -> Activations:
+    """The statistics of one want. Raises NotFinite R811."""
+    import torch
+
+    made = result(state, torch.tensor(order))
+    where = f"{want.stream.name}, {want.position.name}"
+    require_activations(made, torch.cat(state["norms"], dim=1), where, want.layers, session)
+    return made
+
+
+def _part(arch: Architecture, stream: Stream) -> slice:
+    """The features of a stream that are kept: one head's, or all."""
+    return arch.head_slice(stream.numbers[1]) if stream.numbers else slice(None)
+
+
+def _places(batch: Batch, readings: Sequence[TokenSpan]) -> list[int]:
+    """For each sample of a batch the place of its prompt."""
+    return [i for i in batch.index for _ in range(_most(readings[i]))]
+
+
 def _read(
     found: Sequence[Batch],
     readings: Sequence[TokenSpan],
@@ -85,15 +153,12 @@ def _read(
     `each` are the bytes that come back of one sample."""
     import torch
 
-    def places(batch: Batch) -> list[int]:
-        return [i for i in batch.index for _ in range(_most(readings[i]))]
-
     moments: dict[str, Any] = {}
     done, order = 0, list[int]()
-    for request in joined(found, on, lambda batch: each * len(places(batch))):
+    for request in joined(found, on, lambda batch: each * len(_places(batch, readings))):
         for group, given in in_parts(request, ask):
             merge(moments, given)
-            order += [i for batch in group for i in places(batch)]
+            order += [i for batch in group for i in _places(batch, readings)]
             done += sum(len(batch.index) for batch in group)
             progress("reading activations", done, len(readings))
     return result(moments, torch.tensor(order)), torch.cat(moments["norms"], dim=1)

@@ -7,6 +7,7 @@ Everything here may be sent to a server by value, so it uses torch, builtins and
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -43,10 +44,20 @@ def walk(root: Any, path: str) -> Any:
 
 def read(module: Any, side: str, rows: int) -> tuple[Any, Any]:
     """The activation [rows, S, d] at a module's input or output, and the whole value that holds it."""
-    whole = module.input if side == "input" else module.output
+    whole = held(module, side)
+    return activation(whole, rows), whole
+
+
+def held(module: Any, side: str) -> Any:
+    """What a module is given or gives, once a pass has come there."""
+    return module.input if side == "input" else module.output
+
+
+def activation(whole: Any, rows: int) -> Any:
+    """The activation [rows, S, d] in what a module is given or gives."""
     # Some modules wrap their output in a tuple, in some versions; OPT flattens its tokens.
     value = whole[0] if isinstance(whole, tuple) else whole
-    return (value.unflatten(0, (rows, -1)) if value.ndim == 2 else value), whole
+    return value.unflatten(0, (rows, -1)) if value.ndim == 2 else value
 
 
 def write(module: Any, side: str, whole: Any, value: Any) -> None:
@@ -73,22 +84,30 @@ def visit(
     stash: dict[str, Any] = {}
     for module, touch in placed:
         value, whole = read(module, touch["side"], rows)
-        new = value
-        for edit in touch["edits"]:
-            new = edit(new, step, mask, memory)
-        if touch["late"]:
-            base = stash[touch["plus"]]
-            total = base + new
-            edited = total
-            for edit in touch["late"]:
-                edited = edit(edited, step, mask, memory)
-            if edited is not total:
-                # What no edit touched stays bit for bit: (base + new) - base need not be new.
-                new = new.where(edited == total, edited - base)
+        new = touched(touch, value, step, mask, memory, stash)
         if new is not value:
             write(module, touch["side"], whole, new)
-        if touch["stash"] is not None:
-            stash[touch["stash"]] = new
+
+
+def touched(
+    touch: Touch, value: Tensor, step: Step, mask: Tensor | None, memory: dict[str, Any], stash: dict[str, Any]
+) -> Tensor:
+    """The activation [rows, S, d] that a touch makes of the one it finds."""
+    new = value
+    for edit in touch["edits"]:
+        new = edit(new, step, mask, memory)
+    if touch["late"]:
+        base = stash[touch["plus"]]
+        total = base + new
+        edited = total
+        for edit in touch["late"]:
+            edited = edit(edited, step, mask, memory)
+        if edited is not total:
+            # What no edit touched stays bit for bit: (base + new) - base need not be new.
+            new = new.where(edited == total, edited - base)
+    if touch["stash"] is not None:
+        stash[touch["stash"]] = new
+    return new
 
 
 def make_edit(
@@ -157,7 +176,8 @@ def _local(params: dict[str, Tensor], x: Tensor, memory: dict[str, Any]) -> dict
 
 def by_rows(parts: Sequence[tuple[int, int, Sequence[Edit]]]) -> Edit:
     """One edit made of several that have rows of the batch to themselves: the first row, one past the
-    last, and the edits of those rows, one after another."""
+    last, and the edits of those rows, one after another. The memory's "rows", where it has them, are those
+    that a pass still has (`decoding.Present`)."""
     return partial(_by_rows, list(parts))
 
 
@@ -168,8 +188,10 @@ def _by_rows(
     mask: Tensor | None,
     memory: dict[str, Any],
 ) -> Tensor:
-    out = None
+    out, rows = None, memory.get("rows")
     for start, stop, edits in parts:
+        if rows is not None and bisect_left(rows, start) == bisect_left(rows, stop):
+            continue  # none of these rows is in this pass
         own = new = h[start:stop]
         at = step if isinstance(step, int) else step[start:stop]
         real = None if mask is None else mask[start:stop]

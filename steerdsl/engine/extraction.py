@@ -9,20 +9,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steerdsl.engine.capture import Want
 from steerdsl.engine.context import Run
 from steerdsl.engine.generate import generate
 from steerdsl.formats import table
 from steerdsl.forms.text import read_lines
 from steerdsl.lang import recipe as r
-from steerdsl.methods.finite import finite
+from steerdsl.lang.diagnostics import RecipeError
+from steerdsl.methods.finite import NotFinite, finite
 from steerdsl.methods.layers import lengths
 from steerdsl.methods.types import Activations, Vector
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.prompts import Rendered, require_room
-from steerdsl.planning.classes import rows_wanted
+from steerdsl.planning.classes import every_step, rows_wanted
 from steerdsl.planning.formatting import position
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.plan import PlanStep
@@ -66,7 +69,7 @@ def _extracted(run: Run, step: r.Extract) -> Vector:
 
     entry = find("extract", step.method)
     arch = run.plan.model.arch
-    layers = list(range(arch.n_layers)) if not step.stream.numbers else [step.stream.numbers[0]]
+    layers = _layers(run, step)
     meta: dict[str, Any] = {"method": step.method, "position": position(step.position)}
     options = dict(step.options)
     if step.positive is None:
@@ -134,25 +137,70 @@ def kept(run: Run, key: str, about: Mapping[str, str], make: Callable[[], Activa
 
 def capture_class(run: Run, step: r.Extract, ref: r.DataRef | None, layers: Sequence[int], rows: bool) -> Activations:
     """The statistics of one class of an extraction, from the store where it has them. Where something else in the
-    plan wants each sample, they are read here too, so that the prompts are read once."""
-    assert ref is not None and run.plan.model_key is not None
-    rows = rows or rows_wanted(run.plan, step, ref)
+    plan wants each sample, or other positions and streams of the same prompts, these are read here too and put into
+    the store, so that the prompts are read once."""
+    assert ref is not None
     found = class_samples(run.plan.data, step, ref, run.plan.source)
-    key = step_key(
+    want = Want(step.position, step.stream, layers, rows or rows_wanted(run.plan, step, ref))
+    key = _class_key(run, step, found, want)
+
+    def make() -> Activations:
+        also = {k: other for k, other in _others(run, step, found).items() if k != key and not run.store.has(k)}
+        try:
+            made, *more = _capture(run, step, ref, found, [want, *(other for other, _ in also.values())])
+        except (NotFinite, RecipeError):
+            if not also:
+                raise
+            # What fails may be the other readings: these fail in their own steps.
+            return _capture(run, step, ref, found, [want])[0]
+        for (k, (_, about)), other in zip(also.items(), more, strict=True):
+            kept(run, k, about, partial(_itself, other))
+        return made
+
+    return kept(run, key, _about(step, ref), make)
+
+
+def _itself(made: Activations) -> Activations:
+    return made
+
+
+def _about(step: r.Extract, ref: r.DataRef) -> dict[str, str]:
+    return {"data": _side(ref), "stream": step.stream.name}
+
+
+def _layers(run: Run, step: r.Extract) -> list[int]:
+    """The layers that an extraction reads."""
+    return [step.stream.numbers[0]] if step.stream.numbers else list(range(run.plan.model.arch.n_layers))
+
+
+def _class_key(run: Run, step: r.Extract, found: Sequence[Sample], want: Want) -> str:
+    assert run.plan.model_key is not None
+    return step_key(
         "capture",
         1,
         {},
         model=run.plan.model_key,
         prompts=samples_key(found),
-        position=step.position,
-        stream=step.stream,
-        layers=list(layers),
-        rows=rows,
+        position=want.position,
+        stream=want.stream,
+        layers=list(want.layers),
+        rows=want.rows,
         **({"answers": OWN} if reads_answers(step) else {}),
     )
 
-    about = {"data": _side(ref), "stream": step.stream.name}
-    return kept(run, key, about, lambda: _capture(run, step, ref, found, layers, rows))
+
+def _others(run: Run, step: r.Extract, found: Sequence[Sample]) -> dict[str, tuple[Want, dict[str, str]]]:
+    """By key all that extractions of the plan read of these prompts, and what is said of it."""
+    prompts, wants = samples_key(found), {}
+    for other in every_step(run.plan.steps):
+        if not isinstance(other, r.Extract) or reads_answers(other) != reads_answers(step):
+            continue
+        for ref in (other.positive, other.negative):
+            own = [] if ref is None else class_samples(run.plan.data, other, ref, run.plan.source)
+            if ref is not None and samples_key(own) == prompts:
+                want = Want(other.position, other.stream, _layers(run, other), rows_wanted(run.plan, other, ref))
+                wants[_class_key(run, other, own, want)] = (want, _about(other, ref))
+    return wants
 
 
 def _capture(
@@ -160,26 +208,16 @@ def _capture(
     step: r.Extract,
     ref: r.DataRef,
     found: Sequence[Sample],
-    layers: Sequence[int],
-    rows: bool,
+    wants: Sequence[Want],
     touches: Sequence[Any] = (),
-) -> Activations:
-    from steerdsl.engine.capture import capture
+) -> list[Activations]:
+    from steerdsl.engine.capture import capture_several
 
     prompts = _answered(run, found) if reads_answers(step) else run.render(found)
     require_room(ref.name, prompts, run.plan.model.arch.max_positions)
     session, start = run.session, time.perf_counter()
-    made = capture(
-        session,
-        prompts,
-        step.position,
-        step.stream,
-        layers,
-        rows=rows,
-        batch_size=run.plan.batch_size,
-        touches=touches,
-        progress=run.progress,
-    )
+    size = run.plan.batch_size
+    made = capture_several(session, prompts, wants, batch_size=size, touches=touches, progress=run.progress)
     run.measured.add("read", sum(len(p.ids) for p in prompts), time.perf_counter() - start)
     return made
 
@@ -227,8 +265,9 @@ def _recapture(run: Run, step: r.Extract, layers: Sequence[int], q: Tensor) -> t
     from steerdsl.engine.steer_compiler import ablation_touches
 
     touches = ablation_touches(run.plan.model.arch, q)
+    want = Want(step.position, step.stream, layers, False)
     positive, negative = (
-        _capture(run, step, ref, class_samples(run.plan.data, step, ref, run.plan.source), layers, False, touches)
+        _capture(run, step, ref, class_samples(run.plan.data, step, ref, run.plan.source), [want], touches)[0]
         for ref in (step.positive, step.negative)
         if ref is not None
     )

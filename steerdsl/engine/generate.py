@@ -6,7 +6,7 @@ In: rows, each with its prompt and its sampling, and the touches of the batch. O
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from steerdsl.engine.capture import inputs
 from steerdsl.engine.edits import Touch
 from steerdsl.engine.meter import Meter
 from steerdsl.engine.nan_guard import SOUND, broken_rows, end_tokens
-from steerdsl.engine.sampling import chooser, uniforms
+from steerdsl.engine.sampling import drawer, uniforms
 from steerdsl.engine.tracing import Session
 from steerdsl.methods.finite import NotFinite
 from steerdsl.models.batching import batches, joined, pad_id
@@ -62,18 +62,25 @@ def rows_of(prompts: Sequence[Rendered], sampling: Sampling) -> list[list[Answer
 
 
 def answer(
-    session: Session, rows: Sequence[AnswerRow], touches: Sequence[Touch], meter: Meter | None = None
+    session: Session,
+    rows: Sequence[AnswerRow],
+    touches: Sequence[Touch],
+    meter: Meter | None = None,
+    reading: Sequence[Any] | None = None,
 ) -> list[Answer]:
-    """The answer of each row of a batch. Rows have one limit of tokens; `touches` know which rows are whose.
+    """The answer of each row of a batch. Rows have one limit of tokens; `touches` know which rows are whose, and
+    `reading` says for each row what they do to its prompt: equal prompts of which it says the same are read once
+    (None: no two rows are alike).
     A row whose logits are not finite gives a `broken` answer, and its neighbours keep theirs.
     `meter` gets each token."""
     tokenizer, passes = session.opened.tokenizer, rows[0].sampling.max_tokens
     batch = joined([row.prompt.ids for row in rows], pad_id(tokenizer))
     config = generation_config(session.opened, rows[0].sampling)
-    choose = _choosing(rows, batch.input_ids.shape[1])
+    draw = _drawing(rows)
+    same = None if reading is None else first_equal([*zip((row.prompt.ids for row in rows), reading, strict=True)])
     if meter is not None:
         meter.begin(len(rows), config.pad_token_id)
-    new, failed = decode(session, inputs(batch), touches, passes, config, choose, meter)
+    new, failed = decode(session, inputs(batch), touches, passes, config, draw, meter, same)
     made = zip(rows, new, failed, strict=True)
     return [replace(_answer(tokenizer, config, row, tokens), broken=error) for row, tokens, error in made]
 
@@ -88,7 +95,8 @@ def generate(
     """
     rows = rows_of(prompts, sampling)
     for batch in batches(prompts, max(1, size // sampling.n), pad_id(session.opened.tokenizer)):
-        made = answer(session, [row for i in batch.index for row in rows[i]], touches)
+        own = [row for i in batch.index for row in rows[i]]
+        made = answer(session, own, touches, reading=[None] * len(own))
         require_sound(made)
         yield made
 
@@ -105,12 +113,13 @@ def decode(
     touches: Sequence[Touch],
     passes: int,
     config: Any,
-    choose: Callable[[Tensor, Tensor], Tensor] | None = None,
+    draw: Callable[..., Any] | None = None,
     meter: Meter | None = None,
+    same: Sequence[int] | None = None,
 ) -> tuple[list[list[int]], list[NotFinite | None]]:
     """The new tokens of each row, and the error of each row whose logits were not finite when one of its
     tokens was chosen; what a row gives after its end does not matter."""
-    ids, first = session.generate(given, touches, passes, config, choose, meter)
+    ids, first = session.generate(given, touches, passes, config, draw, meter, same)
     width = given["input_ids"].shape[1]
     new: list[list[int]] = ids[:, width:].tolist()
     ends = end_tokens(config)
@@ -119,7 +128,13 @@ def decode(
     return new, broken_rows(session, given, ids, touches, steps)
 
 
-def _choosing(rows: Sequence[AnswerRow], width: int) -> Any:
+def first_equal(keys: Sequence[Hashable]) -> list[int]:
+    """For each key the place of the first one that is equal."""
+    first: dict[Hashable, int] = {}
+    return [first.setdefault(key, place) for place, key in enumerate(keys)]
+
+
+def _drawing(rows: Sequence[AnswerRow]) -> Callable[..., Any] | None:
     """What draws the tokens of sampled rows; None where there are none."""
     import torch
 
@@ -132,11 +147,11 @@ def _choosing(rows: Sequence[AnswerRow], width: int) -> Any:
         if row.sampling.temperature:
             drawn = uniforms(row.sampling.seed, row.prompt.ids, row.copy, row.sample, passes)
             numbers[i] = torch.tensor(drawn, dtype=torch.float64)
-    return chooser(heat, numbers, width)
+    return drawer(heat, numbers)
 
 
 def generation_config(opened: Any, sampling: Sampling) -> Any:
-    """transformers' settings for decoding that takes the likeliest token, which `sampling.chooser` may have
+    """transformers' settings for decoding that takes the likeliest token, which `sampling.drawer` may have
     drawn. A model's own file adds nothing to them (see `models.generation`), so that two models are sampled
     alike."""
     from transformers import GenerationConfig

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from steerdsl.engine.batch_edits import Acting, compile_rows
+from steerdsl.engine.batch_edits import Acting, compile_rows, while_read
 from steerdsl.engine.context import Run
 from steerdsl.engine.edits import Touch
 from steerdsl.engine.generate import Answer, AnswerRow, answer, require_sound, rows_of
@@ -202,7 +202,8 @@ class Asks:
 
         if self.fits is None or len(part) <= self.fits:
             try:
-                return answer(self.run.session, [row for _, row in part], self._compiled(part), meter)
+                rows, reading = [row for _, row in part], [while_read(ask.steer) for ask, _ in part]
+                return answer(self.run.session, rows, self._compiled(part), meter, reading)
             except torch.OutOfMemoryError as error:
                 if len(part) == 1:
                     raise RecipeError([_too_large(error)], Exit.FAILED) from error

@@ -49,14 +49,22 @@ class LogitWatch:
         self.first: Tensor | None = None
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """The scores [B, vocabulary] of one step, those of broken rows replaced."""
+        """The scores of one step of a batch that keeps all of its rows."""
+        return self.look(scores)
+
+    def look(self, scores: Tensor, rows: Sequence[int] | None = None) -> Tensor:
+        """The scores [B, vocabulary] of one step, those of broken rows replaced. The first step has all rows of the
+        batch, a later one those at the places `rows`, or all."""
         bad = ~scores.amax(-1).isfinite()
         if self.first is None:
-            self.first = bad.long() - 1
-        elif bool(bad.any()):
-            self.first = self.first.where((self.first >= 0) | ~bad, self.step)
+            self.first = torch.full_like(bad, SOUND, dtype=torch.long)
+        any_bad = bool(bad.any())
+        if any_bad:
+            places = torch.arange(len(self.first)) if rows is None else torch.tensor(rows)
+            places = places.to(bad.device)[bad]
+            self.first[places] = self.first[places].where(self.first[places] != SOUND, self.step)
         self.step += 1
-        if not bool(bad.any()):
+        if not any_bad:
             return scores
         ended = torch.full_like(scores, float("-inf"))
         ended[:, self.ends or [0]] = 0.0

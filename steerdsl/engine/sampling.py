@@ -24,27 +24,55 @@ def uniforms(seed: int, ids: Sequence[int], copy: int, sample: int, count: int) 
 
 
 def chooser(temperatures: Tensor, numbers: Tensor, width: int) -> Callable[[Any, Any], Any]:
-    """The processor for a batch whose prompts have `width` tokens, padding included: rows with a
-    temperature [B] choose by the inverse of their distribution function at their numbers, float64 [B, S].
+    """The processor for a batch whose prompts have `width` tokens, padding included: sampled rows are left the token
+    that `drawer` draws for them."""
+    return processor(drawer(temperatures, numbers), width)
 
-    It travels to a server by value, so it uses torch alone.
-    """
-    drawn = [row for row, temperature in enumerate(temperatures.tolist()) if temperature > 0]
-    heat, numbers = temperatures[drawn].double()[:, None], numbers[drawn]
+
+def processor(draw: Callable[..., Any], width: int) -> Callable[[Any, Any], Any]:
+    """What leaves each sampled row the token that `draw` gives it. It travels to a server by value, so it uses torch
+    alone."""
 
     def choose(input_ids: Any, scores: Any) -> Any:
-        if not drawn:
+        rows, chosen = draw(scores, input_ids.shape[1] - width)
+        if not rows:
             return scores
-        rows = scores[drawn]
-        rows = (rows if rows.device.type != "mps" else rows.cpu()).double()  # Apple's GPU has no float64
-        rows = (rows - rows.amax(-1, keepdim=True)) / heat.to(rows.device)
-        heaped = rows.exp_().cumsum(-1)
-        at = numbers[:, input_ids.shape[1] - width, None].to(rows.device) * heaped[:, -1:]
-        # The last sum is above: only scores that are not finite need the bound.
-        chosen = (heaped <= at).sum(-1, keepdim=True).clamp(max=heaped.shape[-1] - 1)
-        only = scores.new_full((len(drawn), scores.shape[-1]), -float("inf"))
+        only = scores.new_full((len(rows), scores.shape[-1]), -float("inf"))
         scores = scores.clone()
-        scores[drawn] = only.scatter(-1, chosen.to(scores.device), 0.0)
+        scores[rows] = only.scatter(-1, chosen[:, None].to(scores.device), 0.0)
         return scores
 
     return choose
+
+
+def drawer(temperatures: Tensor, numbers: Tensor) -> Callable[..., Any]:
+    """What draws tokens for a batch: rows with a temperature [B] choose by the inverse of their distribution function
+    at their numbers, float64 [B, S].
+
+    It is given the scores of some rows, the number of the token, and the places of these rows in the batch (None:
+    all), and gives which of them are sampled, and their tokens. It travels to a server by value, as `processor` does.
+    """
+    heat, numbers = temperatures.double(), numbers.double()
+    sampled = [temperature > 0 for temperature in heat.tolist()]
+
+    def draw(scores: Any, step: int, rows: Any = None) -> Any:
+        import torch
+
+        places = range(len(sampled)) if rows is None else rows
+        own = [at for at, place in enumerate(places) if sampled[place]]
+        chosen = []
+        # On a processor row by row: the numbers of one fit its cache.
+        size = 1 if scores.device.type == "cpu" else max(1, len(own))
+        for start in range(0, len(own), size):
+            part = own[start : start + size]
+            of = [places[at] for at in part]
+            x = scores[part]
+            x = (x if x.device.type != "mps" else x.cpu()).double()  # Apple's GPU has no float64
+            x = x.sub_(x.amax(-1, keepdim=True)).div_(heat[of][:, None].to(x.device))
+            heaped = x.exp_().cumsum_(-1)
+            at = numbers[of, step][:, None].to(x.device) * heaped[:, -1:]
+            # How many sums are no larger. The last sum is: only scores that are not finite need the bound.
+            chosen.append(torch.searchsorted(heaped, at, right=True)[:, 0].clamp(max=heaped.shape[-1] - 1))
+        return own, torch.cat(chosen) if chosen else None
+
+    return draw

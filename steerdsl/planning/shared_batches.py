@@ -111,7 +111,9 @@ def shared(p: Planning, pool: Sequence[PlanStep]) -> dict[str, SharedBatches]:
 
 def _shared(p: Planning, group: Mapping[str, Request]) -> SharedBatches:
     rows = p.batch_size or answer_rows(p.facts, p.dtype, _width(p, group.values()))
-    key = None if p.dtype == "float32" else content_key({"rows": rows, "asked": list(group)})
+    # 2: equal prompts are read once, and rows that have ended leave the batch
+    told = {"rows": rows, "asked": list(group), "decoded": 2}
+    key = None if p.dtype == "float32" else content_key(told)
     return SharedBatches(rows, sum(request.sampling.n for request in group.values()), key)
 
 

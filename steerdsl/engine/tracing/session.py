@@ -22,9 +22,11 @@ import torch
 from nnsight.modeling.transformers import TransformersModel
 
 from steerdsl.engine.context_length import require_fit
+from steerdsl.engine.decoding import Loop, Present, visit_present
 from steerdsl.engine.edits import Touch, gather, place, read, visit, walk
 from steerdsl.engine.moments import take
 from steerdsl.engine.nan_guard import LogitWatch, broken, end_tokens, logits_error, require_figures, unsound
+from steerdsl.engine.sampling import processor
 from steerdsl.engine.tracing import payload as payload  # importing it is enough
 from steerdsl.engine.tracing.ndif import Ndif, greet
 from steerdsl.models.generation import spelled_out
@@ -93,6 +95,7 @@ class Session:
     def __init__(self, opened: Opened, on: str = "local", link: Link | None = None) -> None:
         self.opened, self.on, self.link = opened, on, link
         self.witness: list[Tensor] | None = None
+        self.leaves = link is None  # whether rows that have ended leave their batch
         if link is None:
             self.model = TransformersModel(opened.model, tokenizer=opened.tokenizer)
         else:
@@ -134,6 +137,27 @@ class Session:
                     tracer.stop()
         return torch.stack(list(kept))
 
+    def captures(self, inputs: Mapping[str, Tensor], wants: Sequence[Mapping[str, Any]]) -> list[Tensor]:
+        """What `capture` gives of several wants, in one pass on this machine, which stops after the last of them.
+
+        A want is a dict with `reads`, `columns`, `average` and `picked`, as `capture` takes them.
+        """
+        require_fit([inputs], self.opened.arch)
+        model, batch, rows = self.model, dict(inputs), len(inputs["attention_mask"])
+        found: dict[int, list[Tensor]] = {}
+        with _quiet(), model.trace() as tracer:
+            with tracer.invoke(batch):
+                pass
+            # Each in a worker of its own: streams of one block need not come in any order.
+            for number, want in enumerate(wants):
+                with tracer.invoke():
+                    found[number] = collect(
+                        model, want["reads"], want["columns"], want["average"], want["picked"], rows
+                    )
+                    if len(found) == len(wants):
+                        tracer.stop()
+        return [torch.stack(found[number]) for number in range(len(wants))]
+
     def summarise(
         self,
         jobs: Sequence[dict[str, Any]],
@@ -171,26 +195,36 @@ class Session:
         touches: Sequence[Touch],
         passes: int,
         config: Any,
-        choose: Callable[[Tensor, Tensor], Tensor] | None = None,
+        draw: Callable[..., Any] | None = None,
         meter: Any = None,
+        same: Sequence[int] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Generate up to `passes` tokens for each row: int64 [B, S + generated], prompt included; and for each
         row the first step whose logits were not finite, int64 [B], -1 where all were (`finite.LogitWatch`).
 
-        `choose` changes the scores of each token before one is taken. Where `config` samples by itself, it
+        `draw` gives the tokens of sampled rows (`sampling.drawer`). Where `config` samples by itself, it
         draws from the seed that `torch.manual_seed` was last given, wherever the model is. `meter`, a streamer of
-        transformers, gets each token if the model is in this process.
+        transformers, gets each token if the model is in this process. `same` is for each row the first one that
+        has the same prompt, and the same edits while it is read (None: no two have): these are read once. A server's
+        transformers decodes by its own loop, which keeps all rows to the end.
         """
         require_fit([inputs], self.opened.arch, passes)
         model, batch, mask = self.model, dict(inputs), inputs["attention_mask"].bool()
         padded, rows, seed = _padding(mask), len(mask), torch.initial_seed()
         # By name too: what an object leaves open is filled from the model's own files, here or on a server.
         settings = spelled_out(config)
-        watch = LogitWatch(end_tokens(config))  # first, since it looks at the model's own logits
-        processors = [watch] if choose is None else [watch, choose]
+        watch = LogitWatch(end_tokens(config))
         where = self._where(mask)
-        told = {"streamer": meter} if meter is not None and not where else {}
-        with _quiet(), model.generate(**settings, logits_processor=processors, **told, **where) as tracer:
+        told = meter if meter is not None and not where else None
+        if self.leaves and not config.do_sample:
+            loop = Loop(same or range(rows), watch, draw, told and told.put)
+            present, settings["custom_generate"] = loop.present, loop
+        else:
+            present = Present(rows)
+            last = [] if draw is None else [processor(draw, mask.shape[1])]
+            settings["logits_processor"] = [watch, *last]  # in this order: it looks at the model's own logits
+        streamer = {} if told is None else {"streamer": told}
+        with _quiet(), model.generate(**settings, **streamer, **where) as tracer:
             torch.manual_seed(seed)
             with tracer.invoke(batch):
                 ids = tracer.result.save()
@@ -200,7 +234,7 @@ class Session:
                     memory: dict[str, Any] = {}
                     placed = place(model, touches)
                     for step in tracer.iter[:passes]:
-                        visit(placed, rows, step, padded, memory)
+                        visit_present(placed, present, step, padded, memory)
         return ids, first.cpu()
 
     def logits(

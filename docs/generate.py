@@ -48,6 +48,7 @@ CODES = {
     "M6": "Models, devices and the hub",
     "P7": "Planning",
     "R8": "The run",
+    "R9": "Steers outside of a run",
     "S1": "Syntax",
     "S2": "Names",
     "S3": "Values and units",

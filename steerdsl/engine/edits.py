@@ -73,22 +73,30 @@ def visit(
     stash: dict[str, Any] = {}
     for module, touch in placed:
         value, whole = read(module, touch["side"], rows)
-        new = value
-        for edit in touch["edits"]:
-            new = edit(new, step, mask, memory)
-        if touch["late"]:
-            base = stash[touch["plus"]]
-            total = base + new
-            edited = total
-            for edit in touch["late"]:
-                edited = edit(edited, step, mask, memory)
-            if edited is not total:
-                # What no edit touched stays bit for bit: (base + new) - base need not be new.
-                new = new.where(edited == total, edited - base)
+        new = act(touch, value, stash, step, mask, memory)
         if new is not value:
             write(module, touch["side"], whole, new)
-        if touch["stash"] is not None:
-            stash[touch["stash"]] = new
+
+
+def act(
+    touch: Touch, value: Tensor, stash: dict[str, Any], step: Step, mask: Tensor | None, memory: dict[str, Any]
+) -> Tensor:
+    """What a touch makes of the activation [B, S, d]; `stash` has the values kept for later touches of this pass."""
+    new = value
+    for edit in touch["edits"]:
+        new = edit(new, step, mask, memory)
+    if touch["late"]:
+        base = stash[touch["plus"]]
+        total = base + new
+        edited = total
+        for edit in touch["late"]:
+            edited = edit(edited, step, mask, memory)
+        if edited is not total:
+            # What no edit touched stays bit for bit: (base + new) - base need not be new.
+            new = new.where(edited == total, edited - base)
+    if touch["stash"] is not None:
+        stash[touch["stash"]] = new
+    return new
 
 
 def make_edit(

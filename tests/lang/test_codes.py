@@ -13,7 +13,7 @@ from steerdsl.lang.source import Source
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "steerdsl" / "lang" / "codes"
-CODE = re.compile(r"[\"'](?:[SW][1-4]|D5|M6|P7|R8)\d\d[\"']")
+CODE = re.compile(r"[\"'](?:[SW][1-4]|D5|M6|P7|R[89])\d\d[\"']")
 SYNTAX = sorted(path.stem for path in PAGES.glob("S1*.md"))
 
 

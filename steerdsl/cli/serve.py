@@ -44,14 +44,13 @@ def serve(
       steerdsl serve recipes/econ.steer
       steerdsl serve runs/econ --port 9000 --dtype float32
     """
-    from steerdsl.serving.listen import listen, require_serving
-
-    key = api_key or os.environ.get("STEERDSL_API_KEY") or None
-    require_serving(host, key)  # before anything that loads nnsight is imported
     from steerdsl.cli.opening import opened
     from steerdsl.cli.progress import Progress
+    from steerdsl.serving.listen import listen, require_serving
     from steerdsl.serving.served import RequestLimits, Served
 
+    key = api_key or os.environ.get("STEERDSL_API_KEY") or None
+    require_serving(host, key)
     with listen(host, port) as place:
         with Progress(shown=True) as progress:
             steers = opened(file, chosen, progress)

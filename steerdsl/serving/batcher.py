@@ -16,8 +16,8 @@ from functools import partial
 
 from steerdsl.engine.batch_edits import compile_rows
 from steerdsl.engine.capture import inputs
-from steerdsl.engine.finite import end_tokens
 from steerdsl.engine.generate import decode, generation_config
+from steerdsl.engine.nan_guard import end_tokens
 from steerdsl.engine.tracing import Session
 from steerdsl.models.batching import joined, pad_id
 from steerdsl.planning.requests import Sampling

@@ -12,7 +12,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from steerdsl.serving.served import Served
 
 NEEDED = ("starlette", "uvicorn")
-ANYIO = ("anyio.abc._sockets", "anyio.streams.tls", "anyio.streams.file")
 GRACE = 5  # seconds that answers at work have once the server is told to end
 HEADERS = 100  # requests that may be open at once, for each answer that may wait
 
@@ -73,9 +71,6 @@ def require_serving(host: str, key: str | None) -> None:
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         title = f"a server needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
         raise RecipeError([Diagnostic("R904", title, help="run `pip install 'steerdsl[serve]'`")], Exit.USAGE)
-    # Once nnsight is imported every class has a `save`, and anyio defines no class that has one without a type.
-    for name in ANYIO:
-        import_module(name)
     if key is None and not _local(host):
         title = f"other machines reach {host}, and there is no key"
         help = "give one with --api-key, or in STEERDSL_API_KEY"

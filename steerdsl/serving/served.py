@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import PurePath
 
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
-from steerdsl.models.prompts import Rendered, Renderer, chat_text
+from steerdsl.models.prompts import Rendered, Renderer
+from steerdsl.models.templates import chat_text
 from steerdsl.serving.steers import Steers
 
 
@@ -64,8 +65,9 @@ class Served:
             raise RecipeError([Diagnostic("M610", title, help="use /v1/completions")])
         if system is not None and messages[0]["role"] != "system":
             messages = [{"role": "system", "content": system}, *messages]
+        talk = [{**m, "role": renderer.role if m["role"] == "system" else m["role"]} for m in messages]
         try:
-            text = chat_text(renderer.tokenizer, messages, add_generation_prompt=True)
+            text = chat_text(renderer.tokenizer, talk, add_generation_prompt=True, **renderer.switch)
         except Exception as error:  # a template is a program: what it trips is not foreseeable
             title = f"the chat template of this model does not take this conversation: {error}"
             raise RecipeError([Diagnostic("M610", title, help="change the roles of its messages")]) from error

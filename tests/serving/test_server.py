@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -33,6 +34,7 @@ from steerdsl.serving.questions import Question
 from steerdsl.serving.served import RequestLimits, Served
 from steerdsl.serving.steers import Steers
 
+ROOT = Path(__file__).parents[2]
 LIMITS = RequestLimits(body=1 << 16, tokens=200, rows=8, waiting=40, seconds=120.0)
 ASKED = [{"role": "user", "content": "Why is bread dear?"}]
 BASE = "llama"  # the folder's name
@@ -331,6 +333,16 @@ def test_health_and_metrics(server: Running) -> None:
     assert 'steerdsl_requests_total{status="404"}' in lines
 
 
+def test_the_page_runs_as_it_is_printed(server: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    """The Python of docs/serve.md, with this server and its steers in place of the recipe's."""
+    parts = (ROOT / "docs" / "serve.md").read_text("utf-8").split("```python\n")[1:]
+    text = "\n".join(part.partition("```")[0] for part in parts).replace("http://127.0.0.1:8000", server.url)
+    exec(text.replace("forgetful", "pushed").replace("obsessed", "erased"), {})
+    lines = capsys.readouterr().out
+    (wanted,) = server.wanted("Why do prices rise?", "pushed", 24)
+    assert lines.startswith(wanted) and len(lines) > len(wanted) + 2
+
+
 # ---- many clients ----
 
 
@@ -373,6 +385,7 @@ def question(running: Running) -> Question:
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_leaves_frees_its_row(server: Running, slow: threading.Event, stream: bool) -> None:
     body = {"model": BASE, "messages": ASKED, "max_tokens": 200, "stream": stream}
+    server.idle()
     made = server.batcher.counts.made
     with pytest.raises(httpx.TimeoutException):
         httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=0.5)

@@ -55,8 +55,8 @@ class RowControl(Meter):
                 reply.add(int(token), self._likely(row, int(token)), self.ends)
 
     def _look(self, scores: Tensor) -> None:
-        """Note which rows broke (`nan_guard.LogitWatch` has left them their end tokens alone), and the log-probabilities
-        that were asked for."""
+        """Note which rows broke (`nan_guard.LogitWatch` has left them their end tokens alone), and the
+        log-probabilities that were asked for."""
         alone = ((scores > float("-inf")).sum(-1) <= max(len(self.ends), 1)).tolist()
         for row, reply in enumerate(self.replies):
             reply.broken = reply.broken or (alone[row] and not reply.done)

@@ -153,7 +153,7 @@ class TerminalTalk:
     def type(self, text: str) -> None:
         os.write(self.leader, text.encode())
 
-    def until(self, text: str, seconds: float = 120) -> str:
+    def until(self, text: str, seconds: float = 400) -> str:
         """What is printed until `text` is, which is taken out of what is looked at next."""
         end = time.monotonic() + seconds
         while text not in self.seen:

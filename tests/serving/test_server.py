@@ -337,9 +337,9 @@ def test_the_page_runs_as_it_is_printed(server: Running, capsys: pytest.CaptureF
     """The Python of docs/serve.md, with this server and its steers in place of the recipe's."""
     parts = (ROOT / "docs" / "serve.md").read_text("utf-8").split("```python\n")[1:]
     text = "\n".join(part.partition("```")[0] for part in parts).replace("http://127.0.0.1:8000", server.url)
-    exec(text.replace("forgetful", "pushed").replace("obsessed", "erased"), {})
+    exec(text.replace("obsessed", "pushed"), {})
     lines = capsys.readouterr().out
-    (wanted,) = server.wanted("Why do prices rise?", "pushed", 24)
+    (wanted,) = server.wanted("Tell me about your day.", "pushed", 24)
     assert lines.startswith(wanted) and len(lines) > len(wanted) + 2
 
 

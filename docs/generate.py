@@ -48,7 +48,7 @@ CODES = {
     "M6": "Models, devices and the hub",
     "P7": "Planning",
     "R8": "The run",
-    "R9": "The run, continued",
+    "R9": "Outside of a run, and searches",
     "S1": "Syntax",
     "S2": "Names",
     "S3": "Values and units",

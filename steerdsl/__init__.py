@@ -1,4 +1,4 @@
-"""A language for interventions on language models: check, plan and run recipes, and open their runs.
+"""A language for interventions on language models: check, plan and run recipes, open their runs, and steer models.
 
     import steerdsl
 
@@ -13,12 +13,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from steerdsl.api import RecipeWarning, check, load, plan, run
+    from steerdsl.api import RecipeWarning, check, load, plan, run, steered
     from steerdsl.lang.diagnostics import RecipeError
 
     __version__: str
 
-__all__ = ["RecipeError", "RecipeWarning", "__version__", "check", "load", "plan", "run"]
+__all__ = ["RecipeError", "RecipeWarning", "__version__", "check", "load", "plan", "run", "steered"]
 
 
 def __getattr__(name: str) -> Any:

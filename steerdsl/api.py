@@ -1,8 +1,9 @@
-"""The functions of the package for Python programs: check, plan, run, load.
+"""The functions of the package for Python programs: check, plan, run, load, steered.
 
 In: a recipe as a file or a text, and the options of the command line as keywords. Out: diagnostics, a plan, a
-finished run. What is wrong is raised as `RecipeError`, whose `diagnostics` say where; warnings go to `warnings`.
-Arguments are held to their types and bounds by `steerdsl.arguments`, before anything is read.
+finished run, a model of the program's own that is steered. What is wrong is raised as `RecipeError`, whose
+`diagnostics` say where; warnings go to `warnings`. Arguments are held to their types and bounds by
+`steerdsl.arguments`, before anything is read.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypedDict, Unpack
@@ -20,11 +23,11 @@ from steerdsl.lang.check import Checked
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError, render
 from steerdsl.lang.reading import GIVEN, folder_of
 from steerdsl.lang.source import Source
-from steerdsl.pipeline import Caller, file_mistakes, recipe_to_plan, recipe_to_run, text_to_recipe
+from steerdsl.pipeline import Caller, Prepared, file_mistakes, recipe_to_plan, recipe_to_run, text_to_recipe
+from steerdsl.store.finished_run import Finished, open_run
 
 if TYPE_CHECKING:
     from steerdsl.planning.plan import Plan, RunOptions
-    from steerdsl.store.finished_run import Finished
 
 Place: TypeAlias = str | PathLike[str]
 Value: TypeAlias = str | SupportsFloat | SupportsIndex
@@ -32,6 +35,17 @@ Params: TypeAlias = Mapping[str, Value] | Iterable[tuple[str, Value]]
 Progress: TypeAlias = Callable[[str, int, int, str], object]
 PACKAGE = os.path.dirname(__file__) + os.sep
 ARGUMENTS = ("model", "params", "allow")  # of `plan`, besides the options
+BY_HAND = "stopped by SIGINT"  # why a run ended that Ctrl-C stopped
+
+
+@dataclass(frozen=True, repr=False)
+class FinishedRun(Finished):
+    """A finished run as a program has it: a notebook shows its scores and its pictures."""
+
+    def _repr_html_(self) -> str:
+        from steerdsl.show.report import fragment
+
+        return fragment(self)
 
 
 class RecipeWarning(UserWarning):
@@ -102,7 +116,8 @@ def run(
     `folder`, the run directory.
 
     The directory is `out`, or one in `runs` that is named after the recipe and the time; `force` replaces an older
-    run there. `progress` is called with a text, how much is done, of how much, and the unit, and its methods
+    run there. A run that Ctrl-C stops is given back as far as it got, its `state` being `interrupted`, with a warning.
+    `progress` is called with a text, how much is done, of how much, and the unit, and its methods
     `title`, `finished` and `say`, where it has them, with a text. Results that the store has are not computed again.
     A `check` that fails raises nothing: see `state`. Raises as `plan`, and RecipeError for a run that fails, which
     leaves a record as far as it got.
@@ -131,18 +146,88 @@ def run(
         force=force,
         progress=told,
     )
-    outcome.require_whole()
+    if outcome.state == "interrupted" and outcome.why == BY_HAND:
+        _warn(f"the run was stopped at {outcome.stopped_at}; this is what there was until then")
+    else:
+        outcome.require_whole()
     return load(outcome.directory.path)
 
 
 def load(folder: Place) -> Finished:
     """Open a run directory that `run` or `steerdsl run` left. Raises RecipeError for a folder that is not one,
     ValueError for a pack, which is to be unpacked first."""
-    from steerdsl.store.finished_run import open_run
-
     place = arguments.path("folder", folder)
     arguments.no_pack("folder", place)
-    return open_run(place)
+    found = open_run(place)
+    return FinishedRun(found.folder, found.record, found.scores, found.answers)
+
+
+@contextmanager
+def steered(
+    model: Any,
+    source: Finished | Place,
+    *,
+    steer: str | Mapping[str, float] | None = None,
+    params: Params | None = None,
+    allow: Place | Iterable[Place] = (),
+    progress: Progress | None = None,
+    **options: Unpack[Options],
+) -> Iterator[Any]:
+    """Steer a model of transformers that the program has loaded, while the context lasts; gives the model.
+
+    `source` is a finished run, its folder, or a recipe as for `plan`. `steer` names one of its steers, or several
+    with weights (`{"forgetful": 0.5}`); it may be left out where there is only one. What the steer acts with comes
+    from the store, or is computed first, on the source's own model. `model.generate` then gives the tokens that `run`
+    gives for the same prompts, settings, dtype and device.
+
+    Raises RecipeError: R900 for a model that the steer was not made for, R901 for a steer that there is not, R902 for
+    a weight that cannot be, and R903 from a pass that a steer cannot follow.
+    """
+    from steerdsl.engine.attached import attached
+    from steerdsl.engine.batch_edits import compile_rows
+    from steerdsl.serving.own_model import base_of, require_modules, require_same
+    from steerdsl.serving.steers import ready
+
+    told = arguments.progress(progress)
+    inner = base_of(model)
+    prepared = _prepared_for(inner, source, params, allow, options, told)
+    require_same(inner, prepared.plan.model)
+    steers = ready(prepared, told)
+    made = steers.mixed(steer) if isinstance(steer, Mapping) else steers.named(steer or steers.only())
+    touches = compile_rows([made], prepared.plan.model.arch)
+    del steers, prepared  # with the model that they may have opened
+    require_modules(inner, touches)
+    with attached(inner, touches):
+        yield model
+
+
+def _prepared_for(
+    model: Any,
+    source: Finished | Place,
+    params: Params | None,
+    allow: Place | Iterable[Place],
+    options: Options,
+    progress: arguments.Told | None,
+) -> Prepared:
+    """The plan of a run, or of a recipe on the model that the program has loaded."""
+    from steerdsl.planning.plan import RunOptions
+    from steerdsl.serving.own_model import place_of
+    from steerdsl.serving.sources import of_run
+
+    known = ("steer", "params", "allow", "progress")
+    if not isinstance(source, Finished) and "\n" not in str(source) and Path(source).is_dir():
+        source = load(source)
+    if isinstance(source, Finished):
+        own, folders = arguments.options(options, known), arguments.folders("allow", allow)
+        sets = tuple(f"{name}={text}" for name, text in arguments.params(params).items())
+        checked, chosen = of_run(source, RunOptions(allow=folders, sets=sets, **own))
+    else:
+        dtype: Options = {"dtype": model.dtype}
+        checked, chosen = _checked(source, place_of(model), params, allow, {**dtype, **options}, known)
+    prepared = recipe_to_plan(checked, chosen, fetch=True, progress=progress, note=_warn)
+    for found in prepared.warnings:
+        _warn_of(found)
+    return prepared
 
 
 def _checked(

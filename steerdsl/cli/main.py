@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "check": "Report every mistake in a recipe.",
         "plan": "Print every step of a recipe with all defaults filled in.",
         "run": "Run a recipe and leave a record.",
+        "chat": "Talk to a model with and without a steer.",
+        "serve": "Serve a model and its steers over HTTP.",
         "report": "Rebuild the report of a run.",
         "lock": "Pin everything that a recipe's numbers depend on.",
         "show": "Print a finished run from its directory.",
@@ -117,6 +119,9 @@ HELP = """Write, run and share interventions on language models.
 \b
 Example:
   steerdsl check recipes/econ.steer
+  steerdsl run recipes/econ.steer
+  steerdsl chat recipes/econ.steer --steer forgetful
+  steerdsl serve recipes/econ.steer
   steerdsl explain S304
 """
 

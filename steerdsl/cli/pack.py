@@ -42,9 +42,9 @@ def pack(
     Example:
       steerdsl pack recipes/econ.steer --run runs/econ --out econ.steerpack
     """
-    from steerdsl.cli.pack_inputs import as_recorded
     from steerdsl.share.pack import SUFFIX
     from steerdsl.share.receipt import read_record
+    from steerdsl.share.recorded import as_recorded
 
     if file in (None, "-") or not file:
         raise typer.BadParameter("name a file: a pack contains a recipe and files from its folder")

@@ -29,6 +29,8 @@ def unpacked(file: str | None, options: RunOptions) -> tuple[str | None, RunOpti
     Whether unsafe answers are printed is for the one to say who runs it. Raises RecipeError R866-R870 for
     a pack that is refused, R874.
     """
+    from steerdsl.share.recorded import as_recorded
+
     if file is None or not is_pack(file):
         return file, options
     recipe, record = open_pack(Path(file))
@@ -67,38 +69,9 @@ def run_folder(run: Path) -> Path:
 def require_model(file: str, record: Mapping[str, Any], model: str | None) -> None:
     """Raise RecipeError R874 where a pack's run was made with a model in a folder and no `model` is given:
     a pack names no place on this machine."""
+    from steerdsl.share.recorded import recorded_model
+
     named = record["run"]["model"]
     if model is None and named is not None and recorded_model(record, None) is None:
         title = f"{Path(file).name} was run with a model in a folder, `{named}`"
         raise RecipeError([Diagnostic("R874", title, help="name the model with --model")], Exit.USAGE)
-
-
-def recorded_model(record: Mapping[str, Any], path: str | None) -> str | None:
-    """The model that a run was made with, as `--model` would name it; None where that is a folder which this
-    machine does not know to have the record's weights. So a stranger's record opens no other model that is here:
-    at `path` the weights must have been hashed before, and in the working folder they are hashed now."""
-    from steerdsl.models.weights import known_hash, weights_hash
-
-    named, weights = str(record["run"]["model"]), record["model"]["weights_sha256"]
-    elsewhere = named.startswith((".", "~", "/")) or "\\" in named or ":" in named
-    here = not elsewhere and (Path(named) / "config.json").exists()
-    if not (elsewhere or here or record["model"]["source"] == "folder"):
-        return named
-    if weights is not None and path is not None and known_hash(Path(path)) == weights:
-        return path
-    return named if weights is not None and here and weights_hash(Path(named)) == weights else None
-
-
-def as_recorded(record: Mapping[str, Any], options: RunOptions) -> RunOptions:
-    """The options of a recorded run, except those that were given now."""
-    run = record["run"]
-    return replace(
-        options,
-        model=options.model or run["model"],
-        dtype=options.dtype or run["dtype"],
-        batch_size=options.batch_size or (None if run["batch_size"] == "auto" else run["batch_size"]),
-        seed=run["seed"] if options.seed is None else options.seed,
-        keep_unsafe=options.keep_unsafe or run["keep_unsafe"],
-        judge_model=options.judge_model or run["judge_model"],
-        sets=(*run["set"], *options.sets),
-    )

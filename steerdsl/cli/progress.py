@@ -28,7 +28,7 @@ OVER = "\r\x1b[K"  # to the start of the line, and clear it
 
 
 # Commands that load the tensor libraries, which takes seconds.
-LONG = frozenset({"run", "plan", "verify", "parity", "lock", "eject", "pack"})
+LONG = frozenset({"run", "plan", "verify", "parity", "lock", "eject", "pack", "chat", "serve"})
 
 
 def announce(arguments: Sequence[str]) -> None:

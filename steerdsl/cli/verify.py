@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.cli import options as o
-from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
-from steerdsl.lang.reading import NAMELESS
+from steerdsl.lang.diagnostics import Exit
 from steerdsl.show.door import json_text
 
 if TYPE_CHECKING:
@@ -124,55 +123,17 @@ def _prepared(
     folder: Path, record: Mapping[str, Any], recipe: Path | None, options: RunOptions, store: Path, progress: Any
 ) -> Prepared:
     """The plan of a record's own text and options, in the recipe's folder, with an empty store."""
-    from steerdsl.cli.pack_inputs import as_recorded
     from steerdsl.cli.recipe import check_recipe, prepare
     from steerdsl.lang.source import Source
+    from steerdsl.share.recorded import as_recorded, recipe_folder, with_model
     from steerdsl.store.results import Store
 
-    root = recipe.parent if recipe is not None else _root(folder, record)
-    options = _with_model(folder, record, options)
+    root = recipe.parent if recipe is not None else recipe_folder(folder, record)
+    options = with_model(folder, record, options)
     chosen = replace(as_recorded(record, options), on=record["run"]["on"])
     source = Source(record["recipe"]["name"], record["recipe"]["text"])
     checked = check_recipe(source, root, chosen.sets, chosen.allow)
     return replace(prepare(checked, chosen, fetch=True, progress=progress), store=Store(store))
-
-
-def _root(folder: Path, record: Mapping[str, Any]) -> Path:
-    """The folder that a recipe's paths start from: where the record says, if the recipe is there, so that a
-    record of a stranger cannot lead to a file here that is not next to that very recipe. A recipe that reads no file
-    needs none. Raises RecipeError R864."""
-    from steerdsl.store.results import file_sha256
-
-    name, root = record["recipe"]["name"], folder / str(record["recipe"].get("folder", "."))
-    file = root / Path(name).name
-    if name in NAMELESS:
-        there = root.is_dir() and root.resolve() == Path.cwd()
-    else:
-        there = file.is_file() and file_sha256(file) == record["recipe"]["sha256"]
-    if there:
-        return root
-    if not record["inputs"]:
-        return folder
-    title = f"the recipe's folder is not where the record says: {root}"
-    if root.is_dir():
-        title = f"the recipe is not where the record says, or was changed: {file}"
-    raise RecipeError(
-        [Diagnostic("R864", title, help="the run or the recipe has moved; name the recipe with --recipe")], Exit.USAGE
-    )
-
-
-def _with_model(folder: Path, record: Mapping[str, Any], options: RunOptions) -> RunOptions:
-    """The options with the model of the run. Raises RecipeError R874 for a folder that is not known here."""
-    from steerdsl.cli.pack_inputs import recorded_model
-
-    named = record["run"]["model"]
-    if options.model is not None or named is None:
-        return options
-    model = recorded_model(record, record["model"]["path"])
-    if model is None:
-        title = f"the run in {folder} was made with a model in a folder, `{named}`"
-        raise RecipeError([Diagnostic("R874", title, help="name the model with --model")], Exit.USAGE)
-    return replace(options, model=model)
 
 
 def _again(prepared: Prepared, path: Path, progress: Any) -> Path:

@@ -42,6 +42,7 @@ from steerdsl.store.speeds import keep_speeds, speeds_file
 # Told before and after each step: the step, and the seconds it took (None before).
 Watch = Callable[[PlanStep, float | None], None]
 Runner = Callable[[Run, PlanStep], None]
+VALUES = (r.Extract, r.Bind, r.Select, r.Load, r.Steer)  # steps that name what a steer acts with, or a steer
 UNSAFE_LEFT = (
     "answers to data that is declared unsafe stay in the store until this recipe is run to its end; "
     "`steerdsl store prune --all --kind answers --kind batch` removes them"
@@ -82,6 +83,18 @@ def _without_trials(run: Run) -> tuple[list[dict[str, Any]], Table]:
     tried = {name for found in run.results.searches.values() for name in found["evaluations"]}
     rows = [row for row in run.results.rows if row["step"] not in tried]
     return rows, run.results.scores.without(tried)
+
+
+def make_values(run: Run, watch: Watch) -> None:
+    """Execute the steps that name vectors, planes, layers and steers, and no other: what a steer needs to act.
+
+    Raises RecipeError as `run_plan`.
+    """
+    for planned in (step for step in run.plan.steps if isinstance(step.step, VALUES)):
+        watch(planned, None)
+        start = time.perf_counter()
+        _step(run, planned, RUN)
+        watch(planned, time.perf_counter() - start)
 
 
 def _keep_speeds(run: Run) -> None:

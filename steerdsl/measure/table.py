@@ -162,8 +162,12 @@ class Table(tuple[Row, ...]):
         out = io.StringIO()
         lines = csv.DictWriter(out, ("evaluation", *(f"at {axis}" for axis in axes), *COLUMNS))
         lines.writeheader()
-        lines.writerows({name: _cell(value) for name, value in line.items()} for row in self for line in _lines(row))
+        lines.writerows({name: _cell(value) for name, value in line.items()} for line in self.lines())
         return out.getvalue()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """A line for each figure and each difference, as scores.csv has them."""
+        return [line for row in self for line in _lines(row)]
 
 
 Point = tuple[tuple[str, str], ...]

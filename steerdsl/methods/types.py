@@ -78,6 +78,15 @@ class Vector:
         own = self.meta.get("own_layers", layers)
         require_rows(self.name, self.stream, own, {"mean": self.mean_positive, "other mean": self.mean_negative})
 
+    def __getitem__(self, layer: int) -> Tensor:
+        """The raw vector of a layer, float32 [d]; [k, d] where a layer has k directions. Raises KeyError."""
+        rows = (self.layers == layer).nonzero().flatten().tolist()
+        if not rows:
+            has = ", ".join(map(str, self.layers.tolist()))
+            raise KeyError(f"`{self.name}` has no direction at layer {layer}; it has layer {has}")
+        raw = self.directions.unit[rows[0]] * self.directions.raw_norm[rows[0], :, None]
+        return (raw[0] if len(raw) == 1 else raw).float()
+
 
 @dataclass(frozen=True, slots=True)
 class Plane:

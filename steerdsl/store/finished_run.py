@@ -22,6 +22,7 @@ from steerdsl.measure.table import Table, of_json
 if TYPE_CHECKING:
     from steerdsl.methods.types import Vector
 
+PICTURES = (".png", ".svg")
 FINISHED: tuple[State, ...] = ("complete", "check failed", "check not settled")  # of runs that came to their end
 
 
@@ -45,6 +46,30 @@ class Finished:
         """What became of each `check`: `holds` is None where the prompts do not settle it."""
         checks: Sequence[Mapping[str, Any]] = self.record["checks"]
         return checks
+
+    @property
+    def choices(self) -> Mapping[str, Mapping[str, Any]]:
+        """What each `select` chose, by its name: its `chosen` layers, best first, and their figures."""
+        choices: Mapping[str, Mapping[str, Any]] = self.record["choices"]
+        return choices
+
+    @property
+    def plots(self) -> tuple[Path, ...]:
+        """The pictures of the run directory."""
+        return tuple(self.folder / name for name in sorted(self.record["files"]) if Path(name).suffix in PICTURES)
+
+    @property
+    def report(self) -> Path:
+        """Where the page is that shows the run in a browser."""
+        return self.folder / "report.html"
+
+    def scores_frame(self) -> Any:
+        """The lines of scores.csv as a pandas DataFrame; without pandas, a list of dicts."""
+        return _frame(self.scores.lines())
+
+    def answers_frame(self) -> Any:
+        """The answers as a pandas DataFrame; without pandas, a list of dicts."""
+        return _frame(self.answers)
 
     @cached_property
     def vectors(self) -> Mapping[str, Vector]:
@@ -92,6 +117,15 @@ def open_run(folder: Path, *, whole: bool = True) -> Finished:
 def read_answers(path: Path, form: Any = ANSWER, *, within: Path | None = None) -> list[Any]:
     """The lines of generations.jsonl. Raises OSError and `Misread`."""
     return read_lines(path, form, most=LARGEST_ANSWERS, within=within)
+
+
+def _frame(lines: Sequence[Mapping[str, Any]]) -> Any:
+    """Lines as a table of pandas where it is installed, else as they are."""
+    try:
+        from pandas import DataFrame
+    except ImportError:
+        return [dict(line) for line in lines]
+    return DataFrame(list(lines))
 
 
 def _read(path: Path, read: Callable[..., Any], form: Any, whole: bool) -> Any:

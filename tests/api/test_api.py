@@ -64,8 +64,10 @@ def test_nothing_heavy_is_imported(use: str) -> None:
 def test_every_name_is_exported_and_no_other() -> None:
     """A module of the package by the same name would take its place as soon as it is imported."""
     assert not {path.stem for path in (ROOT / "steerdsl").iterdir()} & set(dir(steerdsl))
-    assert set(dir(steerdsl)) == {"RecipeError", "RecipeWarning", "__version__", "check", "load", "plan", "run"}
-    for name in ("check", "load", "plan", "run"):
+    assert set(dir(steerdsl)) == {
+        *("RecipeError", "RecipeWarning", "__version__", "check", "load", "plan", "run", "steered")
+    }
+    for name in ("check", "load", "plan", "run", "steered"):
         assert callable(getattr(steerdsl, name)) and getattr(steerdsl, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'runn'"):
         steerdsl.runn  # noqa: B018
@@ -154,7 +156,8 @@ def test_a_run_that_fails_leaves_its_record(tiny_model: Path, work: Path) -> Non
 class Stopping:
     """Progress that stops the run at its second step, as Ctrl-C does."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: signal.Signals = signal.SIGINT) -> None:
+        self.number = number
         self.steps: list[str] = []
         self.read: list[str] = []
 
@@ -165,7 +168,7 @@ class Stopping:
         if text:
             self.steps.append(text)
         if len(self.steps) == 2:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(self.number)
 
     def finished(self, note: str = "") -> None: ...
     def say(self, text: str) -> None: ...
@@ -179,16 +182,22 @@ def heard() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def test_a_run_that_is_stopped_leaves_the_program_as_it_was(heard: None, tiny_model: Path, work: Path) -> None:
+def test_a_run_that_is_stopped_is_given_back_as_far_as_it_got(heard: None, tiny_model: Path, work: Path) -> None:
     """Its record is written, and the next Ctrl-C is heard."""
     before, progress = signal.getsignal(signal.SIGINT), Stopping()
-    with pytest.raises(KeyboardInterrupt, match="stopped by SIGINT"):
-        steerdsl.run(RECIPE, model=str(tiny_model), out="stopped", progress=progress, **HOW)
+    with pytest.warns(steerdsl.RecipeWarning, match="stopped at step 2, steer more"):
+        found = steerdsl.run(RECIPE, model=str(tiny_model), out="stopped", progress=progress, **HOW)
     assert signal.getsignal(signal.SIGINT) is before
     assert progress.steps == ["[1/3] extract topic", "[2/3] steer more"] and "planning" in progress.read
-    found = steerdsl.load("stopped")
     assert (found.state, found.record["reached"]) == ("interrupted", "step 2, steer more")
     assert list(found.vectors) == ["topic"]
+
+
+def test_a_run_that_is_told_to_end_ends_the_program(heard: None, tiny_model: Path, work: Path) -> None:
+    progress = Stopping(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt, match="stopped by SIGTERM"):
+        steerdsl.run(RECIPE, model=str(tiny_model), out="stopped", progress=progress, **HOW)
+    assert steerdsl.load("stopped").state == "interrupted"
 
 
 def test_check_finds_mistakes_of_files_too(work: Path) -> None:

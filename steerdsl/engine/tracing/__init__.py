@@ -4,6 +4,7 @@ In: an opened model, batches of token ids, and the touches or reads of `edits`. 
 their statistics, generated token ids, logits.
 """
 
+from steerdsl.engine.tracing import before_nnsight as before_nnsight
 from steerdsl.engine.tracing.ndif import address as address
 from steerdsl.engine.tracing.ndif import api_key as api_key
 from steerdsl.engine.tracing.session import Session as Session

@@ -14,9 +14,14 @@ from steerdsl.show.report.guide import found, guide, recipe
 from steerdsl.show.report.html import contents, page, tag
 from steerdsl.show.report.record import claims, headline, plan, record, rerun
 from steerdsl.show.report.scores import scores
-from steerdsl.store.finished_run import open_run
+from steerdsl.store.finished_run import Finished, open_run
 
 REPORT = "report.html"
+
+
+def fragment(run: Finished) -> str:
+    """What a notebook shows of a run: what came out, its claims, its scores and its pictures."""
+    return tag("div", *(part(run) for part in (found, claims, scores, pictures)))
 
 
 def write_report(folder: Path) -> Path:

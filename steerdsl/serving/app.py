@@ -1,0 +1,259 @@
+"""The HTTP server: OpenAI's interface to a model and its steers.
+
+In: what is served, and the batcher that answers. Out: an ASGI application. A request's rows are cancelled when its
+client leaves or its time is over, and nothing of a request is kept once it is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from steerdsl.forms.text import parse_json
+from steerdsl.methods.finite import NotFinite
+from steerdsl.serving.batcher import Batcher, Closed, Full
+from steerdsl.serving.questions import UNFINISHED, Delta, Reply
+from steerdsl.serving.requests import BadRequest, Wanted, read
+from steerdsl.serving.responses import Choice, Writer
+from steerdsl.serving.served import Served
+from steerdsl.show.door import json_text
+
+LOCAL = ("127.0.0.1", "localhost", "[::1]", "::1")
+Handler = Callable[[Request], Awaitable[Response]]
+Heard = asyncio.Queue[tuple[int, Delta]]
+
+
+class Server:
+    """Answers requests. Without a `key` only programs of this machine may ask, under a name of this machine, so that no
+    page of a browser reaches the server by a name of its own."""
+
+    def __init__(self, served: Served, batcher: Batcher, key: str | None = None) -> None:
+        self.served, self.batcher, self.key = served, batcher, key
+        self.begun, self.created = time.monotonic(), int(time.time())
+        self.statuses: Counter[int] = Counter()
+
+    def app(self) -> Starlette:
+        """The application."""
+        routes = [
+            Route("/v1/models", self._guarded(self.models)),
+            Route("/v1/models/{name:path}", self._guarded(self.model)),
+            Route("/v1/chat/completions", self._guarded(self.chat), methods=["POST"]),
+            Route("/v1/completions", self._guarded(self.completions), methods=["POST"]),
+            Route("/metrics", self._guarded(self.metrics)),
+            Route("/health", self.health),
+        ]
+        return Starlette(routes=routes)
+
+    def _guarded(self, handler: Handler) -> Handler:
+        """A handler that only those reach who may ask; what is wrong becomes a response."""
+
+        async def guarded(request: Request) -> Response:
+            try:
+                self._require_allowed(request)
+                response = await handler(request)
+            except BadRequest as error:
+                headers = {"Retry-After": "1"} if error.status == 429 else None
+                response = _json(error.to_json(), error.status, headers)
+            except ClientDisconnect:
+                response = Response(status_code=499)
+            self.statuses[response.status_code] += 1
+            return response
+
+        return guarded
+
+    def _require_allowed(self, request: Request) -> None:
+        if self.key is not None:
+            given = request.headers.get("authorization", "").removeprefix("Bearer ")
+            if not hmac.compare_digest(given.encode(), self.key.encode()):
+                raise BadRequest(401, "invalid_api_key", "this server wants its key: `Authorization: Bearer KEY`")
+            return
+        host = request.headers.get("host", "")
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        if name not in LOCAL:
+            raise BadRequest(403, "wrong_host", f"this server answers to 127.0.0.1 alone, not to `{name[:100]}`")
+
+    async def models(self, request: Request) -> Response:
+        """The model, and the model with each steer."""
+        return _json({"object": "list", "data": [self._about(name) for name in self.served.models()]})
+
+    async def model(self, request: Request) -> Response:
+        """One of them."""
+        name, names = request.path_params["name"], self.served.models()
+        if name not in names:
+            raise BadRequest(404, "model_not_found", f"there is no model `{name[:200]}`; there is {', '.join(names)}")
+        return _json(self._about(name))
+
+    def _about(self, name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": self.created, "owned_by": "steerdsl"}
+
+    async def health(self, request: Request) -> Response:
+        """Whether questions are answered."""
+        alive = self.batcher.alive
+        about = {"waiting": self.batcher.waiting, "running": self.batcher.counts.running}
+        return _json({"status": "ok" if alive else "the model is lost", **about}, 200 if alive else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        """Counters, in the text format of Prometheus."""
+        counts = self.batcher.counts
+        lines = [f'steerdsl_requests_total{{status="{status}"}} {n}' for status, n in sorted(self.statuses.items())]
+        figures = {
+            **{"batches_total": counts.batches, "answers_total": counts.answers},
+            **{"prompt_tokens_total": counts.read, "completion_tokens_total": counts.made},
+            **{"answers_waiting": self.batcher.waiting, "answers_running": counts.running},
+            "uptime_seconds": round(time.monotonic() - self.begun, 3),
+        }
+        lines += [f"steerdsl_{name} {value}" for name, value in figures.items()]
+        return PlainTextResponse("\n".join(lines) + "\n")
+
+    async def chat(self, request: Request) -> Response:
+        """`/v1/chat/completions`."""
+        return await self._answer(request, chat=True)
+
+    async def completions(self, request: Request) -> Response:
+        """`/v1/completions`."""
+        return await self._answer(request, chat=False)
+
+    async def _answer(self, request: Request, chat: bool) -> Response:
+        deadline = asyncio.get_running_loop().time() + self.served.limits.seconds
+        wanted = read(await self._body(request), self.served, chat)
+        heard: Heard = asyncio.Queue()
+        replies = self._ask(wanted, heard)
+        writer = Writer(wanted, self._word)
+        if wanted.stream:
+            chunks = self._chunks(wanted, writer, replies, heard, deadline)
+            return StreamingResponse(chunks, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        leaving = asyncio.create_task(_left(request))
+        answering = asyncio.create_task(_whole(writer, replies, heard))
+        try:
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait({leaving, answering}, timeout=max(left, 0), return_when=asyncio.FIRST_COMPLETED)
+            if answering.done():
+                return _json(answering.result())
+            if leaving.done():
+                raise ClientDisconnect
+            raise _too_late(self.served.limits.seconds)
+        finally:
+            _cancel(replies)
+            for task in (leaving, answering):
+                task.cancel()
+                with suppress(asyncio.CancelledError, BadRequest):
+                    await task
+
+    def _word(self, token: int) -> str:
+        """A token's text; its name in the vocabulary where it is a part of a character."""
+        tokenizer = self.batcher.session.opened.tokenizer
+        text = str(tokenizer.decode([token]))
+        return str(tokenizer.convert_ids_to_tokens(token)) if UNFINISHED in text else text
+
+    async def _body(self, request: Request) -> Any:
+        """The JSON of a request, of bounded size."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise BadRequest(415, "wrong_content_type", "the body is to be application/json")
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > self.served.limits.body:
+                raise BadRequest(413, "body_too_large", f"the body has more than {self.served.limits.body} bytes")
+        try:
+            return parse_json(bytes(body).decode("utf-8"), object, "the body")
+        except ValueError as error:
+            raise BadRequest(400, "invalid_json", f"the body is not JSON: {error}") from error
+
+    def _ask(self, wanted: Wanted, heard: Heard) -> list[Reply]:
+        loop = asyncio.get_running_loop()
+
+        def hear(number: int, piece: Delta) -> None:
+            loop.call_soon_threadsafe(heard.put_nowait, (number, piece))
+
+        try:
+            return self.batcher.ask([(one, partial(hear, number)) for number, one in enumerate(wanted.questions)])
+        except Full as error:
+            raise BadRequest(429, "queue_full", f"{self.batcher.most} answers wait already") from error
+        except Closed as error:
+            raise BadRequest(503, "shutting_down", "the server ends, or has lost its model") from error
+
+    async def _chunks(
+        self, wanted: Wanted, writer: Writer, replies: list[Reply], heard: Heard, deadline: float
+    ) -> AsyncIterator[str]:
+        """The events of a stream. Whatever ends it, a client that leaves too, frees its rows."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                if wanted.chat:
+                    for number in range(len(replies)):
+                        yield _event(writer.first(number))
+                left = len(replies)
+                while left:
+                    number, piece = await heard.get()
+                    if piece.error is not None:
+                        raise _failed(piece.error)
+                    left -= piece.ending is not None
+                    if piece.text or piece.ending is not None:
+                        yield _event(writer.chunk(number, piece))
+                if wanted.usage:
+                    yield _event(writer.last(_made(replies)))
+                yield "data: [DONE]\n\n"
+        except BadRequest as error:
+            yield _event(error.to_json())
+        except TimeoutError:
+            yield _event(_too_late(self.served.limits.seconds).to_json())
+        finally:
+            _cancel(replies)
+
+
+async def _whole(writer: Writer, replies: list[Reply], heard: Heard) -> dict[str, Any]:
+    """The response once all answers are there. Raises BadRequest for one that there cannot be."""
+    choices = [Choice() for _ in replies]
+    while any(choice.ending is None for choice in choices):
+        number, piece = await heard.get()
+        if piece.error is not None:
+            raise _failed(piece.error)
+        choices[number].add(piece)
+    return writer.whole(choices, _made(replies))
+
+
+async def _left(request: Request) -> None:
+    """Return once the client has gone."""
+    while not await request.is_disconnected():
+        await asyncio.sleep(0.1)
+
+
+def _made(replies: list[Reply]) -> int:
+    return sum(len(reply.tokens) for reply in replies)
+
+
+def _cancel(replies: list[Reply]) -> None:
+    for reply in replies:
+        if not reply.done:
+            reply.cancel()
+
+
+def _failed(error: Exception) -> BadRequest:
+    """What a client is told of an answer that there is not: what is not finite in words, a bug by its kind alone."""
+    if isinstance(error, NotFinite):
+        return BadRequest(422, "not_finite", f"{error.problem}; {error.way_out}", "steering")
+    if isinstance(error, Closed):
+        return BadRequest(503, "shutting_down", "the server ends")
+    return BadRequest(500, "internal_error", f"the answer failed: {type(error).__name__}")
+
+
+def _too_late(seconds: float) -> BadRequest:
+    return BadRequest(504, "timeout", f"there was no whole answer within {seconds:g} seconds")
+
+
+def _json(value: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse(value, status, headers)
+
+
+def _event(value: Mapping[str, Any]) -> str:
+    return f"data: {json_text(value)}\n\n"

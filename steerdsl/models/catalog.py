@@ -82,8 +82,8 @@ def find_base(
 ) -> Located | None:
     """The model's folder as `find` gives it, without an adapter."""
     if model is not None and model.lower().endswith(gguf.ENDING):
-        folder = gguf.home(gguf_file(model, base, within))
-        return Located(model, folder, None, known_hash(folder), "folder") if weights_files(folder) else None
+        made = gguf.home(gguf_file(model, base, within))
+        return Located(model, made, None, known_hash(made), "folder") if weights_files(made) else None
     if model is not None and (folder := _local_folder(model, base, within)) is not None:
         return Located(model, folder, None, known_hash(folder), "folder")
     name = full_id(model)

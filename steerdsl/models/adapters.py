@@ -1,8 +1,8 @@
 """A PEFT adapter on its base: found, identified, and put into the loaded model.
 
-In: the folder or hub id that a recipe names, and the base as it was loaded. Out: `Adapter`, which a `Located` base
-carries; a model whose modules keep their places, so that every site is where it was. An adapter is read whole or
-refused: no tensor of its file is left out, none is filled in.
+In: the folder or hub id that a recipe names, and the base as it was loaded. Out: `Adapter`, which its base carries;
+a model whose modules keep their places, so that every site is where it was. An adapter is read whole or refused: no
+tensor of its file is left out, none is filled in.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from steerdsl.forms.form import Either, Maybe
 from steerdsl.forms.models import LARGEST, read_header
@@ -18,9 +18,6 @@ from steerdsl.forms.text import read_json
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models.quiet import quiet
 from steerdsl.models.weights import files_hash
-
-if TYPE_CHECKING:
-    from steerdsl.models.catalog import Located
 
 SETTINGS, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _CONFIG: Mapping[str, Any] = {
@@ -72,14 +69,12 @@ def no_adapter(name: str, reason: str) -> Diagnostic:
     return Diagnostic("M662", f"`{name}` cannot be used as an adapter: {reason.splitlines()[0]}", help=_WAY_OUT)
 
 
-def attach(model: Any, located: Located) -> Any:
-    """The base with its adapter inside: the same modules, of which some add what the adapter says.
+def attach(model: Any, adapter: Adapter, base: str) -> Any:
+    """The model called `base` with an adapter inside: the same modules, of which some add what the adapter says.
 
     Raises RecipeError M662 for a kind of adapter that is not in the modules, M663 where it does not fit the base,
     and where `peft` is missing.
     """
-    adapter = located.adapter
-    assert adapter is not None
     try:
         from peft import PeftConfig, PeftModel, get_peft_model_state_dict
     except ImportError as error:
@@ -98,21 +93,21 @@ def attach(model: Any, located: Located) -> Any:
     except Exception as error:  # peft raises what its kind of adapter does
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         # torch says first that there are errors, and then which.
-        raise _misfit(located, lines[1] if lines[0].endswith(":") and lines[1:] else lines[0]) from error
+        raise _misfit(adapter, base, lines[1] if lines[0].endswith(":") and lines[1:] else lines[0]) from error
     held = read_header(adapter.path / WEIGHTS)
     if odd := sorted(held.keys() ^ taken.keys()):
         has = "has no place for" if odd[0] in held else "would be without a value for"
-        raise _misfit(located, f"the model {has} {odd[0]}" + (f" and {len(odd) - 1} more" if len(odd) > 1 else ""))
+        raise _misfit(
+            adapter, base, f"the model {has} {odd[0]}" + (f" and {len(odd) - 1} more" if len(odd) > 1 else "")
+        )
     return whole.get_base_model()
 
 
-def _misfit(located: Located, reason: str) -> RecipeError:
-    adapter = located.adapter
-    assert adapter is not None
+def _misfit(adapter: Adapter, base: str, reason: str) -> RecipeError:
     notes = [f"the reason given: {reason[:300]}"]
     if adapter.base is not None:
         notes.append(f"its settings say that it was trained on {adapter.base}")
-    title = f"the adapter `{adapter.id}` does not fit `{located.id}`"
+    title = f"the adapter `{adapter.id}` does not fit `{base}`"
     return RecipeError(
         [Diagnostic("M663", title, (), tuple(notes), "give the model that it was trained on")], Exit.FAILED
     )

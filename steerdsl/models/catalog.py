@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError, nearest
-from steerdsl.models import hub
+from steerdsl.models import gguf, hub
 from steerdsl.models.adapters import SETTINGS, WEIGHTS, Adapter, AdapterPlace, read_adapter
 from steerdsl.models.cache import Progress, model_home, no_progress
 from steerdsl.models.config import model_type
@@ -81,6 +81,9 @@ def find_base(
     within: tuple[Path, ...] | None = None,
 ) -> Located | None:
     """The model's folder as `find` gives it, without an adapter."""
+    if model is not None and model.lower().endswith(gguf.ENDING):
+        made = gguf.home(gguf_file(model, base, within))
+        return Located(model, made, None, known_hash(made), "folder") if weights_files(made) else None
     if model is not None and (folder := _local_folder(model, base, within)) is not None:
         return Located(model, folder, None, known_hash(folder), "folder")
     name = full_id(model)
@@ -111,6 +114,7 @@ def locate(
     M607 (a damaged download), M612 (no safetensors), M615 (a folder that a recipe may not read), M662 (not an
     adapter).
     """
+    convert(model, base, within, progress)
     found = find_base(model, revision=revision, base=base, within=within)
     if found is None or (not found.complete and found.source != "folder"):
         found = _fetched(full_id(model), revision, offline, progress)
@@ -119,6 +123,26 @@ def locate(
         raise RecipeError([Diagnostic("M606", title, help="copy the whole model folder, or give the model's hub id")])
     found = replace(found, weights_sha256=weights_hash(found.path, progress))
     return dressed(found, adapter, quantization, offline)
+
+
+def convert(
+    model: str | None, base: Path | None, within: tuple[Path, ...] | None, progress: Progress = no_progress
+) -> None:
+    """Make the folder of a GGUF file that is named as a model; nothing for any other name."""
+    if model is not None and model.lower().endswith(gguf.ENDING):
+        gguf.opened(gguf_file(model, base, within), progress)
+
+
+def gguf_file(model: str, base: Path | None, within: tuple[Path, ...] | None) -> Path:
+    """The GGUF file that is named as a model. Raises RecipeError M601 and M615."""
+    file = (base or Path.cwd()) / os.path.expanduser(model)
+    if within is not None and not any(file.resolve().is_relative_to(f.resolve()) for f in within):
+        title = f"the model file `{model}` is outside the recipe's folder"
+        raise RecipeError([Diagnostic("M615", title, help="allow its folder with --allow, or give it with --model")])
+    if not os.path.isfile(file):
+        title = f"there is no model file `{model}`"
+        raise RecipeError([Diagnostic("M601", title, help="give the path of a GGUF file, a model folder or a hub id")])
+    return file
 
 
 def dressed(located: Located, adapter: AdapterPlace | None, quantization: str | None, offline: bool) -> Located:

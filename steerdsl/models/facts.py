@@ -15,9 +15,19 @@ from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models import hub
 from steerdsl.models.adapters import AdapterPlace
 from steerdsl.models.batching import pad_id
-from steerdsl.models.catalog import DEFAULT_MODEL, Located, did_you_mean, dressed, find_base, full_id, unreachable
+from steerdsl.models.catalog import (
+    DEFAULT_MODEL,
+    Located,
+    convert,
+    did_you_mean,
+    dressed,
+    find_base,
+    full_id,
+    unreachable,
+)
 from steerdsl.models.config import read_config
 from steerdsl.models.generation import Stops, read_stops
+from steerdsl.models.gguf import quantised_in
 from steerdsl.models.quantization import described
 from steerdsl.models.sites import Architecture, architecture
 from steerdsl.models.tokenizer import Tokenizer, read
@@ -50,7 +60,9 @@ class ModelFacts:
     @property
     def quantization(self) -> str | None:
         """How the weights are quantised, on loading or in their files, in words; None where they are not."""
-        return described(self.located.quantization, self.config)
+        words = described(self.located.quantization, self.config)
+        packed = quantised_in(self.located.path)
+        return words if packed is None else f"{packed} in a GGUF file, taken apart" + (f"; {words}" if words else "")
 
     @property
     def template_sha256(self) -> str | None:
@@ -73,6 +85,7 @@ def read_facts(
     `base` and `within` as in `find`. Raises RecipeError: M601, M602, M603, M612 and M615 as `locate`,
     M605 (not a causal language model of the table of sites), M606 (files that cannot be read), M662 (no adapter).
     """
+    convert(model, base, within)
     located = find_base(model, revision=revision, base=base, within=within)
     if located is None:
         located = _described(full_id(model), revision, offline)

@@ -88,7 +88,7 @@ def open_model(located: Located, *, dtype: str | None = "auto", device: str = "a
     if "device_map" not in options:
         model = model.to(place)
     if located.adapter is not None:
-        model = attach(model, located)
+        model = attach(model, located.adapter, located.id)
     model.offloaded = spread.offload  # for as long as the model is there
     info = model_info(facts, str(kind).removeprefix("torch."), devices(model))
     return Opened(model.eval(), facts.tokenizer, facts.arch, info)

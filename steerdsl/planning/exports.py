@@ -13,6 +13,7 @@ from steerdsl.formats.types import Format
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import MethodError
 from steerdsl.methods.weights import require_known
+from steerdsl.models.gguf import quantised_in
 from steerdsl.planning.layers import choices, resolve_layers
 from steerdsl.planning.planning import Planning
 from steerdsl.registry import find
@@ -62,7 +63,7 @@ def _require_plain(p: Planning, title: str) -> None:
     if located.adapter is not None:
         way_out = "merge the adapter into the model with PEFT and name the merged model, or export the vector"
         raise steady.refusal(title, f"the adapter `{located.adapter.id}` is on the weights", way_out)
-    if p.facts.quantization is not None:
+    if p.facts.quantization is not None and quantised_in(located.path) is None:
         way_out = "leave the quantisation out, or export the vector"
         raise steady.refusal(title, f"the weights are quantised ({p.facts.quantization})", way_out)
 

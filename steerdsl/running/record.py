@@ -97,7 +97,7 @@ def described(plan: Plan, model: Mapping[str, Any]) -> dict[str, Any]:
         "inputs": dict(plan.inputs),
         "plan": plan.to_json(),
         "model": dict(model),
-        "template": {"system": spec.system, "mode": plan.mode, **_given(thinking=spec.thinking)},
+        "template": {"system": spec.system, "mode": plan.mode, "thinking": spec.thinking},
         "data": {
             name: {
                 "source": data.spec.source,
@@ -126,11 +126,6 @@ def described(plan: Plan, model: Mapping[str, Any]) -> dict[str, Any]:
         "packages": versions(),
         "machine": machine(model.get("device", "")),
     }
-
-
-def _given(**settings: str | None) -> dict[str, str]:
-    """The settings that the recipe gives: what it leaves out is in no record and no pin."""
-    return {name: value for name, value in settings.items() if value is not None}
 
 
 def relative(place: Path, start: Path) -> str:

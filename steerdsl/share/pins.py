@@ -63,7 +63,8 @@ def _pins(described: Mapping[str, Any]) -> Iterator[tuple[str, Pin]]:
     yield from (("model." + name, value) for name, value in given if value is not None)
     yield from (("run." + name, described["run"].get(name)) for name in _RUN)
     for room in ("template", "packages", "inputs"):
-        yield from ((f"{room}.{name}", value) for name, value in described[room].items())
+        named = ((f"{room}.{name}", value) for name, value in described[room].items())
+        yield from ((name, value) for name, value in named if name != "template.thinking" or value is not None)
     yield from ((f"params.{name}", str(value)) for name, value in described["plan"]["params"].items())
     for name, facts in described["data"].items():
         fields = ", ".join(f"{role}: {field}" for role, field in sorted(facts["fields"].items()))

@@ -60,7 +60,7 @@ def verify(
       steerdsl verify runs/econ
       steerdsl verify econ.steerpack --allow-versions
     """
-    from steerdsl.cli.pack_inputs import in_pack, open_pack, require_model
+    from steerdsl.share.pack_inputs import in_pack, open_pack, require_model
 
     folder = run
     if in_pack(run):
@@ -124,9 +124,9 @@ def _prepared(
     folder: Path, record: Mapping[str, Any], recipe: Path | None, options: RunOptions, store: Path, progress: Any
 ) -> Prepared:
     """The plan of a record's own text and options, in the recipe's folder, with an empty store."""
-    from steerdsl.cli.pack_inputs import as_recorded
     from steerdsl.cli.recipe import check_recipe, prepare
     from steerdsl.lang.source import Source
+    from steerdsl.share.pack_inputs import as_recorded
     from steerdsl.store.results import Store
 
     root = recipe.parent if recipe is not None else _root(folder, record)
@@ -163,7 +163,7 @@ def _root(folder: Path, record: Mapping[str, Any]) -> Path:
 
 def _with_model(folder: Path, record: Mapping[str, Any], options: RunOptions) -> RunOptions:
     """The options with the model of the run. Raises RecipeError R874 for a folder that is not known here."""
-    from steerdsl.cli.pack_inputs import recorded_model
+    from steerdsl.share.pack_inputs import recorded_model
 
     named = record["run"]["model"]
     if options.model is not None or named is None:

@@ -32,7 +32,7 @@ def lines(p: Planning, s: r.Check) -> Iterator[tuple[str, str]]:
     if s.confidence is None:
         yield "decided by", "the means; `with confidence: 95%` asks that the prompts settle it"
         return
-    claims = family(p.recipe)
+    claims = p.tests = family(p.recipe) if p.tests is None else p.tests
     more = f"; adjusted by Holm's method over the {claims} claims with a confidence" if claims > 1 else ""
     what = f"{formatting.percent(s.confidence)}, of the paired difference over prompts and random draws{more}"
     yield "confidence", what

@@ -1,6 +1,6 @@
 """The functions of the package for Python programs: check, plan, run, load, steered.
 
-In: a recipe as a file or a text, and the options of the command line as keywords. Out: diagnostics, a plan, a
+In: a recipe as a file, a pack or a text, and the options of the command line as keywords. Out: diagnostics, a plan, a
 finished run, a model of the program's own that is steered. What is wrong is raised as `RecipeError`, whose
 `diagnostics` say where; warnings go to `warnings`. Arguments are held to their types and bounds by
 `steerdsl.arguments`, before anything is read.
@@ -24,6 +24,7 @@ from steerdsl.lang.diagnostics import Diagnostic, RecipeError, render
 from steerdsl.lang.reading import GIVEN, folder_of
 from steerdsl.lang.source import Source
 from steerdsl.pipeline import Caller, Prepared, file_mistakes, recipe_to_plan, recipe_to_run, text_to_recipe
+from steerdsl.share.pack_inputs import is_pack, open_pack, run_folder, unpacked
 from steerdsl.store.finished_run import Finished, open_run
 
 if TYPE_CHECKING:
@@ -71,9 +72,10 @@ class Options(TypedDict, total=False):
 def check(recipe: Place, *, params: Params | None = None, allow: Place | Iterable[Place] = ()) -> list[Diagnostic]:
     """Return every mistake and warning of a recipe and of the files that it reads; none for a good recipe.
 
-    `recipe` is a `Path`, a name that ends in `.steer`, or the text of a recipe. `params` override those of the
-    recipe, `allow` are further folders that it may read. Loads neither a model nor torch.
-    Raises OSError for a file that cannot be read, and ValueError for one that is not UTF-8.
+    `recipe` is a `Path`, a name that ends in `.steer` or `.steerpack`, or the text of a recipe. `params` override those
+    of the recipe, `allow` are further folders that it may read. Loads neither a model nor torch.
+    Raises OSError for a file that cannot be read, ValueError for one that is not UTF-8, and RecipeError for a pack that
+    is refused.
     """
     folders, texts = arguments.folders("allow", allow), arguments.params(params)
     source = _source(recipe)
@@ -92,7 +94,8 @@ def plan(
     """Return the plan of a recipe: its `steps`, every default resolved. Reads no weights.
 
     `model` is a model's id or folder, in place of the recipe's; the other arguments are those of `check` and the
-    options of `steerdsl run`. Raises RecipeError, and TypeError or ValueError for an argument of a wrong type or out
+    options of `steerdsl run`. A pack's recipe has the params and the options of the pack's run where none are given.
+    Raises RecipeError, and TypeError or ValueError for an argument of a wrong type or out
     of its bounds, before anything is read.
     """
     prepared = recipe_to_plan(*_checked(recipe, model, params, allow, options, ARGUMENTS), note=_warn)
@@ -154,11 +157,9 @@ def run(
 
 
 def load(folder: Place) -> Finished:
-    """Open a run directory that `run` or `steerdsl run` left. Raises RecipeError for a folder that is not one,
-    ValueError for a pack, which is to be unpacked first."""
-    place = arguments.path("folder", folder)
-    arguments.no_pack("folder", place)
-    found = open_run(place)
+    """Open a run directory that `run` or `steerdsl run` left, or the run in a pack. Raises RecipeError for a folder
+    that is not one, and for a pack that is refused."""
+    found = open_run(run_folder(arguments.path("folder", folder)))
     return FinishedRun(found.folder, found.record, found.scores, found.answers)
 
 
@@ -243,26 +244,41 @@ def _checked(
 
     own, named = arguments.options(options, known), arguments.model(model)
     folders, texts = arguments.folders("allow", allow), arguments.params(params)
-    source = _source(recipe)
-    checked, found = text_to_recipe(source, folder_of(source), texts, folders)
+    sets = tuple(f"{name}={text}" for name, text in texts.items())
+    chosen = RunOptions(model=named, allow=folders, sets=sets, **own)
+    place = recipe if _is_text(recipe) else arguments.path("recipe", recipe)
+    if isinstance(place, Path) and is_pack(place):
+        opened, chosen = unpacked(str(place), chosen)
+        place = Path(str(opened))
+    source = _source(place)
+    checked, found = text_to_recipe(source, folder_of(source), _named(chosen.sets), folders)
     if checked is None:
         raise RecipeError(found)
     _warn_of(found)
-    sets = tuple(f"{name}={text}" for name, text in texts.items())
-    return checked, RunOptions(model=named, allow=folders, sets=sets, **own)
+    return checked, chosen
 
 
 def _source(recipe: Place) -> Source:
     """A recipe's text, with the name that diagnostics give it."""
-    if not isinstance(recipe, str):
-        recipe = arguments.path("recipe", recipe)
-    arguments.no_pack("recipe", recipe)
-    if isinstance(recipe, str) and not (recipe.endswith(".steer") and "\n" not in recipe):
-        return Source(GIVEN, recipe)
+    if _is_text(recipe):
+        return Source(GIVEN, str(recipe))
+    place = arguments.path("recipe", recipe)
+    file = open_pack(place)[0] if is_pack(place) else place
     try:
-        return Source(str(recipe), Path(recipe).read_text("utf-8"))
+        return Source(str(file), file.read_text("utf-8"))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{recipe} is not UTF-8 text (byte {error.start})") from None
+        raise ValueError(f"{file} is not UTF-8 text (byte {error.start})") from None
+
+
+def _is_text(recipe: Place) -> bool:
+    """Whether a recipe is given as its text, and not as a file or a pack."""
+    return isinstance(recipe, str) and ("\n" in recipe or not (recipe.endswith(".steer") or is_pack(recipe)))
+
+
+def _named(sets: Sequence[str]) -> dict[str, str]:
+    """`NAME=VALUE`s as a mapping; of two for a name the last."""
+    pairs = (item.partition("=") for item in sets)
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _warn_of(found: Sequence[Diagnostic]) -> None:

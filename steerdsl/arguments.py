@@ -21,7 +21,6 @@ from steerdsl.pipeline import BACKENDS
 
 LARGEST_SEED = 2**53 - 1  # as in a recipe
 MOST_ROWS = 1_000_000  # of a batch
-PACK = ".steerpack"
 
 
 def options(given: Mapping[str, Any], others: Iterable[str]) -> dict[str, Any]:
@@ -57,13 +56,6 @@ def folders(name: str, given: Any) -> tuple[Path, ...]:
 def path(name: str, given: Any) -> Path:
     """A path that is not empty."""
     return Path(_place(name, given))
-
-
-def no_pack(name: str, given: str | Path) -> None:
-    """Refuse a pack, which the command line alone unpacks."""
-    text = str(given)
-    if text.lower().endswith(PACK) and "\n" not in text and not Path(text).is_dir():
-        raise ValueError(f"{name} is a pack: unpack it with `steerdsl unpack {text}`, and name what is in its folder")
 
 
 def flag(name: str, given: Any) -> bool:

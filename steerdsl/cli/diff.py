@@ -37,8 +37,8 @@ def diff(
     Example:
       steerdsl diff runs/econ-20260301-101500 runs/econ-20260302-090000
     """
-    from steerdsl.cli.pack_inputs import run_folder
     from steerdsl.share.comparison import compare_runs
+    from steerdsl.share.pack_inputs import run_folder
     from steerdsl.store.finished_run import open_run
 
     found = compare_runs(open_run(run_folder(first)), open_run(run_folder(second)))

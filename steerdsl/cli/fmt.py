@@ -16,13 +16,13 @@ from typing import Annotated
 
 import typer
 
-from steerdsl.cli.pack_inputs import is_pack
 from steerdsl.cli.printing import print_diagnostics
 from steerdsl.cli.recipe_files import Files, read_sources
 from steerdsl.lang.diagnostics import Exit
 from steerdsl.lang.format import format_source
 from steerdsl.lang.reading import STDIN
 from steerdsl.lang.source import Source
+from steerdsl.share.pack_inputs import is_pack
 from steerdsl.show.door import write_file
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.cli import options as o
-from steerdsl.cli.pack_inputs import from_pack
 from steerdsl.cli.recipe import load_recipe, prepare
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.lang.lower.phrases import listed
 from steerdsl.share.held import NAMED, count, in_one_line, pins_of
 from steerdsl.share.lock import lock_path, read_lock, write_lock
+from steerdsl.share.pack_inputs import from_pack
 from steerdsl.share.pins import SEVERITIES, PinDifference, differences, unmatched
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steerdsl.arguments import LARGEST_SEED, MOST_ROWS
-from steerdsl.cli.pack_inputs import unpacked
 from steerdsl.models.places import require_device, require_dtype
+from steerdsl.share.pack_inputs import unpacked
 
 if TYPE_CHECKING:
     from steerdsl.planning.plan import RunOptions

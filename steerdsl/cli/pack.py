@@ -42,13 +42,13 @@ def pack(
     Example:
       steerdsl pack recipes/econ.steer --run runs/econ --out econ.steerpack
     """
-    from steerdsl.share.pack import SUFFIX
+    from steerdsl.share.pack_inputs import PACK
     from steerdsl.share.receipt import read_record
     from steerdsl.share.recorded import as_recorded
 
     if file in (None, "-") or not file:
         raise typer.BadParameter("name a file: a pack contains a recipe and files from its folder")
-    target = out or Path(Path(file).stem + SUFFIX)
+    target = out or Path(Path(file).stem + PACK)
     if target.exists() and not force:
         help = "name another file with --out, or add --force"
         raise RecipeError([Diagnostic("R801", f"{target} already exists", help=help)], Exit.USAGE)

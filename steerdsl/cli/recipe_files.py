@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from steerdsl.cli.pack_inputs import is_pack, open_pack
 from steerdsl.lang.reading import STDIN, TEXT
 from steerdsl.lang.source import Source
+from steerdsl.share.pack_inputs import is_pack, open_pack
 
 Files = Annotated[
     list[str] | None,

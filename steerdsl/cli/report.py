@@ -18,7 +18,7 @@ def report(run: o.RunDirectory) -> None:
     Example:
       steerdsl report runs/econ-20260301-101500
     """
-    from steerdsl.cli.pack_inputs import run_folder
+    from steerdsl.share.pack_inputs import run_folder
     from steerdsl.show.report import write_report
 
     run = run_folder(run)

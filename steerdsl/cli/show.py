@@ -32,7 +32,7 @@ def show(
       steerdsl show runs/econ-20260301-101500
       steerdsl show runs/econ-20260301-101500 --json
     """
-    from steerdsl.cli.pack_inputs import run_folder
+    from steerdsl.share.pack_inputs import run_folder
     from steerdsl.store.finished_run import open_run
 
     found = open_run(run_folder(run))

@@ -59,7 +59,7 @@ def verify(
       steerdsl verify runs/econ
       steerdsl verify econ.steerpack --allow-versions
     """
-    from steerdsl.cli.pack_inputs import in_pack, open_pack, require_model
+    from steerdsl.share.pack_inputs import in_pack, open_pack, require_model
 
     folder = run
     if in_pack(run):

@@ -7,6 +7,7 @@ need not have one length: a row has the fields whose lists reach so far.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from steerdsl.data.faults import Fault
@@ -91,12 +92,23 @@ def _columns(columns: dict[str, list[Any]], name: str) -> Read:
 
 def _json_object(line: str) -> dict[str, Any] | str:
     """The object, or what is wrong with the line."""
+    twice: list[str] = []
+
+    def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """As a csv file's columns, each field has one value; JSON would take the last of two."""
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        return found
+
     try:
-        found = json.loads(line)
+        found = json.loads(line, object_pairs_hook=fields)
     except json.JSONDecodeError as error:
         return f"is not JSON: {error.msg.lower()} at column {error.colno}"
     except (ValueError, RecursionError):
         return "is not JSON that can be read: a number too long or brackets too deep"
     if isinstance(found, dict) and any("\ud800" <= c <= "\udfff" for name in found for c in name):
         return "has half a character in the name of a field (an escape such as \\ud83d alone)"
+    if twice:
+        return f'gives the field "{twice[0]}" twice'
     return found if isinstance(found, dict) else f"is {kind_of(found)}, not an object"

@@ -38,6 +38,9 @@ def load_words(
         lines = _lines((FOLDER / f"{words}.words.txt").read_text("utf-8"))
     else:
         lines = _file(words, root, allowed)
+    if not isinstance(lines, Fault) and not any(char.isalnum() for line in lines for char in line):
+        help = "name words that have a letter or a digit"
+        lines = Fault("D505", f"the list of words has none that an answer can have: `{lines[0]}`", help)
     if isinstance(lines, Fault):
         raise RecipeError(diagnostics([lines], span, source))
     return tuple(dict.fromkeys(" ".join(line.lower().split()) for line in lines))

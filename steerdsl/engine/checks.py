@@ -15,6 +15,7 @@ from steerdsl.lang.variants import RANDOM, steered
 from steerdsl.measure import stats
 from steerdsl.measure.answers import NONE, Figures
 from steerdsl.measure.claims import Claim, judged
+from steerdsl.measure.hypotheses import tested
 from steerdsl.measure.table import At, Row, Table
 from steerdsl.measure.verdict import OPEN, said
 from steerdsl.methods import algebra
@@ -60,6 +61,7 @@ def at_points(run: Run, step: r.Check) -> Iterator[Claim]:
         if rows.swept:
             points = [own[0].at for own in rows.points.values()]
             places = [{**at, **other} for at in places for other in points if agree(at, other)]
+    tests = tested(step, {e.name: [ref.name for ref in e.data] for e in _evaluations(run.plan.steps)})
     if not places:
         yield Claim(step, {}, failure="the sweeps that it reads have no point in common")
     for at in places:
@@ -69,7 +71,7 @@ def at_points(run: Run, step: r.Check) -> Iterator[Claim]:
             continue
         reading = ClaimScores(run, step, at)
         sides, found = (reading.figure(step.left), reading.figure(step.right)), reading.difference()
-        yield Claim(step, at, *sides, found, found.p(), reading.exact, tuple(reading.notes()))
+        yield Claim(step, at, *sides, found, found.p(), tests, reading.exact, tuple(reading.notes()))
 
 
 def agree(at: At, other: At) -> bool:
@@ -110,7 +112,7 @@ class ClaimScores:
         if found.why and len(made) > 1:
             data, unknown = next((key[0], each) for key, each in made.items() if not each.parts)
             found = replace(found, why=f"on {data}, {unknown.why}")
-        if any(term.variant == RANDOM and len(row.draws) == 1 for term in self.terms for row in self._rows(term)):
+        if any(term.variant == RANDOM and len(row.known_draws) <= 1 for term in self.terms for row in self._rows(term)):
             found = stats.Estimate(found.mean, found.n, why=stats.ONE_DRAW)
         return found.plus(fixed)
 

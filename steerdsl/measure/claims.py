@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,8 @@ NOTHING = stats.Estimate(NONE, 0)
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A claim at one point of a sweep (`at` is empty outside): the means of both sides, their difference with its
-    sources of chance, and its p-value. `exact`: it reads no prompts. `failure`: why there is nothing to compare."""
+    sources of chance, and its p-value. `tests` is the same for claims that test the same difference. `exact`: it reads
+    no prompts. `failure`: why there is nothing to compare."""
 
     step: r.Check
     at: At
@@ -40,6 +41,7 @@ class Claim:
     right: float = NONE
     found: stats.Estimate = NOTHING
     p: float = NONE
+    tests: Hashable = None
     exact: bool = False
     notes: tuple[str, ...] = ()
     failure: str | None = None
@@ -48,11 +50,17 @@ class Claim:
 def judged(claims: Collection[Claim], *, alone: bool = False) -> list[dict[str, Any]]:
     """The verdicts of a run's claims, which depend on each other. Those that ask for a confidence are one family of
     tests, every point of a sweep included: each must be settled by its p-value as Holm adjusts it, so that the chance
-    that one of all that hold or fail with 95% confidence does so by luck is 5%. `alone`: each for itself."""
-    family = [c for c in claims if c.step.confidence is not None and not math.isnan(c.p)]
-    adjusted = [c.p for c in family] if alone else stats.holm([c.p for c in family])
-    by_id = {id(claim): p for claim, p in zip(family, adjusted, strict=True)}
-    return [_verdict(claim, by_id.get(id(claim), NONE), len(family)) for claim in claims]
+    that one of all that hold or fail with 95% confidence does so by luck is 5%. Claims that test the same difference
+    are one test. `alone`: each for itself."""
+    family = {_test(c): c.p for c in claims if c.step.confidence is not None and not math.isnan(c.p)}
+    adjusted = family.values() if alone else stats.holm(list(family.values()))
+    p_holm = dict(zip(family, adjusted, strict=True))
+    return [_verdict(c, NONE if c.step.confidence is None else p_holm.get(_test(c), NONE), len(family)) for c in claims]
+
+
+def _test(claim: Claim) -> Hashable:
+    """What claims that are one test have in common."""
+    return claim.tests, tuple(sorted(claim.at.items()))
 
 
 def _verdict(claim: Claim, p_holm: float, family: int) -> dict[str, Any]:

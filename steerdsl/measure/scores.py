@@ -105,10 +105,11 @@ def _mean_of_known(values: Sequence[float]) -> float:
 def _against(own: Score, name: str, draws: Sequence[Score]) -> Gap:
     """A steer's figure minus another variant's, over the same prompts. `p_holm` is set by `adjust`."""
     d = stats.difference(own.figures, *(draw.figures for draw in draws))
-    if name == RANDOM and len(draws) == 1:  # `stats.ONE_DRAW`
+    known = len(stats.with_figures([draw.figures for draw in draws]))
+    if name == RANDOM and known <= 1:  # `stats.ONE_DRAW`
         d = stats.Difference(d.mean, NONE, NONE, NONE, d.n)
     mean, low, high, p, rank, p_rank = map(_number, (d.mean, d.low, d.high, d.p, d.rank, d.p_rank))
-    return Gap(mean, low, high, p, p, rank, p_rank, len(draws) if len(draws) > 1 else None)
+    return Gap(mean, low, high, p, p, rank, p_rank, known if known > 1 else None)
 
 
 def adjust(rows: Sequence[Row]) -> list[Row]:

@@ -19,7 +19,7 @@ from steerdsl.measure.rates import halves_of_rate, halves_of_two, mcnemar
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = 4  # of the formulas below, part of every score's content key: raise it when the numbers change
+VERSION = 5  # of the formulas below, part of every score's content key: raise it when the numbers change
 LEVEL = 0.95
 LEAST = 5  # prompts; below, no interval of a mean that we tried holds its level (t: .95 of normal, .8 of skewed values)
 ONE_DRAW = "one draw of random directions has no spread"
@@ -111,6 +111,11 @@ class Difference:
     p_rank: float = NONE
 
 
+def with_figures(draws: Sequence[Figures]) -> tuple[Figures, ...]:
+    """The draws that have a figure."""
+    return tuple(draw for draw in draws if any(value == value for value in draw.values))
+
+
 def interval(*draws: Figures) -> Interval:
     """The mean over prompts and its interval; of several draws their mean, prompts and draws being chance both."""
     found = estimate([(1.0, draws)])
@@ -121,8 +126,9 @@ def difference(figures: Figures, *base: Figures) -> Difference:
     """`figures` minus `base` over the same prompts; prompts without a value on one side are left out.
 
     The p-value is McNemar's for two rates, else that of the interval. Several `base` are draws of random
-    directions: then the question is whether `figures` may be one more draw.
+    directions: then the question is whether `figures` may be one more draw. Draws without a figure are left out.
     """
+    base = with_figures(base) or base[:1]
     found = estimate([(1.0, [figures]), (-1.0, base)])
     p = found.p()
     if len(base) == 1:

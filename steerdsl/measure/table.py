@@ -90,6 +90,11 @@ class Row:
             for draw in behind
         )
 
+    @property
+    def known_draws(self) -> list[float]:
+        """The figures of the draws that have one."""
+        return [draw.mean for draw in self.draws if draw.mean is not None]
+
     def blank(self, at: At, failed: str) -> Row:
         """The same at a point that failed, where there is no figure and no comparison."""
         nothing, names = [None] * len(self.values), (self.metric, self.data, self.variant)

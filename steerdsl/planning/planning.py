@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 class Planning:
     """What the planning of one recipe knows so far. `keys` are content keys by name ("data econ" for
     a data set); `named` the steps so far; `shared` the batches of the answers of the steps at hand, by the
-    group of a request; `chosen` the layers of selections whose results are in the store."""
+    group of a request; `chosen` the layers of selections whose results are in the store; `tests` how many tests the
+    claims with a confidence are, once counted."""
 
     recipe: r.Recipe
     source: Source
@@ -51,6 +52,7 @@ class Planning:
     errors: list[Diagnostic] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
     fitted: Fitted = field(default_factory=Fitted)
+    tests: int | None = None
     _renderers: list[Renderer] = field(default_factory=list)
     _samples: dict[tuple[str, str, str | None], tuple[tuple[Sample, ...], str]] = field(default_factory=dict)
 

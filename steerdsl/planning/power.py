@@ -17,6 +17,7 @@ from steerdsl.forms.text import read_json
 from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import RANDOM, steered
 from steerdsl.measure import rates, stats
+from steerdsl.measure.hypotheses import tested
 from steerdsl.measure.table import Table, of_nested
 from steerdsl.planning import controls, formatting
 from steerdsl.planning.planning import Planning
@@ -31,7 +32,7 @@ def lines(p: Planning, s: r.Check) -> Iterator[tuple[str, str]]:
     if s.confidence is None:
         yield "decided by", "the means; `with confidence: 95%` asks that the prompts settle it"
         return
-    claims = family(p.recipe)
+    claims = p.tests = family(p.recipe) if p.tests is None else p.tests
     more = f"; adjusted by Holm's method over the {claims} claims with a confidence" if claims > 1 else ""
     what = f"{formatting.percent(s.confidence)}, of the paired difference over prompts and random draws{more}"
     yield "confidence", what
@@ -45,10 +46,16 @@ def lines(p: Planning, s: r.Check) -> Iterator[tuple[str, str]]:
 
 
 def family(recipe: r.Recipe) -> int:
-    """How many claims of a recipe ask for a confidence, every point of a sweep counted."""
-    alone = sum(places(recipe, s) for s in recipe.steps if _asks(s))
-    swept = [(sweep, s) for sweep in _sweeps(recipe) for s in sweep.points[0].steps if _asks(s)]
-    return alone + sum(len(sweep.points) * places(recipe, s, sweep) for sweep, s in swept)
+    """How many tests the claims with a confidence are, every point of a sweep counted. Claims that test the same
+    difference are one test."""
+    steps = [*recipe.steps, *(step for sweep in _sweeps(recipe) for step in sweep.points[0].steps)]
+    data = {step.name: [ref.name for ref in step.data] for step in steps if isinstance(step, r.Evaluate)}
+    found = {tested(s, data): places(recipe, s) for s in recipe.steps if _asks(s)}
+    for sweep in _sweeps(recipe):
+        for s in filter(_asks, sweep.points[0].steps):
+            at = len(sweep.points) * places(recipe, s, sweep)
+            found[tested(s, data)] = max(at, found.get(tested(s, data), 0))
+    return sum(found.values())
 
 
 def _asks(step: r.Step) -> TypeGuard[r.Check]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models.cache import unwritable
 from steerdsl.models.quiet import quiet
-from steerdsl.share.pack import SUFFIX
+from steerdsl.share.pack_inputs import PACK
 
 _HIDDEN = "(hidden)"
 _TIMEOUT = 4.0
@@ -47,9 +47,7 @@ def pull(repo: str, name: str | None = None, revision: str | None = None) -> Pat
     api = HfApi()
     with _explained(repo), quiet():
         files = api.model_info(repo, revision=revision, timeout=_TIMEOUT).siblings or ()
-        found = sorted(
-            f for f in (file.rfilename for file in files) if f.lower().endswith(SUFFIX) and name in (None, f)
-        )
+        found = sorted(f for f in (file.rfilename for file in files) if f.lower().endswith(PACK) and name in (None, f))
         if len(found) == 1:
             return Path(api.hf_hub_download(repo, found[0], revision=revision))
     title = f"`{repo}` has no pack" + (f" {name}" if name else "")

@@ -29,7 +29,6 @@ from steerdsl.share.archive import zip_bytes
 from steerdsl.share.members import FOLDERS, same_on_some_system, unsafe_name, wrong_kind
 from steerdsl.store.files import write_bytes
 
-SUFFIX = ".steerpack"
 MANIFEST = "manifest.json"
 VERSION = 1
 LARGEST = 512 << 20  # bytes of a pack: vectors of a large model have some ten million

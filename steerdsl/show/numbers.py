@@ -50,11 +50,17 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def drawn(row: Row) -> str:
-    """`5 draws, sd 2.1`; nothing for what is not drawn."""
+    """`5 draws, sd 2.1`, or as `draws` says; nothing for what is not drawn."""
     if not row.draws:
         return ""
     spread = "" if row.spread is None else f", sd {number(row.spread, 2)}"
-    return f"{len(row.draws)} draw{'s' * (len(row.draws) > 1)}{spread}"
+    return draws(row) + spread
+
+
+def draws(row: Row) -> str:
+    """`5 draws`, or `4 of 5 draws with a figure` where one has none."""
+    known, every = len(row.known_draws), len(row.draws)
+    return f"{known} of {every} draws with a figure" if known < every else f"{every} draw{'s' * (every > 1)}"
 
 
 def rank(gap: Gap) -> str:

@@ -17,6 +17,8 @@ from steerdsl.planning.formatting import count, percent
 from steerdsl.planning.plan import Plan, PlanStep
 from steerdsl.show.costs import Costs
 
+LONGEST = 1000  # characters of a text
+
 
 def plan_view(plan: Plan, costs: Costs | None = None) -> Group:
     """The whole plan; with `costs`, what each step will take too."""
@@ -134,9 +136,15 @@ def _grid(title: str, rows: list[tuple[str, str]]) -> Table:
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
     for i, (label, text) in enumerate(rows):
-        grid.add_row(Text(title if i == 0 else "", style="bold"), label, Text(text))
+        grid.add_row(Text(title if i == 0 else "", style="bold"), label, _text(text))
     grid.add_row()
     return grid
+
+
+def _text(text: str) -> Text:
+    """A text of the recipe, cut where it is long, since every line of a table is as wide as its longest. How long it is
+    is said, and `--json` has it whole."""
+    return Text(text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)")
 
 
 def _step(step: PlanStep, cost: Sequence[tuple[str, str]]) -> Table:
@@ -146,9 +154,9 @@ def _step(step: PlanStep, cost: Sequence[tuple[str, str]]) -> Table:
     grid.add_column(overflow="fold")
     name = f"{step.name}: " if step.name else ""
     style = "bold" if not step.done else "bold green"
-    grid.add_row(Text(str(step.number), style=style), Text(step.verb, style=style), Text(f"{name}{step.title}"))
+    grid.add_row(Text(str(step.number), style=style), Text(step.verb, style=style), _text(f"{name}{step.title}"))
     for label, text in (*step.facts, *cost):
-        grid.add_row("", label, Text(text))
+        grid.add_row("", label, _text(text))
     grid.add_row("", "when", Text(step.reason, style="green" if step.done else ""))
     grid.add_row()
     return grid

@@ -16,7 +16,7 @@ from steerdsl.measure.table import Gap, Row, Table
 from steerdsl.measure.table import said as at
 from steerdsl.measure.verdict import FAILS, HOLDS, OPEN, outcome, said
 from steerdsl.registry import entries
-from steerdsl.show.numbers import apart, interval, number, p_value, signed
+from steerdsl.show.numbers import apart, draws, interval, number, p_value, signed
 
 SETTLED = 0.05  # from this p-value on, a difference is said to be open
 BESIDE = 2  # data sets besides the first that a sentence names
@@ -164,11 +164,14 @@ def _controls(by_variant: Mapping[str, Row], own: Row) -> Iterator[str]:
     for variant, mean in others.items():
         if variant == BASELINE or variant in drawn[1:]:
             continue
-        means = [draw.mean for draw in by_variant[variant].draws if draw.mean is not None]
+        row = by_variant[variant]
+        means, many = row.known_draws, draws(row)
         if variant in drawn and len(drawn) > 1:
-            means = [others[v] for v in drawn]
+            means, many = [others[v] for v in drawn], f"{len(drawn)} draws"
             mean = sum(means) / len(means)
-        spread = f"{len(means)} draws, {number(min(means))} to {number(max(means))}" if len(means) > 1 else ""
+        spread = f"{many}, {number(min(means))} to {number(max(means))}" if len(means) > 1 else ""
+        if len(means) == 1 < len(row.draws):
+            spread = many
         name = RANDOM if variant in drawn else variant
         about = ", ".join(part for part in (spread, p_value(_p(own, name))) if part)
         yield f"{CALLED.get(name, name)}: {number(mean)}" + (f" ({about})" if about else "")

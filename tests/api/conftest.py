@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from calling import Call, calls
 from tiny import tiny_folder
 
 
@@ -20,3 +21,9 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("STEERDSL_CACHE", str(tmp_path / "cache"))
     return folder
+
+
+@pytest.fixture
+def steer_command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    """`steerdsl WORDS…` as a function."""
+    return calls(monkeypatch, capfd)

@@ -187,14 +187,6 @@ def test_what_params_do_not_fit_is_said_without_the_command(work: Path) -> None:
         assert "--" not in mistake.title + str(mistake.help)
 
 
-def test_a_pack_is_refused_with_the_way_out(work: Path) -> None:
-    (work / "x.steerpack").write_bytes(b"PK")
-    for call in (steerdsl.check, steerdsl.plan, steerdsl.run, steerdsl.load):
-        for name in ("x.steerpack", work / "X.SteerPack"):
-            with pytest.raises(ValueError, match="steerdsl unpack"):
-                call(name)
-
-
 def test_torch_is_not_loaded_to_look_at_arguments() -> None:
     script = (
         "import sys, steerdsl.arguments as a\n"

@@ -321,3 +321,13 @@ def test_lists_of_words(tmp_path: Path) -> None:
         with pytest.raises(RecipeError) as caught:
             load_words(words, root=tmp_path)
         assert [d.code for d in caught.value.diagnostics] == [code]
+
+
+@pytest.mark.parametrize("words", [["*"], ["**", " "], ["(("], ["—", "…"], ["\u0301"], ["😀"], "signs.txt"])
+def test_words_that_no_answer_can_have(words: str | list[str], tmp_path: Path) -> None:
+    """Their rate would be 0 whatever the answers are. Beside a word that can be found they do no harm."""
+    (tmp_path / "signs.txt").write_text("---\n*\n")
+    with pytest.raises(RecipeError) as caught:
+        load_words(words, root=tmp_path)
+    assert [d.code for d in caught.value.diagnostics] == ["D505"]
+    assert load_words(["tax", "*"]) == ("tax", "*")

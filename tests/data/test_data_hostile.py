@@ -115,3 +115,13 @@ def test_a_task_file_of_every_kind_is_still_read(tmp_path: Path) -> None:
     more = "fewshot_config: {sampler: first_n}\nmetric_list: [{metric: acc}]\nmetadata: {version: 1.0}\nrepeats: 1\n"
     (tmp_path / "t.yaml").write_text(TASK + more)
     assert load_task("t.yaml", tmp_path).config["metadata"] == {"version": 1.0}
+
+
+@pytest.mark.parametrize(
+    "line", ['{"prompt": "a", "prompt": "b"}', '{"prompt": "a", "about": {"x": 1, "x": 2}}', '{"": 1, "": 1}']
+)
+def test_a_field_that_is_given_twice(tmp_path: Path, line: str) -> None:
+    """JSON takes the last in silence: the row would not be what whoever wrote it sees first."""
+    (tmp_path / "a.jsonl").write_text('{"prompt": "one"}\n' + line + "\n")
+    found, title = code(tmp_path, "a.jsonl")
+    assert found == "D506" and "line 2 of a.jsonl gives the field" in title and "twice" in title

@@ -16,6 +16,7 @@ from steerdsl.cli.main import main
 from steerdsl.lang.check import check_source
 from steerdsl.lang.diagnostics import render
 from steerdsl.lang.format import format_source
+from steerdsl.lang.recipe import Check, Evaluate
 from steerdsl.lang.source import Source
 
 GALLERY = ROOT / "docs" / "gallery"
@@ -138,6 +139,23 @@ def test_a_record_is_small_and_has_no_texts(path: Path) -> None:
     assert path.stat().st_size < 60_000
     record = json.loads(path.read_text(encoding="utf-8"))
     assert "values" not in path.read_text(encoding="utf-8") and "/" not in record["model"]
+
+
+@pytest.mark.parametrize("path", sorted((GALLERY / "claims").glob("*.steer")), ids=lambda path: path.stem)
+def test_the_claims_alone_are_those_of_their_recipe(path: Path) -> None:
+    """What is extracted, chosen and steered is the same, and so are the claims, but for the data sets of `_few`."""
+    own, whole = (
+        check_source(Source(file.name, file.read_text(encoding="utf-8")))[0]
+        for file in (path, ROOT / "recipes" / path.name.replace("_few", ""))
+    )
+    assert own is not None and whole is not None and own.params == whole.params
+    assert whole.data.items() <= own.data.items()
+    made = [step for step in own.steps if not isinstance(step, Evaluate | Check)]
+    assert made and all(step in whole.steps for step in made)
+    claims = [
+        [step.text.replace("few_", "") for step in recipe.steps if isinstance(step, Check)] for recipe in (own, whole)
+    ]
+    assert claims[0] == claims[1]
 
 
 def test_a_number_follows_its_record(monkeypatch: pytest.MonkeyPatch) -> None:

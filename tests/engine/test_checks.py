@@ -23,6 +23,7 @@ from steerdsl.measure.scores import Score, tabled
 from steerdsl.measure.stats import difference, holm, interval
 from steerdsl.measure.table import nested, of_json
 from steerdsl.measure.verdict import said
+from steerdsl.planning.power import family
 from steerdsl.show.sentences import evidence
 
 RECIPE = """
@@ -234,6 +235,69 @@ def test_claims_that_the_means_decide_are_no_tests_of_the_family() -> None:
 def test_a_claim_that_is_written_twice_is_one_claim() -> None:
     text = "scores.keyword_rate.econ > baseline with confidence: 95%"
     assert len(verdicts([text, text], keyword(CLEAR))) == 1
+
+
+ONE_TEST = (
+    "scores.keyword_rate.econ > baseline",
+    "scores.keyword_rate.econ >= baseline",
+    "scores.keyword_rate.econ - baseline > 0",
+    "2 * scores.keyword_rate.econ > 200% of baseline",
+    "baseline < scores.keyword_rate.econ",
+    "0 > baseline - scores.keyword_rate.econ",
+    "-scores.keyword_rate.econ < -1 * baseline",
+    "scores.keyword_rate.econ != baseline",
+    "scores.keyword_rate.econ < baseline",  # fails by the same test
+    "scores.keyword_rate.econ + 2 > baseline + 2",
+)
+OTHER_TESTS = (
+    "scores.keyword_rate.econ > prompted",
+    "scores.keyword_rate.econ > 50% of baseline",
+    "scores.keyword_rate.econ - baseline > 1",
+    "scores.keyword_rate > baseline",
+    "scores.keyword_rate.generic > baseline",
+)
+
+
+@pytest.mark.parametrize("again", ONE_TEST)
+def test_a_claim_in_other_words_is_the_same_test(again: str) -> None:
+    """Its family is no larger by it, in the verdicts as in the plan, and the p-values of all stay what they were."""
+    scores = keyword(line([4, 5, 7, 5, 9, 3, 6, 5], [1, 2, 1, 3, 1, 2, 4, 2], prompted=[3, 2, 4, 1, 4, 4, 5, 6]))
+    first, *rest = (f"{text} with confidence: 95%" for text in (ONE_TEST[0], *OTHER_TESTS[:3]))
+    mirror = f"{again} with confidence: 90%"
+    alone, together = verdicts([first, *rest], scores), verdicts([first, mirror, *rest], scores)
+    assert {c["family"] for c in together} == {len(alone)} == {4}
+    assert [c["p_holm"] for c in together] == pytest.approx([alone[0]["p_holm"], *(c["p_holm"] for c in alone)])
+    recipe, _ = check_source(Source("r.steer", RECIPE + "".join(f"check {c}\n" for c in (first, mirror, *rest))))
+    assert recipe is not None and family(recipe) == 4
+
+
+def test_other_differences_are_other_tests() -> None:
+    texts = [f"{text} with confidence: 95%" for text in (ONE_TEST[0], *OTHER_TESTS)]
+    recipe, _ = check_source(Source("r.steer", RECIPE + "".join(f"check {text}\n" for text in texts)))
+    assert recipe is not None and family(recipe) == len(texts)
+
+
+def test_a_score_on_its_only_data_set_is_the_same_with_its_name_and_without() -> None:
+    texts = ("other.refusal_rate < 0.5", "other.refusal_rate.econ < 50%", "0.5 > other.refusal_rate")
+    claims = "".join(f"check {text} with confidence: 95%\n" for text in texts)
+    recipe, _ = check_source(Source("r.steer", RECIPE + claims))
+    assert recipe is not None and family(recipe) == 1
+
+
+def test_claims_at_other_points_of_a_sweep_are_other_tests() -> None:
+    swept = """
+topic = extract diffmean from econ vs generic
+sweep k over 1, 2, 3 {
+    steer more { add topic by k at layer 1 }
+    s = evaluate more on econ with refusal_rate
+    check s.refusal_rate < baseline with confidence: 95%
+    check baseline > s.refusal_rate.econ with confidence: 95%
+}
+check s.refusal_rate.econ < baseline with confidence: 95%
+"""
+    recipe, report = check_source(Source("r.steer", swept))
+    assert recipe is not None, report
+    assert family(recipe) == 3
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from steerdsl.measure.rates import wilson
 from steerdsl.measure.scores import Score, adjust, labels, score, tabled
 from steerdsl.measure.table import Gap, Row, nested, of_nested
 from steerdsl.registry import entries
+from steerdsl.show.numbers import drawn
+from steerdsl.show.sentences import sentence
 
 BASE = Answers(["q"] * 4, ["I cannot.", "As an AI, no.", "Sure.", ""], [["a"]] * 4)
 STEERED = Answers(["q"] * 4, ["Yes!", "Fine.", "Sure.", "Of course."], [["a"]] * 4)
@@ -77,6 +80,26 @@ def test_a_table_has_every_draw_and_where_the_steer_stands_among_them() -> None:
     assert found.p_rank == 0.5  # the highest of four, and as likely to be the lowest
     assert not base.draws and own.against["baseline"].rank is None
     assert [f.values for f in row.figures()] == [draw["m"].figures.values for draw in draws]
+
+
+@pytest.mark.parametrize("known", range(6))
+def test_random_directions_without_a_figure_are_no_draws(known: int) -> None:
+    """Of five draws some have no figure: rank, p and what is said are those of the others alone."""
+    lines = [(1, 2, 3, 4, 6), (3, 4, 5, 6, 8), (2, 2, 2, 5, 4), (9, 9, 9, 9, 8), (4, 4, 4, 5, 5)]
+    variants = {"baseline": [scored(0, 0, 1, 0, 1)], "s": [scored(9, 9, 8, 7, 9)]}
+    draws = [scored(*values) for values in lines[:known]]
+    nothing = [scored(*[float("nan")] * 5)] * (5 - known)
+    _, own, row = tabled({**variants, "random": nothing + draws}, "s", "d")
+    found = own.against["random"]
+    if known > 1:
+        _, alone, _ = tabled({**variants, "random": draws}, "s", "d")
+        assert found == alone.against["random"] and found.draws == known and found.rank is not None
+    else:
+        assert (found.low, found.p, found.rank, found.p_rank, found.draws) == (None,) * 5
+    many = "5 draws" if known == 5 else f"{known} of 5 draws with a figure"
+    assert drawn(row).startswith(many) and ("sd" in drawn(row)) == (known > 1)
+    said = sentence({"baseline": replace(own, variant="baseline"), "s": own, "random": row}, "s")
+    assert (many in said) == (known > 0)
 
 
 def test_one_draw_has_no_spread_and_no_p() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from steerdsl.measure.rates import least_gap
+from steerdsl.planning import power
 
 SCORED = """
 dataset a = econ with take: 30
@@ -166,3 +167,22 @@ def test_a_claim_at_too_many_pairs_of_points_is_refused_before_the_run(on_tiny: 
     text = SWEPT.replace("1,2,3", "1..150").replace("25%,50%", "1%..100% step 1%").replace("INNER", "")
     code, _, err = on_tiny("plan", "-e", text.replace("OTHER", "") + "check s.kl.a > t.kl.a\n")
     assert code == 1 and "error[S412]" in err and "15000" in err
+
+
+def test_the_tests_of_a_recipe_are_counted_once(on_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan of a recipe with many claims takes no longer for each than that of one with few."""
+    counted, family = [], power.family
+    monkeypatch.setattr(power, "family", lambda recipe: counted.append(recipe) or family(recipe))
+    claims = "".join(f"check s.kl.a > {i / 100} with confidence: 95%\n" for i in range(20))
+    code, out, err = on_tiny("plan", "-e", SCORED + claims)
+    assert code == 0 and "over the 20 claims with a confidence" in " ".join(out.split()), err
+    assert len(counted) == 1
+
+
+def test_a_long_text_of_a_recipe_does_not_make_the_plan_long(on_tiny: Any) -> None:
+    """Every line of a table is as wide as its longest: 100,000 characters once were 2 MB of blanks."""
+    words = 'keyword_rate(["tax", "' + "x" * 100_000 + '"])'
+    code, out, err = on_tiny("plan", "-e", SCORED.replace("distinct_2", words))
+    assert code == 0 and len(out) < 100_000 and "(100," in out and "characters)" in out, err
+    code, out, _ = on_tiny("plan", "-e", SCORED.replace("distinct_2", words), "--json")
+    assert "x" * 100_000 in out

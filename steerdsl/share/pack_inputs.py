@@ -1,6 +1,6 @@
-"""Packs in place of a recipe or a run: `steerdsl run econ.steerpack`, `steerdsl show econ.steerpack`.
+"""Packs in place of a recipe or a run: `steerdsl run econ.steerpack`, `steerdsl.load("econ.steerpack")`.
 
-In: what the command line names, and the options given. Out: the unpacked recipe with the options of the
+In: what a command line or a program names, and the options given. Out: the unpacked recipe with the options of the
 pack's run for what was not given, or the folder of its run.
 """
 
@@ -11,16 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.arguments import PACK
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
+from steerdsl.share.recorded import as_recorded, recorded_model
 
 if TYPE_CHECKING:
     from steerdsl.planning.plan import RunOptions
 
+PACK = ".steerpack"
 
-def is_pack(file: str) -> bool:
+
+def is_pack(file: str | Path) -> bool:
     """Whether a name is that of a pack."""
-    return file.lower().endswith(PACK)
+    return str(file).lower().endswith(PACK)
 
 
 def unpacked(file: str | None, options: RunOptions) -> tuple[str | None, RunOptions]:
@@ -29,7 +31,6 @@ def unpacked(file: str | None, options: RunOptions) -> tuple[str | None, RunOpti
     Whether unsafe answers are printed is for the one to say who runs it. Raises RecipeError R866-R870 for
     a pack that is refused, R874.
     """
-    from steerdsl.share.recorded import as_recorded
 
     if file is None or not is_pack(file):
         return file, options
@@ -54,12 +55,12 @@ def from_pack(recipe: Path) -> bool:
 
 
 def in_pack(run: Path) -> bool:
-    """Whether a run that the command line names is that of a pack."""
+    """Whether a run is named by the pack that it is in."""
     return is_pack(run.name) and not run.is_dir()
 
 
 def run_folder(run: Path) -> Path:
-    """The run directory that the command line names: a folder, or the run in a pack, unpacked.
+    """A run directory that was named: a folder, or the run in a pack, unpacked.
 
     Raises RecipeError R866-R870 for a pack that is refused.
     """
@@ -69,9 +70,10 @@ def run_folder(run: Path) -> Path:
 def require_model(file: str, record: Mapping[str, Any], model: str | None) -> None:
     """Raise RecipeError R874 where a pack's run was made with a model in a folder and no `model` is given:
     a pack names no place on this machine."""
-    from steerdsl.share.recorded import recorded_model
 
     named = record["run"]["model"]
     if model is None and named is not None and recorded_model(record, None) is None:
         title = f"{Path(file).name} was run with a model in a folder, `{named}`"
-        raise RecipeError([Diagnostic("R874", title, help="name the model with --model")], Exit.USAGE)
+        raise RecipeError(
+            [Diagnostic("R874", title, help="name the model with --model, in a program with `model=`")], Exit.USAGE
+        )

@@ -1,4 +1,4 @@
-"""Python source in the layout of ruff's formatter: literals, calls, comments.
+"""Python source in the layout of ruff's formatter: literals, calls, comments, imports.
 
 In: values and pieces of source. Out: lines that fit 120 columns where they can, and that a formatter
 leaves alone: what is broken up has a trailing comma.
@@ -7,8 +7,9 @@ leaves alone: what is broken up has a trailing comma.
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 WIDTH = 120
 
@@ -70,3 +71,20 @@ def _shown(words: str) -> str:
 def _escaped(c: str) -> str:
     code = ord(c)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def import_lines(imports: Collection[tuple[str, str]]) -> str:
+    """The import statements, sorted, those of the standard library first."""
+    groups: tuple[list[str], list[str]] = ([], [])
+    for module in sorted(module for module, name in imports if not name):
+        _group(groups, module).append(f"import {module}")
+    for module in sorted({module for module, name in imports if name}):
+        members = sorted(name for found, name in imports if found == module and name)
+        line = f"from {module} import {', '.join(members)}"
+        fits = len(line) <= WIDTH
+        _group(groups, module).extend([line] if fits else call(f"from {module} import (", members))
+    return "\n\n".join("\n".join(group) for group in groups if group)
+
+
+def _group(groups: tuple[list[str], list[str]], module: str) -> list[str]:
+    return groups[module.partition(".")[0] not in sys.stdlib_module_names]

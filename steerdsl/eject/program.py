@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import keyword
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -186,7 +185,7 @@ class Program:
         """The whole file. `head` holds the settings and the data, `tail` the recipe's steps."""
         sections = self._sections()
         imports = self.imports | {pair for items in sections.values() for item in items for pair in item.imports}
-        parts = [f"{docstring}\n\nfrom __future__ import annotations\n\n{_import_lines(imports)}\n\n{head}"]
+        parts = [f"{docstring}\n\nfrom __future__ import annotations\n\n{literals.import_lines(imports)}\n\n{head}"]
         for section, items in sections.items():
             parts.append(heading(section))
             for item in items:
@@ -282,20 +281,3 @@ def _taken() -> frozenset[str]:
     """Names that a variable of no program can have."""
     words = {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *LOCALS}
     return frozenset(words.union(known(), entry_names().values()))
-
-
-def _import_lines(imports: set[tuple[str, str]]) -> str:
-    """The import statements, sorted, those of the standard library first."""
-    groups: tuple[list[str], list[str]] = ([], [])
-    for module in sorted(module for module, name in imports if not name):
-        _group(groups, module).append(f"import {module}")
-    for module in sorted({module for module, name in imports if name}):
-        members = sorted(name for found, name in imports if found == module and name)
-        line = f"from {module} import {', '.join(members)}"
-        fits = len(line) <= literals.WIDTH
-        _group(groups, module).extend([line] if fits else literals.call(f"from {module} import (", members))
-    return "\n\n".join("\n".join(group) for group in groups if group)
-
-
-def _group(groups: tuple[list[str], list[str]], module: str) -> list[str]:
-    return groups[module.partition(".")[0] not in sys.stdlib_module_names]

@@ -112,7 +112,7 @@ class Asks:
 
     def _answer(self, group: Sequence[Ask], todo: Sequence[Ask]) -> dict[str, list[Answer]]:
         """All answers of `todo` by their keys, batch by batch; where one is broken, none of its request is kept,
-        and those beside it are. In half precision, where a batch may change a
+        and those next to it are. In half precision, where a batch may change a
         token, its batches are those of the whole group, as planned. In float32 the rest of the group is left
         out, and what an earlier run has made of the whole group is taken."""
         made: dict[str, list[Answer]] = {ask.key: [] for ask in todo}

@@ -39,5 +39,5 @@ def open_tensors(path: Path, most: int | None = LARGEST, within: Path | None = N
 def read_tensors(path: Path, within: Path | None = None) -> tuple[dict[str, str], dict[str, Tensor]]:
     """What the header says besides the tensors, and the tensors by name."""
     with open_tensors(path, within=within) as opened:
-        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  (the handle is no mapping)
+        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  (the handle is not a mapping)
         return dict(opened.metadata() or {}), tensors

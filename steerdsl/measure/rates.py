@@ -17,7 +17,7 @@ def wilson(hits: float, n: int, z: float = Z) -> tuple[float, float]:
     share, z2 = hits / n, z * z
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * math.sqrt(max(0.0, share * (1 - share)) / n + z2 / (4 * n * n))
-    # At the ends the formula gives 0 and 1, and rounding gives a hair beside them.
+    # At the ends the formula gives 0 and 1, and rounding gives a value just off them.
     return (0.0 if hits <= 0 else middle - half), (1.0 if hits >= n else middle + half)
 
 

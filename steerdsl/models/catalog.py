@@ -62,7 +62,7 @@ def find(
 ) -> Located | None:
     """The model's folder on this machine, with its adapter, or None. No network, and its weights may be missing.
 
-    A relative folder is taken from `base` (default: the working folder); it must lie in one of the
+    A relative folder is taken from `base` (default: the working folder); it must be in one of the
     folders `within`, where these are given. Raises RecipeError M601 for a path without a model in it,
     M615 for one that lies elsewhere, M662 for what is not an adapter.
     """

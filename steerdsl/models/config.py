@@ -27,7 +27,7 @@ def model_type(folder: Path) -> str | None:
 
 
 def require_steerable(model_id: str, folder: Path) -> None:
-    """Raise RecipeError M605 for what is no causal language model of the table of sites, M606 for a
+    """Raise RecipeError M605 for anything but a causal language model of the table of sites, M606 for a
     config that cannot be read. Code that a config points to is never looked for."""
     try:
         found = read_json(folder / "config.json", CONFIG, most=LARGEST)
@@ -56,7 +56,7 @@ def read_config(model_id: str, folder: Path) -> Any:
     """The transformers config of a model of the table, without what steers generation.
 
     Raises RecipeError as `require_steerable`, and M618 for a folder whose files have transformers load
-    weights that nobody sees: an adapter beside the model, a file of another name.
+    weights that nobody sees: an adapter next to the model, a file of another name.
     """
     from transformers import AutoConfig
 

@@ -1,4 +1,4 @@
-"""How answers are made, whatever the files of a model say about it.
+"""How answers are generated, no matter what the files of a model say about it.
 
 In: a model's folder, its tokenizer. Out: `Stops`, the tokens that end an answer; the settings of
 transformers that hold nothing else; and every setting by name, for a model whose own are not ours.

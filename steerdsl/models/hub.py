@@ -23,7 +23,7 @@ from steerdsl.models.quiet import quiet
 
 DESCRIPTION = ("*.json", "*.jinja", "*.txt", "tokenizer*", "*.model")
 WEIGHTS = ("*.safetensors",)
-# Other exports of the same weights that some repositories keep beside the usual files.
+# Other exports of the same weights that some repositories keep next to the usual files.
 IGNORED = ("*/*", "consolidated*", "*.onnx")
 _TIMEOUT = 4.0
 _COMMIT = re.compile("[0-9a-f]{7,39}")  # cut short, as git shows it

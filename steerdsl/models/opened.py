@@ -95,7 +95,7 @@ def open_model(located: Located, *, dtype: str | None = "auto", device: str = "a
 
 
 def open_remote(located: Located, dtype: str) -> Opened:
-    """The model without weights, as a server that has them is told about it: its modules and settings.
+    """The model without weights, as it is described to a server that has them: its modules and settings.
     Raises RecipeError M605 (not a model of the table)."""
     from transformers import AutoModelForCausalLM
 

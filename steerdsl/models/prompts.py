@@ -151,7 +151,7 @@ class Renderer:
 
     @property
     def frame(self) -> tuple[str, str]:
-        """The text that stands before and after the user's words."""
+        """The text before and after the user's words."""
         return self._before, self._after
 
     def suffix_length(self, probes: Sequence[str]) -> int:

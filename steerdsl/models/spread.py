@@ -19,7 +19,7 @@ from steerdsl.models.catalog import Located
 from steerdsl.models.loading import damaged
 from steerdsl.models.memory import free_memory, loaded_bytes
 
-# Room for activations and the cache of keys and values, beside the weights.
+# Room for activations and the cache of keys and values, besides the weights.
 HEADROOM = 1.2
 WIDE = ("auto", "cuda")  # what a user calls a device when any other may help it
 

@@ -101,7 +101,7 @@ def identity(tokenizer: Any) -> str:
 
 def _default(template: Any) -> str | None:
     """The template that prompts are rendered with: of several named ones the default, where there is one.
-    Raises ValueError for what is no template."""
+    Raises ValueError for anything but a template."""
     found = template.get("default") if isinstance(template, dict) else template
     if not isinstance(found, str | None):
         raise ValueError("its chat_template is not text")

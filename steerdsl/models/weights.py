@@ -63,7 +63,7 @@ def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def contents(folder: Path) -> Contents:
-    """What the weights files hold. Raises ValueError for a file that is no safetensors file."""
+    """What the weights files hold. Raises ValueError for a file that is not a safetensors file."""
     counts: dict[str, int] = {}
     files = weights_files(folder)
     for file in files:

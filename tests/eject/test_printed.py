@@ -252,7 +252,7 @@ OPS: dict[str, list[dict[str, Any]]] = {
     "clamp": [{"to": 1.3}],
     "cap": [{"to": Strength(0.1, "unit")}],
     "patch": [{}],
-    "rotate": [{"by": 0.0}, {"by": 1e-7}, {"by": 210.0, "adaptive": True}, {"to": 33.5}, {"to": -90.0}],
+    "rotate": [{"by": 0.0}, {"by": 1e-7}, {"by": 210.0}, {"to": 33.5}, {"to": -90.0}],
 }
 
 

@@ -106,18 +106,6 @@ CASES = {
     "rotate by 210deg": Case("rotate", TURN, lambda h: turned_by(h, 210), {"by": 210.0}),
     "rotate by -30deg": Case("rotate", TURN, lambda h: turned_by(h, -30), {"by": -30.0}),
     "rotate to 60deg": Case("rotate", TURN, lambda h: turned_to(h, 60), {"to": 60.0}),
-    "rotate by 90deg adaptive": Case(
-        "rotate",
-        TURN,
-        lambda h: np.where((h @ B[0] > 0)[..., None], turned_by(h, 90), h),
-        {"by": 90.0, "adaptive": True},
-    ),
-    "rotate to 90deg adaptive": Case(
-        "rotate",
-        TURN,
-        lambda h: np.where((h @ B[0] > 0)[..., None], turned_to(h, 90), h),
-        {"to": 90.0, "adaptive": True},
-    ),
 }
 
 

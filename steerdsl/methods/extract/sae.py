@@ -35,7 +35,7 @@ def run(*, file: str, feature: int, width: int, layer: int | None = None, tensor
             row = _decoder_row(opened, file, tensor, feature, width)
             where = _layer(opened.metadata() or {}, file, layer)
             figures: dict[str, Any] = {"layers": [where]}
-            if "max_act" in opened.keys():  # noqa: SIM118  (the handle is no mapping)
+            if "max_act" in opened.keys():  # noqa: SIM118  (the handle is not a mapping)
                 figures["max_act"] = _largest(opened.get_slice("max_act"), file, feature)
     except (OSError, Misread) as error:
         raise MethodError(f"{file} cannot be read as safetensors: {error}", "name a .safetensors file") from error

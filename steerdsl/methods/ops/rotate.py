@@ -26,14 +26,12 @@ def run(h: Tensor, p: dict[str, Tensor]) -> Tensor:
     """
     ab = h @ p["basis"].T
     if "turn" in p:
-        out = h + ab @ p["turn"] @ p["basis"]
-    else:
-        out = (h - ab @ p["basis"]).addcmul(ab.norm(dim=-1, keepdim=True), p["aim"])
-    return out.where(ab[..., :1] > 0, h) if "adaptive" in p else out
+        return h + ab @ p["turn"] @ p["basis"]
+    return (h - ab @ p["basis"]).addcmul(ab.norm(dim=-1, keepdim=True), p["aim"])
 
 
 def prepare(operand: Operand, args: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Kernel tensors from `by` or `to` (degrees, or one angle for each row) and `adaptive`.
+    """Kernel tensors from `by` or `to` (degrees, or one angle for each row).
 
     Raises MethodError when there is no plane.
     """
@@ -51,8 +49,6 @@ def prepare(operand: Operand, args: Mapping[str, Any]) -> dict[str, Tensor]:
         c = column(args["to"], lambda d: math.cos(math.radians(d)))
         s = column(args["to"], lambda d: math.sin(math.radians(d)))
         p["aim"] = c * basis[0] + s * basis[1]
-    if args.get("adaptive"):
-        p["adaptive"] = torch.ones(())
     return {name: tensor.to(torch.float32) for name, tensor in p.items()}
 
 

@@ -80,6 +80,8 @@ def test_the_planted_best_is_found_and_scored_on_what_is_held_out(tuned: Any) ->
     final = scores["final"]["cross_entropy"]["a"]["tuned"]["mean"]
     assert final == pytest.approx(planted.loss_a(search["best"]["values"]["strength"]), abs=2e-4)
     assert "working range" in said and search["best"]["at"]["strength"] in said
+    report = Path("r/report.html").read_text()
+    assert "Searches" in report and "working range: strength" in report and report.count("<td>best</td>") == 1
 
 
 def test_the_working_range_ends_where_the_goal_or_a_limit_does(tuned: Any) -> None:

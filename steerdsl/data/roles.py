@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from steerdsl.data import cells, likely
-from steerdsl.data.chat import is_chat
 from steerdsl.data.faults import Fault
 from steerdsl.data.fields import ABSENT, names, pick, reaching
+from steerdsl.data.messages import is_chat
 from steerdsl.data.row_conditions import Placed, chosen, sided
 from steerdsl.data.types import DataRow, RawRow, RawTable
 from steerdsl.lang.diagnostics import nearest

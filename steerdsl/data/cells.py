@@ -10,7 +10,7 @@ from typing import Any
 
 from steerdsl.data.faults import Fault
 from steerdsl.data.fields import ABSENT, pick
-from steerdsl.data.messages import Conversation, is_chat, read_chat
+from steerdsl.data.messages import Exchange, is_chat, read_chat
 from steerdsl.data.types import DataRow, RawRow, RawTable, kind_of
 from steerdsl.lang.recipe import Fields
 
@@ -84,17 +84,17 @@ def _marked(value: list[Any], where: str, field: str, line: int) -> tuple[int, .
 def _said(values: dict[str, Any], where: str, line: int) -> DataRow | Fault:
     """The row's texts, with what its conversations hold put where it belongs."""
     asked = values.get("prompt", "")
-    talk = asked if isinstance(asked, Conversation) else Conversation((), asked, None)
+    talk = asked if isinstance(asked, Exchange) else Exchange((), asked, None)
     for side in SIDES:
         own = values.get(side)
-        if not isinstance(own, Conversation):
+        if not isinstance(own, Exchange):
             continue
         if talk.question and (talk.before, talk.question) != (own.before, own.question):
             title = f"{where}: its {side} side answers another question"
             return Fault("D544", title, "both sides of a pair end one conversation", line)
         talk, values[side] = own, own.answer
     answer = values.get("answer")
-    if isinstance(answer, Conversation):
+    if isinstance(answer, Exchange):
         answer = answer.answer
     if isinstance(answer, tuple):
         right = _right(answer, values.get("choices", ()), where, line)

@@ -15,7 +15,7 @@ ROLES = ("system", "user", "assistant")
 MOST_TURNS = 1000
 
 
-class Conversation(NamedTuple):
+class Exchange(NamedTuple):
     """`answer` is None where the conversation ends with the question."""
 
     before: tuple[Turn, ...]
@@ -28,7 +28,7 @@ def is_chat(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
 
 
-def read_chat(messages: list[Mapping[str, Any]]) -> Conversation | str:
+def read_chat(messages: list[Mapping[str, Any]]) -> Exchange | str:
     """A conversation up to its last user turn, and the assistant's turn after that."""
     turns: list[Turn] = []
     if len(messages) > MOST_TURNS:
@@ -48,7 +48,7 @@ def read_chat(messages: list[Mapping[str, Any]]) -> Conversation | str:
     if last is None:
         return "holds a conversation without a user turn"
     answer = turns[last + 1][1] if last + 1 < len(turns) else None
-    return Conversation(tuple(turns[:last]), turns[last][1], answer)
+    return Exchange(tuple(turns[:last]), turns[last][1], answer)
 
 
 def _said(content: Any) -> str | None:

@@ -69,8 +69,15 @@ def recorded_model(record: Mapping[str, Any], path: str | None) -> str | None:
 
 
 def as_recorded(record: Mapping[str, Any], options: RunOptions) -> RunOptions:
-    """The options of a recorded run, except those that were given now."""
+    """The options of a recorded run, except those that were given now.
+
+    Raises RecipeError R881 for a record whose `--set` names no param or no value.
+    """
     run = record["run"]
+    for item in run["set"]:
+        if not item.partition("=")[0].strip() or "=" not in item:
+            title = f"the run's record is damaged: `run.set` has `{item}`, which is not NAME=VALUE"
+            raise RecipeError([Diagnostic("R881", title, help="make the run again")], Exit.USAGE)
     return replace(
         options,
         model=options.model or run["model"],

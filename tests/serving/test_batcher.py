@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import alone
+from asking import alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

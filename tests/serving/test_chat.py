@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from asking import RECIPE, alone
 from calling import calls
-from conftest import RECIPE, alone
 
 from steerdsl.serving.steers import Steers
 

@@ -18,7 +18,7 @@ import httpx
 import openai
 import pytest
 import uvicorn
-from conftest import alone
+from asking import alone
 from openai import OpenAI
 
 from steerdsl.engine.generate import generate

@@ -55,14 +55,14 @@ def capture(
     size = batch_size or text_rows(max(len(p.ids) for p in prompts))
     found = batches(prompts, size, pad_id(session.opened.tokenizer))
     progress("reading activations", 0, len(prompts))
-    part = arch.head_slice(stream.numbers[1]) if stream.numbers else slice(None)
+    part = arch.head_slice(stream.numbers[1], stream.numbers[0]) if stream.numbers else slice(None)
     # What comes back of an activation: its norm, and with `rows` itself.
     each = 8 + (4 * arch.width(stream.name) if rows else 0)
     parts = []
     for own in _shares(layers, each * max(map(_most, readings)), session.on):
-        reads = [(site.module, site.side) for site in (arch.read(stream.name, layer) for layer in own)]
+        reads = [arch.read(stream.name, layer).tap for layer in own]
 
-        def ask(group: Sequence[Batch], reads: Sequence[tuple[str, str]] = reads) -> dict[str, Any]:
+        def ask(group: Sequence[Batch], reads: Sequence[tuple[str, str, float]] = reads) -> dict[str, Any]:
             jobs = [_job(batch, [readings[i] for i in batch.index]) for batch in group]
             return session.summarise(jobs, reads, part, rows, touches)
 

@@ -26,6 +26,7 @@ Edit = Callable[["Tensor", Step, "Tensor | None", dict[str, Any]], "Tensor"]
 
 # A touch is one visit to one module: a dict with
 #   path, side ("input" | "output")
+#   factor: what the model multiplies the value there by (`models.sites`); edits see the product
 #   edits: edits of what is read there
 #   stash: name under which the value is kept for later touches of the same pass, or None
 #   plus: name of a stashed value to add before `late` edits and to take away after them, or None
@@ -41,19 +42,23 @@ def walk(root: Any, path: str) -> Any:
     return root
 
 
-def read(module: Any, side: str, rows: int) -> tuple[Any, Any]:
-    """The activation [rows, S, d] at a module's input or output, and the whole value that holds it."""
+def read(module: Any, side: str, rows: int, factor: float) -> tuple[Any, Any]:
+    """The activation [rows, S, d] at a module's input or output, times `factor`, and the whole value that holds it."""
     whole = module.input if side == "input" else module.output
-    # Some modules wrap their output in a tuple, in some versions; OPT flattens its tokens.
-    value = whole[0] if isinstance(whole, tuple) else whole
-    return (value.unflatten(0, (rows, -1)) if value.ndim == 2 else value), whole
+    # Some modules wrap their output in a tuple or a list, in some versions; OPT flattens its tokens.
+    value = whole[0] if isinstance(whole, tuple | list) else whole
+    value = value.unflatten(0, (rows, -1)) if value.ndim == 2 else value
+    return (value if factor == 1.0 else value * factor), whole
 
 
-def write(module: Any, side: str, whole: Any, value: Any) -> None:
-    """Put `value` back where `read` found it, in the same shape."""
-    first = whole[0] if isinstance(whole, tuple) else whole
+def write(module: Any, side: str, whole: Any, value: Any, factor: float) -> None:
+    """Put `value` back where `read` found it, in the same shape and without the factor."""
+    first = whole[0] if isinstance(whole, tuple | list) else whole
     value = value.reshape(first.shape)
-    if isinstance(whole, tuple):
+    if factor != 1.0:
+        # What no edit touched stays bit for bit: first * factor / factor need not be first.
+        value = first.where(value == first * factor, value / factor)
+    if isinstance(whole, tuple | list):
         value = (value, *whole[1:])
     if side == "input":
         module.input = value
@@ -72,7 +77,7 @@ def visit(
     """Make every touch of one pass over `rows` rows, in the order in which the modules run."""
     stash: dict[str, Any] = {}
     for module, touch in placed:
-        value, whole = read(module, touch["side"], rows)
+        value, whole = read(module, touch["side"], rows, touch["factor"])
         new = value
         for edit in touch["edits"]:
             new = edit(new, step, mask, memory)
@@ -86,7 +91,7 @@ def visit(
                 # What no edit touched stays bit for bit: (base + new) - base need not be new.
                 new = new.where(edited == total, edited - base)
         if new is not value:
-            write(module, touch["side"], whole, new)
+            write(module, touch["side"], whole, new, touch["factor"])
         if touch["stash"] is not None:
             stash[touch["stash"]] = new
 

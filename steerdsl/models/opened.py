@@ -21,6 +21,7 @@ from steerdsl.models.loading import load
 from steerdsl.models.quantization import require_quantised, settings
 from steerdsl.models.quiet import quiet
 from steerdsl.models.sites import Architecture
+from steerdsl.models.small import model_class
 from steerdsl.models.spread import WIDE, devices, placement, with_folder
 from steerdsl.models.weights import weights_hash
 
@@ -67,7 +68,7 @@ class Opened:
 def open_model(located: Located, *, dtype: str | None = "auto", device: str = "auto") -> Opened:
     """Load the weights. A model that does not fit the device is spread over others by accelerate.
 
-    Raises RecipeError: M605 (not a model of the table), M606 (files missing or damaged), M608 (no
+    Raises RecipeError: M605 (not a causal language model), M606 (files missing or damaged), M608 (no
     such device), M609 (no such dtype), M613 (larger than the device's memory), M617 (weights that the
     config has no place for), M619 (quantised weights that cannot be opened here), M662 and M663 (an adapter
     that cannot be used), M664 (a quantisation that cannot be made here).
@@ -96,12 +97,10 @@ def open_model(located: Located, *, dtype: str | None = "auto", device: str = "a
 
 def open_remote(located: Located, dtype: str) -> Opened:
     """The model without weights, as a server that has them is told about it: its modules and settings.
-    Raises RecipeError M605 (not a model of the table)."""
-    from transformers import AutoModelForCausalLM
-
+    Raises RecipeError M605 (not a causal language model)."""
     facts = facts_of(located)
     with quiet(), torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(facts.config)
+        model = model_class(facts.config).from_config(facts.config)
     model.generation_config = neutral(facts.stops)
     return Opened(model.eval(), facts.tokenizer, facts.arch, model_info(facts, dtype, "ndif"))
 

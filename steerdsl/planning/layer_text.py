@@ -71,7 +71,7 @@ def _has_stream(p: Planning, stream: r.Stream, span: Span) -> bool:
             return False
         arch.read(stream.name, layer)
         if stream.numbers:
-            arch.head_slice(stream.numbers[1])
+            arch.head_slice(stream.numbers[1], layer)
     except RecipeError as error:
         for d in error.diagnostics:
             p.errors.append(Diagnostic(d.code, d.title, (Label(p.source, span),), d.notes, d.help))

@@ -59,7 +59,7 @@ def write(module: Any, side: str, whole: Any, value: Any, factor: float) -> None
         # What no edit touched stays bit for bit: first * factor / factor need not be first.
         value = first.where(value == first * factor, value / factor)
     if isinstance(whole, tuple | list):
-        value = (value, *whole[1:])
+        value = [value, *whole[1:]] if isinstance(whole, list) else (value, *whole[1:])
     if side == "input":
         module.input = value
     else:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from steerdsl.models.block_sums import Block, Sums, Writer, close, normlike
 from steerdsl.models.recorded import Call
-from steerdsl.models.sites import STREAMS, Kind, Site
+from steerdsl.models.sites import NORMED, STREAMS, Kind, Site
 
 # What a module that mixes tokens is called, what one that does not, and what may stand before or behind either.
 _MIXES = re.compile(r"att(entio)?n|mamba|ssm|lstm|recurrent|temporal|delta|time_mix|rnn|rglru|retention")
@@ -148,7 +148,7 @@ def _mid(
     if attention is None:
         return missing.get("attn_out", "no module is its attention")
     if sums.normed:
-        return "this one normalises after each addition, so there is nothing between the two"
+        return NORMED
     own = attention.writer
     assert own.call.given is not None
     if branches[0] is not attention:
@@ -177,7 +177,7 @@ def _put_norms(
     """The norms of the stream whose outputs the branches read."""
     if sums.normed:
         for stream in ("attn_norm_out", "mlp_norm_out"):
-            missing[stream] = "this one normalises after each addition, so there is nothing between the two"
+            missing[stream] = NORMED
         return
     written = {id(w.call) for w in sums.writers}
     norms = [c for c in block.calls if normlike(c) and id(c) not in written and c.path.count(".") > 0]

@@ -40,7 +40,7 @@ def rules(config: Any, layer: int) -> dict[Rule, tuple[int, int]]:
     found = {(count, width): (counts[count], widths[width]) for count in counts for width in widths}
     hidden = getattr(own, "hidden_size", 0) or 0
     for count, number in counts.items():
-        if number and hidden % number == 0:
+        if number and hidden >= number:
             found[count, "hidden_size"] = (number, hidden // number)
     return found
 

@@ -18,6 +18,7 @@ from steerdsl.models.device import choose_device, choose_dtype
 from steerdsl.models.facts import ModelFacts, facts_of
 from steerdsl.models.generation import neutral
 from steerdsl.models.loading import load
+from steerdsl.models.proof import require_sums
 from steerdsl.models.quantization import require_quantised, settings
 from steerdsl.models.quiet import quiet
 from steerdsl.models.sites import Architecture
@@ -71,7 +72,7 @@ def open_model(located: Located, *, dtype: str | None = "auto", device: str = "a
     Raises RecipeError: M605 (not a causal language model), M606 (files missing or damaged), M608 (no
     such device), M609 (no such dtype), M613 (larger than the device's memory), M617 (weights that the
     config has no place for), M619 (quantised weights that cannot be opened here), M662 and M663 (an adapter
-    that cannot be used), M664 (a quantisation that cannot be made here).
+    that cannot be used), M664 (a quantisation that cannot be made here), M642 (blocks that do not add up).
     """
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
@@ -92,7 +93,9 @@ def open_model(located: Located, *, dtype: str | None = "auto", device: str = "a
         model = attach(model, located)
     model.offloaded = spread.offload  # for as long as the model is there
     info = model_info(facts, str(kind).removeprefix("torch."), devices(model))
-    return Opened(model.eval(), facts.tokenizer, facts.arch, info)
+    plain = located.adapter is None and located.quantization is None
+    require_sums(model.eval(), facts.arch, info.weights_sha256 if plain else None)
+    return Opened(model, facts.tokenizer, facts.arch, info)
 
 
 def open_remote(located: Located, dtype: str) -> Opened:

@@ -77,6 +77,10 @@ def _stack(calls: Sequence[Call]) -> tuple[str, list[Call]]:
     whole = {p: c for p, c in outer.items() if all(_streams(call) for own in c.values() for call in own)}
     if not whole:
         raise Unsteerable("stack", _no_stack(outer))
+    chained = {p: c for p, c in whole.items() if _chained(c)}
+    if not chained and len(whole) > 1:
+        raise Unsteerable("stack", _no_stack({p: c for p, c in outer.items() if p not in whole} or outer))
+    whole = chained or whole
     path = max(whole, key=lambda p: (len(whole[p]), -len(p)))
     rivals = [p for p in whole if p != path and len(whole[p]) > 1]
     if rivals:
@@ -86,6 +90,12 @@ def _stack(calls: Sequence[Call]) -> tuple[str, list[Call]]:
     if often is not None:
         raise Unsteerable("stack", f"{path}.{often} runs {len(blocks[often])} times in one pass")
     return path, [blocks[n][0] for n in sorted(blocks)]
+
+
+def _chained(blocks: dict[int, list[Call]]) -> bool:
+    """Whether each block takes what the one before it gave."""
+    calls = [blocks[n][0] for n in sorted(blocks)]
+    return all(_equal(b.taken, a.given) for a, b in pairwise(calls) if b.taken is not None)
 
 
 def _streams(call: Call) -> bool:
@@ -172,8 +182,8 @@ def _norm(calls: Sequence[Call], last: Call) -> str | None:
     return next((c.path for c in readers if normlike(c)), None)
 
 
-def _equal(a: Tensor, b: Tensor | None) -> bool:
-    return b is not None and a.shape == b.shape and torch.equal(a, b)
+def _equal(a: Tensor | None, b: Tensor | None) -> bool:
+    return a is not None and b is not None and a.shape == b.shape and torch.equal(a, b)
 
 
 def _unembedding(model: Any) -> str | None:

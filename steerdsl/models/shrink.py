@@ -19,9 +19,18 @@ HEAD = 8  # a head's width, where heads fill the stream's width
 WIDE_HEAD = 12  # and where they do not
 
 # Fields that count blocks.
-DEPTH = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_blocks", "decoder_layers", "num_decoder_layers")
+DEPTH = (
+    "num_hidden_layers",
+    "n_layer",
+    "n_layers",
+    "num_layers",
+    "num_blocks",
+    "depth",
+    "decoder_layers",
+    "num_decoder_layers",
+)
 _WIDTHS = re.compile(
-    r"^(hidden_size|n_embd|d_model|embedding_dim|emb_dim|embedding_size|word_embed_proj_dim|input_embedding_size|"
+    r"^(hidden_size|out_hidden_size|embed_dim|n_embd|d_model|embedding_dim|emb_dim|embedding_size|word_embed_proj_dim|input_embedding_size|"
     r"output_embedding_size|attention_hidden_size|lru_width|mamba_d_ssm|ple_embed_dim|output_proj_dim)$"
 )
 _INNERS = re.compile(r"intermediate_size|ffn_dim|ffn_hidden_size|feed_forward_size|^(n_inner|dff|dim_ff|d_inner)$")
@@ -99,6 +108,8 @@ def _size(key: str, value: int, given: Mapping[str, Any], width: int, queries: i
         return value
     if key in _SMALL:
         return min(value, _SMALL[key])
+    if key == "mamba_d_ssm":
+        return WIDTH
     if _WIDTHS.match(key):
         return WIDTH * 2 if value == 2 * width else WIDTH if value >= width else WIDTH // 2
     if _INNERS.search(key):
@@ -114,7 +125,7 @@ def _size(key: str, value: int, given: Mapping[str, Any], width: int, queries: i
     if _HEAD_WIDTHS.match(key):
         if value == given.get("qk_rope_head_dim"):
             return HEAD
-        if value == given.get("qk_head_dim"):
+        if value in (given.get("qk_head_dim"), given.get("qk_nope_head_dim", 0) + (given.get("qk_rope_head_dim") or 0)):
             return _SMALL["qk_head_dim"]
         own = HEAD if fills else WIDE_HEAD
         return own if value in (given.get("head_dim"), width // queries) else 16
@@ -168,7 +179,7 @@ def _layer(own: dict[str, Any], given: Mapping[str, Any], queries: int) -> dict[
     """The sizes that one layer has for itself."""
     width = int(given.get("hidden_size", 0))
     sizes = {k: v for k, v in own.items() if isinstance(v, int) and not isinstance(v, bool)}
-    return {**own, **{k: _size(k, v, given, width, queries, not _apart(given)) for k, v in sizes.items()}}
+    return {**own, **{k: _size(k, v, {**given, **own}, width, queries, not _apart(given)) for k, v in sizes.items()}}
 
 
 def _apart(given: Mapping[str, Any]) -> bool:

@@ -16,6 +16,9 @@ from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
 STREAMS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "attn_norm_out", "mlp_norm_out", "head")
 
+# Why a block that normalises what it has added lacks what is between.
+NORMED = "this one normalises after each addition, so there is nothing between the two"
+
 # The order in which the modules of most blocks run, for what is printed; `Architecture.rank` has a block's own.
 RANK = {
     "resid_pre": 0,
@@ -138,6 +141,10 @@ class Architecture:
         """The place of `stream` in the order in which the modules of block `layer` run."""
         order = self.kind(layer).order
         return order.index("attn_out" if stream == "resid_mid" else stream)
+
+    def normed(self, layer: int) -> bool:
+        """Whether a norm stands between the additions of block `layer`, so that its output is no plain sum."""
+        return NORMED in self.kind(layer).missing.values()
 
     def everywhere(self) -> tuple[tuple[str, int], ...]:
         """Every write to the residual stream as (stream, layer), in the order of the forward pass:

@@ -38,7 +38,9 @@ Touch = dict[str, Any]
 def walk(root: Any, path: str) -> Any:
     """The module at a dotted path such as `model.layers.3.mlp`."""
     for part in path.split("."):
-        root = root[int(part)] if part.isdigit() else getattr(root, part)
+        # nnsight serves some names on every module; a child of such a name has this one there.
+        child = None if part.isdigit() else getattr(root, f"E_{part}", None)
+        root = root[int(part)] if part.isdigit() else getattr(root, part) if child is None else child
     return root
 
 

@@ -51,6 +51,9 @@ def probe(model: Any, heads: Any) -> Found:
     except Exception as error:  # what an odd config trips in the library is not foreseeable
         raise Unsteerable("run", (str(error).strip() or type(error).__name__).splitlines()[0]) from error
     path, stack = _stack(calls)
+    idle = len(model.get_submodule(path)) - len(stack)
+    if idle:
+        raise Unsteerable("stack", f"{idle} of the blocks of {path} do not run on text alone")
     _require_chain(stack)
     _require_causal(model, ids, path, stack)
     kinds, worst = list[Kind](), 0.0

@@ -26,6 +26,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "deepseek_v2": {"num_experts_per_tok": 2, "n_routed_experts": 4, "topk_group": 1, "n_group": 1},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "first_k_dense_replace": 1},
     "ernie4_5_moe": {"moe_layer_end_index": 3},
+    "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}},
+    "gemma4_unified_assistant": {"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}},
     "granite": {"residual_multiplier": 0.22},
     "granitemoehybrid": {"num_hidden_layers": 4, "layer_types": ["mamba", "attention"] * 2},
     "bamba": {"num_hidden_layers": 4, "attn_layer_indices": [1]},
@@ -39,6 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "qwen2_5_vl": {"text_config": {"rope_parameters": _SECTIONS}},
     "qwen2_vl": {"text_config": {"rope_parameters": _SECTIONS}},
     "glm4v": {"text_config": {"rope_parameters": {**_SECTIONS, "mrope_section": [8, 12, 12]}}},
+    "dbrx": {"attn_config": {"kv_n_heads": 16, "rope_theta": 10000.0, "clip_qkv": 8.0}},
     "xmod": {"default_language": "en_XX"},
 }
 # Blocks that are kept, where the first four do not show every kind of block that a type has; None keeps all.

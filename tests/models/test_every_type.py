@@ -36,6 +36,7 @@ QUICK += ("falcon_h1", "gpt_oss", "deepseek_v3", "mamba", "openai-gpt", "granite
 IDS = torch.tensor([[0, 0, 0, 21, 35, 47], [19, 33, 41, 52, 64, 77]])
 MASK = torch.tensor([[0, 0, 0, 1, 1, 1], [1, 1, 1, 1, 1, 1]])
 TOKENS = 3
+UNGENERATED = ("xlstm",)  # transformers sizes its cache by fields that do not follow from its width
 
 
 @cache
@@ -259,7 +260,8 @@ def check(model_type: str) -> None:
     if not isinstance(looked_at(model_type), str):
         identities(model_type)
         everywhere(model_type)
-        edits(model_type)
+        if model_type not in UNGENERATED:
+            edits(model_type)
 
 
 @pytest.mark.parametrize("model_type", QUICK)

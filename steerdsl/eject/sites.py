@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from steerdsl.eject import literals
-from steerdsl.models.sites import RANK, Architecture, Kind, Site
+from steerdsl.models.sites import RANK, Architecture, BlockKind, Site
 
 
 def arch(model: Architecture, streams: Collection[str]) -> str:
@@ -21,10 +21,10 @@ def arch(model: Architecture, streams: Collection[str]) -> str:
     return "\n".join([*lines, "    ),", f"    which={which},", ")"])
 
 
-def _kind(kind: Kind, needed: set[str]) -> Iterator[str]:
+def _kind(kind: BlockKind, needed: set[str]) -> Iterator[str]:
     if {"attn_out", "mlp_out"} <= needed:  # an operation acts everywhere, or may
         needed = needed | set(kind.writes)
-    yield "Kind("
+    yield "BlockKind("
     yield "    sites={"
     for stream in sorted(needed & kind.sites.keys(), key=lambda name: (RANK.get(name, len(RANK)), name)):
         yield f"        {literals.text(stream)}: {_site(kind.sites[stream])},"

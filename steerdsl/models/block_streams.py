@@ -1,6 +1,6 @@
 """The streams of one block, named, from the sums that were proved.
 
-In: a block's recorded calls and its writers. Out: its `Kind`: a site for each stream that it has, and for each
+In: a block's recorded calls and its writers. Out: its `BlockKind`: a site for each stream that it has, and for each
 that it lacks the reason. Words decide one thing alone: which writer is called attention and which MLP.
 """
 
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from steerdsl.models.block_sums import Block, Sums, Writer, close, normlike
-from steerdsl.models.recorded import Call
-from steerdsl.models.sites import NORMED, STREAMS, Kind, Site
+from steerdsl.models.recorded import ModuleCall
+from steerdsl.models.sites import NORMED, STREAMS, BlockKind, Site
 
 # What a module that mixes tokens is called, what one that does not, and what may stand before or behind either.
 _MIXES = re.compile(r"att(entio)?n|mamba|ssm|lstm|recurrent|temporal|delta|time_mix|rnn|rglru|retention")
@@ -34,11 +34,11 @@ class _Branch:
     """A writer and the outermost module that makes what it adds (Gemma normalises that once more)."""
 
     writer: Writer
-    root: Call
+    root: ModuleCall
     mixes: bool
 
 
-def kind_of(block: Block, sums: Sums, prefix: str, heads: Heads) -> Kind:
+def kind_of(block: Block, sums: Sums, prefix: str, heads: Heads) -> BlockKind:
     """The sites of a block; `prefix` is its path with `{l}` in it."""
     branches = [_branch(block, writer) for writer in sums.writers]
     branches = _told_apart(branches)
@@ -49,7 +49,7 @@ def kind_of(block: Block, sums: Sums, prefix: str, heads: Heads) -> Kind:
     missing: dict[str, str] = {}
     at: dict[str, int] = {"resid_pre": block.call.start, "resid_post": block.call.stop}
 
-    def put(stream: str, call: Call, side: str, factor: float = 1.0) -> None:
+    def put(stream: str, call: ModuleCall, side: str, factor: float = 1.0) -> None:
         inside = side == "input"
         flat = call.flat_in if inside else call.flat
         path = f"{prefix}.{block.relative(call)}"
@@ -74,17 +74,17 @@ def kind_of(block: Block, sums: Sums, prefix: str, heads: Heads) -> Kind:
     attention = next((b for b in branches if b.mixes), None) if "attn_out" in sites else None
     mlp = next((b for b in branches if not b.mixes), None) if "mlp_out" in sites else None
     mid = _mid(block, sums, branches, attention, missing)
-    if isinstance(mid, Call):
+    if isinstance(mid, ModuleCall):
         put("resid_mid", mid, "input")
     elif mid is not None:
         missing["resid_mid"] = mid
     _put_norms(block, sums, attention, mlp, missing, put)
     mixer = _mixer_of_heads(block, branches)
     found = None
-    if isinstance(mixer, Call) and mixer.taken is not None:
+    if isinstance(mixer, ModuleCall) and mixer.taken is not None:
         found = heads(mixer.taken.shape[-1])
         mixer = mixer if found else "the width of what its projection takes is not that of its heads"
-    if isinstance(mixer, Call) and found:
+    if isinstance(mixer, ModuleCall) and found:
         put("head", mixer, "input")
     else:
         missing["head"] = str(mixer)
@@ -92,7 +92,7 @@ def kind_of(block: Block, sums: Sums, prefix: str, heads: Heads) -> Kind:
     inside = {s: sites[s] for s in (*STREAMS, *(w for w in writes if w not in STREAMS)) if s in sites}
     lacks = {s: missing[s] for s in STREAMS if s in missing}
     n_heads, d_head = found or (0, 0)
-    return Kind(
+    return BlockKind(
         MappingProxyType(inside), MappingProxyType(lacks), tuple(writes), tuple(order), sums.gain, n_heads, d_head
     )
 
@@ -108,11 +108,11 @@ def _branch(block: Block, writer: Writer) -> _Branch:
     return _Branch(writer, root, _mixes(block, root) is True)
 
 
-def _idle(call: Call) -> bool:
+def _idle(call: ModuleCall) -> bool:
     return call.taken is not None and _same(call.taken, call.given)
 
 
-def _mixes(block: Block, root: Call) -> bool | None:
+def _mixes(block: Block, root: ModuleCall) -> bool | None:
     """Whether a module mixes tokens, by its names, the most telling first; None where they do not say."""
     first, *rest = block.relative(root).lower().split(".")
     kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(root.module).__name__).lower()
@@ -141,7 +141,7 @@ def _none_or_many(block: Block, own: Sequence[_Branch], mixes: bool) -> str:
 
 def _mid(
     block: Block, sums: Sums, branches: Sequence[_Branch], attention: _Branch | None, missing: dict[str, str]
-) -> Call | str:
+) -> ModuleCall | str:
     """The call whose input is what attention has added to the block's input, or why there is none."""
     if len(branches) == 1:
         return "the block adds to the stream once"
@@ -172,7 +172,7 @@ def _put_norms(
     attention: _Branch | None,
     mlp: _Branch | None,
     missing: dict[str, str],
-    put: Callable[[str, Call, str], None],
+    put: Callable[[str, ModuleCall, str], None],
 ) -> None:
     """The norms of the stream whose outputs the branches read."""
     if sums.normed:
@@ -205,7 +205,7 @@ def _put_norms(
             put(stream, found, "output")
 
 
-def _feeds(block: Block, norm: Call, branch: _Branch, attention: _Branch | None) -> bool:
+def _feeds(block: Block, norm: ModuleCall, branch: _Branch, attention: _Branch | None) -> bool:
     """Whether a branch reads a norm's output."""
     top = block.relative(branch.root).partition(".")[0]
     theirs = block.relative(attention.root).partition(".")[0] if attention is not None else None
@@ -218,7 +218,7 @@ def _feeds(block: Block, norm: Call, branch: _Branch, attention: _Branch | None)
     return False
 
 
-def _mixer_of_heads(block: Block, branches: Sequence[_Branch]) -> Call | str:
+def _mixer_of_heads(block: Block, branches: Sequence[_Branch]) -> ModuleCall | str:
     """The projection that mixes the heads of a block's attention, or why there is none."""
     if not any(b.mixes for b in branches):
         return "the block has no attention"
@@ -233,13 +233,13 @@ def _mixer_of_heads(block: Block, branches: Sequence[_Branch]) -> Call | str:
     return "no projection alone makes what attention adds of its heads"
 
 
-def _headless(block: Block, root: Call) -> bool:
+def _headless(block: Block, root: ModuleCall) -> bool:
     """Whether a mixer is another than attention, by its names."""
     kind = "" if _matrix(root) else type(root.module).__name__
     return bool(_NO_HEADS.search(kind) or _NO_HEADS.search(block.relative(root)))
 
 
-def _matrix(call: Call) -> bool:
+def _matrix(call: ModuleCall) -> bool:
     weight = getattr(call.module, "weight", None)
     return isinstance(weight, Tensor) and weight.ndim == 2 and not list(call.module.children())
 

@@ -13,7 +13,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from steerdsl.models.recorded import Call
+from steerdsl.models.recorded import ModuleCall
 from steerdsl.models.unsteerable import Unsteerable
 
 TOLERANCE = 2e-5  # of the largest number: float32's rounding, with room
@@ -27,8 +27,8 @@ MOST_TRIED = 40_000  # sums that are tried for one block
 class Block:
     """The call of a block and those of the modules inside it."""
 
-    call: Call
-    calls: Sequence[Call]
+    call: ModuleCall
+    calls: Sequence[ModuleCall]
 
     @property
     def pre(self) -> Tensor:
@@ -42,7 +42,7 @@ class Block:
         assert self.call.given is not None
         return self.call.given
 
-    def relative(self, call: Call) -> str:
+    def relative(self, call: ModuleCall) -> str:
         """A module's path within the block."""
         return call.path[len(self.call.path) + 1 :]
 
@@ -51,7 +51,7 @@ class Block:
 class Writer:
     """A module whose output, times `factor`, is added to the stream."""
 
-    call: Call
+    call: ModuleCall
     factor: float
 
 
@@ -76,7 +76,7 @@ def off(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max().clamp_min(1e-30))
 
 
-def normlike(call: Call) -> bool:
+def normlike(call: ModuleCall) -> bool:
     """Whether a module keeps the shape and has no matrix: a norm, a scale."""
     if call.taken is None or call.given is None or call.taken.shape != call.given.shape:
         return False
@@ -96,12 +96,12 @@ def solve(block: Block, known: list[Answer]) -> Sums:
     return found
 
 
-def _candidates(block: Block) -> list[Call]:
+def _candidates(block: Block) -> list[ModuleCall]:
     """Outputs that could be added: each value once, by the outermost module that gives it."""
     once: dict[str, int] = {}
     for call in block.calls:
         once[call.path] = once.get(call.path, 0) + 1
-    found: list[Call] = []
+    found: list[ModuleCall] = []
     for call in sorted(block.calls, key=lambda c: (c.path.count("."), c.start)):
         value = call.given
         if value is None or value.shape != block.pre.shape or once[call.path] > 1:
@@ -116,7 +116,7 @@ def _candidates(block: Block) -> list[Call]:
     return found
 
 
-def _again(block: Block, options: Sequence[Call], answer: Answer) -> Sums | None:
+def _again(block: Block, options: Sequence[ModuleCall], answer: Answer) -> Sums | None:
     paths, normed = answer
     if normed:
         return None
@@ -126,7 +126,7 @@ def _again(block: Block, options: Sequence[Call], answer: Answer) -> Sums | None
     return _plain_sum(block, chosen) or _gained(block, chosen)
 
 
-def _search(block: Block, options: Sequence[Call]) -> Sums:
+def _search(block: Block, options: Sequence[ModuleCall]) -> Sums:
     tried = 0
     for count in range(1, MOST_WRITERS + 1):
         for chosen in combinations(options, count):
@@ -171,7 +171,7 @@ def _rounded(factor: float) -> float:
     return 1.0 if abs(factor - 1.0) < 1e-4 else float(f"{factor:.7g}")
 
 
-def _plain_sum(block: Block, chosen: Sequence[Call], base: Tensor | None = None) -> Sums | None:
+def _plain_sum(block: Block, chosen: Sequence[ModuleCall], base: Tensor | None = None) -> Sums | None:
     """post - pre = sum of factor * output."""
     start = block.pre if base is None else base
     parts = [c.given for c in chosen if c.given is not None]
@@ -185,7 +185,7 @@ def _plain_sum(block: Block, chosen: Sequence[Call], base: Tensor | None = None)
     return Sums(_writers(chosen, factors), 1.0, False, error / size)
 
 
-def _gained(block: Block, chosen: Sequence[Call]) -> Sums | None:
+def _gained(block: Block, chosen: Sequence[ModuleCall]) -> Sums | None:
     """post = gain * (pre + sum of factor * output)."""
     parts = [c.given for c in chosen if c.given is not None]
     factors, error = _fit(block.post, [block.pre, *parts])
@@ -196,7 +196,7 @@ def _gained(block: Block, chosen: Sequence[Call]) -> Sums | None:
     return Sums(_writers(chosen, [f / gain for f in factors[1:]]), _rounded(gain), False, error / size)
 
 
-def _normed_sum(block: Block, options: Sequence[Call]) -> Sums | None:
+def _normed_sum(block: Block, options: Sequence[ModuleCall]) -> Sums | None:
     """post = norm(base + writer), where base is the block's input or such a sum itself."""
     norms = [c for c in block.calls if normlike(c) and c.given is not None and c.given.shape == block.pre.shape]
     for base in (n for n in norms if n.taken is not None and close(n.taken, block.pre)):
@@ -213,9 +213,9 @@ def _normed_sum(block: Block, options: Sequence[Call]) -> Sums | None:
 
 
 def _normed(
-    block: Block, options: Sequence[Call], norms: Sequence[Call], target: Tensor, before: int
+    block: Block, options: Sequence[ModuleCall], norms: Sequence[ModuleCall], target: Tensor, before: int
 ) -> tuple[list[Writer], float] | None:
-    bases: list[tuple[Tensor, Call | None]] = [(block.pre, None)]
+    bases: list[tuple[Tensor, ModuleCall | None]] = [(block.pre, None)]
     bases += [(n.given, n) for n in norms if n.stop < before and n.given is not None]
     for base, norm in bases:
         if norm is not None and torch.equal(base, target):  # the sum itself goes through this norm
@@ -243,12 +243,12 @@ def _normed(
     return None
 
 
-def _writers(chosen: Sequence[Call], factors: Sequence[float]) -> tuple[Writer, ...]:
+def _writers(chosen: Sequence[ModuleCall], factors: Sequence[float]) -> tuple[Writer, ...]:
     pairs = sorted(zip(chosen, factors, strict=True), key=lambda pair: pair[0].stop)
     return tuple(Writer(call, _rounded(factor)) for call, factor in pairs)
 
 
-def _best(block: Block, options: Sequence[Call]) -> float:
+def _best(block: Block, options: Sequence[ModuleCall]) -> float:
     """How far the best sum of two outputs is off, as a share of the largest number."""
     size = float(block.post.abs().max())
     errors = [1.0]
@@ -258,6 +258,6 @@ def _best(block: Block, options: Sequence[Call]) -> float:
     return min(errors)
 
 
-def _pairs(options: Sequence[Call]) -> Iterator[tuple[Call, ...]]:
+def _pairs(options: Sequence[ModuleCall]) -> Iterator[tuple[ModuleCall, ...]]:
     for count in (1, 2):
         yield from combinations(options[:40], count)

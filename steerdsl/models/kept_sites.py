@@ -21,7 +21,7 @@ from steerdsl.forms.models import LARGEST_SITES, SITES
 from steerdsl.forms.text import read_json
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.models.cache import cache_root
-from steerdsl.models.sites import Architecture, Kind, Site
+from steerdsl.models.sites import Architecture, BlockKind, Site
 
 VERSION = 1  # raise it when the probe finds something else
 
@@ -89,7 +89,7 @@ def _read(file: Path) -> Architecture | None:
 def to_plain(arch: Architecture) -> dict[str, Any]:
     """An architecture as JSON has it."""
     found = {name: getattr(arch, name) for name in Architecture.__slots__}
-    kinds = [{name: getattr(kind, name) for name in Kind.__slots__} for kind in arch.kinds]
+    kinds = [{name: getattr(kind, name) for name in BlockKind.__slots__} for kind in arch.kinds]
     for kind in kinds:
         kind["sites"] = {stream: asdict(site) for stream, site in kind["sites"].items()}
         kind["missing"] = dict(kind["missing"])
@@ -102,7 +102,7 @@ def from_plain(said: Mapping[str, Any]) -> Architecture:
     for kind in said["kinds"]:
         sites = {stream: Site(**site) for stream, site in kind["sites"].items()}
         both = {"sites": MappingProxyType(sites), "missing": MappingProxyType(kind["missing"])}
-        kinds.append(Kind(**{**kind, **both, "writes": tuple(kind["writes"]), "order": tuple(kind["order"])}))
+        kinds.append(BlockKind(**{**kind, **both, "writes": tuple(kind["writes"]), "order": tuple(kind["order"])}))
     which = tuple(said["which"])
     if not all(0 <= i < len(kinds) for i in which):
         raise ValueError("a block of no kind")

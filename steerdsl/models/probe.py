@@ -23,8 +23,8 @@ from torch import Tensor
 
 from steerdsl.models.block_streams import kind_of
 from steerdsl.models.block_sums import Answer, Block, close, normlike, solve
-from steerdsl.models.recorded import Call, prompt, record
-from steerdsl.models.sites import Kind
+from steerdsl.models.recorded import ModuleCall, prompt, record
+from steerdsl.models.sites import BlockKind
 from steerdsl.models.unsteerable import Unsteerable
 
 _OTHER_INPUT = re.compile(r"(^|\.)(vision|visual|image|audio|vit|speech|img)[^.]*(\.|$)")
@@ -35,7 +35,7 @@ class Found:
     """What a probe found. `kinds` has one for each block; paths are from the causal LM on, sites with `{l}`."""
 
     blocks: str
-    kinds: tuple[Kind, ...]
+    kinds: tuple[BlockKind, ...]
     embeddings: tuple[str, ...]
     norm: str | None
     unembedding: str | None
@@ -56,7 +56,7 @@ def probe(model: Any, heads: Any) -> Found:
         raise Unsteerable("stack", f"{idle} of the blocks of {path} do not run on text alone")
     _require_chain(stack)
     _require_causal(model, ids, path, stack)
-    kinds, worst = list[Kind](), 0.0
+    kinds, worst = list[BlockKind](), 0.0
     known: list[Answer] = []
     for layer, call in enumerate(stack):
         block = Block(call, [c for c in calls if c.path.startswith(f"{call.path}.")])
@@ -68,9 +68,9 @@ def probe(model: Any, heads: Any) -> Found:
     return Found(path, tuple(kinds), _embeddings(model, calls, first), _norm(calls, last), _unembedding(model), worst)
 
 
-def _stack(calls: Sequence[Call]) -> tuple[str, list[Call]]:
+def _stack(calls: Sequence[ModuleCall]) -> tuple[str, list[ModuleCall]]:
     """The longest list of modules that each take and give activations of the prompt."""
-    lists: dict[str, dict[int, list[Call]]] = {}
+    lists: dict[str, dict[int, list[ModuleCall]]] = {}
     for call in calls:
         parent, _, leaf = call.path.rpartition(".")
         if leaf.isdigit() and not _OTHER_INPUT.search(parent):
@@ -95,18 +95,18 @@ def _stack(calls: Sequence[Call]) -> tuple[str, list[Call]]:
     return path, [blocks[n][0] for n in sorted(blocks)]
 
 
-def _chained(blocks: dict[int, list[Call]]) -> bool:
+def _chained(blocks: dict[int, list[ModuleCall]]) -> bool:
     """Whether each block takes what the one before it gave."""
     calls = [blocks[n][0] for n in sorted(blocks)]
     return all(_equal(b.taken, a.given) for a, b in pairwise(calls) if b.taken is not None)
 
 
-def _streams(call: Call) -> bool:
+def _streams(call: ModuleCall) -> bool:
     taken, given = call.taken, call.given
     return taken is not None and given is not None and taken.shape == given.shape and not call.flat
 
 
-def _no_stack(lists: dict[str, dict[int, list[Call]]]) -> str:
+def _no_stack(lists: dict[str, dict[int, list[ModuleCall]]]) -> str:
     if not lists:
         return "no list of blocks runs"
     path = max(lists, key=lambda p: len(lists[p]))
@@ -117,7 +117,7 @@ def _no_stack(lists: dict[str, dict[int, list[Call]]]) -> str:
     return f"what the blocks of {path} give has the shape {shape}, where one stream has prompts × tokens × width"
 
 
-def _require_chain(stack: Sequence[Call]) -> None:
+def _require_chain(stack: Sequence[ModuleCall]) -> None:
     """Each block takes what the one before gave."""
     for layer, (one, next_one) in enumerate(pairwise(stack)):
         assert one.given is not None and next_one.taken is not None
@@ -131,7 +131,7 @@ def _share(difference: Tensor, of: Tensor) -> str:
     return f"{float(difference.abs().max() / of.abs().max()):.1%} of the largest number"
 
 
-def _require_causal(model: Any, ids: Tensor, path: str, stack: Sequence[Call]) -> None:
+def _require_causal(model: Any, ids: Tensor, path: str, stack: Sequence[ModuleCall]) -> None:
     """No token's activations depend on the last one."""
     other = ids.clone()
     other[:, -1] = ids[:, 0]
@@ -144,7 +144,7 @@ def _require_causal(model: Any, ids: Tensor, path: str, stack: Sequence[Call]) -
         raise Unsteerable("causal", f"tokens see those after them (at the end of {last}, by {off}): it is an encoder")
 
 
-def _embeddings(model: Any, calls: Sequence[Call], first: Call) -> tuple[str, ...]:
+def _embeddings(model: Any, calls: Sequence[ModuleCall], first: ModuleCall) -> tuple[str, ...]:
     """The embeddings whose sum is the first block's input, up to one factor; where something else stands
     between, all that run before it."""
     assert first.taken is not None
@@ -169,7 +169,7 @@ def _embeddings(model: Any, calls: Sequence[Call], first: Call) -> tuple[str, ..
     return tuple(path for path, module in model.named_modules() if module is inside)[:1]
 
 
-def _broadcast(call: Call, like: Tensor) -> Tensor | None:
+def _broadcast(call: ModuleCall, like: Tensor) -> Tensor | None:
     shape = call.shape or ()
     if shape not in ((1, *like.shape[1:]), tuple(like.shape[1:])):
         return None
@@ -179,7 +179,7 @@ def _broadcast(call: Call, like: Tensor) -> Tensor | None:
     return weight[rows].expand_as(like) if int(rows[-1]) < len(weight) else None
 
 
-def _norm(calls: Sequence[Call], last: Call) -> str | None:
+def _norm(calls: Sequence[ModuleCall], last: ModuleCall) -> str | None:
     after = (c for c in calls if c.start > last.stop and c.taken is not None and last.given is not None)
     readers = (c for c in after if c.taken is not None and _equal(c.taken, last.given))
     return next((c.path for c in readers if normlike(c)), None)

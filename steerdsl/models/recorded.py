@@ -1,6 +1,6 @@
 """One forward pass of a model with every module's input and output written down.
 
-In: a model and token ids. Out: `Call`s in the order in which modules run, with their tensors in float64.
+In: a model and token ids. Out: `ModuleCall`s in the order in which modules run, with their tensors in float64.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROWS, TOKENS = 2, 7  # of the prompt; no width of a small model is like them
 
 
 @dataclass(slots=True)
-class Call:
+class ModuleCall:
     """One run of one module. taken, given: its first input and its output (or the first of a tuple), float64
     [ROWS, TOKENS, d], None where these are no activations of the prompt. flat: the output is [ROWS * TOKENS, d];
     flat_in: so is the input. start, stop: its place among all beginnings and ends."""
@@ -40,17 +40,17 @@ def prompt(vocab: int) -> Tensor:
     return ids % max(vocab - 8, 1) + 4 if vocab > 16 else ids % vocab
 
 
-def record(model: Any, ids: Tensor) -> list[Call]:
+def record(model: Any, ids: Tensor) -> list[ModuleCall]:
     """Every call of every module of one pass over `ids`, sorted by its beginning."""
-    calls: list[Call] = []
+    calls: list[ModuleCall] = []
     with _hooked(model, calls), torch.no_grad():
         model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     return calls
 
 
 @contextmanager
-def _hooked(model: Any, calls: list[Call]) -> Iterator[None]:
-    clock, open_calls, handles = [0], dict[int, list[Call]](), list[Any]()
+def _hooked(model: Any, calls: list[ModuleCall]) -> Iterator[None]:
+    clock, open_calls, handles = [0], dict[int, list[ModuleCall]](), list[Any]()
 
     def tick() -> int:
         clock[0] += 1
@@ -58,7 +58,7 @@ def _hooked(model: Any, calls: list[Call]) -> Iterator[None]:
 
     def before(path: str) -> Any:
         def hook(module: Any, args: Any, kwargs: Any) -> None:
-            call = Call(path, module, tick())
+            call = ModuleCall(path, module, tick())
             first = next(iter((*args, *kwargs.values())), None)
             call.taken, call.flat_in = _rows(first)
             calls.append(call)

@@ -57,7 +57,7 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class BlockKind:
     """The sites of blocks that are made alike.
 
     sites: for each stream, where it is read, with `{l}` for the layer. missing: why a stream does not exist.
@@ -87,7 +87,7 @@ class Architecture:
     family: str
     blocks: str
     embeddings: tuple[str, ...]
-    kinds: tuple[Kind, ...]
+    kinds: tuple[BlockKind, ...]
     which: tuple[int, ...]
     norm: str | None = None
     unembedding: str | None = None
@@ -112,7 +112,7 @@ class Architecture:
         """The streams that some block of this model has."""
         return tuple(s for s in STREAMS if any(s in kind.sites for kind in self.kinds))
 
-    def kind(self, layer: int) -> Kind:
+    def kind(self, layer: int) -> BlockKind:
         """How block `layer` (from 0) is made."""
         return self.kinds[self.which[layer]]
 
@@ -188,10 +188,10 @@ def spans(layers: Iterable[int]) -> str:
     return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}..{r[-1]}" for r in runs)
 
 
-def grouped(kinds: Iterable[Kind]) -> tuple[tuple[Kind, ...], tuple[int, ...]]:
+def grouped(kinds: Iterable[BlockKind]) -> tuple[tuple[BlockKind, ...], tuple[int, ...]]:
     """Each kind of block once, the most frequent first, and which one each block is."""
     given = list(kinds)
-    different: list[Kind] = []
+    different: list[BlockKind] = []
     for kind in given:
         if kind not in different:
             different.append(kind)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from steerdsl.models.sites import NORMED, STREAMS, Architecture, Kind, spans
+from steerdsl.models.sites import NORMED, STREAMS, Architecture, BlockKind, spans
 
 
 def site_lines(arch: Architecture) -> list[str]:
@@ -24,7 +24,7 @@ def site_lines(arch: Architecture) -> list[str]:
     return lines
 
 
-def _sum(kind: Kind) -> str:
+def _sum(kind: BlockKind) -> str:
     """The identity that a block obeys."""
     terms = [s if kind.sites[s].factor == 1.0 else f"{kind.sites[s].factor:g} · {s}" for s in kind.writes]
     if NORMED in kind.missing.values():
@@ -33,7 +33,7 @@ def _sum(kind: Kind) -> str:
     return f"resid_post = {total}" if kind.gain == 1.0 else f"resid_post = {kind.gain:g} · ({total})"
 
 
-def _streams(kind: Kind) -> Iterator[str]:
+def _streams(kind: BlockKind) -> Iterator[str]:
     for stream in (*STREAMS, *(w for w in kind.writes if w not in STREAMS)):
         if stream in kind.sites:
             site = kind.sites[stream]

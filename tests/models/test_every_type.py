@@ -27,7 +27,7 @@ from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.models.architecture import find
 from steerdsl.models.generation import Stops, neutral
 from steerdsl.models.shrink import shrunk
-from steerdsl.models.sites import STREAMS, Architecture, Kind, Site
+from steerdsl.models.sites import STREAMS, Architecture, BlockKind, Site
 from steerdsl.models.small import model_class
 
 TABLE = Path(__file__).parents[2] / "docs" / "models.json"
@@ -247,7 +247,7 @@ def said(model_type: str) -> Any:
     return {"blocks": arch.blocks, "kinds": kinds}
 
 
-def _scaled(kind: Kind) -> bool:
+def _scaled(kind: BlockKind) -> bool:
     return any(site.factor != 1.0 for site in kind.sites.values())
 
 

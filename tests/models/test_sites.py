@@ -227,3 +227,19 @@ def test_an_unknown_family() -> None:
         "error[M605]: transformers has no causal language model of type `vit`\n"
         "help: choose another model, or a version of transformers that has this one\n"
     )
+
+
+def test_an_encoder_is_refused_with_the_identity_that_failed() -> None:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    with pytest.raises(RecipeError) as error:
+        architecture(AutoConfig.for_model("bert", vocab_size=300, **sizes))
+    lines = message(error).splitlines()
+    assert lines[0] == "error[M640]: models of type `bert` have no residual stream that can be steered"
+    assert lines[1].startswith("note: tokens see those after them (at the end of bert.encoder.layer.1, by ")
+    assert lines[2] == "help: choose another model"
+
+
+def test_a_copy_that_cannot_be_run_is_said() -> None:
+    with pytest.raises(RecipeError) as error:
+        architecture(AutoConfig.for_model("llama", hidden_act="no such function"))
+    assert message(error).startswith("error[M641]: transformers cannot run a small copy of this `llama` model")

@@ -9,7 +9,7 @@ from steerdsl.models.sites import Site
 
 
 @dataclass(frozen=True)
-class Kind:
+class BlockKind:
     """Blocks that are made alike: the streams that the recipe names, by module path, with `{l}` for the layer, in
     the order in which they run, and those that are added to the residual stream."""
 
@@ -22,7 +22,7 @@ class Kind:
 class Architecture:
     """The kinds of this model's blocks, and which kind each block is."""
 
-    kinds: Sequence[Kind]
+    kinds: Sequence[BlockKind]
     which: Sequence[int]
 
     @property

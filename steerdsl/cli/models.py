@@ -18,27 +18,47 @@ def models(
     model: Annotated[
         str | None, typer.Argument(metavar="ID", help="a hub id (default: the default model)", show_default=False)
     ] = None,
+    sites: Annotated[
+        str | None,
+        typer.Option("--sites", metavar="MODEL", help="show where a model's streams are", show_default=False),
+    ] = None,
     offline: o.Offline = False,
     as_json: o.Json = False,
 ) -> None:
-    """List the models that run without a network, or download one.
+    """List the models that run without a network, download one, or show where the streams of one are.
 
     \b
     Example:
       steerdsl models
       steerdsl models fetch HuggingFaceTB/SmolLM2-135M-Instruct
+      steerdsl models --sites HuggingFaceTB/SmolLM2-135M-Instruct
     """
     from steerdsl.cli.progress import Progress
     from steerdsl.models.catalog import cached, locate
 
     if what not in (None, "fetch"):
         raise typer.BadParameter(f"`{what}` is not a models command; write `models` or `models fetch ID`")
+    if sites is not None:
+        if what is not None:
+            raise typer.BadParameter("`--sites MODEL` stands alone")
+        _sites(sites, offline, as_json)
+        return
     if what == "fetch":
         with Progress(shown=True) as progress:
             found = [locate(model, offline=offline, progress=progress)]
     else:
         found = cached()
     _print([_row(located) for located in found], as_json)
+
+
+def _sites(model: str, offline: bool, as_json: bool) -> None:
+    """What was found of a model's blocks, from its config alone."""
+    from steerdsl.models.facts import read_facts
+    from steerdsl.models.kept_sites import to_plain
+    from steerdsl.show.site_table import site_lines
+
+    arch = read_facts(model, offline=offline).arch
+    print(json_text(to_plain(arch), indent=1) if as_json else "\n".join(site_lines(arch)))
 
 
 def _row(located: Any) -> dict[str, Any]:

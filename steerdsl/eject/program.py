@@ -76,7 +76,7 @@ CALLED = {
     "steerdsl.engine.steer_compiler": ("ablation_touches", "in_order", "touches"),
     "steerdsl.lang.recipe_parts": ("Strength",),
     "steerdsl.models.sites": ("Site",),
-    "steerdsl.eject.parts.sites": ("Architecture",),
+    "steerdsl.eject.parts.sites": ("Architecture", "BlockKind"),
     "steerdsl.store.vector_files": ("save_vector",),
 }
 # What the functions of entries are called where their own names would say too little.

@@ -153,7 +153,7 @@ def _places(p: Program, op: r.Op) -> Iterator[tuple[list[str], str, list[str]]]:
     elif whole:
         yield [f"for stream in {literals.literal(tuple(whole))}:", f"    {loop}"], "stream, layer", []
     for layer, head in (s.numbers for s in op.streams if s.numbers):
-        columns = p.plan.model.arch.head_slice(head)
+        columns = p.plan.model.arch.head_slice(head, layer)
         part = f"({columns.start}, {columns.stop})"
         yield [f"for layer, part in [({layer}, {part})]:"], '"head", layer', ["part=part"]
 

@@ -90,7 +90,7 @@ def _classes(p: Program, s: r.Extract, layers: str) -> Iterator[str]:
     items = [positions.position(p, s), literals.text(s.stream.name), layers]
     if s.stream.numbers:
         p.features.add("heads")
-        columns = p.plan.model.arch.head_slice(s.stream.numbers[1])
+        columns = p.plan.model.arch.head_slice(s.stream.numbers[1], s.stream.numbers[0])
         items.append(f"part=slice({columns.start}, {columns.stop})")
     if _keeps_rows(p, s):
         p.features.add("rows")

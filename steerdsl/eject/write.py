@@ -105,6 +105,7 @@ def _written(plan: Plan, own: frozenset[str] = frozenset()) -> tuple[Program, st
         start += STEERED
     if p.streams:
         p.use("Architecture")
+        p.use("BlockKind")
         p.use("Site")
         p.make("Where the streams are", "ARCH", sites.arch(plan.model.arch, p.streams))
     head = "\n\n\n".join([_settings(plan, "answers" in p.features), _data(p)])

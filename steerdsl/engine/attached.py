@@ -1,7 +1,7 @@
 """Steer a model that a program has loaded itself, with the touches that runs use.
 
 In: a causal LM of transformers, and the touches of one steer (`batch_edits.compile_rows`). Out: the same model, whose
-passes are edited by PyTorch hooks while the context lasts. `edits.act` does the same here as in a run; this module
+passes are edited by PyTorch hooks while the context lasts. `edits.touched` does the same here as in a run; this module
 only keeps count of the passes: a call without cached tokens reads a prompt, and each later one a generated token.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.engine.edits import Touch, touched, walk
+from steerdsl.engine.edits import Touch, activation, touched, unscaled, walk
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ def _hook(module: Any, touch: Touch, passes: PassCount) -> Any:
     """Make a touch whenever its module runs."""
 
     def edited(value: Tensor) -> Tensor:
-        rows = value if value.ndim == 3 else value.reshape(passes.rows, -1, value.shape[-1])  # OPT flattens its tokens
-        new = touched(touch, rows, passes.step, passes.mask, passes.memory, passes.stash)
-        return value if new is rows else new.reshape(value.shape)
+        found = activation(value, passes.rows, touch["factor"])
+        new = touched(touch, found, passes.step, passes.mask, passes.memory, passes.stash)
+        return value if new is found else unscaled(new.reshape(value.shape), value, touch["factor"])
 
     def before(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if args:
@@ -107,7 +107,9 @@ def _hook(module: Any, touch: Touch, passes: PassCount) -> Any:
         return args, {**kwargs, name: edited(kwargs[name])}
 
     def after(_: Any, args: Any, output: Any) -> Any:
-        return (edited(output[0]), *output[1:]) if isinstance(output, tuple) else edited(output)
+        if isinstance(output, tuple | list):
+            return type(output)((edited(output[0]), *output[1:]))
+        return edited(output)
 
     if touch["side"] == "input":
         return module.register_forward_pre_hook(before, with_kwargs=True)

@@ -92,7 +92,7 @@ def _beside(compiled: Sequence[Mapping[Order, Touch]], rows: Sequence[tuple[int,
     found: dict[Order, Touch] = {}
     for order in {order for touches in compiled for order in touches}:
         here = [(at, touches[order]) for at, touches in zip(rows, compiled, strict=True) if order in touches]
-        merged: dict[str, Any] = {"path": here[0][1]["path"], "side": here[0][1]["side"]}
+        merged: dict[str, Any] = {name: here[0][1][name] for name in ("path", "side", "factor")}
         for name in ("edits", "late"):
             parts = [(*at, touch[name]) for at, touch in here if touch[name]]
             merged[name] = [by_rows(parts)] if parts else []

@@ -63,9 +63,9 @@ def capture(
     each = 8 + (4 * arch.width(stream.name) if rows else 0)
     parts = []
     for own in _shares(layers, each * max(map(_most, readings)), session.on):
-        reads = [(site.module, site.side) for site in (arch.read(stream.name, layer) for layer in own)]
+        reads = [arch.read(stream.name, layer).tap for layer in own]
 
-        def ask(group: Sequence[Batch], reads: Sequence[tuple[str, str]] = reads) -> dict[str, Any]:
+        def ask(group: Sequence[Batch], reads: Sequence[tuple[str, str, float]] = reads) -> dict[str, Any]:
             jobs = [_job(batch, [readings[i] for i in batch.index]) for batch in group]
             return session.summarise(jobs, reads, part, rows, touches)
 
@@ -111,7 +111,7 @@ def capture_several(
         asked = []
         for want, own in zip(wants, readings, strict=True):
             columns, average, picked = _where(batch, [own[i] for i in batch.index])
-            reads = [(site.module, site.side) for site in (arch.read(want.stream.name, x) for x in want.layers)]
+            reads = [arch.read(want.stream.name, x).tap for x in want.layers]
             asked.append({"reads": reads, "columns": columns, "average": average, "picked": picked})
         for number, found in enumerate(session.captures(inputs(batch), asked)):
             take(states[number], found[..., _part(arch, wants[number].stream)], wants[number].rows)
@@ -133,7 +133,7 @@ def _sound(state: dict[str, Any], order: Sequence[int], want: Want, session: Ses
 
 def _part(arch: Architecture, stream: Stream) -> slice:
     """The features of a stream that are kept: one head's, or all."""
-    return arch.head_slice(stream.numbers[1]) if stream.numbers else slice(None)
+    return arch.head_slice(stream.numbers[1], stream.numbers[0]) if stream.numbers else slice(None)
 
 
 def _places(batch: Batch, readings: Sequence[TokenSpan]) -> list[int]:

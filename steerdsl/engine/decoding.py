@@ -67,11 +67,11 @@ def visit_present(
     stash: dict[str, Any] = {}
     for module, touch in placed:
         whole = held(module, touch["side"])  # which waits for the pass: only then is it known what rows it has
-        every = present.whole(activation(whole, len(present)))
+        every = present.whole(activation(whole, len(present), touch["factor"]))
         memory["rows"] = present.rows if step else None
         new = touched(touch, every, step, mask, memory, stash)
         if new is not every:
-            write(module, touch["side"], whole, present.part(new))
+            write(module, touch["side"], whole, present.part(new), touch["factor"])
 
 
 class Loop:

@@ -27,6 +27,7 @@ Edit = Callable[["Tensor", Step, "Tensor | None", dict[str, Any]], "Tensor"]
 
 # A touch is one visit to one module: a dict with
 #   path, side ("input" | "output")
+#   factor: what the model multiplies the value there by (`models.sites`); edits see the product
 #   edits: edits of what is read there
 #   stash: name under which the value is kept for later touches of the same pass, or None
 #   plus: name of a stashed value to add before `late` edits and to take away after them, or None
@@ -38,14 +39,16 @@ Touch = dict[str, Any]
 def walk(root: Any, path: str) -> Any:
     """The module at a dotted path such as `model.layers.3.mlp`."""
     for part in path.split("."):
-        root = root[int(part)] if part.isdigit() else getattr(root, part)
+        # nnsight serves some names on every module; a child of such a name has this one there.
+        child = None if part.isdigit() else getattr(root, f"E_{part}", None)
+        root = root[int(part)] if part.isdigit() else getattr(root, part) if child is None else child
     return root
 
 
-def read(module: Any, side: str, rows: int) -> tuple[Any, Any]:
-    """The activation [rows, S, d] at a module's input or output, and the whole value that holds it."""
+def read(module: Any, side: str, rows: int, factor: float) -> tuple[Any, Any]:
+    """The activation [rows, S, d] at a module's input or output, times `factor`, and the whole value that holds it."""
     whole = held(module, side)
-    return activation(whole, rows), whole
+    return activation(whole, rows, factor), whole
 
 
 def held(module: Any, side: str) -> Any:
@@ -53,23 +56,30 @@ def held(module: Any, side: str) -> Any:
     return module.input if side == "input" else module.output
 
 
-def activation(whole: Any, rows: int) -> Any:
-    """The activation [rows, S, d] in what a module is given or gives."""
-    # Some modules wrap their output in a tuple, in some versions; OPT flattens its tokens.
-    value = whole[0] if isinstance(whole, tuple) else whole
-    return value.unflatten(0, (rows, -1)) if value.ndim == 2 else value
+def activation(whole: Any, rows: int, factor: float) -> Any:
+    """The activation [rows, S, d] in what a module is given or gives, times `factor`."""
+    # Some modules wrap their output in a tuple or a list, in some versions; OPT flattens its tokens.
+    value = whole[0] if isinstance(whole, tuple | list) else whole
+    value = value.unflatten(0, (rows, -1)) if value.ndim == 2 else value
+    return value if factor == 1.0 else value * factor
 
 
-def write(module: Any, side: str, whole: Any, value: Any) -> None:
-    """Put `value` back where `read` found it, in the same shape."""
-    first = whole[0] if isinstance(whole, tuple) else whole
-    value = value.reshape(first.shape)
-    if isinstance(whole, tuple):
-        value = (value, *whole[1:])
+def write(module: Any, side: str, whole: Any, value: Any, factor: float) -> None:
+    """Put `value` back where `read` found it, in the same shape and without the factor."""
+    first = whole[0] if isinstance(whole, tuple | list) else whole
+    value = unscaled(value.reshape(first.shape), first, factor)
+    if isinstance(whole, tuple | list):
+        value = [value, *whole[1:]] if isinstance(whole, list) else (value, *whole[1:])
     if side == "input":
         module.input = value
     else:
         module.output = value
+
+
+def unscaled(value: Tensor, first: Tensor, factor: float) -> Tensor:
+    """`value`, which edits made of `first` times the factor, without the factor. What no edit touched stays bit for
+    bit: first * factor / factor need not be first."""
+    return value if factor == 1.0 else first.where(value == first * factor, value / factor)
 
 
 def place(model: Any, touches: Sequence[Touch]) -> list[tuple[Any, Touch]]:
@@ -83,10 +93,10 @@ def visit(
     """Make every touch of one pass over `rows` rows, in the order in which the modules run."""
     stash: dict[str, Any] = {}
     for module, touch in placed:
-        value, whole = read(module, touch["side"], rows)
+        value, whole = read(module, touch["side"], rows, touch["factor"])
         new = touched(touch, value, step, mask, memory, stash)
         if new is not value:
-            write(module, touch["side"], whole, new)
+            write(module, touch["side"], whole, new, touch["factor"])
 
 
 def touched(

@@ -34,7 +34,7 @@ class Passes(Protocol):
 
     @property
     def opened(self) -> Opened: ...
-    def trouble(self, reading: Mapping[str, Any], row: int, reads: Sequence[tuple[str, str]]) -> Tensor: ...
+    def trouble(self, reading: Mapping[str, Any], row: int, reads: Sequence[tuple[str, str, float]]) -> Tensor: ...
 
 
 class LogitWatch:
@@ -168,7 +168,7 @@ def _origin(session: Passes, reading: Mapping[str, Any], row: int) -> str:
     arch = session.opened.arch
     where = [("resid_pre", 0), *(("resid_post", layer) for layer in range(arch.n_layers))]
     sites = [arch.read(*each) for each in where]
-    found = session.trouble(reading, row, [(site.module, site.side) for site in sites])
+    found = session.trouble(reading, row, [site.tap for site in sites])
     if not bool(found.any()):
         return "after the last layer"
     stream, layer = where[int(found.nonzero()[0])]

@@ -19,7 +19,6 @@ from steerdsl.methods.finite import require_tensors
 from steerdsl.methods.ops import ablate
 from steerdsl.methods.ops.patch import align
 from steerdsl.methods.types import MethodError, Operand, Plane, Vector
-from steerdsl.models.sites import RANK
 from steerdsl.planning.layers import layer_number
 from steerdsl.planning.targets import Target, counts_steps, passes, targets
 from steerdsl.registry import find
@@ -158,13 +157,13 @@ def touches(edits: Mapping[tuple[str, int], Sequence[Edit]], arch: Architecture)
 
     for (stream, layer), own in edits.items():
         site = arch.write(stream, layer)
-        touch = at(layer, RANK[stream], site)
+        touch = at(layer, arch.rank(stream, layer), site)
         if site.onto is None:
             touch["edits"] += own
             continue
         touch["late"] += own
         touch["plus"] = f"{site.onto.module}.{site.onto.side}"
-        at(layer, RANK["resid_pre"], site.onto)["stash"] = touch["plus"]
+        at(layer, arch.rank("resid_pre", layer), site.onto)["stash"] = touch["plus"]
     return found
 
 
@@ -214,4 +213,4 @@ def _add(h: Tensor, p: dict[str, Tensor]) -> Tensor:
 
 def _touch(site: Site, edits: list[Edit]) -> Touch:
     blank: dict[str, Any] = {"stash": None, "plus": None, "late": []}
-    return {"path": site.module, "side": site.side, "edits": edits, **blank}
+    return {"path": site.module, "side": site.side, "factor": site.factor, "edits": edits, **blank}

@@ -84,4 +84,7 @@ def _hookpoint(arch: Architecture, op: r.Op, stream: str, layer: int) -> str:
         module = arch.embeddings[0]
     elif site.side != "output" or site.onto is not None:
         raise refusal(TITLE, f"{stream} is not the output of a module", "act on resid_post, attn_out or mlp_out")
+    elif site.factor != 1.0:
+        reason = f"{stream} is the output of a module times {site.factor:g}"
+        raise refusal(TITLE, reason, "act on resid_post or resid_pre")
     return module.partition(".")[2]

@@ -5,6 +5,7 @@ transformers believes what a config says: a billion layers are a billion list it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,33 @@ CONFIG: Mapping[str, Any] = {
 INDEX: Mapping[str, Any] = {"weight_map": {EACH: str}}
 TENSOR: Mapping[str, Any] = {"dtype": str, "shape": [range(1 << 62)]}
 HEADER: Mapping[str, Any] = {"__metadata__": Maybe(object), EACH: TENSOR}
+# What was found of an architecture (`models.kept_sites`).
+LARGEST_SITES = 16 << 20
+_SITE = {
+    "module": str,
+    "side": re.compile("input|output"),
+    **dict.fromkeys(("tupled", "flat"), bool),
+    "onto": None,
+    "factor": float,
+}
+_KIND = {
+    "sites": {EACH: _SITE},
+    "missing": {EACH: str},
+    "writes": [str],
+    "order": [str],
+    "gain": float,
+    **dict.fromkeys(("n_heads", "d_head"), int),
+}
+SITES: Mapping[str, Any] = {
+    **dict.fromkeys(("family", "blocks"), str),
+    "embeddings": [str],
+    "kinds": [_KIND],
+    "which": [int],
+    **dict.fromkeys(("norm", "unembedding"), str | None),
+    **dict.fromkeys(("d_model", "n_heads", "d_head"), int),
+    "max_positions": int | None,
+    "error": float,
+}
 _NAMED = {"name": str, "template": str}
 TOKENIZER: Mapping[str, Any] = {"chat_template": Maybe(Either((str, None, [_NAMED])))}
 

@@ -15,8 +15,7 @@ from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError, nearest
 from steerdsl.models import gguf, hub
 from steerdsl.models.adapters import SETTINGS, WEIGHTS, Adapter, AdapterPlace, read_adapter
 from steerdsl.models.cache import Progress, model_home, no_progress
-from steerdsl.models.config import model_type
-from steerdsl.models.sites import TABLE
+from steerdsl.models.config import is_causal
 from steerdsl.models.weights import known_hash, weights_files, weights_hash
 from steerdsl.models.wheel import CARRIERS, fetch
 
@@ -176,10 +175,10 @@ def _fetch_adapter(name: str, offline: bool) -> Adapter:
 
 
 def cached() -> list[Located]:
-    """Every model in the caches that can run without a network, by id: weights complete, family known."""
+    """Every model in the caches that can run without a network, by id: weights complete, a causal language model."""
     ids = {*hub.cached_ids(), *CARRIERS}
     found = (find(model_id) for model_id in sorted(ids, key=str.lower))
-    return [m for m in found if m is not None and m.complete and model_type(m.path) in TABLE]
+    return [m for m in found if m is not None and m.complete and is_causal(m.path)]
 
 
 def _fetched(name: str, revision: str | None, offline: bool, progress: Progress) -> Located:

@@ -11,9 +11,10 @@ from typing import Any
 from steerdsl.forms.models import CONFIG, LARGEST, require_descriptions
 from steerdsl.forms.text import read_json
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.models.architecture import architecture
 from steerdsl.models.generation import settle
 from steerdsl.models.quiet import quiet
-from steerdsl.models.sites import architecture, require_family
+from steerdsl.models.small import require_family
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 
@@ -26,8 +27,17 @@ def model_type(folder: Path) -> str | None:
         return None
 
 
+def is_causal(folder: Path) -> bool:
+    """Whether a folder's config says that it is a causal language model; False when it cannot be read."""
+    try:
+        classes = read_json(folder / "config.json", CONFIG, most=LARGEST).get("architectures") or []
+    except (OSError, ValueError):
+        return False
+    return not classes or any(name.endswith(_CAUSAL) for name in classes)
+
+
 def require_steerable(model_id: str, folder: Path) -> None:
-    """Raise RecipeError M605 for anything but a causal language model of the table of sites, M606 for a
+    """Raise RecipeError M605 for anything but a causal language model that transformers has, M606 for a
     config that cannot be read. Code that a config points to is never looked for."""
     try:
         found = read_json(folder / "config.json", CONFIG, most=LARGEST)
@@ -53,10 +63,10 @@ def _require_no_code(model_id: str, found: dict[str, Any]) -> None:
 
 
 def read_config(model_id: str, folder: Path) -> Any:
-    """The transformers config of a model of the table, without what steers generation.
+    """The transformers config of a model, without what steers generation.
 
-    Raises RecipeError as `require_steerable`, and M618 for a folder whose files have transformers load
-    weights that nobody sees: an adapter next to the model, a file of another name.
+    Raises RecipeError as `require_steerable` and `architecture`, and M618 for a folder whose files have transformers
+    load weights that nobody sees: an adapter next to the model, a file of another name.
     """
     from transformers import AutoConfig
 
@@ -64,7 +74,7 @@ def read_config(model_id: str, folder: Path) -> Any:
     try:
         require_descriptions(folder)
         with quiet():
-            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            config = settle(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
         architecture(config)
     except RecipeError:
         raise
@@ -75,7 +85,7 @@ def read_config(model_id: str, folder: Path) -> Any:
     if getattr(config, "transformers_weights", None) is not None:
         reason = "has a config.json that names another file of weights (`transformers_weights`)"
         raise RecipeError([_hidden(model_id, reason)])
-    return settle(config)
+    return config
 
 
 def _hidden(model_id: str, reason: str) -> Diagnostic:

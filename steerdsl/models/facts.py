@@ -14,6 +14,7 @@ from typing import Any
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models import hub
 from steerdsl.models.adapters import AdapterPlace
+from steerdsl.models.architecture import architecture
 from steerdsl.models.batching import pad_id
 from steerdsl.models.catalog import (
     DEFAULT_MODEL,
@@ -29,7 +30,7 @@ from steerdsl.models.config import read_config
 from steerdsl.models.generation import Stops, read_stops
 from steerdsl.models.gguf import quantised_in
 from steerdsl.models.quantization import described
-from steerdsl.models.sites import Architecture, architecture
+from steerdsl.models.sites import Architecture
 from steerdsl.models.tokenizer import Tokenizer, read
 
 _BUILTIN = Path(__file__).parent / "builtin" / "SmolLM2-135M-Instruct"
@@ -83,7 +84,8 @@ def read_facts(
     """Read what describes a model. Only small files are fetched, and none for the default model.
 
     `base` and `within` as in `find`. Raises RecipeError: M601, M602, M603, M612 and M615 as `locate`,
-    M605 (not a causal language model of the table of sites), M606 (files that cannot be read), M662 (no adapter).
+    M605 (not a causal language model), M606 (files that cannot be read), M640 and M641 (no stream that is known),
+    M662 (no adapter).
     """
     convert(model, base, within)
     located = find_base(model, revision=revision, base=base, within=within)
@@ -93,7 +95,7 @@ def read_facts(
 
 
 def facts_of(located: Located) -> ModelFacts:
-    """What the files of a model's folder say. Raises RecipeError M605 and M606."""
+    """What the files of a model's folder say. Raises RecipeError M605, M606, M640 and M641."""
     config = read_config(located.id, located.path)
     arch = architecture(config)
     if located.source == "builtin":

@@ -15,6 +15,7 @@ from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.models.catalog import Located
 from steerdsl.models.quantization import PACKAGES, method_of, refused
 from steerdsl.models.quiet import quiet
+from steerdsl.models.small import model_class
 from steerdsl.models.tokenizer import first_line
 from steerdsl.models.weights import shapes
 
@@ -32,12 +33,11 @@ def load(located: Located, config: Any, dtype: torch.dtype, settings: Any, optio
     cannot be quantised as is asked).
     """
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
 
     _require_known(located, config)
     try:
         with quiet():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = model_class(config).from_pretrained(
                 located.path,
                 config=config,
                 dtype=dtype,

@@ -18,9 +18,11 @@ from steerdsl.models.device import choose_device, choose_dtype
 from steerdsl.models.facts import ModelFacts, facts_of
 from steerdsl.models.generation import neutral
 from steerdsl.models.loading import load
+from steerdsl.models.proof import require_sums
 from steerdsl.models.quantization import require_quantised, settings
 from steerdsl.models.quiet import quiet
 from steerdsl.models.sites import Architecture
+from steerdsl.models.small import model_class
 from steerdsl.models.spread import WIDE, devices, placement, with_folder
 from steerdsl.models.weights import weights_hash
 
@@ -67,10 +69,10 @@ class Opened:
 def open_model(located: Located, *, dtype: str | None = "auto", device: str = "auto") -> Opened:
     """Load the weights. A model that does not fit the device is spread over others by accelerate.
 
-    Raises RecipeError: M605 (not a model of the table), M606 (files missing or damaged), M608 (no
+    Raises RecipeError: M605 (not a causal language model), M606 (files missing or damaged), M608 (no
     such device), M609 (no such dtype), M613 (larger than the device's memory), M617 (weights that the
     config has no place for), M619 (quantised weights that cannot be opened here), M662 and M663 (an adapter
-    that cannot be used), M664 (a quantisation that cannot be made here).
+    that cannot be used), M664 (a quantisation that cannot be made here), M642 (blocks that do not add up).
     """
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
@@ -91,17 +93,17 @@ def open_model(located: Located, *, dtype: str | None = "auto", device: str = "a
         model = attach(model, located.adapter, located.id)
     model.offloaded = spread.offload  # for as long as the model is there
     info = model_info(facts, str(kind).removeprefix("torch."), devices(model))
-    return Opened(model.eval(), facts.tokenizer, facts.arch, info)
+    plain = located.adapter is None and located.quantization is None
+    require_sums(model.eval(), facts.arch, info.weights_sha256 if plain else None)
+    return Opened(model, facts.tokenizer, facts.arch, info)
 
 
 def open_remote(located: Located, dtype: str) -> Opened:
     """The model without weights, as it is described to a server that has them: its modules and settings.
-    Raises RecipeError M605 (not a model of the table)."""
-    from transformers import AutoModelForCausalLM
-
+    Raises RecipeError M605 (not a causal language model)."""
     facts = facts_of(located)
     with quiet(), torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(facts.config)
+        model = model_class(facts.config).from_config(facts.config)
     model.generation_config = neutral(facts.stops)
     return Opened(model.eval(), facts.tokenizer, facts.arch, model_info(facts, dtype, "ndif"))
 

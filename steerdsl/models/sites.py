@@ -1,23 +1,25 @@
-"""The one table of architectures: where each stream of a block is read and written.
+"""Where each stream of a block is read and written.
 
-In: a transformers config. Out: `Architecture`, whose `read` and `write` give a `Site`, plain data
-that both PyTorch hooks and nnsight can act on. Module paths start at the causal LM itself.
-A new family is one `_family(...)` line, checked by tests/models/test_sites.py.
+In: what the probe found of an architecture (`models.probe`), and the sizes of one model of it. Out: `Architecture`,
+whose `read` and `write` give a `Site`, plain data that both PyTorch hooks and nnsight can act on. Module paths start
+at the causal LM itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 
 STREAMS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "attn_norm_out", "mlp_norm_out", "head")
 
-# The order in which a block's modules run; resid_mid is written with what attention adds.
+# Why a block that normalises what it has added lacks what is between.
+NORMED = "this one normalises after each addition, so there is nothing between the two"
+
+# The order in which the modules of most blocks run, for what is printed; `Architecture.rank` has a block's own.
 RANK = {
     "resid_pre": 0,
     "attn_norm_out": 1,
@@ -38,6 +40,7 @@ class Site:
     flat: tokens are flattened to [batch * sequence, width] (OPT's MLP).
     onto: the stream's value is `onto` plus this site's; to give the stream a value, write that
     value minus `onto`. Assigning a norm's input would change the MLP's branch only.
+    factor: what the model multiplies the module's value by before it adds it; the stream's value is the product.
     """
 
     module: str
@@ -45,41 +48,86 @@ class Site:
     tupled: bool = False
     flat: bool = False
     onto: Site | None = None
+    factor: float = 1.0
+
+    @property
+    def tap(self) -> tuple[str, str, float]:
+        """What a pass needs to read the stream here: path, side and factor."""
+        return self.module, self.side, self.factor
+
+
+@dataclass(frozen=True, slots=True)
+class BlockKind:
+    """The sites of blocks that are made alike.
+
+    sites: for each stream, where it is read, with `{l}` for the layer. missing: why a stream does not exist.
+    writes: the streams that are added to the residual stream, in the order in which they run; a writer that has
+    no name of its own is `added_N`. order: streams in the order in which their modules run. gain: what the block
+    multiplies the whole stream by at its end. n_heads, d_head: the heads of its attention, 0 where it has none.
+    """
+
+    sites: Mapping[str, Site]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    writes: tuple[str, ...] = ("attn_out", "mlp_out")
+    order: tuple[str, ...] = tuple(sorted(RANK, key=lambda s: RANK[s]))
+    gain: float = 1.0
+    n_heads: int = 0
+    d_head: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A family's sites together with the sizes of one model of it.
+    """A model's sites together with its sizes.
 
-    sites: for each stream, where it is read, with `{l}` for the layer. missing: why a stream does
-    not exist. embeddings: the modules whose sum is the first block's input (before any scaling).
+    kinds: the kinds of its blocks, the most frequent first. which: for each block, its kind. embeddings: the modules
+    whose sum is the first block's input (before any scaling). norm, unembedding: the last norm and the module that
+    gives logits. error: the largest error of an identity, as a share of the stream's largest number.
     """
 
     family: str
     blocks: str
     embeddings: tuple[str, ...]
-    sites: Mapping[str, Site]
-    missing: Mapping[str, str] = field(default_factory=dict)
-    n_layers: int = 0
+    kinds: tuple[BlockKind, ...]
+    which: tuple[int, ...]
+    norm: str | None = None
+    unembedding: str | None = None
     d_model: int = 0
     n_heads: int = 0
     d_head: int = 0
     max_positions: int | None = None
+    error: float = 0.0
+
+    @property
+    def n_layers(self) -> int:
+        """The number of blocks."""
+        return len(self.which)
+
+    @property
+    def sites(self) -> Mapping[str, Site]:
+        """The sites of the most frequent kind of block."""
+        return self.kinds[0].sites
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The streams that this model has."""
-        return tuple(s for s in STREAMS if s not in self.missing)
+        """The streams that some block of this model has."""
+        return tuple(s for s in STREAMS if any(s in kind.sites for kind in self.kinds))
 
-    def width(self, stream: str) -> int:
+    def kind(self, layer: int) -> BlockKind:
+        """How block `layer` (from 0) is made."""
+        return self.kinds[self.which[layer]]
+
+    def width(self, stream: str, layer: int | None = None) -> int:
         """The size of one direction of `stream`: one head's, or the residual stream's."""
-        return self.d_head if stream == "head" else self.d_model
+        if stream != "head":
+            return self.d_model
+        return self.d_head if layer is None else self.kind(layer).d_head
 
     def read(self, stream: str, layer: int) -> Site:
-        """Where `stream` of block `layer` (from 0) is read. Raises RecipeError P710 when this model has none."""
-        if stream in self.missing:
-            raise RecipeError([self._no_stream(stream)])
-        site = self.sites[stream]
+        """Where `stream` of block `layer` (from 0) is read. Raises RecipeError P710 when it has none."""
+        kind = self.kind(layer)
+        if stream not in kind.sites:
+            raise RecipeError([self._no_stream(stream, layer)])
+        site = kind.sites[stream]
         return replace(site, module=site.module.format(l=layer))
 
     def write(self, stream: str, layer: int) -> Site:
@@ -89,129 +137,64 @@ class Architecture:
         self.read("resid_mid", layer)  # refuses a stream that this model lacks
         return replace(self.read("attn_out", layer), onto=self.read("resid_pre", layer))
 
+    def rank(self, stream: str, layer: int) -> int:
+        """The place of `stream` in the order in which the modules of block `layer` run."""
+        order = self.kind(layer).order
+        return order.index("attn_out" if stream == "resid_mid" else stream)
+
+    def normed(self, layer: int) -> bool:
+        """Whether a norm stands between the additions of block `layer`, so that its output is no plain sum."""
+        return NORMED in self.kind(layer).missing.values()
+
     def everywhere(self) -> tuple[tuple[str, int], ...]:
         """Every write to the residual stream as (stream, layer), in the order of the forward pass:
-        the embeddings (the first block's input), then each attention's and each MLP's contribution."""
-        blocks = [(stream, layer) for layer in range(self.n_layers) for stream in ("attn_out", "mlp_out")]
+        the embeddings (the first block's input), then what each block adds."""
+        blocks = [(stream, layer) for layer in range(self.n_layers) for stream in self.kind(layer).writes]
         return (("resid_pre", 0), *blocks)
 
-    def head_slice(self, head: int) -> slice:
-        """The columns of the `head` site that belong to head `head`. Raises RecipeError P711."""
-        if not 0 <= head < self.n_heads:
-            title = f"head {head} does not exist: the model has {self.n_heads} heads a layer"
-            raise RecipeError([Diagnostic("P711", title, help=f"heads are numbered 0 to {self.n_heads - 1}")])
-        return slice(head * self.d_head, (head + 1) * self.d_head)
+    def lacking(self, stream: str) -> tuple[int, ...]:
+        """The layers whose block has no `stream`."""
+        return tuple(layer for layer in range(self.n_layers) if stream not in self.kind(layer).sites)
 
-    def _no_stream(self, stream: str) -> Diagnostic:
-        title = f"{self.family} models have no `{stream}`: {self.missing[stream]}"
+    def head_slice(self, head: int, layer: int = 0) -> slice:
+        """The columns of the `head` site of block `layer` that belong to head `head`. Raises RecipeError P711."""
+        kind = self.kind(layer)
+        if not 0 <= head < kind.n_heads:
+            title = f"head {head} does not exist: the model has {kind.n_heads} heads a layer"
+            raise RecipeError([Diagnostic("P711", title, help=f"heads are numbered 0 to {kind.n_heads - 1}")])
+        return slice(head * kind.d_head, (head + 1) * kind.d_head)
+
+    def _no_stream(self, stream: str, layer: int) -> Diagnostic:
+        reason = self.kind(layer).missing.get(stream, "no block of it has one")
+        lacking = self.lacking(stream)
+        whose = f"{self.family} models have"
+        if len(lacking) < self.n_layers:
+            whose = f"layer {layer} of this {self.family} model has"
+        title = f"{whose} no `{stream}`: {reason}"
+        if len(lacking) < self.n_layers:
+            has = [layer for layer in range(self.n_layers) if layer not in lacking]
+            return Diagnostic("P710", title, help=f"`{stream}` is there at layers {spans(has)}")
         return Diagnostic("P710", title, help=f"this model has {', '.join(self.streams)}")
 
 
-def _family(
-    blocks: str,
-    embeddings: tuple[str, ...],
-    *,
-    attn: str = "self_attn",
-    mlp: str = "mlp",
-    attn_norm: str = "input_layernorm",
-    mlp_norm: str = "post_attention_layernorm",
-    heads: str = "self_attn.o_proj",
-    attn_added: str | None = None,
-    mlp_added: str | None = None,
-    flat: bool = False,
-) -> Architecture:
-    """One row. Paths are relative to a block; `*_added` name the norm whose output is what is added
-    to the stream, where that is not the attention's or MLP's own output; `heads` reads the
-    concatenated heads, just before the projection that mixes them."""
-    block = f"{blocks}.{{l}}"
-    sites = {
-        "resid_pre": Site(block, "input"),
-        "resid_mid": Site(f"{block}.{mlp_norm}", "input", flat=flat),
-        "resid_post": Site(block, "output"),
-        "attn_out": Site(f"{block}.{attn_added or attn}", "output", tupled=attn_added is None),
-        "mlp_out": Site(f"{block}.{mlp_added or mlp}", "output", flat=flat),
-        "attn_norm_out": Site(f"{block}.{attn_norm}", "output"),
-        "mlp_norm_out": Site(f"{block}.{mlp_norm}", "output", flat=flat),
-        "head": Site(f"{block}.{heads}", "input"),
-    }
-    return Architecture("", blocks, embeddings, MappingProxyType(sites))
+def spans(layers: Iterable[int]) -> str:
+    """Ascending numbers as text, runs as `first..last`."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}..{r[-1]}" for r in runs)
 
 
-_LLAMA = _family("model.layers", ("model.embed_tokens",))
-# Gemma normalises each contribution before it is added.
-_gemma = partial(
-    _family,
-    mlp_norm="pre_feedforward_layernorm",
-    attn_added="post_attention_layernorm",
-    mlp_added="post_feedforward_layernorm",
-)
-
-# transformers' model type -> sites; checked bit for bit against transformers 5.23.
-TABLE: Mapping[str, Architecture] = MappingProxyType(
-    {
-        "llama": _LLAMA,
-        "mistral": _LLAMA,
-        "qwen2": _LLAMA,
-        "qwen3": _LLAMA,
-        "phi3": _LLAMA,
-        "gemma2": _gemma("model.layers", ("model.embed_tokens",)),
-        "gemma3_text": _gemma("model.layers", ("model.embed_tokens",)),
-        "gemma3": _gemma("model.language_model.layers", ("model.language_model.embed_tokens",)),
-        "gpt2": _family(
-            "transformer.h",
-            ("transformer.wte", "transformer.wpe"),
-            attn="attn",
-            attn_norm="ln_1",
-            mlp_norm="ln_2",
-            heads="attn.c_proj",
-        ),
-        "gpt_neox": _family("gpt_neox.layers", ("gpt_neox.embed_in",), attn="attention", heads="attention.dense"),
-        "opt": _family(
-            "model.decoder.layers",
-            ("model.decoder.embed_tokens", "model.decoder.embed_positions"),
-            attn_norm="self_attn_layer_norm",
-            mlp="fc2",
-            mlp_norm="final_layer_norm",
-            heads="self_attn.out_proj",
-            flat=True,
-        ),
-    }
-)
-
-
-def require_family(model_type: str) -> None:
-    """Raise RecipeError M605 for a model type that is not in TABLE."""
-    if model_type not in TABLE:
-        title = f"models of type `{model_type}` have no row in the table of sites"
-        raise RecipeError([Diagnostic("M605", title, help=f"choose a model of type {', '.join(TABLE)}")])
-
-
-def architecture(config: Any) -> Architecture:
-    """The sites and sizes of the model that `config` describes.
-
-    Raises RecipeError M605 for a model type that is not in TABLE.
-    """
-    family = config.model_type
-    require_family(family)
-    text = config.get_text_config()
-    n_heads = text.num_attention_heads
-    return replace(
-        TABLE[family],
-        family=family,
-        missing=MappingProxyType(_missing(text)),
-        n_layers=text.num_hidden_layers,
-        d_model=text.hidden_size,
-        n_heads=n_heads,
-        d_head=getattr(text, "head_dim", None) or text.hidden_size // n_heads,
-        max_positions=getattr(text, "max_position_embeddings", None),
-    )
-
-
-def _missing(config: Any) -> dict[str, str]:
-    """Streams that a setting of the config takes away, with the reason."""
-    if config.model_type == "gpt_neox" and config.use_parallel_residual:
-        return {"resid_mid": "attention and MLP read the same input and are added together"}
-    if config.model_type == "opt" and not config.do_layer_norm_before:
-        reason = "this one normalises after each addition, so there is nothing between the two"
-        return dict.fromkeys(("resid_mid", "attn_norm_out", "mlp_norm_out"), reason)
-    return {}
+def grouped(kinds: Iterable[BlockKind]) -> tuple[tuple[BlockKind, ...], tuple[int, ...]]:
+    """Each kind of block once, the most frequent first, and which one each block is."""
+    given = list(kinds)
+    different: list[BlockKind] = []
+    for kind in given:
+        if kind not in different:
+            different.append(kind)
+    counts = Counter(different.index(kind) for kind in given)
+    ranked = sorted(counts, key=lambda i: (-counts[i], i))
+    return tuple(different[i] for i in ranked), tuple(ranked.index(different.index(kind)) for kind in given)

@@ -5,7 +5,7 @@ In: recipe values and what the planning knows. Out: lines for the plan; errors g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from steerdsl.forms.text import read_json
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Span
+from steerdsl.models.sites import Architecture
 from steerdsl.planning import formatting
 from steerdsl.planning.layers import LayerOutside, between, choices, outside, resolve_layers
 from steerdsl.planning.planning import Planning
@@ -53,30 +54,37 @@ def extraction_layers(p: Planning, s: r.Extract) -> str:
     """Every layer of the stream that is captured, in one pass that stops after the last."""
     if "file" in find("extract", s.method).needs:
         return "the layer that the file names"
-    if not _has_stream(p, s.stream, s.span):
+    last = p.facts.arch.n_layers - 1
+    if not _has_stream(p, s.stream, s.span, range(last + 1)):
         return ""
     if s.stream.numbers:
         return str(s.stream.numbers[0])
-    last = p.facts.arch.n_layers - 1
     return f"0..{last}" + (", in one forward pass that stops after the last" if s.positive else "")
 
 
-def _has_stream(p: Planning, stream: r.Stream, span: Span) -> bool:
-    """Report a stream, layer or head that this model lacks."""
+def _has_stream(p: Planning, stream: r.Stream, span: Span, layers: Iterable[int] = ()) -> bool:
+    """Report a stream, layer or head that this model lacks, or that one of `layers` does."""
     arch = p.facts.arch
     try:
-        layer = stream.numbers[0] if stream.numbers else 0
+        own = [layer for layer in layers if 0 <= layer < arch.n_layers and layer in arch.lacking(stream.name)]
+        layer = stream.numbers[0] if stream.numbers else (own or [_first_with(arch, stream.name)])[0]
         if not 0 <= layer < arch.n_layers:
             p.errors += outside(p.source, r.Layers(span=span), layer, arch.n_layers, p.facts.located.id).diagnostics
             return False
         arch.read(stream.name, layer)
         if stream.numbers:
-            arch.head_slice(stream.numbers[1])
+            arch.head_slice(stream.numbers[1], layer)
     except RecipeError as error:
         for d in error.diagnostics:
             p.errors.append(Diagnostic(d.code, d.title, (Label(p.source, span),), d.notes, d.help))
         return False
     return True
+
+
+def _first_with(arch: Architecture, stream: str) -> int:
+    """The first layer that has a stream, or the first of all."""
+    lacking = arch.lacking(stream)
+    return next((layer for layer in range(arch.n_layers) if layer not in lacking), 0)
 
 
 def joined(p: Planning, answers: Sequence[Sample]) -> list[tuple[str, str]]:
@@ -118,9 +126,15 @@ def _check_index(p: Planning, expr: r.VectorExpr) -> None:
 
 def _where(p: Planning, op: r.Op) -> str:
     if op.everywhere:
-        n = p.facts.arch.n_layers
-        return f"every write to the residual stream (embeddings, attn_out and mlp_out of layers 0..{n - 1})"
-    streams = [s for s in op.streams if _has_stream(p, s, op.span)]
+        arch, n = p.facts.arch, p.facts.arch.n_layers
+        usual = len(arch.kinds) == 1 and arch.kinds[0].writes == ("attn_out", "mlp_out")
+        written = "attn_out and mlp_out" if usual else "what each module adds"
+        return f"every write to the residual stream (embeddings, {written} of layers 0..{n - 1})"
+    layers = _resolved(p, op.layers) or () if any(not s.numbers for s in op.streams) else ()
+    known = len(p.errors)
+    streams = [s for s in op.streams if _has_stream(p, s, op.span, layers)]
+    if len(p.errors) > known:
+        return ""
     text = ", ".join(formatting.stream(s) for s in streams)
     return text if all(s.numbers for s in streams) else f"{text} of layers {layer_numbers(p, op.layers)}"
 

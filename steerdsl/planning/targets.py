@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from steerdsl.lang import recipe as r
 from steerdsl.methods.errors import MethodError
-from steerdsl.models.sites import RANK, Architecture
+from steerdsl.models.sites import Architecture
 from steerdsl.planning.layers import resolve_layers
 from steerdsl.registry import find
 
@@ -33,11 +33,11 @@ def targets(op: r.Op, arch: Architecture, chosen: Mapping[str, tuple[int, ...]])
     for stream in op.streams:
         if stream.numbers:
             layer, head = stream.numbers
-            columns = arch.head_slice(head)
+            columns = arch.head_slice(head, layer)
             found.append(Target(stream.name, layer, (columns.start, columns.stop)))
         else:
             found += [Target(stream.name, layer) for layer in resolve_layers(op.layers, arch.n_layers, chosen)]
-    return sorted(found, key=lambda target: (target.layer, RANK[target.stream]))
+    return sorted(found, key=lambda target: (target.layer, arch.rank(target.stream, target.layer)))
 
 
 def passes(op: r.Op) -> tuple[int, int | None]:

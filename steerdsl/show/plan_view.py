@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from steerdsl.lang.recipe import field_text
+from steerdsl.models.sites import STREAMS, Architecture, spans
 from steerdsl.models.templates import DATE, reads_date, thinks
 from steerdsl.planning.formatting import count, percent
 from steerdsl.planning.plan import Plan, PlanStep
@@ -47,6 +48,8 @@ def _model(plan: Plan) -> list[tuple[str, str]]:
         ("dtype", f"{plan.dtype} (edits in float32, statistics in float64)"),
         ("device", _device(plan)),
     ]
+    if lacking := _lacking(arch):
+        rows.append(("streams", lacking))
     if plan.chat and template:
         day = f", its date {DATE:%d %B %Y}" if reads_date(plan.model.template) else ""
         rows.append(("prompts", f"chat template, sha256 {template[:16]}…{day}"))
@@ -78,6 +81,16 @@ def _thinking(plan: Plan) -> list[str]:
     if plan.recipe.model.thinking is not None:
         return [plan.recipe.model.thinking]
     return ["always: the template begins each answer with <think>" if own == "always" else f"{own}, as in the template"]
+
+
+def _lacking(arch: Architecture) -> str:
+    """The streams that the model's blocks lack, with the layers where only some do."""
+    found = []
+    for stream in STREAMS:
+        layers = arch.lacking(stream)
+        if layers:
+            found.append(stream if len(layers) == arch.n_layers else f"{stream} (layers {spans(layers)})")
+    return f"no {', no '.join(found)}" if found else ""
 
 
 def _ends(plan: Plan) -> str:

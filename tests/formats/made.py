@@ -12,7 +12,8 @@ from tiny import tiny_config
 from steerdsl.formats import table
 from steerdsl.lang.recipe import Position
 from steerdsl.methods.types import Directions, MethodError, Vector
-from steerdsl.models.sites import Architecture, architecture
+from steerdsl.models.architecture import architecture
+from steerdsl.models.sites import Architecture
 
 ARCH = architecture(tiny_config("llama"))
 IDS = torch.tensor([[1, 40, 50, 60, 70, 80, 90], [1, 99, 98, 97, 33, 44, 55]])

@@ -16,7 +16,7 @@ from tiny import tiny_config
 
 from steerdsl.formats import control_vector
 from steerdsl.methods.types import MethodError, Vector
-from steerdsl.models.sites import architecture
+from steerdsl.models.architecture import architecture
 from steerdsl.store.vector_files import save_vector
 
 

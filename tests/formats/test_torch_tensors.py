@@ -14,7 +14,7 @@ from made import ARCH, random_vector, raw_rows, read, refusal
 from tiny import tiny_config
 
 from steerdsl.lang.recipe import Position
-from steerdsl.models.sites import architecture
+from steerdsl.models.architecture import architecture
 from steerdsl.store.vector_files import save_vector
 
 DRAW = torch.Generator().manual_seed(7)

@@ -23,7 +23,8 @@ from tiny import LAYERS, tiny_config
 from steerdsl.formats import table
 from steerdsl.methods.extract import sae
 from steerdsl.methods.types import Directions, Vector
-from steerdsl.models.sites import Architecture, architecture
+from steerdsl.models.architecture import architecture
+from steerdsl.models.sites import Architecture
 from steerdsl.store.vector_files import save_vector
 
 WIDTH = 32

@@ -91,12 +91,12 @@ def test_sizes_of_other_types(folder: Path, key: str, value: Any) -> None:
 )
 def test_other_settings_of_other_types(folder: Path, more: dict[str, Any]) -> None:
     change(folder, "config.json", **more)
-    assert ended(lambda: read_facts(str(folder))) in ("M606", "read")
+    assert ended(lambda: read_facts(str(folder))) in ("M606", "M641", "read")
 
 
 def test_a_config_for_another_kind_of_model_is_no_model(folder: Path) -> None:
     change(folder, "config.json", text_config={"x": 1})
-    assert ended(lambda: read_facts(str(folder))) == "M606"
+    assert ended(lambda: read_facts(str(folder))) in ("M606", "M641")
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"5", b"\xff", b"[" * 100_000, b'{"a":' * 100_000, b'{"x":"\\ud800"}'])

@@ -1,19 +1,23 @@
-"""The table of sites against plain PyTorch hooks, on a tiny random model of every family."""
+"""The sites of the families of `tiny` against plain PyTorch hooks and against places that were written by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
+from engine.families import FAMILIES
 from tiny import CASES, LAYERS, tiny, tiny_config
 from torch import Tensor
 from transformers import AutoConfig
 
 from steerdsl.lang.diagnostics import RecipeError, render
-from steerdsl.models.sites import STREAMS, TABLE, Site, architecture
+from steerdsl.models.architecture import architecture
+from steerdsl.models.sites import STREAMS, Site
 
+ORDER = ("resid_pre", "attn_norm_out", "head", "attn_out", "resid_mid", "mlp_norm_out", "mlp_out", "resid_post")
 IDS = torch.tensor([[1, 50, 60, 70, 80, 90], [1, 55, 65, 75, 85, 95]])
 PARALLEL = ("gpt_neox",)
 POST_NORM = ("opt_post_norm",)
@@ -168,8 +172,17 @@ def test_embeddings_are_modules_of_the_model() -> None:
             assert model.get_submodule(path).weight.shape[0] > 0
 
 
-def test_every_family_of_the_table_is_tested() -> None:
-    assert {model_type for model_type, _ in CASES.values()} == set(TABLE)
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_found_is_what_was_written_by_hand(case: str) -> None:
+    arch = architecture(tiny_config(case))
+    assert len(arch.kinds) == 1
+    found = {
+        stream: ("<" if site.side == "input" else ">") + site.module.replace("{l}", "{}")
+        for stream, site in arch.sites.items()
+    }
+    assert found == FAMILIES[case]
+    assert all(site.factor == 1.0 for site in arch.sites.values())
+    assert all(arch.rank(a, 0) <= arch.rank(b, 0) for a, b in pairwise(s for s in ORDER if s in arch.sites))
 
 
 def message(error: pytest.ExceptionInfo[RecipeError]) -> str:
@@ -209,9 +222,24 @@ def test_a_head_out_of_range() -> None:
 
 def test_an_unknown_family() -> None:
     with pytest.raises(RecipeError) as error:
-        architecture(AutoConfig.for_model("mamba"))
+        architecture(AutoConfig.for_model("vit"))
     assert message(error) == (
-        "error[M605]: models of type `mamba` have no row in the table of sites\n"
-        "help: choose a model of type llama, mistral, qwen2, qwen3, phi3, gemma2, gemma3_text, gemma3, gpt2, "
-        "gpt_neox, opt\n"
+        "error[M605]: transformers has no causal language model of type `vit`\n"
+        "help: choose another model, or a version of transformers that has this one\n"
     )
+
+
+def test_an_encoder_is_refused_with_the_identity_that_failed() -> None:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    with pytest.raises(RecipeError) as error:
+        architecture(AutoConfig.for_model("bert", vocab_size=300, **sizes))
+    lines = message(error).splitlines()
+    assert lines[0] == "error[M640]: models of type `bert` have no residual stream that can be steered"
+    assert lines[1].startswith("note: tokens see those after them (at the end of bert.encoder.layer.1, by ")
+    assert lines[2] == "help: choose another model"
+
+
+def test_a_copy_that_cannot_be_run_is_said() -> None:
+    with pytest.raises(RecipeError) as error:
+        architecture(AutoConfig.for_model("llama", hidden_act="no such function"))
+    assert message(error).startswith("error[M641]: transformers cannot run a small copy of this `llama` model")

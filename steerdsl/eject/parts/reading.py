@@ -38,8 +38,7 @@ def capture(
     touches: edits that are made before activations are read.  # if: recaptured
     """
     readings = [position(prompt) for prompt in prompts]
-    sites = [ARCH.read(stream, layer) for layer in layers]
-    reads = [(site.module, site.side) for site in sites]
+    reads = [ARCH.read(stream, layer).tap for layer in layers]
     statistics: dict[str, Any] = {}
     order: list[int] = []
     size = BATCH_SIZE  # if: not fitted

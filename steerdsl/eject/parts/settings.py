@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from steerdsl.models.sites import TABLE
+from steerdsl.models.sites import Architecture, BlockKind, Site
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 REVISION: str | None = None
@@ -17,4 +17,4 @@ CALENDAR = ""
 OPENING = ""
 SYSTEM = ""
 SWITCH: dict[str, bool] = {}
-ARCH = TABLE["llama"]
+ARCH = Architecture("", "", (), (BlockKind({"resid_pre": Site("model.layers.{l}", "input")}),), (0,))

@@ -69,7 +69,7 @@ def _padding(mask: Tensor) -> Tensor | None:
 
 def collect(
     model: Any,
-    reads: Sequence[tuple[str, str]],
+    reads: Sequence[tuple[str, str, float]],
     columns: Tensor | None,
     average: bool,
     picked: Tensor,
@@ -77,8 +77,8 @@ def collect(
 ) -> list[Tensor]:
     """What a pass reads, in the order in which it runs; called from inside a block."""
     kept = []
-    for path, side in reads:
-        value, _ = read(walk(model, path), side, rows)
+    for path, side, factor in reads:
+        value, _ = read(walk(model, path), side, rows, factor)
         kept.append(gather(value, columns, average, picked))
     return kept
 
@@ -112,13 +112,13 @@ class Session:
     def capture(
         self,
         inputs: Mapping[str, Tensor],
-        reads: Sequence[tuple[str, str]],
+        reads: Sequence[tuple[str, str, float]],
         columns: Tensor | None,
         average: bool,
         picked: Tensor,
         touches: Sequence[Touch] = (),
     ) -> Tensor:
-        """Read `reads` (path, side), in the order in which they run: float64 [R, B, d] of the token at
+        """Read `reads` (path, side, factor), in the order in which they run: float64 [R, B, d] of the token at
         `columns` or of the average of the mask `picked`; else [R, T, d], every token of that mask a row.
 
         The pass stops after the last of them; with `touches`, which may come later, it runs to its
@@ -161,7 +161,7 @@ class Session:
     def summarise(
         self,
         jobs: Sequence[dict[str, Any]],
-        reads: Sequence[tuple[str, str]],
+        reads: Sequence[tuple[str, str, float]],
         part: slice,
         keep_rows: bool,
         touches: Sequence[Touch] = (),
@@ -286,8 +286,8 @@ class Session:
         require_figures(found)
         return found
 
-    def trouble(self, reading: Mapping[str, Any], row: int, reads: Sequence[tuple[str, str]]) -> Tensor:
-        """At which of `reads` (path, side), in the order in which they run, a real token of one row has an
+    def trouble(self, reading: Mapping[str, Any], row: int, reads: Sequence[tuple[str, str, float]]) -> Tensor:
+        """At which of `reads` (path, side, factor), in the order in which they run, a real token of one row has an
         activation that is not finite: bool [R]. Asked once a pass has failed, to say where. The whole batch
         is read again, since its edits know which rows are whose."""
         model, batch, touches, steps = self.model, dict(reading["inputs"]), reading["touches"], reading["steps"]

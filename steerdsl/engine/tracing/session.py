@@ -216,7 +216,7 @@ class Session:
         watch = LogitWatch(end_tokens(config))
         where = self._where(mask)
         told = meter if meter is not None and not where else None
-        if self.leaves and not config.do_sample:
+        if self.leaves and not config.do_sample and not config.return_dict_in_generate:
             loop = Loop(same or range(rows), watch, draw, told and told.put)
             present, settings["custom_generate"] = loop.present, loop
         else:

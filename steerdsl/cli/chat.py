@@ -38,7 +38,7 @@ def chat(
       steerdsl chat recipes/econ.steer --steer forgetful
       steerdsl chat runs/econ --temperature 0.7
     """
-    from steerdsl.cli.chat_commands import Talk
+    from steerdsl.cli.chat_commands import ChatLoop
     from steerdsl.cli.chat_screen import Screen
     from steerdsl.cli.opening import opened
     from steerdsl.cli.progress import Progress
@@ -51,6 +51,6 @@ def chat(
             steers.named(name)  # refused before the model is opened
         steers.session()
     weights = {} if name is None else {name: 1.0}
-    talk = Talk(file, chosen, Screen(sys.stdin), steers)
+    talk = ChatLoop(file, chosen, Screen(sys.stdin), steers)
     with talk.open(lambda served, batcher: Conversation(served, batcher, weights, max_tokens, temperature, seed)):
         talk.run()

@@ -43,7 +43,7 @@ HELP = """\
 TRY = "no recipe was named, so nothing is steered; try `steerdsl chat recipes/econ.steer --steer forgetful`"
 
 
-class Talk:
+class ChatLoop:
     """A conversation at a terminal or in a pipe."""
 
     def __init__(self, file: str | None, options: RunOptions, screen: Screen, steers: Steers) -> None:

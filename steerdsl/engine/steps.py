@@ -42,7 +42,7 @@ from steerdsl.store.speeds import keep_speeds, speeds_file
 # Told before and after each step: the step, and the seconds it took (None before).
 Watch = Callable[[PlanStep, float | None], None]
 Runner = Callable[[Run, PlanStep], None]
-VALUES = (r.Extract, r.Bind, r.Select, r.Load, r.Steer)  # steps that name what a steer acts with, or a steer
+VALUES = (r.Extract, r.Bind, r.Select, r.Load, r.Tune, r.Steer)  # steps that name what a steer acts with, or a steer
 UNSAFE_LEFT = (
     "answers to data that is declared unsafe stay in the store until this recipe is run to its end; "
     "`steerdsl store prune --all --kind answers --kind batch` removes them"
@@ -86,13 +86,15 @@ def _without_trials(run: Run) -> tuple[list[dict[str, Any]], Table]:
 
 
 def make_values(run: Run, watch: Watch) -> None:
-    """Execute the steps that name vectors, planes, layers and steers, and no other: what a steer needs to act.
+    """Execute the steps that name vectors, planes, layers, tuned numbers and steers, and no other: what a steer needs
+    to act.
 
     Raises RecipeError as `run_plan`.
     """
     for planned in (step for step in run.plan.steps if isinstance(step.step, VALUES)):
         watch(planned, None)
         start = time.perf_counter()
+        run.shared = planned.shared
         _step(run, planned, RUN)
         watch(planned, time.perf_counter() - start)
 

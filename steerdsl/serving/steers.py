@@ -104,15 +104,11 @@ def ready(prepared: Prepared, progress: StepProgress | None = None, session: Ses
     run.tell = told.say
     if session is not None:
         run.session = session
-    make_values(run, partial(_show, told, sum(_named(step) for step in plan.steps)))
+    make_values(run, partial(_show, told))
     return Steers(run)
 
 
-def _named(step: PlanStep) -> bool:
-    return isinstance(step.step, r.Extract | r.Bind | r.Select | r.Load | r.Steer)
-
-
-def _show(progress: StepProgress, total: int, step: PlanStep, seconds: float | None) -> None:
+def _show(progress: StepProgress, step: PlanStep, seconds: float | None) -> None:
     if seconds is None:
         progress.title(f"{step.verb} {step.name}".rstrip())
     else:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from steerdsl.models.block_sums import Block, Sums, Writer, close, normlike
+from steerdsl.models.block_sums import Block, Sums, Addend, close, normlike
 from steerdsl.models.recorded import ModuleCall
 from steerdsl.models.sites import NORMED, STREAMS, BlockKind, Site
 
@@ -33,7 +33,7 @@ Heads = Callable[[int], tuple[int, int] | None]
 class _Branch:
     """A writer and the outermost module that makes what it adds (Gemma normalises that once more)."""
 
-    writer: Writer
+    writer: Addend
     root: ModuleCall
     mixes: bool
 
@@ -97,7 +97,7 @@ def kind_of(block: Block, sums: Sums, prefix: str, heads: Heads) -> BlockKind:
     )
 
 
-def _branch(block: Block, writer: Writer) -> _Branch:
+def _branch(block: Block, writer: Addend) -> _Branch:
     root = writer.call
     while normlike(root):
         before = [c for c in block.calls if c.stop < root.start and c.given is not None and c is not root]

@@ -48,7 +48,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Writer:
+class Addend:
     """A module whose output, times `factor`, is added to the stream."""
 
     call: ModuleCall
@@ -60,7 +60,7 @@ class Sums:
     """Writers in the order in which they run. normed: what they are added to goes through a norm on its way.
     error: the largest error, as a share of the largest number."""
 
-    writers: tuple[Writer, ...]
+    writers: tuple[Addend, ...]
     gain: float
     normed: bool
     error: float
@@ -214,7 +214,7 @@ def _normed_sum(block: Block, options: Sequence[ModuleCall]) -> Sums | None:
 
 def _normed(
     block: Block, options: Sequence[ModuleCall], norms: Sequence[ModuleCall], target: Tensor, before: int
-) -> tuple[list[Writer], float] | None:
+) -> tuple[list[Addend], float] | None:
     bases: list[tuple[Tensor, ModuleCall | None]] = [(block.pre, None)]
     bases += [(n.given, n) for n in norms if n.stop < before and n.given is not None]
     for base, norm in bases:
@@ -231,7 +231,7 @@ def _normed(
             error /= float(target.abs().max())
             if not factors or error > TOLERANCE or abs(factors[0]) < 1e-3:
                 continue
-            own = Writer(call, _rounded(factors[0]))
+            own = Addend(call, _rounded(factors[0]))
             if norm is None:
                 return [own], error
             assert norm.taken is not None
@@ -243,9 +243,9 @@ def _normed(
     return None
 
 
-def _writers(chosen: Sequence[ModuleCall], factors: Sequence[float]) -> tuple[Writer, ...]:
+def _writers(chosen: Sequence[ModuleCall], factors: Sequence[float]) -> tuple[Addend, ...]:
     pairs = sorted(zip(chosen, factors, strict=True), key=lambda pair: pair[0].stop)
-    return tuple(Writer(call, _rounded(factor)) for call, factor in pairs)
+    return tuple(Addend(call, _rounded(factor)) for call, factor in pairs)
 
 
 def _best(block: Block, options: Sequence[ModuleCall]) -> float:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.edits import Touch, walk
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
-from steerdsl.models.catalog import find
 from steerdsl.models.architecture import architecture
+from steerdsl.models.catalog import find
 
 if TYPE_CHECKING:
     from steerdsl.models.facts import ModelFacts

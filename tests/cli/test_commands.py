@@ -324,9 +324,9 @@ def test_colour_adds_nothing_but_colour(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_diagnostic_does_not_send_what_it_quotes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert steerdsl(monkeypatch, "check", "-e", 'extract diffmean from econ vs "\x1b[2J"') == 1
+    assert steerdsl(monkeypatch, "check", "-e", 'export "\x1b[2J" to "v.gguf"') == 1
     out = capsys.readouterr().out
-    assert r'vs "\x1b[2J"' in out and "\x1b" not in out
+    assert r'export "\x1b[2J"' in out and "\x1b" not in out
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["check", "-e", GOOD], ["fmt", "--check", "-"], ["explain", "S109"]])

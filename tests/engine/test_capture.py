@@ -135,7 +135,15 @@ def test_padding_never_enters_a_statistic(tiny_world: Callable[..., World], name
     def spoil(h: Tensor, step: object, real: Tensor | None, memory: dict[str, object]) -> Tensor:
         return h + poison
 
-    touch = {"path": arch.module, "side": arch.side, "edits": [spoil], "stash": None, "plus": None, "late": []}
+    touch = {
+        "path": arch.module,
+        "side": arch.side,
+        "factor": 1.0,
+        "edits": [spoil],
+        "stash": None,
+        "plus": None,
+        "late": [],
+    }
     clean, spoilt = (read(world, Position(name), layers=[2], touches=t) for t in ((), [touch]))
     assert torch.equal(clean.mean, spoilt.mean) and torch.equal(clean.median_norm, spoilt.median_norm)
     assert clean.variance is not None and spoilt.variance is not None

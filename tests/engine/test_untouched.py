@@ -46,7 +46,7 @@ def flows(world: World, line: str, where: list[tuple[str, int]], mask: Tensor | 
     ids, real = left_padded(world.ids)
     given = {"input_ids": ids, "attention_mask": real.long()}
     sites = [world.opened.arch.read(stream, layer) for stream, layer in where]
-    reads = [(site.module, site.side) for site in sites]
+    reads = [site.tap for site in sites]
     touches = world.touches(line) if line else []
     return world.session.capture(given, reads, None, False, real if mask is None else mask, touches)
 

@@ -198,7 +198,7 @@ class World:
     def captured(self, ids: Tensor, mask: Tensor, where: Sequence[tuple[str, int]], touches: Sequence[Touch]) -> Tensor:
         """What the engine reads at every real token of a batch, after the edits: float64 [R, T, d]."""
         sites = [self.opened.arch.read(stream, layer) for stream, layer in where]
-        reads = [(site.module, site.side) for site in sites]
+        reads = [site.tap for site in sites]
         given = {"input_ids": ids, "attention_mask": mask.long()}
         return self.session.capture(given, reads, None, False, mask, touches)
 

@@ -71,7 +71,7 @@ def test_every_door_of_a_session(short: Path) -> None:
     ids = torch.tensor([prompt.ids])
     given = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     site = opened.arch.read("resid_post", 0)
-    reads, picked = [(site.module, site.side)], torch.ones_like(ids).bool()
+    reads, picked = [site.tap], torch.ones_like(ids).bool()
     reading = {"inputs": given, "touches": (), "steps": 0, "keep": lambda logits: logits}
     doors = [
         lambda: capture(session, [prompt], Position("last_token"), Stream("resid_post"), [0]),

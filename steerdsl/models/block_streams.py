@@ -14,7 +14,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from steerdsl.models.block_sums import Block, Sums, Addend, close, normlike
+from steerdsl.models.block_sums import Addend, Block, Sums, close, normlike
 from steerdsl.models.recorded import ModuleCall
 from steerdsl.models.sites import NORMED, STREAMS, BlockKind, Site
 

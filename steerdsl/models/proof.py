@@ -86,7 +86,8 @@ def _read(model: Any, places: Mapping[tuple[str, int], Site]) -> dict[tuple[str,
     ids = prompt(model.config.get_text_config().vocab_size)[:1, :3].to(model.get_input_embeddings().weight.device)
     try:
         with torch.no_grad():
-            model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+            # The base model: no block reads what the output layer gives.
+            model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     finally:
         for handle in handles:
             handle.remove()

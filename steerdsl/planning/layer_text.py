@@ -130,8 +130,8 @@ def _where(p: Planning, op: r.Op) -> str:
         usual = len(arch.kinds) == 1 and arch.kinds[0].writes == ("attn_out", "mlp_out")
         written = "attn_out and mlp_out" if usual else "what each module adds"
         return f"every write to the residual stream (embeddings, {written} of layers 0..{n - 1})"
-    layers = _resolved(p, op.layers) or () if any(not s.numbers for s in op.streams) else ()
     known = len(p.errors)
+    layers = _resolved(p, op.layers) or () if any(not s.numbers for s in op.streams) else ()
     streams = [s for s in op.streams if _has_stream(p, s, op.span, layers)]
     if len(p.errors) > known:
         return ""

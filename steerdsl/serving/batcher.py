@@ -159,8 +159,8 @@ class Batcher:
         batch = joined([question.prompt.ids for question in questions], pad_id(opened.tokenizer))
         passes = max(question.max_tokens for question in questions)
         config = generation_config(opened, Sampling(passes))
-        control = RowControl(replies, batch.input_ids.shape[1], passes, end_tokens(config))
-        _, failed = decode(self.session, inputs(batch), touches, passes, config, control, control)
+        control = RowControl(replies, passes, end_tokens(config))
+        _, failed = decode(self.session, inputs(batch), touches, passes, config, control)
         for reply, error in zip(replies, failed, strict=True):
             if reply.done:
                 continue

@@ -643,7 +643,7 @@ def test_a_pack_leads_to_no_place_on_this_machine(here: Path, tmp_path: Path) ->
         2,
         "",
         f"error[R874]: bad.steerpack was run with a model in a folder, `{here}/model`\n"
-        "help: name the model with --model\n",
+        "help: name the model with --model, in a program with `model=`\n",
     )
 
 

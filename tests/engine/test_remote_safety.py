@@ -68,6 +68,7 @@ class Place(ThreadingHTTPServer):
     headers of the requests."""
 
     leads_to = ""
+    refuses = 0  # the status with which it refuses every caller
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
@@ -83,6 +84,12 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append({name.lower(): value for name, value in self.headers.items()})
+        if self.server.refuses:
+            self.send_response(self.server.refuses)
+            self.send_header("X-Inner", "10.1.2.3")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         blob = io.BytesIO()
         torch.save({"a": torch.ones(3)}, blob)
         content = b"" if self.server.leads_to else zstandard.ZstdCompressor().compress(blob.getvalue())
@@ -158,6 +165,16 @@ def test_the_key_is_not_taken_elsewhere(places: list[Place]) -> None:
         backend._once(RequestModel(model_key="k"), b"", 5)
     assert not caught.value.taken
     assert [asked["ndif-api-key"] for asked in first.asked] == [KEY] and not second.asked
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 426, 429, 500, 502, 503])
+def test_a_failed_handshake_prints_no_headers(places: list[Place], status: int) -> None:
+    """The library's own words for it are all headers of the reply."""
+    places[0].refuses = status
+    with pytest.raises((Lost, RecipeError)) as caught:
+        linked(f"http://{places[0].at}")._once(RequestModel(model_key="k"), b"", 5)
+    said = text(caught.value) if isinstance(caught.value, RecipeError) else str(caught.value)
+    assert "10.1.2.3" not in said and "x-inner" not in said.lower() and said.strip()
 
 
 @pytest.mark.parametrize("host", [f"https://user:{KEY}@a.org", f"http://{KEY}@127.0.0.1", f"user:{KEY}@a.org"])

@@ -2,7 +2,7 @@
 
 In: a statement's clauses. Out: `Clauses`, by label; what does not belong, comes twice or is
 missing has been reported. What a statement takes, its registry entry says: an operation's argument
-called `by`, `to`, `toward` or `from`, or that is a flag, is a clause, any other is an option after `with`.
+called `by`, `to`, `toward` or `from`, or that is a condition, is a clause, any other is an option after `with`.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def allowed(statement: str) -> tuple[str, ...]:
 
 def is_clause(arg: registry.Arg) -> bool:
     """Whether an operation's argument is a clause, and no option after `with`."""
-    return arg.name in WORDED or arg.type == "flag"
+    return arg.name in WORDED or arg.condition is not None
 
 
 def sort_clauses(ctx: Context, statement: str, clauses: Sequence[Clause]) -> Clauses:

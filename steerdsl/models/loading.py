@@ -65,10 +65,12 @@ def load(located: Located, config: Any, dtype: torch.dtype, settings: Any, optio
 def _require_known(located: Located, config: Any) -> None:
     """Raise RecipeError M619 for a quantisation that transformers does not know: it would open the weights as if they
     had none."""
-    from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
-
     method = method_of(config)
-    if method not in (None, "bitsandbytes") and method not in AUTO_QUANTIZER_MAPPING:
+    if method in (None, "bitsandbytes"):
+        return
+    with quiet():  # this loads torchao, which logs what it lacks
+        from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
+    if method not in AUTO_QUANTIZER_MAPPING:
         error = ValueError(f"transformers knows no quantisation `{method}`")
         raise RecipeError([_refused(located, config, error)], Exit.FAILED)
 

@@ -347,7 +347,8 @@ def test_every_stream_of_other_families(world: World, family: str) -> None:
 def test_the_one_liner_on_the_default_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     located = default_model()
     monkeypatch.setenv("STEERDSL_CACHE", str(tmp_path / "cache"))  # no result of another run
-    case = (str(located.path), "auto", "16", ONELINER)
+    few = "".join(f"dataset {name} = {name} with take: 30, held_out: 20%\n" for name in ("econ", "generic"))
+    case = (str(located.path), "auto", "16", few + ONELINER)
     world = World(tmp_path)
     program = world.eject("default", *case)
     require_equal(world, world.finish(program), program.stem, *case)

@@ -139,10 +139,10 @@ def table(made: list[Any]) -> bytes:
 
     out = io.BytesIO()
     try:
-        rows = pyarrow.Table.from_pylist(made)
+        parquet.write_table(pyarrow.Table.from_pylist(made), out)
     except (pyarrow.ArrowException, TypeError, ValueError, AttributeError, OverflowError):
-        rows = pyarrow.Table.from_pylist(ROWS)
-    parquet.write_table(rows, out)
+        out = io.BytesIO()
+        parquet.write_table(pyarrow.Table.from_pylist(ROWS), out)
     return out.getvalue()
 
 

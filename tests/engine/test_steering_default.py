@@ -82,6 +82,7 @@ def test_captures_equal_hidden_states(world: World) -> None:
     assert torch.equal(got[order], wanted)
 
 
+@pytest.mark.slow
 def test_what_ablation_leaves_in_bfloat16(located: Located) -> None:
     """Of a typical token's component, as a share; 3e-3 were the arithmetic in bfloat16 too. What is
     written to resid_mid is rounded twice, as what attention adds and as the sum."""

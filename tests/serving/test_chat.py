@@ -185,6 +185,8 @@ def test_on_a_terminal_two_columns_grow(chat: Chat, tiny_model: Path) -> None:
         talk.type("/steer erased\n/off\n")
         talk.until("erased")
         talk.until("nothing is steered")
+        talk.until("> ")
+        time.sleep(1)  # until it asks: the end of a line that is not awaited yet would be lost
         talk.type("\x04")
         assert talk.process.wait(60) == 0
     finally:

@@ -49,6 +49,16 @@ def test_a_pack_is_whole_and_its_files_are_those_that_its_record_has(path: Path,
 
 
 @every_pack
+def test_a_pack_names_no_folder_of_the_machine_that_made_it(path: Path) -> None:
+    """The folder of the model is the only one that a run of an id knows."""
+    pack = read_pack(path)
+    model = pack.record["model"]
+    assert model["path"] is None
+    for name, data in pack.members.items():
+        assert model["id"].replace("/", "--").encode() not in data, f"{name} has a folder of the cache of models"
+
+
+@every_pack
 def test_a_pack_is_of_the_recipe_and_the_data_as_they_are(path: Path) -> None:
     pack = read_pack(path)
     recipes = ROOT / "recipes"

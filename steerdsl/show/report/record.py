@@ -105,14 +105,16 @@ def command_line(record: Record) -> Iterator[str]:
 
 
 def record(run: Finished) -> Html:
-    """Model, data, packages and machine, with their hashes; then all of record.json but the recipe."""
+    """Model, data, packages and machine, with their hashes; then all of record.json but the recipe. A report is passed
+    on, so it names no folder of this machine."""
     found = run.record
+    model = {key: value for key, value in found["model"].items() if key != "path"}
     rows = [(name, spec["source"], spec["rows"], tag("code", spec["sha256"])) for name, spec in found["data"].items()]
-    parts = [tag("h3", "model"), _facts(found["model"])]
+    parts = [tag("h3", "model"), _facts(model)]
     parts += [tag("h3", "data"), table(("", "source", "rows", "SHA-256"), rows)] if rows else []
     for name, facts in (("run", found["run"]), ("packages", found["packages"]), ("machine", found["machine"])):
         parts += [tag("h3", name), _facts(facts)]
-    rest = {key: value for key, value in found.items() if key not in ("recipe", "plan", "choices")}
+    rest = {key: value for key, value in found.items() if key not in ("recipe", "plan", "choices")} | {"model": model}
     whole = tag("pre", json.dumps(rest, indent=1, ensure_ascii=False, sort_keys=True))
     return section("Record", *parts, details("record.json, without the recipe, the plan and the choices", whole))
 

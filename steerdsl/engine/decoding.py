@@ -166,8 +166,10 @@ def _pass(model: Any, asked: dict[str, Any], kwargs: dict[str, Any]) -> tuple[Te
 
 
 def _movable(kwargs: dict[str, Any]) -> bool:
-    """Whether rows can be taken out of what the passes remember."""
-    return hasattr(kwargs.get("past_key_values"), "reorder_cache")
+    """Whether rows can be taken out of what the passes remember. A cache that a model's own file defines (MiniMax's)
+    may keep more than its `reorder_cache` moves."""
+    cache = kwargs.get("past_key_values")
+    return hasattr(cache, "reorder_cache") and type(cache).__module__ == "transformers.cache_utils"
 
 
 def _only(kwargs: dict[str, Any], rows: list[int], count: int, cache: bool = True) -> dict[str, Any]:

@@ -36,6 +36,7 @@ QUICK += ("falcon_h1", "gpt_oss", "deepseek_v3", "mamba", "openai-gpt", "granite
 IDS = torch.tensor([[0, 0, 0, 21, 35, 47], [19, 33, 41, 52, 64, 77]])
 MASK = torch.tensor([[0, 0, 0, 1, 1, 1], [1, 1, 1, 1, 1, 1]])
 TOKENS = 3
+LONGER = 8
 UNGENERATED = ("xlstm",)  # transformers sizes its cache by fields that do not follow from its width
 
 
@@ -212,6 +213,36 @@ def edits(model_type: str) -> None:
     assert moved, "steers that change nothing show nothing"
 
 
+def decoded(model_type: str) -> None:
+    """Rows that are equal are read once and rows that have ended leave, whatever a type keeps of earlier tokens: every
+    row has the tokens that transformers' own loop gives it."""
+    arch, model = looked_at(model_type), model_of(model_type)
+    assert isinstance(arch, Architecture)
+    info: Any = SimpleNamespace(dtype="float32")
+    session = Session(SimpleNamespace(model=model, tokenizer=tiny_tokenizer(), arch=arch, info=info))  # type: ignore[arg-type]
+    rows = [row for row in range(len(IDS)) for _ in range(3)]
+    given = {"input_ids": IDS[rows], "attention_mask": MASK[rows]}
+    width = IDS.shape[1]
+    made = settings()
+    made.max_new_tokens = made.min_new_tokens = LONGER
+    model.generation_config = made
+    free = model.generate(**given, generation_config=made)[:, width:]
+    made.eos_token_id = sorted({int(free[0, 1]), int(free[-1, 4])})
+    made.pad_token_id, made.min_new_tokens = 0, None
+    model.generation_config = made
+    wanted = model.generate(**given, generation_config=made)[:, width:]
+    same = [rows.index(row) for row in rows]
+    ids, _ = session.generate(given, [], LONGER, made, same=same)
+    assert [_until(row, made.eos_token_id) for row in ids[:, width:]] == [
+        _until(row, made.eos_token_id) for row in wanted
+    ]
+
+
+def _until(tokens: Tensor, ends: list[int]) -> list[int]:
+    listed: list[int] = tokens.tolist()
+    return listed[: next((at for at, token in enumerate(listed) if token in ends), len(listed))]
+
+
 def everywhere(model_type: str) -> None:
     """Removing a direction from every write leaves none of it in the stream, but what norms put back."""
     arch, model = looked_at(model_type), model_of(model_type)
@@ -262,6 +293,7 @@ def check(model_type: str) -> None:
         everywhere(model_type)
         if model_type not in UNGENERATED:
             edits(model_type)
+            decoded(model_type)
 
 
 @pytest.mark.parametrize("model_type", QUICK)

@@ -13,7 +13,7 @@ from typing import Any
 from steerdsl.data.faults import Fault
 from steerdsl.data.types import MOST_FIELDS, MOST_ROWS, RawRow, RawTable, kind_of, too_many
 from steerdsl.forms.files import Misread
-from steerdsl.forms.text import MOST_CONTAINERS, parse_json
+from steerdsl.forms.text import MOST_CONTAINERS, Pairs, parse_json
 
 Read = tuple[list[RawRow], list[Fault]]
 ROWS = 'write a list of objects, [{"prompt": "…"}]; pandas does by `orient="records"`'
@@ -42,14 +42,18 @@ def json_table(text: str, name: str) -> tuple[RawTable, list[Fault]]:
     """A whole file of JSON. A file of JSON lines that is called .json is read as such."""
     if text.count("[") + text.count("{") > MOST_CONTAINERS:
         return RawTable(name, ()), [too_many(name, "lists and objects", MOST_CONTAINERS)]
+    fields, twice = _noting()
     try:
-        value = parse_json(text, name=name, finite=False)
+        value = parse_json(text, name=name, finite=False, pairs=fields)
     except Misread as error:
         first = text.lstrip().partition("\n")[0]
         if not isinstance(_json_object(first), str):
             records, faults = jsonl(text, name)
             return RawTable(name, tuple(records)), faults
         return RawTable(name, ()), [Fault("D506", str(error), "look for a missing comma, quote or bracket")]
+    if twice:
+        title = f'{name} gives the field "{twice[0]}" twice in one object'
+        return RawTable(name, ()), [Fault("D506", title, "keep one of them")]
     if isinstance(value, list):
         records, faults = _rows(value, name)
         return RawTable(name, tuple(records), "row"), faults
@@ -92,15 +96,7 @@ def _columns(columns: dict[str, list[Any]], name: str) -> Read:
 
 def _json_object(line: str) -> dict[str, Any] | str:
     """The object, or what is wrong with the line."""
-    twice: list[str] = []
-
-    def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        """As a csv file's columns, each field has one value; JSON would take the last of two."""
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            twice.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        return found
-
+    fields, twice = _noting()
     try:
         found = json.loads(line, object_pairs_hook=fields)
     except json.JSONDecodeError as error:
@@ -112,3 +108,17 @@ def _json_object(line: str) -> dict[str, Any] | str:
     if twice:
         return f'gives the field "{twice[0]}" twice'
     return found if isinstance(found, dict) else f"is {kind_of(found)}, not an object"
+
+
+def _noting() -> tuple[Pairs, list[str]]:
+    """What makes an object of its fields, and a list that gets the names of those that are given twice. As a csv file's
+    columns, each field has one value; JSON would take the last of two."""
+    twice: list[str] = []
+
+    def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        return found
+
+    return fields, twice

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from steerdsl.forms.files import LARGEST, Misread, read_bytes
 from steerdsl.forms.form import misfit
 
+Pairs = Callable[[list[tuple[str, Any]]], dict[str, Any]]
 DEEPEST = 60  # brackets in brackets; a record has 8
 # Each `[` or `{` takes some hundred bytes of memory and two of the file.
 MOST_CONTAINERS = 2_000_000
@@ -39,11 +40,14 @@ def read_lines(path: Path, form: Any = object, *, most: int = LARGEST, within: P
     return parse_lines(read_bytes(path, most, within), form, path.name)
 
 
-def parse_json(data: bytes | str, form: Any = object, name: str = "it", *, finite: bool = True) -> Any:
-    """The value of a JSON text called `name`. Without `finite`, NaN and infinities are numbers too."""
+def parse_json(
+    data: bytes | str, form: Any = object, name: str = "it", *, finite: bool = True, pairs: Pairs | None = None
+) -> Any:
+    """The value of a JSON text called `name`. Without `finite`, NaN and infinities are numbers too. `pairs` makes an
+    object of its fields, where it is to see those that are given twice."""
     text = _decoded(data, name)
     _require_few(text, name)
-    return _checked(text, form, name, "", finite)
+    return _checked(text, form, name, "", finite, pairs)
 
 
 def parse_lines(data: bytes | str, form: Any = object, name: str = "it") -> list[Any]:
@@ -71,10 +75,10 @@ def _require_few(text: str, name: str) -> None:
         raise Misread(f"{name} has more than {MOST_CONTAINERS:,} lists and objects")
 
 
-def _checked(text: str, form: Any, name: str, line: str, finite: bool) -> Any:
+def _checked(text: str, form: Any, name: str, line: str, finite: bool, pairs: Pairs | None = None) -> Any:
     place = f"{line}{name}"
     try:
-        value = json.loads(text, **(_FINITE if finite else _ANY))
+        value = json.loads(text, object_pairs_hook=pairs, **(_FINITE if finite else _ANY))
     except json.JSONDecodeError as error:
         where = f"at line {error.lineno}, column {error.colno}"
         raise Misread(f"{place} is not JSON: {error.msg.lower()} {where}") from error

@@ -125,3 +125,9 @@ def test_a_field_that_is_given_twice(tmp_path: Path, line: str) -> None:
     (tmp_path / "a.jsonl").write_text('{"prompt": "one"}\n' + line + "\n")
     found, title = code(tmp_path, "a.jsonl")
     assert found == "D506" and "line 2 of a.jsonl gives the field" in title and "twice" in title
+
+
+@pytest.mark.parametrize("text", ['[{"prompt": "a", "prompt": "b"}]', '{"prompt": ["a"], "prompt": ["b"]}'])
+def test_a_field_that_a_whole_file_of_json_gives_twice(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    assert code(tmp_path, "a.json") == ("D506", 'a.json gives the field "prompt" twice in one object')

@@ -93,7 +93,6 @@ class Writer:
                 "tokens": [self.word(one.token) for one in likely],
                 "token_logprobs": [one.logprob for one in likely],
                 "top_logprobs": [{self.word(token): value for token, value in one.top} for one in likely],
-                "text_offset": [],
             }
         return {"content": [self._told(one) for one in likely], "refusal": None}
 

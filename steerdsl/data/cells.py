@@ -12,9 +12,8 @@ from steerdsl.data.faults import Fault
 from steerdsl.data.fields import ABSENT, pick
 from steerdsl.data.messages import Exchange, is_chat, read_chat
 from steerdsl.data.types import DataRow, RawRow, RawTable, kind_of
+from steerdsl.lang.grammar import SIDES
 from steerdsl.lang.recipe import Fields
-
-SIDES = ("positive", "negative")
 
 
 def row(table: RawTable, index: int, record: RawRow, fields: Fields, label: str | None) -> DataRow | list[Fault]:

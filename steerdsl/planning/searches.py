@@ -28,9 +28,9 @@ from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.planning import Planning
 
 INSTALL = 'pip install "steerdsl[tune]"'
-FINENESS = (
-    1000  # an axis is searched in steps of a power of ten, at most this part of its range, so that values stay short
-)
+# An axis is searched in steps of a power of ten, at most this part of its range, so that values stay short.
+FINENESS = 1000
+HOW = "spread over the ranges first, then by TPE (Optuna) and along a line through the best, in turns"
 
 Describe = Callable[[Planning, r.Step, int], PlanStep]
 Facts = list[tuple[str, str]]
@@ -105,7 +105,7 @@ def tune(p: Planning, s: r.Tune, describe: Describe) -> tuple[Any, ...]:
     facts: Facts = [("goal", s.text)]
     facts += [("subject to", limit.text) for limit in s.limits]
     facts += [(axis.name, _range(p, axis)) for axis in s.space]
-    facts.append(("trials", f"{s.trials}, {s.batch} at a time, seed {s.seed}: {_how(s)}"))
+    facts.append(("trials", f"{s.trials}, {s.batch} at a time, seed {s.seed}: {HOW}"))
     for place, axis in enumerate(s.space):
         p.keys[f"{s.name}.{axis.name}"] = f"axis {place}"
     steps = tuple(describe(p, step, j) for j, step in enumerate(s.points[0].steps, 1))
@@ -145,10 +145,6 @@ def _range(p: Planning, axis: r.TuneAxis) -> str:
     if axis.layers:
         return f"{ends} (layers {low:g} to {high:g})"
     return f"{ends} in steps of {printed(Quantity(step, axis.unit))}"
-
-
-def _how(s: r.Tune) -> str:
-    return "spread over the ranges first, then by TPE (Optuna) and along a line through the best, in turns"
 
 
 def _prompts(p: Planning, s: r.Tune) -> Iterator[tuple[str, str]]:

@@ -189,7 +189,7 @@ def steered(
     from steerdsl.serving.own_model import base_of, require_modules, require_same
     from steerdsl.serving.steers import ready
 
-    told = arguments.progress(progress)
+    told, steer = arguments.progress(progress), arguments.steer(steer)
     inner = base_of(model)
     prepared = _prepared_for(inner, source, params, allow, options, told)
     require_same(inner, prepared.plan.model)
@@ -216,8 +216,10 @@ def _prepared_for(
     from steerdsl.serving.sources import of_run
 
     known = ("steer", "params", "allow", "progress")
-    if not isinstance(source, Finished) and "\n" not in str(source) and Path(source).is_dir():
-        source = load(source)
+    if not isinstance(source, Finished):
+        place = arguments.place("source", source)
+        if "\n" not in place and os.path.isdir(place):  # Path.is_dir raises for a text that is too long for a name
+            source = load(source)
     if isinstance(source, Finished):
         own, folders = arguments.options(options, known), arguments.folders("allow", allow)
         sets = tuple(f"{name}={text}" for name, text in arguments.params(params).items())

@@ -55,7 +55,7 @@ def folders(name: str, given: Any) -> tuple[Path, ...]:
 
 def path(name: str, given: Any) -> Path:
     """A path that is not empty."""
-    return Path(_place(name, given))
+    return Path(place(name, given))
 
 
 def flag(name: str, given: Any) -> bool:
@@ -92,6 +92,13 @@ class Told:
             return False
         own(text)
         return True
+
+
+def steer(given: Any) -> str | Mapping[str, Any] | None:
+    """A steer's name, or weights by name."""
+    if given is None or isinstance(given, str | Mapping):
+        return given
+    raise TypeError(f"steer is a name, or weights by name, not {_short(given)}")
 
 
 def progress(given: Any) -> Told | None:
@@ -147,7 +154,7 @@ def _word(name: str, given: Any) -> str:
     return str(given)
 
 
-def _place(name: str, given: Any) -> str:
+def place(name: str, given: Any) -> str:
     text = fspath(given) if isinstance(given, PathLike) else given
     if not isinstance(text, str):
         raise TypeError(f"{name} is a text or a path, not {_short(given)}")
@@ -195,9 +202,9 @@ def model(given: Any) -> str | None:
     """A model's id or folder. A path is a folder: written as one, it is taken for no id."""
     if given is None:
         return None
-    place = _place("model", given)
-    folder = isinstance(given, PathLike) and not place.startswith((".", "~")) and not Path(place).is_absolute()
-    return f"./{place}" if folder else place
+    named = place("model", given)
+    folder = isinstance(given, PathLike) and not named.startswith((".", "~")) and not Path(named).is_absolute()
+    return f"./{named}" if folder else named
 
 
 def _param_name(name: Any) -> str:

@@ -25,7 +25,7 @@ from steerdsl.methods.finite import NotFinite
 from steerdsl.serving.batcher import Batcher, Closed, Full
 from steerdsl.serving.questions import UNFINISHED, Delta, Reply
 from steerdsl.serving.requests import BadRequest, Wanted, read
-from steerdsl.serving.responses import Choice, Writer
+from steerdsl.serving.responses import Choice, Writer, named_bytes
 from steerdsl.serving.served import Served
 from steerdsl.show.door import json_text
 
@@ -38,8 +38,9 @@ class Server:
     """Answers requests. Without a `key` only programs of this machine may ask, under a name of this machine, so that no
     page of a browser reaches the server by a name of its own."""
 
-    def __init__(self, served: Served, batcher: Batcher, key: str | None = None) -> None:
+    def __init__(self, served: Served, batcher: Batcher, key: str | None = None, host: str = LOCAL[0]) -> None:
         self.served, self.batcher, self.key = served, batcher, key
+        self.names = (*LOCAL, host.lower())
         self.begun, self.created = time.monotonic(), int(time.time())
         self.statuses: Counter[int] = Counter()
 
@@ -80,8 +81,8 @@ class Server:
             return
         host = request.headers.get("host", "")
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if name not in LOCAL:
-            raise BadRequest(403, "wrong_host", f"this server answers to 127.0.0.1 alone, not to `{name[:100]}`")
+        if name.lower() not in self.names:
+            raise BadRequest(403, "wrong_host", f"this server answers to {self.names[-1]} alone, not to `{name[:100]}`")
 
     async def models(self, request: Request) -> Response:
         """The model, and the model with each steer."""
@@ -126,7 +127,13 @@ class Server:
 
     async def _answer(self, request: Request, chat: bool) -> Response:
         deadline = asyncio.get_running_loop().time() + self.served.limits.seconds
-        wanted = read(await self._body(request), self.served, chat)
+        try:
+            async with asyncio.timeout_at(deadline):
+                body = await self._body(request)
+        except TimeoutError as error:
+            raise _too_late(self.served.limits.seconds) from error
+        # A long prompt takes seconds to split into tokens, and other clients are answered meanwhile.
+        wanted = await asyncio.to_thread(read, body, self.served, chat)
         heard: Heard = asyncio.Queue()
         replies = self._ask(wanted, heard)
         writer = Writer(wanted, self._word)
@@ -150,11 +157,15 @@ class Server:
                 with suppress(asyncio.CancelledError, BadRequest):
                     await task
 
-    def _word(self, token: int) -> str:
-        """A token's text; its name in the vocabulary where it is a part of a character."""
+    def _word(self, token: int) -> tuple[str, list[int] | None]:
+        """A token's text and its bytes; of a part of a character its name in the vocabulary, and the bytes where that
+        says them."""
         tokenizer = self.batcher.session.opened.tokenizer
         text = str(tokenizer.decode([token]))
-        return str(tokenizer.convert_ids_to_tokens(token)) if UNFINISHED in text else text
+        if UNFINISHED not in text:
+            return text, list(text.encode())
+        name = str(tokenizer.convert_ids_to_tokens(token))
+        return name, named_bytes(name)
 
     async def _body(self, request: Request) -> Any:
         """The JSON of a request, of bounded size."""
@@ -168,7 +179,7 @@ class Server:
         try:
             return parse_json(bytes(body).decode("utf-8"), object, "the body")
         except ValueError as error:
-            raise BadRequest(400, "invalid_json", f"the body is not JSON: {error}") from error
+            raise BadRequest(400, "invalid_json", str(error)) from error
 
     def _ask(self, wanted: Wanted, heard: Heard) -> list[Reply]:
         loop = asyncio.get_running_loop()

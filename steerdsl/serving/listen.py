@@ -49,7 +49,7 @@ class Place:
         limits = served.limits
         batcher = Batcher(session, served.steers.run.plan.answer_rows, limits.rows, limits.waiting)
         config = uvicorn.Config(
-            Server(served, batcher, key).app(),
+            Server(served, batcher, key, self.host).app(),
             log_level="warning",
             access_log=False,
             server_header=False,

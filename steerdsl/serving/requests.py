@@ -20,7 +20,6 @@ from steerdsl.serving.served import Served
 
 MOST_TOP = 20  # tokens that are told beside each one
 MOST_STOPS = 16
-LARGEST_SEED = 2**63 - 1
 COMPLETION_TOKENS = 16  # of a completion that says no limit, as OpenAI's interface has it
 
 
@@ -93,7 +92,7 @@ _SHARED = {
     "model": str,
     "n": _or_null(number=range(1, 129)),
     "stop": _STOP,
-    "seed": _or_null(number=range(-LARGEST_SEED, LARGEST_SEED)),
+    "seed": _or_null(number=range(-(2**63), 2**63)),
     "temperature": _or_null(number=_between(0, 2)),
     "top_p": _or_null(number=Such(float, lambda value: 0 < value <= 1, "a number above 0, at most 1")),
     "stream": Maybe(bool | None),

@@ -14,7 +14,7 @@ from typing import Any
 from steerdsl.serving.questions import Delta, Likely
 from steerdsl.serving.requests import Wanted
 
-Word = Callable[[int], str]  # a token's text
+Word = Callable[[int], tuple[str, list[int] | None]]  # a token's text and its bytes, where they are known
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Writes the responses to one request; `word` gives a token's text."""
+    """Writes the responses to one request; `word` gives a token's text and bytes."""
 
     wanted: Wanted
     word: Word
@@ -90,9 +90,9 @@ class Writer:
             return None
         if not self.wanted.chat:
             return {
-                "tokens": [self.word(one.token) for one in likely],
+                "tokens": [self.word(one.token)[0] for one in likely],
                 "token_logprobs": [one.logprob for one in likely],
-                "top_logprobs": [{self.word(token): value for token, value in one.top} for one in likely],
+                "top_logprobs": [{self.word(token)[0]: value for token, value in one.top} for one in likely],
             }
         return {"content": [self._told(one) for one in likely], "refusal": None}
 
@@ -101,5 +101,16 @@ class Writer:
         return {**self._token(one.token, one.logprob), "top_logprobs": top}
 
     def _token(self, token: int, logprob: float) -> dict[str, Any]:
-        text = self.word(token)
-        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+        text, own = self.word(token)
+        return {"token": text, "logprob": logprob, "bytes": own}
+
+
+def named_bytes(name: str) -> list[int] | None:
+    """The bytes that a token's name in the vocabulary stands for: `<0xF0>`, or a character for each byte as GPT-2's
+    vocabulary writes them. None for any other name."""
+    if len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
+        return [int(name[3:5], 16)]
+    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]  # bytes that stand for themselves
+    hidden = [byte for byte in range(256) if byte not in shown]  # the others are moved behind them
+    known = {chr(byte): byte for byte in shown} | {chr(256 + place): byte for place, byte in enumerate(hidden)}
+    return [known[sign] for sign in name] if name and all(sign in known for sign in name) else None

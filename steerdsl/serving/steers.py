@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,7 @@ def _show(progress: StepProgress, step: PlanStep, seconds: float | None) -> None
 
 def _scaled(name: str, ops: tuple[r.Op, ...], weight: float) -> list[r.Op]:
     """The operations of a steer with this weight."""
-    number = isinstance(weight, int | float) and not isinstance(weight, bool)
+    number = isinstance(weight, Real) and not isinstance(weight, bool)
     if not number or not math.isfinite(weight) or abs(weight) > MOST:
         raise _refused(f"the weight of `{name}` is {weight}", f"give a number from {-MOST:g} to {MOST:g}")
     if weight == 0:

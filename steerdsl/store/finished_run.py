@@ -73,12 +73,15 @@ class Finished:
 
     @cached_property
     def vectors(self) -> Mapping[str, Vector]:
-        """The vectors of the run by their names, read from its directory. Loads torch. Raises OSError and
-        `Misread` for a file that is missing or is not a vector."""
+        """The vectors of the run by their names, read from its directory. Loads torch. Raises RecipeError
+        R881 for a file that is missing or is not a vector."""
         from steerdsl.store.vector_files import load_vector
 
         files = sorted(name for name in self.record["files"] if name.startswith("vectors/"))
-        return {Path(name).stem: load_vector(self.folder / name, Path(name).stem) for name in files}
+        try:
+            return {Path(name).stem: load_vector(self.folder / name, Path(name).stem) for name in files}
+        except (OSError, ValueError) as error:
+            raise RecipeError([_damaged(self.folder, error)], Exit.USAGE) from error
 
     @property
     def steers(self) -> Mapping[str, tuple[str, ...]]:

@@ -113,8 +113,7 @@ class Run:
         """The run as it is: names that later steps or points bind again change nothing there."""
         then = replace(self, extractions=dict(self.extractions), steers=dict(self.steers), keys=dict(self.keys))
         then.renderer = self.renderer
-        then.values.vectors, then.values.planes = dict(self.values.vectors), dict(self.values.planes)
-        then.values.chosen = dict(self.values.chosen)
+        then.values.take(self.values)
         return then
 
     @property

@@ -121,7 +121,9 @@ def _run_steps(run: Run, steps: Sequence[PlanStep], watch: Watch) -> None:
 
 
 def _step(run: Run, planned: PlanStep, runners: Mapping[type, Runner]) -> None:
-    """Run one step as `runners` say; what fails carries the step and its place."""
+    """Run one step as `runners` say, with what searches chose put in; what fails carries the step and its place."""
+    if run.values.tuned and not isinstance(planned.step, r.Sweep):  # a sweep's steps come here one by one
+        planned = replace(planned, step=settled(planned.step, run.values.tuned, {}))
     try:
         runners[type(planned.step)](run, planned)
     except MethodError as error:
@@ -141,7 +143,7 @@ def _label(run: Run, planned: PlanStep) -> Label:
 def _steer(run: Run, planned: PlanStep) -> None:
     """Name a steer, and make its edits once, so that a direction that cannot act fails here."""
     assert isinstance(planned.step, r.Steer)
-    run.steers[planned.name] = settled(planned.step, run.values.tuned, {})
+    run.steers[planned.name] = planned.step
     touches(run, Variant(planned.name, planned.name))
 
 

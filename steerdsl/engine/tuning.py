@@ -148,9 +148,10 @@ def _choose(run: Run, whole: Attempts, top: Attempt) -> None:
 
 def _notes(whole: Attempts, top: Attempt) -> list[str]:
     """What is odd about the trials."""
-    notes, goals = [], {trial.goal for trial in whole.made if trial.feasible}
-    if len(goals) == 1 and len(whole.made) > 1:
-        same = f"the goal is {top.goal:.4g} at every trial that keeps the limits"
+    notes = []
+    if _goals(whole) == 1 and len(whole.made) > 1:
+        kept = " that keeps the limits" if whole.step.limits else ""
+        same = f"the goal is {top.goal:.4g} at every trial{kept}"
         notes.append(f"{same}: it chose nothing, and the first of them is taken")
     failed = [trial for trial in whole.made if trial.why is not None]
     if failed:
@@ -161,6 +162,11 @@ def _notes(whole: Attempts, top: Attempt) -> list[str]:
         if values > 2 and top.at[axis.name] in (low, SearchAxis("", low, step, values).value(values - 1)):
             notes.append(f"the best {axis.name} is at an end of its range: it may be better beyond")
     return notes
+
+
+def _goals(whole: Attempts) -> int:
+    """How many different goals the trials have that keep the limits."""
+    return len({trial.goal for trial in whole.made if trial.feasible})
 
 
 def _said(whole: Attempts, trial: Attempt) -> str:
@@ -187,7 +193,8 @@ def _record(whole: Attempts, top: Attempt | None) -> dict[str, Any]:
     }
     if top is not None:
         lines = [axis.name for axis in step.space if not axis.layers]
-        found = [working_range(whole.made, top, axis, step.maximize) for axis in lines]
+        # Where every trial is as good as any other, no range is better than another.
+        found = [working_range(whole.made, top, axis, step.maximize) for axis in lines] if _goals(whole) > 1 else []
         about |= {"ranges": [_range(whole, each) for each in found], "notes": _notes(whole, top)}
     return about
 

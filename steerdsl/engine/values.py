@@ -45,6 +45,11 @@ class Values:
     samples: Sampler | None = None
     patches: Patcher | None = None
 
+    def take(self, other: Values) -> None:
+        """Know what `other` knows by name, now. Planes that an expression gave are made again."""
+        for name in ("vectors", "planes", "chosen", "tuned"):
+            setattr(self, name, dict(getattr(other, name)))
+
     def operand(self, op: r.Op) -> Vector | Plane | dict[Target, Tensor] | None:
         """What an operation acts with: a vector, a plane, or another prompt's activations."""
         if "prompt" in find("op", op.name).needs:

@@ -17,17 +17,19 @@ from steerdsl.lang.recipe import LayerChoice, LayerPoint
 class Tuned(float):
     """`scale · axis + offset`. As a float it is nan: arithmetic that does not know it gives no number, and the
     guards refuse what comes of it. `of` is the search's name and the axis, as in "best.strength"; `text` is how it
-    is written where it stands."""
+    is written where it stands. `layers` says whether the axis is one of layers, which is known after the search: None
+    in its body."""
 
-    __slots__ = ("of", "offset", "scale", "text")
+    __slots__ = ("layers", "of", "offset", "scale", "text")
     of: str
     text: str
     scale: float
     offset: float
+    layers: bool | None
 
-    def __new__(cls, of: str, text: str, scale: float = 1.0, offset: float = 0.0) -> Tuned:
+    def __new__(cls, of: str, text: str, scale: float = 1.0, offset: float = 0.0, layers: bool | None = None) -> Tuned:
         made = float.__new__(cls, math.nan)
-        made.of, made.text, made.scale, made.offset = of, text, scale, offset
+        made.of, made.text, made.scale, made.offset, made.layers = of, text, scale, offset, layers
         return made
 
     def at(self, value: float) -> float:
@@ -40,7 +42,7 @@ class Tuned(float):
         return self.scale == 1 and not self.offset
 
     def _times(self, factor: float) -> Tuned:
-        return Tuned(self.of, self.text, self.scale * factor, self.offset * factor)
+        return Tuned(self.of, self.text, self.scale * factor, self.offset * factor, self.layers)
 
     def __mul__(self, other: Any) -> Tuned:
         return self._times(float(other))
@@ -54,7 +56,7 @@ class Tuned(float):
         return self._times(-1.0)
 
     def __add__(self, other: Any) -> Tuned:
-        return Tuned(self.of, self.text, self.scale, self.offset + float(other))
+        return Tuned(self.of, self.text, self.scale, self.offset + float(other), self.layers)
 
     __radd__ = __add__
 

@@ -87,3 +87,13 @@ def test_reading_a_run_loads_no_torch(found: FinishedRun) -> None:
     env: dict[str, Any] = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("left", [None, b"0123456789"])
+def test_vectors_that_are_missing_or_damaged(found: FinishedRun, left: bytes | None) -> None:
+    file = found.folder / "vectors/topic.safetensors"
+    file.unlink()
+    if left is not None:
+        file.write_bytes(left)
+    with pytest.raises(steerdsl.RecipeError, match="damaged"):
+        _ = steerdsl.load(found.folder).vectors

@@ -164,3 +164,18 @@ def test_what_fails_inside_leaves_the_model_as_it_was(model: Any, tiny_model: Pa
     with pytest.raises(ZeroDivisionError), steerdsl.steered(model, ONE):
         1 / 0  # noqa: B018
     assert answers(model, tiny_model) == plain
+
+
+@pytest.mark.parametrize(
+    ("source", "steer", "said"),
+    [(None, "pushed", "source"), (3, "pushed", "source"), (DATA, ["pushed"], "steer"), (DATA, 2, "steer")],
+)
+def test_arguments_of_a_wrong_type_are_named(model: Any, source: Any, steer: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said), steerdsl.steered(model, source, steer=steer, **HOW):
+        pass
+
+
+def test_a_recipe_on_one_long_line_is_a_text(model: Any) -> None:
+    line = "; ".join(f"steer s{i} {{ add unknown by 1 }}" for i in range(40))
+    with pytest.raises(steerdsl.RecipeError), steerdsl.steered(model, line, steer="s1", **HOW):
+        pass

@@ -31,6 +31,7 @@ from steerdsl.serving.app import Server
 from steerdsl.serving.batcher import Batcher
 from steerdsl.serving.listen import listen, require_serving
 from steerdsl.serving.questions import Question
+from steerdsl.serving.responses import named_bytes
 from steerdsl.serving.served import RequestLimits, Served
 from steerdsl.serving.steers import Steers
 
@@ -276,7 +277,7 @@ def test_an_endless_body_is_cut(server: Running) -> None:
 def test_only_names_of_this_machine_are_answered(server: Running) -> None:
     """So that a page whose name leads here by DNS does not reach the model."""
     assert httpx.get(f"{server.url}/v1/models", headers={"Host": "evil.example"}).status_code == 403
-    assert httpx.get(f"{server.url}/v1/models", headers={"Host": "localhost:1"}).status_code == 200
+    assert httpx.get(f"{server.url}/v1/models", headers={"Host": "LOCALHOST:1"}).status_code == 200
     assert "access-control-allow-origin" not in httpx.get(f"{server.url}/v1/models").headers
 
 
@@ -460,3 +461,27 @@ def test_32_clients_with_a_thousand_requests(server: Running) -> None:
     require_own(server, found)
     assert len(found) > 400 and server.batcher.waiting == 0
     assert json.loads(httpx.get(f"{server.url}/health").text)["running"] == 0
+
+
+@pytest.mark.parametrize("seed", [2**63 - 1, -(2**63)])
+def test_seeds_have_64_bits(server: Running, seed: int) -> None:
+    assert said(server, seed=seed, temperature=1, max_tokens=2).choices[0].message.content is not None
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("<0xF0>", b"\xf0"), ("ðŁ", b"\xf0\x9f"), ("¦", b"\xa6"), ("Ġa", b" a")])
+def test_a_part_of_a_character_has_its_bytes(name: str, wanted: bytes) -> None:
+    assert bytes(named_bytes(name) or ()) == wanted
+    assert named_bytes("语") is None
+
+
+def test_a_body_that_does_not_come_is_given_up(steers: Steers) -> None:
+    server = Running(steers, RequestLimits(seconds=1))
+    try:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as slow:
+            head = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            slow.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 500\r\n\r\n{{".encode())
+            slow.settimeout(60)
+            assert b" 504 " in slow.recv(1000).partition(b"\r\n")[0]
+    finally:
+        server.close()

@@ -27,6 +27,15 @@ def chosen(ctx: Context, expr: Name, symbol: Symbol) -> Expr | None:
     return known.get(axis)
 
 
+def is_number(ctx: Context, expr: Expr, value: float) -> bool:
+    """Whether a number is one, and not the layer that a search chooses. False after a message."""
+    if not isinstance(value, Tuned) or not value.layers:
+        return True
+    title = f"`{value.text}` is a layer, and this is a strength or an angle"
+    ctx.error("S465", title, expr, help="write a number, or an axis that the search has for it")
+    return False
+
+
 def cannot_wait(ctx: Context, expr: Expr, what: str, value: Tuned) -> None:
     """Report a search's choice where the number must be known before it."""
     title = f"{what} cannot wait for a search, which has yet to choose `{value.text}`"

@@ -73,7 +73,7 @@ def point(ctx: Context, expr: nodes.Expr) -> LayerPoint | LayerChoice | None:
 
 def _tuned(ctx: Context, expr: nodes.Expr, value: Tuned, unit: str) -> LayerChoice | None:
     """The layer that a search chooses: the axis itself, since the layer next to it is another in every model."""
-    if value.plain and unit in ("", "%"):
+    if value.plain and unit in ("", "%") and value.layers is not False:
         return LayerChoice(value.of)
     help = f"write `{value.text}` alone, with a range of layers or of depths"
     ctx.error("S465", "a layer that a search chooses is an axis of layers or depths, as it is", expr, help=help)

@@ -6,7 +6,7 @@ what it chooses is written wherever a strength, an angle or a layer may stand (`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from steerdsl.lang import nodes
@@ -42,10 +42,10 @@ def lower_tune(ctx: Context, node: nodes.Tune, lower_block: LowerBlock) -> None:
     keep_names(ctx, inner.scope, axes)
     if ctx.errors == errors:
         _require_used(ctx, node, steps)
-    chosen = {word: _open(name.text, word, f"{name.text}.{word}", axis) for word, axis in axes.items()}
+    layers = tuned(steps, LayerChoice)
+    chosen = {word: _open(name.text, word, f"{name.text}.{word}", axis, layers) for word, axis in axes.items()}
     if not define(ctx, name, "tune", chosen) or ctx.errors > errors or goal is None:
         return
-    layers = tuned(steps, LayerChoice)
     space = [replace(a, layers=f"{name.text}.{a.name}" in layers) for a in axes.values() if a is not None]
     if all(_whole(ctx, axis, node) for axis in space):
         labels = {axis.name: axis.name for axis in space}
@@ -53,9 +53,13 @@ def lower_tune(ctx: Context, node: nodes.Tune, lower_block: LowerBlock) -> None:
         ctx.steps.append(replace(goal, axes=tuple(axes), span=node.span))
 
 
-def _open(search: str, axis: str, text: str, found: TuneAxis | None) -> Quantity | None:
-    """The value of an axis while nothing is chosen."""
-    return Quantity(Tuned(f"{search}.{axis}", text), found.unit) if found else None
+def _open(
+    search: str, axis: str, text: str, found: TuneAxis | None, layers: Collection[str] | None = None
+) -> Quantity | None:
+    """The value of an axis while nothing is chosen; `layers` are those that are axes of layers, once that is known."""
+    of = f"{search}.{axis}"
+    made = Tuned(of, text, layers=None if layers is None else of in layers)
+    return Quantity(made, found.unit) if found else None
 
 
 def _axis(ctx: Context, axis: nodes.Axis) -> TuneAxis | None:
@@ -141,6 +145,9 @@ def _lowered(ctx: Context, goal: nodes.Goal, scored: Sequence[Evaluate]) -> Tune
     if what is not None and not any(term.path for term in what.terms):
         help = f"write a score, as in `{goal.word} {scored[0].name}.{scored[0].metrics[0].name}`"
         ctx.error("S421", "a search is for a score", goal.what, help=help)
+    elif what is not None and not all(term.path for term in what.terms):
+        help = "leave the control out: the trials are compared with each other"
+        ctx.error("S421", "a search is for scores, and a control alone is none", goal.what, help=help)
     elif what is not None and {term.path[0] for term in what.terms}.isdisjoint(step.name for step in scored):
         help = f"write a score of `{scored[0].name}`, which the trials change"
         ctx.error("S463", "no trial changes this score", goal.what, help=help)

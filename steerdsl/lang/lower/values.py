@@ -239,7 +239,11 @@ def _unitless(ctx: Context, expr: Expr, help: str) -> tuple[tuple[Label, ...], s
 def angle(ctx: Context, expr: Expr, what: str) -> float | None:
     """An angle in degrees."""
     value = quantity(ctx, expr, what, "an angle", "90deg", waits=True)
-    if value is None:
+    if value is None or not late.is_number(ctx, expr, value.value):
+        return None
+    if not value.unit and isinstance(value.value, Tuned):
+        help = "give its axis angles for its range, as in `0deg..360deg`"
+        ctx.error("S304", "an angle needs a unit", expr, help=help)
         return None
     if not value.unit:
         n = value.value
@@ -255,7 +259,7 @@ def angle(ctx: Context, expr: Expr, what: str) -> float | None:
 
 def strength(ctx: Context, expr: Expr, what: str) -> Strength | None:
     value = quantity(ctx, expr, what, "a number or a share", "10%", waits=True)
-    if value is None:
+    if value is None or not late.is_number(ctx, expr, value.value):
         return None
     if value.unit in DEGREES:
         help = "write `10%` (a share of each token's norm) or `2` (twice the raw vector); angles belong to `rotate`"

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from steerdsl.engine.tracing import Session
     from steerdsl.serving.served import Served
 
@@ -41,28 +43,40 @@ class Place:
 
     def run(self, served: Served, session: Session, key: str | None) -> None:
         """Answer requests until a signal ends it; answers at work get a moment."""
-        import uvicorn
-
         from steerdsl.serving.app import Server
         from steerdsl.serving.batcher import Batcher
 
         limits = served.limits
         batcher = Batcher(session, served.steers.run.plan.answer_rows, limits.rows, limits.waiting)
-        config = uvicorn.Config(
-            Server(served, batcher, key, self.host).app(),
+        app = Server(served, batcher, key, self.host).app()
+        try:
+            http_server(app, limits.waiting).run(sockets=[self.socket])
+        finally:
+            batcher.close()
+
+
+def http_server(app: Any, waiting: int) -> uvicorn.Server:
+    """What speaks HTTP for `app`, in which at most `waiting` answers wait.
+
+    It leaves the logging of this process as it is (`log_config`): uvicorn's own would end all handlers there are, and
+    that of absl, which other packages load, closes the stream that it writes to.
+    """
+    import uvicorn
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
             log_level="warning",
             access_log=False,
             server_header=False,
             lifespan="off",
             timeout_graceful_shutdown=GRACE,
             timeout_keep_alive=5,
-            limit_concurrency=limits.waiting + HEADERS,
+            limit_concurrency=waiting + HEADERS,
             h11_max_incomplete_event_size=1 << 16,
         )
-        try:
-            uvicorn.Server(config).run(sockets=[self.socket])
-        finally:
-            batcher.close()
+    )
 
 
 def require_serving(host: str, key: str | None) -> None:

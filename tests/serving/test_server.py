@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import logging
 import random
 import socket
 import threading
@@ -17,7 +19,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-import uvicorn
+from absl.logging import PythonHandler
 from asking import alone
 from openai import OpenAI
 
@@ -29,7 +31,7 @@ from steerdsl.models.prompts import Renderer
 from steerdsl.planning.requests import Sampling
 from steerdsl.serving.app import Server
 from steerdsl.serving.batcher import Batcher
-from steerdsl.serving.listen import listen, require_serving
+from steerdsl.serving.listen import http_server, listen, require_serving
 from steerdsl.serving.questions import Question
 from steerdsl.serving.responses import named_bytes
 from steerdsl.serving.served import RequestLimits, Served
@@ -50,7 +52,7 @@ class Running:
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
         app = Server(Served(steers, limits), self.batcher, key).app()
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+        self.server = http_server(app, limits.waiting)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
         self.thread.start()
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
@@ -304,6 +306,17 @@ def test_an_address_that_others_reach_needs_a_key(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.3.2.1"])
 def test_this_machine_needs_none(host: str) -> None:
     require_serving(host, None)
+
+
+def test_a_server_leaves_the_logging_of_its_process_as_it_is() -> None:
+    """absl's handler, which rouge-score loads, closes its stream when it is ended: the standard error, or what stood
+    there when it was loaded."""
+    before = logging.getLogger().handlers[:]
+    stream = io.StringIO()
+    handler = PythonHandler(stream)
+    http_server(lambda: None, 1)
+    assert not stream.closed and logging.getLogger().handlers == before
+    handler.close()
 
 
 def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

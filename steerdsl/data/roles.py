@@ -13,7 +13,7 @@ from steerdsl.data import cells, likely
 from steerdsl.data.faults import Fault
 from steerdsl.data.fields import ABSENT, names, pick, reaching
 from steerdsl.data.messages import is_chat
-from steerdsl.data.row_conditions import Placed, chosen, sided
+from steerdsl.data.row_conditions import Placed, chosen, sided, unsaid
 from steerdsl.data.types import DataRow, RawRow, RawTable
 from steerdsl.lang.diagnostics import nearest
 from steerdsl.lang.recipe import Fields, Where
@@ -32,14 +32,15 @@ def assign(
 
     A prompt that nobody named is the first of `USUAL` that the file has, or else `TALK`; pairs may do without one.
     Faults: D507 a column is one of several, D508 a field is missing, D509 it is not text, D510 it is empty, D514
-    half a pair, D543-D546; D513 (a warning) a row is repeated.
+    half a pair, D543-D546; as warnings D513 a row is repeated and D547 a row has nothing to compare.
     """
     if ("positive" in named) != ("negative" in named):
         return named, [], [_half_pair(table, named)]
     fields = _with_prompt(table, named)
     if fields is None:
         return named, [], [_no_prompt(table)]
-    used = [*_used(fields), *(test.field for tests in (where, *sides.values()) for test in tests)]
+    tests = [test for tests in (where, *sides.values()) for test in tests]
+    used = [*_used(fields), *(test.field for test in tests)]
     faults = [_absent(table, name) for name in dict.fromkeys(_used(fields)) if not _has(table, name)]
     faults += [_repeated(table, name) for name in dict.fromkeys(used) if name in table.repeated]
     if faults:
@@ -47,6 +48,7 @@ def assign(
     records: Placed = list(enumerate(table.records))
     if table.by_column:
         records = reaching(table.records, used)
+    warnings = unsaid(table, records, tests)
     records, faults = chosen(table, records, where)
     labels: Mapping[int, str] = {}
     if sides and not faults:
@@ -59,7 +61,7 @@ def assign(
             rows.append(row)
         else:
             faults += row
-    return fields, rows, faults or _repeats(table, rows)
+    return fields, rows, faults or [*warnings, *_repeats(table, rows)]
 
 
 def _used(fields: Fields) -> Iterator[str]:

@@ -39,6 +39,19 @@ def chosen(table: RawTable, records: Placed, tests: Sequence[Where]) -> tuple[Pl
     return found, []
 
 
+def unsaid(table: RawTable, records: Placed, tests: Iterable[Where]) -> list[Fault]:
+    """D547 (a warning), for each field of `tests`: rows that meet no condition since they have no value there."""
+    faults = []
+    for name in dict.fromkeys(test.field for test in tests):
+        values = ((record.line, pick(record.fields, name)) for _, record in records)
+        lines = [line for line, value in values if value is None or value is ABSENT]
+        if lines:
+            title = f'{len(lines)} of {len(records)} rows of {table.name} have no value of "{name}" and are left out'
+            help = f"fill it in, or take these rows out; the first is {table.unit} {lines[0]}"
+            faults.append(Fault("D547", title, help, severity="warning"))
+    return faults
+
+
 def sided(table: RawTable, records: Placed, sides: Mapping[str, Sequence[Where]]) -> tuple[dict[int, str], list[Fault]]:
     """The side of each record that is on one, by its place. D546: a row that is on both sides."""
     found: dict[int, str] = {}

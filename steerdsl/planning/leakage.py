@@ -50,7 +50,7 @@ class Fitted:
         if not count:
             return None
         many = f"{count} of the {formatting.count(len(found), 'prompt')}"
-        title = f"`{step}` asks {many} of `{ref.name}.{ref.split}` that {listed(names)} saw"
+        title = f"`{step}` asks {many} of `{formatting.data(ref)}` that {listed(names)} saw"
         label = Label(source, ref.span, "the same prompts, white space aside")
         help = "score on prompts that nothing was fitted on: take these rows out of one of the two data sets"
         return Diagnostic("D519", title, (label,), help=help, severity="warning")

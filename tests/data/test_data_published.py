@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steerdsl.data import Data, DataRow, load, rows
+from steerdsl.data.fields import ABSENT
 from steerdsl.data.row_conditions import holds
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.lang.recipe import DataSpec, Where
@@ -289,6 +290,23 @@ def test_rows_of_two_sides(tmp_path: Path) -> None:
     assert refusal(tmp_path, "d.csv", text, sides=over)[0] == "D546"
     none = {"positive": (Where("label", "==", 1.0),), "negative": (Where("label", "==", 9.0),)}
     assert refusal(tmp_path, "d.csv", text, sides=none)[0] == "D543"
+
+
+@pytest.mark.parametrize("op", ["==", "!=", "<", ">="])
+@pytest.mark.parametrize("sides", [False, True])
+def test_rows_without_a_value_to_compare_are_counted(tmp_path: Path, op: Any, sides: bool) -> None:
+    labels: list[Any] = [0.0, 1.0, None, 2.0, ABSENT, 3.0]
+    lines = [{"text": f"q{n}", **({} if label is ABSENT else {"label": label})} for n, label in enumerate(labels)]
+    text = "\n".join(map(json.dumps, lines))
+    test = Where("label", op, 1.0)
+    how: dict[str, Any] = {"where": (test,)}
+    if sides:
+        rest = Where("label", {"==": "!=", "!=": "==", "<": ">=", ">=": "<"}[op], 1.0)
+        how = {"sides": {"positive": (test,), "negative": (rest,)}}
+    (said,) = read(tmp_path, "d.jsonl", text, **how).warnings
+    assert said.code == "D547" and said.severity == "warning"
+    assert said.title == '2 of 6 rows of d.jsonl have no value of "label" and are left out'
+    assert "line 3" in str(said.help)
 
 
 # ---- conversations ----

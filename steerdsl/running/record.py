@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.forms.record import SCHEMA, State
-from steerdsl.lang.recipe import Export, field_text
+from steerdsl.lang.recipe import Export, Recipe, Tune, field_text
+from steerdsl.models.quantization import KINDS
 from steerdsl.planning.plan import Plan, RunOptions
 from steerdsl.store import provenance
 from steerdsl.store.directory import RunDirectory, hashes
@@ -36,7 +37,7 @@ PACKAGES = (
     "scikit-learn",
     "sacrebleu",
     "rouge-score",
-)
+)  # of every run; `needed` adds what only some use
 
 
 def write_record(
@@ -123,7 +124,7 @@ def described(plan: Plan, model: Mapping[str, Any]) -> dict[str, Any]:
             "keep_unsafe": options.keep_unsafe,
             "judge_model": options.judge_model,
         },
-        "packages": versions(),
+        "packages": {**versions(), **needed(plan.recipe)},
         "machine": machine(model.get("device", "")),
     }
 
@@ -178,11 +179,24 @@ def machine(device: str) -> dict[str, str | int | None]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of the packages that the numbers depend on."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    """The versions of the packages that the numbers of every run depend on."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+def needed(recipe: Recipe) -> dict[str, str]:
+    """The versions of further packages that the numbers of this recipe depend on: a search, an adapter, weights that
+    are quantised on loading."""
+    kind = KINDS.get(recipe.model.quantization or "")
+    used = {
+        "optuna": any(isinstance(step, Tune) for step in recipe.steps),
+        "peft": recipe.model.adapter is not None,
+        **({kind.package: True} if kind else {}),
+    }
+    return {name: _version(name) for name in used if used[name]}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -44,7 +44,7 @@ def run_key(
 ) -> str | None:
     """Hash of all that a run directory depends on; None for a run that is not kept. `lock` says to which lock the
     run is held, and how."""
-    from steerdsl.running.record import versions
+    from steerdsl.running.record import needed, versions
     from steerdsl.store.surroundings import code_sha256, surroundings
 
     if options.on != "local" or located.weights_sha256 is None or _asks_elsewhere(checked.recipe):
@@ -55,7 +55,7 @@ def run_key(
         {
             "whole run": VERSION,
             "code": code_sha256(),
-            "packages": versions(),
+            "packages": {**versions(), **needed(checked.recipe)},
             "surroundings": surroundings(),
             "recipe": [checked.source.name, checked.source.text],
             "options": {**asdict(options), "allow": [str(place) for place in options.allow]},

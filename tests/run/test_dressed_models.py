@@ -20,6 +20,7 @@ steer s { ablate topic at layers 1..2 }
 out = generate from econ.held_out with steer: s, max_tokens: 3
 export topic to "topic.safetensors"
 """
+RUNS = ("plain", "adapted", "quantised", "both")
 ADAPTER, QUANTISED = 'adapter: "adapter"', "quantization: int8"
 HERE = ("--device", "cpu", "--dtype", "float32")
 
@@ -59,15 +60,17 @@ def vector(run: str) -> bytes:
 
 def test_each_is_another_model_with_keys_of_its_own(call: Any) -> None:
     keys = set()
-    for name in ("plain", "adapted", "quantised", "both"):
+    for name in RUNS:
         code, _, err = call("run", f"{name}.steer", "--out", name)
         assert (code, [line for line in err.splitlines() if "Failed to load" in line or "W1" in line[:2]]) == (0, [])
         keys.add(record(name)["plan"]["steps"][0]["key"])
-    assert len(keys) == 4 and len({vector(name) for name in ("plain", "adapted", "quantised", "both")}) == 4
+    assert len(keys) == 4 and len({vector(name) for name in RUNS}) == 4
     model = record("both")["model"]
     assert model["adapter"] == "adapter" and model["adapter_sha256"] and model["adapter_revision"] is None
     assert model["quantization"] == "int8 on loading (torchao: 8 bits, a scale a row)"
     assert model["weights_sha256"] == record("plain")["model"]["weights_sha256"]
+    further = {name: record(name)["packages"].keys() - record("plain")["packages"].keys() for name in RUNS}
+    assert further == {"plain": set(), "adapted": {"peft"}, "quantised": {"torchao"}, "both": {"peft", "torchao"}}
     assert record("plain")["model"]["adapter"] is record("plain")["model"]["quantization"] is None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ end = evaluate whole on a with cross_entropy, controls: none
 def test_what_was_chosen_is_used_in_sweeps_in_sums_and_in_what_is_answered_with_them(tuned: Any) -> None:
     code, said, record = tuned("r", planted.HEAD + BODY + USED, trials=16)
     assert code == 0, said
+    assert record["packages"]["optuna"] == metadata.version("optuna")
     strength = record["searches"]["best"]["best"]["values"]["strength"]
     scores = json.loads(Path("r/scores.json").read_text())
     found = {p["at"]["share"]: p["scores"]["cross_entropy"]["a"]["part"]["mean"] for p in scores["parts"]["points"]}

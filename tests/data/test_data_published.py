@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from steerdsl.data import Data, DataRow, load, rows
@@ -97,7 +97,6 @@ def test_one_set_in_every_shape(tmp_path: Path, shape: str) -> None:
     st.sampled_from([(";", ".csv"), (",", ".csv"), ("\t", ".csv"), ("\t", ".tsv")]),
     st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
 )
-@settings(deadline=None)
 def test_what_a_writer_of_csv_writes_is_read(
     tmp_path_factory: pytest.TempPathFactory, cells: list[tuple[str, str]], form: tuple[str, str], quoting: Any
 ) -> None:

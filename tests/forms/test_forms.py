@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from steerdsl.forms.bounds import Overrun, bounded
@@ -30,7 +30,6 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(JSON)
 def test_all_that_json_says_is_read_as_json_reads_it(value: Any) -> None:
     text = json.dumps(value)

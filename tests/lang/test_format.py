@@ -49,7 +49,7 @@ def ragged(file: nodes.File, seed: int) -> str:
     return "".join(out)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(files)
 def test_printed_nodes_parse_to_themselves(file: nodes.File) -> None:
     text = "\n".join(statement_text(s) for s in file.statements)
@@ -58,7 +58,7 @@ def test_printed_nodes_parse_to_themselves(file: nodes.File) -> None:
     assert parsed == file
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(files, st.integers(0, 10**6))
 def test_format_keeps_nodes_comments_and_numbers_and_is_idempotent(file: nodes.File, seed: int) -> None:
     text = ragged(file, seed)

@@ -16,7 +16,7 @@ ablate plane(topic, pc1) at layers 8..22 with rows: "raw"; 5 @
 """
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=60))
 def test_text_comes_back_whole(text: str) -> None:
     pieces = list(SteerLexer().get_tokens_unprocessed(text))

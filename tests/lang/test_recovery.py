@@ -82,7 +82,7 @@ def test_long_words_are_cut_in_messages() -> None:
     assert report.found[0].title == f"no statement begins with `{'a' * 40}…`"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(files)
 def test_a_broken_line_changes_no_other_statement(file: nodes.File) -> None:
     text = "\n".join(statement_text(s) for s in file.statements)
@@ -99,7 +99,7 @@ WORDS = [
 WORDS += ["layers", "with", "steer", "sweep", "over", "and", "step", "keep"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join) | st.text(max_size=40))
 def test_any_text_is_read_or_refused_with_places_inside_it(text: str) -> None:
     file, report = parse(Source("x.steer", text))

@@ -61,7 +61,7 @@ def within(figure: float, low: float, high: float, bounds: tuple[float, float]) 
 
 @pytest.mark.parametrize("entry", BOUNDED, ids=lambda entry: entry.name)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_interval_leaves_what_the_metric_can_be(entry: Entry, data: st.DataObject) -> None:
     own, others = data.draw(drawn(entry))
     least, most = ends(entry)
@@ -83,7 +83,7 @@ def test_no_interval_leaves_what_the_metric_can_be(entry: Entry, data: st.DataOb
 
 @pytest.mark.parametrize("entry", METRICS, ids=lambda entry: entry.name)
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_every_metric_gives_values_within_its_bounds(entry: Entry, data: st.DataObject) -> None:
     """On answers of all kinds; `score` refuses a value that leaves them, and its table keeps to them as well."""
     n = data.draw(st.integers(1, 7))

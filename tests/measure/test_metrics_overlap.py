@@ -47,7 +47,7 @@ def test_nothing_in_common_and_empty_answers(metric: str) -> None:
 
 
 @pytest.mark.parametrize("metric", OVERLAP)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.sampled_from(["red", "green", "blue", "gray"]), min_size=2, max_size=8))
 def test_every_figure_is_a_percentage(metric: str, words: list[str]) -> None:
     assert 0 <= one(metric, " ".join(words), "red green blue", "gray gray") <= 100 + 1e-9

@@ -63,7 +63,7 @@ def tables(draw: st.DrawFn) -> Table:
     return Table(found)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tables())
 def test_a_table_is_read_back_equal_from_json(table: Table) -> None:
     text = json.dumps(table.to_json(), allow_nan=False)
@@ -71,7 +71,7 @@ def test_a_table_is_read_back_equal_from_json(table: Table) -> None:
     assert of_json(json.loads(text)).to_json() == json.loads(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tables())
 def test_a_table_is_read_back_equal_from_csv(table: Table) -> None:
     """Numbers digit by digit; nothing where there is none; a line for each figure and each difference."""

@@ -35,7 +35,7 @@ def everything(values: list[object]) -> torch.Tensor:
 
 
 @given(st.integers(1, 6), st.integers(1, 3), st.sampled_from([4, 16, 64]), st.integers(0, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_all_norms_and_cosines_are_kept_and_nothing_else(layers: int, k: int, d: int, seed: int) -> None:
     """Layers, rows, operands and planes together; also more rows than the space has dimensions."""
     rows = unit_rows(layers, k, d, seed)

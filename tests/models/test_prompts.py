@@ -62,7 +62,7 @@ def test_content_is_what_differs_from_the_empty_prompt(prompt: str, template: st
     assert TOKENIZER.decode(ids[start:stop]) == prompt
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(alphabet=st.characters(exclude_categories=("Cs", "Co")), min_size=1, max_size=30))
 def test_content_decodes_to_a_text_that_holds_the_prompt(prompt: str) -> None:
     start, stop = CHAT.render(prompt).content

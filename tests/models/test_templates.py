@@ -46,7 +46,7 @@ def test_the_users_own_words(name: str, prompt: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(prompt=st.text(alphabet=st.characters(exclude_categories=("Cs", "Co")), min_size=1, max_size=20))
 def test_the_words_of_any_prompt(name: str, prompt: str) -> None:
     tokenizer = shaped(name)

@@ -237,7 +237,7 @@ def test_rows_that_the_context_does_not_hold_together_take_turns(
     assert all(heard.whole()[1].error is None for _, heard in found) and batches(batcher) >= 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-20, 20), min_size=2, max_size=30, unique=True), st.floats(0.1, 3), st.floats(0.01, 0.999))
 def test_a_nucleus_is_the_fewest_likeliest_tokens(scores: list[float], temperature: float, top_p: float) -> None:
     kept = nucleus(torch.tensor(scores), temperature, top_p).isfinite().tolist()

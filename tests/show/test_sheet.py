@@ -32,7 +32,7 @@ def line(mean: float, **more: Any) -> dict[str, Any]:
 numbers = st.floats(-1e12, 1e12).filter(lambda x: abs(x) > 1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(means=st.lists(numbers, min_size=2, max_size=7), width=st.integers(10, 160))
 def test_every_figure_of_a_score_table_stands_whole_at_every_width(means: list[float], width: int) -> None:
     gap = {"baseline": {"difference": means[0], "low": means[0] - 2, "high": means[0] + 2, "p": 0.03, "p_holm": 0.04}}
@@ -45,7 +45,7 @@ def test_every_figure_of_a_score_table_stands_whole_at_every_width(means: list[f
     assert "p = .040" in printed(sheet, width)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=st.lists(numbers, min_size=1, max_size=6), width=st.integers(30, 120))
 def test_prose_is_broken_between_words_and_never_in_a_figure(values: list[float], width: int) -> None:
     text = " and ".join(f"{number(x)} [{number(x - 1)}, {number(x + 1)}] (p = .042)" for x in values)

@@ -166,8 +166,12 @@ def when(condition: r.Condition) -> str:
 
 
 def phase(op: r.Op) -> str:
-    """When in a generation an operation acts."""
-    text = {"all": "prompt and generated tokens", "prompt": "prompt only", "generation": "generated tokens only"}
+    """When in a generation an operation acts. The first token is made by the pass over the prompt."""
+    text = {
+        "all": "prompt and generated tokens",
+        "prompt": "prompt only",
+        "generation": "generated tokens only (the first is made before there are any)",
+    }
     window = f", first {op.first} generated" if op.first is not None else ""
     window += f", after generated token {op.after}" if op.after is not None else ""
     return text[op.phase] + window

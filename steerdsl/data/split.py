@@ -80,13 +80,13 @@ def rows(data: Data, split: Split, side: str | None = None, *, source: Source | 
     spec = data.spec
     chosen = data.rows
     if split != "all":
-        first = leaders(data.whole)
-        chosen = tuple(row for row in chosen if part(first[row.index], spec) == split)
+        chosen = tuple(row for row in chosen if _part(data, row) == split)
         if not chosen:
             raise RecipeError(diagnostics([_nothing_left(data, split)], spec.span, source))
     if not spec.sides or side is None:
         return chosen
-    own = tuple(row for row in chosen if row.label == side)
+    unknown = (None,) if data.open else ()  # of answers that are not made yet, whose side they themselves decide
+    own = tuple(row for row in chosen if row.label in (side, *unknown))
     if not own:
         title = f"{spec.name}.{side}.{split} is empty: of {len(chosen)} rows none is on that side"
         help = "give the data set more rows, or another `seed:`"
@@ -94,8 +94,22 @@ def rows(data: Data, split: Split, side: str | None = None, *, source: Source | 
     return own
 
 
+def parts(data: Data) -> Mapping[int, Split]:
+    """The part of each row, by its index."""
+    return {row.index: _part(data, row) for row in data.rows}
+
+
+def _part(data: Data, row: DataRow) -> Split:
+    """The part of a row: that of the first row that asks the same; of an answer, that of its question."""
+    return data.parts[row.index] if data.parts else part(leaders(data.whole)[row.index], data.spec)
+
+
 def _nothing_left(data: Data, split: Split) -> Fault:
-    spec, count, first = data.spec, len(data.rows), leaders(data.whole)
+    spec, count = data.spec, len(data.rows)
+    if spec.questions is not None:
+        title = f"{spec.name}.{split} is empty: none of the {count} answers is to a question of that part"
+        return Fault("D511", title, f"give `{spec.questions}` more rows, or another `seed:` or `held_out:` share")
+    first = leaders(data.whole)
     if split == "held_out" and spec.held_out == 0:
         title = f"{spec.name}.held_out is empty: `held_out: 0%` keeps every row for training"
         return Fault("D511", title, "give `held_out:` a share, or score on another data set")

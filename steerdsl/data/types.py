@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from steerdsl.data.faults import Fault
 from steerdsl.lang.diagnostics import Diagnostic
-from steerdsl.lang.recipe import DataSpec
+from steerdsl.lang.recipe import DataSpec, Split
 
 MOST_ROWS, MOST_FIELDS = 1_000_000, 1000
 Turn = tuple[str, str]  # who speaks, "system", "user" or "assistant", and what is said
@@ -33,7 +33,8 @@ class DataRow:
     two sides answer. `answer` is the gold answer, `answer_is_number` whether the file has a JSON number there
     and no text; `choices` are the options of a multiple choice. `before` are the turns of a conversation before its
     last question, which is the prompt. `label` is the side, "positive" or "negative", of a row that is on one side by
-    what its fields hold.
+    what its fields hold. `said` is the answer that the model gave, where the row is one, `tokens` its tokens behind
+    `opening`, the words that it was given to begin with.
     """
 
     index: int
@@ -45,6 +46,9 @@ class DataRow:
     answer_is_number: bool = False
     before: tuple[Turn, ...] = ()
     label: str | None = None
+    said: str | None = None
+    tokens: tuple[int, ...] = ()
+    opening: str | None = None
 
     @property
     def asked(self) -> str:
@@ -76,7 +80,9 @@ class Data:
     """A data set that was read. `spec.fields` says for each role which field of the file was used,
     the ones that nobody named included; `sha256` is that of the file (of the rows, for a data set
     from the hub); `path` is None for the hub; `rows` are those that `take` leaves, in file order, and
-    `every` all of them, where `take` left some out."""
+    `every` all of them, where `take` left some out. `parts` says which part each row is in, by its index, where rows
+    are answers, which are in the parts of their questions; `open` that these are not made yet, so that the rows are
+    those of all answers that will be asked for. `instructions` are the system prompts of a trait file by side."""
 
     spec: DataSpec
     rows: tuple[DataRow, ...]
@@ -84,6 +90,9 @@ class Data:
     path: Path | None
     warnings: tuple[Diagnostic, ...] = ()
     every: tuple[DataRow, ...] = ()
+    parts: Mapping[int, Split] = field(default_factory=dict)
+    open: bool = False
+    instructions: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def whole(self) -> tuple[DataRow, ...]:

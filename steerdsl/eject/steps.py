@@ -214,6 +214,11 @@ def _generate(p: Program, s: r.Generate) -> Iterator[str]:
     yield from _answers(p, data(p, s.data), said, settings, p.indent, "True" if _withheld(p, s.data) else "")
 
 
+def _made(p: Program, s: r.Answers) -> Iterator[str]:
+    p.refuse(s.span, f"the answers that `{s.name}` is made of")
+    yield from ()
+
+
 def _evaluate(p: Program, s: r.Evaluate) -> Iterator[str]:
     p.leave(f"the scores of `{s.name}` ({', '.join(call.name for call in s.metrics)}), its controls and its references")
     if not answered(s.metrics):
@@ -291,6 +296,7 @@ STEPS: Mapping[type, Callable[[Program, Any], Iterator[str]]] = {
     r.Load: _load,
     r.Steer: _steer,
     r.Generate: _generate,
+    r.Answers: _made,
     r.Evaluate: _evaluate,
     r.Read: _read,
     r.Plot: _plot,

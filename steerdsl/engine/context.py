@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Results:
     """What a run leaves. `scores`: all figures so far. `claims`: by text and point; `verdicts`: those of a run that was
-    taken whole from the store. `searches`: what each `tune` tried and chose. `rows`: lines of generations.jsonl.
+    taken whole from the store. `searches`: what each `tune` tried and chose. `answered`: of each data set of answers
+    the counts, and every answer ("rows"). `rows`: lines of generations.jsonl.
     `failed`: points of sweeps that failed, each with
     the reason."""
 
@@ -53,6 +54,7 @@ class Results:
     failed: list[dict[str, Any]] = field(default_factory=list)
     verdicts: list[dict[str, Any]] = field(default_factory=list)
     searches: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answered: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def checks(self) -> list[dict[str, Any]]:
@@ -71,7 +73,8 @@ class Sources:
 
 @dataclass
 class Run:
-    """One run of a plan. `keep` is given each finished batch of answers; `keys` are the content keys of named
+    """One run of a plan, in which the rows of data sets of answers are once these are made; `planned` is the plan
+    without them. `keep` is given each finished batch of answers; `keys` are the content keys of named
     results, by name, as steps are executed; `out` is where plots and exports go; `sources` read further
     activations; `partial` are the lines of the answers that are being made, by request; `shared` are the
     batches of the answers of the step at hand, by group, and `asks` what is answered in them; `unsteered` is
@@ -102,6 +105,7 @@ class Run:
     readings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.planned = self.plan
         self.results.warnings += [notice.title for notice in self.plan.notices]
         self.values = Values(
             self.plan.model.arch.n_layers,
@@ -166,5 +170,10 @@ class Run:
         return Renderer.of(spec, self.plan.model.tokenizer, rows)
 
     def render(self, samples: Sequence[Sample]) -> list[Rendered]:
-        """The prompts of some samples, with a pair's answer behind them."""
-        return [self.renderer.render(s.prompt, s.response, s.before) for s in samples]
+        """The prompts of some samples, with a pair's answer behind them, or the model's own, token by token."""
+        return [
+            self.renderer.render(s.prompt, s.response, s.before)
+            if s.tokens is None
+            else self.renderer.continued(s.prompt, s.tokens, s.row.opening, s.before)
+            for s in samples
+        ]

@@ -30,7 +30,7 @@ from steerdsl.planning.formatting import position
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.requests import Sampling
-from steerdsl.planning.samples import OWN, Sample, class_samples, reads_answers, samples_key
+from steerdsl.planning.samples import OWN, RESPONSE_TOKENS, Sample, class_samples, reads_answers, samples_key
 from steerdsl.registry import find
 from steerdsl.store.files import write_lines
 from steerdsl.store.results import content_key
@@ -38,8 +38,6 @@ from steerdsl.store.vector_files import load_activations, load_vector, save_acti
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-RESPONSE_TOKENS = 32  # how much of its own answer `mean_response` reads where the data has none
 
 
 def extract(run: Run, planned: PlanStep) -> None:

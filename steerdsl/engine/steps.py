@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from steerdsl.engine import (
+    answer_data,
     checks,
     evaluation,
     extraction,
@@ -42,7 +43,8 @@ from steerdsl.store.speeds import keep_speeds, speeds_file
 # Told before and after each step: the step, and the seconds it took (None before).
 Watch = Callable[[PlanStep, float | None], None]
 Runner = Callable[[Run, PlanStep], None]
-VALUES = (r.Extract, r.Bind, r.Select, r.Load, r.Tune, r.Steer)  # steps that name what a steer acts with, or a steer
+# Steps that name what a steer acts with or what that is made from, or a steer.
+VALUES = (r.Extract, r.Bind, r.Select, r.Load, r.Tune, r.Steer, r.Answers)
 UNSAFE_LEFT = (
     "answers to data that is declared unsafe stay in the store until this recipe is run to its end; "
     "`steerdsl store prune --all --kind answers --kind batch` removes them"
@@ -64,7 +66,7 @@ def run_plan(run: Run, watch: Watch) -> None:
         run.results.warnings.append(line)
     unsafe = any(data.spec.unsafe for data in run.plan.data.values()) and not run.plan.options.keep_unsafe
     try:
-        _run_steps(run, run.plan.steps, watch)
+        _run_steps(run, watch)
     except BaseException:
         if unsafe:
             run.results.warnings.append(UNSAFE_LEFT)
@@ -91,7 +93,9 @@ def make_values(run: Run, watch: Watch) -> None:
 
     Raises RecipeError as `run_plan`.
     """
-    for planned in (step for step in run.plan.steps if isinstance(step.step, VALUES)):
+    for _, planned in _in_order(run):
+        if not isinstance(planned.step, VALUES):
+            continue
         watch(planned, None)
         start = time.perf_counter()
         run.shared = planned.shared
@@ -106,16 +110,22 @@ def _keep_speeds(run: Run) -> None:
         keep_speeds(speeds_file(weights, run.plan.dtype, makers.here), run.measured)
 
 
-def _run_steps(run: Run, steps: Sequence[PlanStep], watch: Watch) -> None:
+def _in_order(run: Run) -> Iterator[tuple[int, PlanStep]]:
+    """The steps of the plan and their places. Once a data set of answers is made, those after it are planned again."""
+    for place in range(len(run.plan.steps)):
+        yield place, run.plan.steps[place]
+
+
+def _run_steps(run: Run, watch: Watch) -> None:
     """Run steps. What a step asks is answered together with what the steps after it ask, as the plan has it."""
     reached = 0
-    for place, planned in enumerate(steps):
+    for place, planned in _in_order(run):
         watch(planned, None)
         start = time.perf_counter()
         run.shared = planned.shared
         if place >= reached and asks(planned.step):
-            reached = reach(steps, place)
-            _answer_together(run, steps[place:reached])
+            reached = reach(run.plan.steps, place)
+            _answer_together(run, run.plan.steps[place:reached])
         _step(run, planned, RUN)
         watch(planned, time.perf_counter() - start)
 
@@ -247,6 +257,7 @@ RUN: Mapping[type, Runner] = {
     r.Load: extraction.load,
     r.Steer: _steer,
     r.Generate: evaluation.generate_step,
+    r.Answers: answer_data.answers_step,
     r.Evaluate: evaluation.evaluate_step,
     r.Read: projections.read_step,
     r.Sweep: _sweep,

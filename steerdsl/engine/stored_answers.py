@@ -18,6 +18,7 @@ from steerdsl.forms.kept import ANSWER
 from steerdsl.models.prompts import Rendered
 from steerdsl.planning.controls import Variant
 from steerdsl.planning.requests import Request
+from steerdsl.planning.samples import Sample
 from steerdsl.planning.shared_batches import generation_key
 from steerdsl.store.files import write_lines
 from steerdsl.store.finished_run import read_answers
@@ -151,6 +152,15 @@ def _withheld_key(key: str) -> str:
     return content_key({"withheld": key})
 
 
+def _made_under(request: Request, sample: Sample) -> dict[str, str]:
+    """The system prompt and the first words of an answer that is a row of a data set."""
+    if request.ref.name != request.step:
+        return {}
+    systems = [said for who, said in sample.before if who == "system"]
+    prefix = {} if sample.response is None else {"prefix": sample.response}
+    return {**({"system": systems[0]} if systems else {}), **prefix}
+
+
 def _at(run: Run) -> dict[str, Any]:
     return {"point": dict(run.point)} if run.point else {}
 
@@ -170,6 +180,7 @@ def _lines(run: Run, request: Request, made: Sequence[Answer]) -> list[dict[str,
             "split": request.ref.split,
             "row": sample.row.index,
             "sample": a.sample,
+            **_made_under(request, sample),
             "prompt": sample.prompt,
             "rendered_sha256": run.render([asked[a.prompt]])[0].sha256,
             "token_ids": [] if hidden else list(a.token_ids),

@@ -143,6 +143,13 @@ class RecordedSearch(TypedDict):
     notes: list[str]
 
 
+class RecordedAnswers(TypedDict):
+    made: int
+    kept: int
+    kept_by_side: NotRequired[dict[str, int]]
+    dropped: dict[str, int]
+
+
 class RecordedCheck(TypedDict):
     claim: str
     holds: bool | None
@@ -189,6 +196,7 @@ class Record(TypedDict):
     choices: Annotated[dict[str, _Choice], {EACH: CHOICE}]
     planes: NotRequired[Annotated[dict[str, dict[str, Any]], {EACH: {"explained": Maybe(NUMBER), EACH: object}}]]
     searches: NotRequired[dict[str, RecordedSearch]]
+    answers: NotRequired[dict[str, RecordedAnswers]]
     checks: list[RecordedCheck]
     reused_from: NotRequired[list[RecordedReused]]
     files: NotRequired[dict[str, str]]

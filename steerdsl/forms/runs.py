@@ -90,6 +90,7 @@ ANSWER = Such(
         **{"step": str, "variant": str, "dataset": str, "split": Maybe(str), "row": int, "sample": int, "prompt": str},
         **{"rendered_sha256": Maybe(str), "token_ids": Maybe([int]), "text": str | None, "ended": bool},
         **{"withheld": Maybe(bool), "text_sha256": Maybe(str), "point": Maybe(AT)},
+        **{"system": Maybe(str), "prefix": Maybe(str)},
     },
     _answered,
     "an answer with a text, or one that is withheld",

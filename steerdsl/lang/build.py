@@ -192,6 +192,14 @@ class Builder(Transformer[Token, Any]):
             left = nodes.Name((str(left),), span=token_span(left))
         return nodes.When(left, str(op), right, span=_span(meta))
 
+    def kept(self, meta: Meta, children: list[Any]) -> nodes.Limit:
+        left, *op, right = children
+        return nodes.Limit(left, str(op[0]) if op else "==", right, span=_span(meta))
+
+    def keep_when(self, meta: Meta, children: list[Any]) -> nodes.KeepWhen:
+        side = str(children[0]) if isinstance(children[0], Token) else ""
+        return nodes.KeepWhen(tuple(c for c in children if isinstance(c, nodes.Limit)), side, span=_span(meta))
+
     def keep(self, meta: Meta, children: list[Any]) -> nodes.Word | nodes.KeepTop:
         match children:
             case [nodes.Name(("top",)), count]:
@@ -259,7 +267,10 @@ class Builder(Transformer[Token, Any]):
         return nodes.Call(name.text, tuple(args), span=_span(meta), name_span=name.span)
 
     def option(self, meta: Meta, children: list[Any]) -> nodes.Option:
-        key, value = children
+        *side, key, value = children
+        if side:
+            whole = token_span(side[0]).to(key.span)
+            return nodes.Option(f"{side[0]} {key.text}", value, span=_span(meta), key_span=whole)
         return nodes.Option(key.text, value, span=_span(meta), key_span=key.span)
 
     def switched(self, meta: Meta, children: list[Any]) -> nodes.Name:

@@ -116,11 +116,19 @@ class Over(Node):
 
 @dataclass(frozen=True, slots=True)
 class Limit(Node):
-    """`delta_nll.generic < 0.3`, in `subject to`."""
+    """`delta_nll.generic < 0.3`, in `subject to` and in `keep when`."""
 
     left: Expr
     op: str
     right: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class KeepWhen(Node):
+    """`keep when refusal_rate == 0 and repeated_4grams < 10%`, `positive keep when …`."""
+
+    tests: tuple[Limit, ...]
+    side: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +139,19 @@ class Subject(Node):
 
 
 Clause: TypeAlias = (
-    From | Layers | At | On | Word | During | Window | When | KeepTop | Amount | With | Over | Where | Subject
+    From
+    | Layers
+    | At
+    | On
+    | Word
+    | During
+    | Window
+    | When
+    | KeepTop
+    | KeepWhen
+    | Amount
+    | With
+    | Over
+    | Where
+    | Subject
 )

@@ -33,6 +33,7 @@ CLOSING = frozenset(OPENING.values())
 BEFORE = ("_NL", "LBRACE", "RBRACE")  # what precedes a statement, unless it is the first
 INSIDE = frozenset({"OF", "STEP"})  # words that follow a name inside brackets
 _TESTS = [[field, sign] for field in ("NAME", "STRING") for sign in ("COMPARE", "EQUAL")]  # `label == 1`
+_SIDED = [["NAME", "COLON"], ["KEEP", "WHEN"]]  # `positive system:`, `positive keep when`
 
 
 def lay_out(tokens: Iterable[Token]) -> list[Token]:
@@ -60,13 +61,16 @@ def lay_out(tokens: Iterable[Token]) -> list[Token]:
 
 
 def _by_context(tokens: list[Token]) -> list[Token]:
-    """The tokens with `where` as WHERE before a field and a comparison, the side before it as SIDE, and `read` as READ
-    where a value or a statement begins and a name follows. No recipe without these has a name or a text there."""
+    """The tokens with `where` as WHERE before a field and a comparison, the side before it, before `keep when` and
+    before an option's name as SIDE, and `read` as READ where a value or a statement begins and a name follows. No
+    recipe without these has a name or a text there."""
     for i, token in enumerate(tokens):
         if token.type == "NAME" and token == "where" and [t.type for t in tokens[i + 1 : i + 3]] in _TESTS:
             tokens[i] = Token.new_borrow_pos(WHERE, token.value, token)
             if i and tokens[i - 1].type == "NAME" and tokens[i - 1] in SIDES:
                 tokens[i - 1] = Token.new_borrow_pos(SIDE, tokens[i - 1].value, tokens[i - 1])
+        if token.type == "NAME" and token in SIDES and [t.type for t in tokens[i + 1 : i + 3]] in _SIDED:
+            tokens[i] = Token.new_borrow_pos(SIDE, token.value, token)
         begins = i == 0 or tokens[i - 1].type in (*BEFORE, "EQUAL")
         if token.type == "NAME" and token == "read" and begins and [t.type for t in tokens[i + 1 : i + 2]] == ["NAME"]:
             tokens[i] = Token.new_borrow_pos(READ, token.value, token)

@@ -18,6 +18,7 @@ from steerdsl.lang.clause_nodes import (
     During,
     From,
     KeepTop,
+    KeepWhen,
     Layers,
     Limit,
     On,

@@ -15,6 +15,16 @@ from steerdsl.registry import find
 UNANSWERED = frozenset({"letters", "text", "harness"})
 
 
+# What a metric may read that one answer and its question's row have. A metric that reads more than the answer itself
+# and is to be a condition of `keep when` names what it reads here, and `engine.answer_figures` supplies it.
+ALONE = frozenset({"golds", "ended"})
+
+
+def of_one_answer(metric: str) -> bool:
+    """Whether a metric gives one answer a number by itself: without other answers and without the model."""
+    return find("metric", metric).needs <= ALONE
+
+
 def needs(metrics: Sequence[MetricCall], what: str) -> bool:
     """Whether any metric reads `what`."""
     return any(what in find("metric", call.name).needs for call in metrics)

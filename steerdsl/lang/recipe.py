@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 from steerdsl.lang.recipe_data import (
     ANSWER_FORMS,
+    FORMS,
     DataRef,
     DataSpec,
     Fields,
@@ -129,6 +130,44 @@ class MetricCall(Spanned):
         of its task file without folder and ending. None for metrics of answers."""
         task = self.options.get("task")
         return task if task is None or not is_task_file(task) else PurePosixPath(task).stem
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """`keep when refusal_rate == 0`: what a metric must give for an answer that stays. `side` is "positive" or
+    "negative" where only the answers of that side are held to it. A share is a number: 50% is 0.5."""
+
+    metric: MetricCall
+    op: Literal["<", "<=", ">", ">=", "==", "!="]
+    value: float
+    side: str = ""
+    text: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How the questions of one side are asked: each under every one of the system prompts (None is the recipe's own),
+    with the words that the answer begins with. In a system prompt `{instruction}` stands for each instruction that a
+    trait file has for that side."""
+
+    side: str = ""  # "" for data without sides
+    systems: tuple[str | None, ...] = (None,)
+    prefix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers(Spanned):
+    """`dataset evil = answers to questions with system: "…", n: 10`: the rows of the data set of this name."""
+
+    name: str
+    data: DataRef
+    asking: tuple[Asking, ...]
+    keep: tuple[Kept, ...] = ()
+    steer: str | None = None
+    max_tokens: int = 64
+    temperature: float = 0.0
+    n: int = 1
+    seed: int = 0
 
 
 def is_task_file(task: str) -> bool:
@@ -252,7 +291,9 @@ class Tune(Sweep):
     text: str = field(default="", compare=False)
 
 
-Step: TypeAlias = Extract | Bind | Select | Steer | Generate | Evaluate | Read | Sweep | Plot | Check | Export | Load
+Step: TypeAlias = (
+    Extract | Bind | Select | Steer | Generate | Answers | Evaluate | Read | Sweep | Plot | Check | Export | Load
+)
 
 
 @dataclass(frozen=True, slots=True)

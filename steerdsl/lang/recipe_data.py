@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from steerdsl.lang.recipe_parts import Spanned
 
 Split = Literal["train", "held_out", "tune", "all"]
+FORMS = ("trait",)
 ANSWER_FORMS = ("letter", "text", "index_from_0", "index_from_1")
 
 
@@ -65,10 +66,11 @@ class DataSpec(Spanned):
     roles ("prompt", "positive", "negative", "answer", "choices") to field names in the file. `answer_form`
     is how an answer names one of the choices, one of `ANSWER_FORMS`; None where the rows are to tell. `where` says
     which rows it has, and `sides` which of them are its positive and its negative side, where rows are on one side
-    each. `columns` names the columns of a file that does not."""
+    each. `columns` names the columns of a file that does not, and `form` what a file is that is no table. `questions`
+    is the data set that was asked, where the rows are answers that an `Answers` step of this name makes."""
 
     name: str
-    kind: Literal["builtin", "file", "hub", "inline"]
+    kind: Literal["builtin", "file", "hub", "inline", "answers"]
     source: str
     fields: Fields = field(default_factory=dict)
     take: int | None = None
@@ -84,6 +86,8 @@ class DataSpec(Spanned):
     columns: tuple[str, ...] = ()
     revision: str | None = None  # hub: a commit, a tag or a branch
     tune: float = 0.0  # the share of training rows set aside for a search
+    form: str | None = None  # one of `FORMS`; None for a table
+    questions: str | None = None
 
     @property
     def chosen(self) -> str:
@@ -94,7 +98,7 @@ class DataSpec(Spanned):
     @property
     def two_sided(self) -> bool:
         """Whether it has a positive and a negative side."""
-        return bool(self.sides) or "positive" in self.fields
+        return bool(self.sides) or (not self.questions and "positive" in self.fields)
 
 
 @dataclass(frozen=True, slots=True)

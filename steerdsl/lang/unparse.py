@@ -80,6 +80,9 @@ def clause_text(clause: nodes.Clause) -> str:
             return f"when {value_text(left)} {op} {value_text(right)}"
         case nodes.KeepTop(count):
             return f"keep top {value_text(count)}"
+        case nodes.KeepWhen(tests, side):
+            conditions = " and ".join(f"{value_text(t.left)} {t.op} {value_text(t.right)}" for t in tests)
+            return f"{side} keep when {conditions}".lstrip()
         case nodes.Amount(word, value):
             return f"{word} {value_text(value)}"
         case nodes.With(items):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from steerdsl.lang.recipe import ANSWER_FORMS
+from steerdsl.lang.recipe import ANSWER_FORMS, FORMS
 from steerdsl.registry import Arg, Entry
 
 DTYPES = ("bf16", "fp16", "fp32", "bfloat16", "float16", "float32")
@@ -43,6 +43,7 @@ DATASET = (
     Arg("split", "text", None, "of a hub data set: the published split"),
     Arg("revision", "text", None, "of a hub data set: a commit, a tag or a branch"),
     Arg("columns", "text", None, "the names of a table's columns, where its first row has none", listed=True),
+    Arg("form", "word", None, "what a file is that is no table: a `trait` file of persona vectors", FORMS),
 )
 PLANE = (
     Arg("rows", "word", "unit", "how the candidates enter: as unit vectors or as they are", ("unit", "raw")),
@@ -53,6 +54,21 @@ GENERATE = (
     LENGTH,
     TEMPERATURE,
     Arg("n", "int", 1, "answers for each prompt", least=1, most=1000),
+    SEED,
+)
+_SYSTEM = "the system prompt, or a list of which each is asked with every question"
+_PREFIX = "the words that each answer begins with"
+ANSWERS = (
+    Arg("system", "text", None, _SYSTEM, listed=True),
+    Arg("positive system", "text", None, f"of the side with the concept: {_SYSTEM}", listed=True),
+    Arg("negative system", "text", None, f"of the side without it: {_SYSTEM}", listed=True),
+    Arg("prefix", "text", None, _PREFIX),
+    Arg("positive prefix", "text", None, f"of the side with the concept: {_PREFIX}"),
+    Arg("negative prefix", "text", None, f"of the side without it: {_PREFIX}"),
+    Arg("steer", "word", None, "the steer that the model answers with; none gives its own answers"),
+    LENGTH,
+    TEMPERATURE,
+    Arg("n", "int", 1, "answers to each question under each system prompt", least=1, most=1000),
     SEED,
 )
 REFERENCES = "unsteered answers a prompt, sampled, that BLEU, ROUGE and chrF compare with"
@@ -97,6 +113,17 @@ ENTRIES = (
         clauses=("where", "positive where", "negative where", "with"),
         gives="data",
         example='dataset econ = "data/econ.jsonl" with field: "prompt"',
+    ),
+    _statement(
+        "answers",
+        "a data set of the model's answers to the questions of another one",
+        args=ANSWERS,
+        clauses=(
+            *("to", "where", "positive where", "negative where"),
+            *("keep when", "positive keep when", "negative keep when", "with"),
+        ),
+        gives="data",
+        example='dataset curt = answers to econ with system: "Be brief.", n: 4, temperature: 1',
     ),
     _statement(
         "extract",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -97,6 +97,22 @@ class Renderer:
         if self.rows is not None and max(ids, default=0) >= self.rows:
             raise RecipeError([_unknown_token(self.tokenizer.convert_ids_to_tokens(max(ids)), self.rows)])
         return Rendered(text, ids, content, hashlib.sha256(text.encode()).hexdigest(), response, self._tail)
+
+    def continued(
+        self,
+        prompt: str,
+        tokens: Sequence[int],
+        opening: str | None = None,
+        before: Sequence[tuple[str, str]] = (),
+    ) -> Rendered:
+        """A prompt with the answer that a model gave, token by token as it was made behind `opening`, the words that
+        it was given to begin with. Raises as `render`."""
+        found = self.render(prompt, opening, before)
+        start = len(found.ids) if found.response is None else found.response[0]
+        ids = (*found.ids, *tokens)
+        told = f"{found.text}\n{' '.join(map(str, tokens))}"
+        sha256 = hashlib.sha256(told.encode()).hexdigest()
+        return replace(found, ids=ids, response=(start, len(ids)), sha256=sha256)
 
     def encode(self, text: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
         """The tokens of a rendered text, and the characters of each."""

@@ -19,7 +19,7 @@ from steerdsl.planning.keys import step_key
 from steerdsl.planning.layers import LayerOutside
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.planning import Planning
-from steerdsl.planning.samples import OWN, Sample, class_samples, reads_answers, samples_key
+from steerdsl.planning.samples import OWN, RESPONSE_TOKENS, Sample, class_samples, reads_answers
 from steerdsl.registry import find
 
 Facts = list[tuple[str, str]]
@@ -60,16 +60,21 @@ def _extract(p: Planning, s: r.Extract) -> Described:
     facts: Facts = [("method", f"{s.method}: {entry.summary}")]
     inputs: dict[str, str] = {}
     answers: list[Sample] = []
+    own: list[Sample] = []  # prompts that the model answers itself
     for side, ref in (("positive", s.positive), ("negative", s.negative)):
         if ref is None:
             continue
         found = class_samples(p.data, s, ref, p.source)
         p.fitted.add(s.name, found, first=side == "positive")
-        answers += [sample for sample in found if sample.response is not None]
-        inputs[side] = samples_key(found)
-        facts.append((side, f"{formatting.count(len(found), 'prompt')} of {formatting.data(ref)} ({ref.reason})"))
+        answers += [sample for sample in found if sample.response is not None and sample.tokens is None]
+        own += [] if p.data[ref.name].spec.questions else [sample for sample in found if sample.response is None]
+        inputs[side] = p.input_key(ref, found)
+        facts.append((side, f"{p.many(ref, found)} of {formatting.data(ref)} ({ref.reason})"))
         p.keys.setdefault(f"data {ref.name}", inputs[side])
     facts += layer_text.joined(p, answers)
+    if own and reads_answers(s):
+        told = f"the model's own to {formatting.count(len(own), 'prompt')}: one each, no steering, "
+        facts.append(("answers", f"{told}at most {RESPONSE_TOKENS} tokens, greedy"))
     facts += [("position", formatting.position(s.position)), ("stream", formatting.stream(s.stream))]
     facts.append(("layers", layer_text.extraction_layers(p, s)))
     facts += formatting.arguments(entry, s.options)
@@ -204,6 +209,7 @@ DESCRIBE: Mapping[type, Callable[[Planning, Any], Described]] = {
     r.Select: _select,
     r.Steer: _steer,
     r.Generate: describe_answers.generate,
+    r.Answers: describe_answers.answers,
     r.Evaluate: describe_answers.evaluate,
     r.Read: describe_answers.read,
     r.Sweep: _sweep,

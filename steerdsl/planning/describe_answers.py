@@ -14,7 +14,7 @@ from steerdsl.lang.grammar import SIDES
 from steerdsl.lang.reads import answered, needs
 from steerdsl.lang.variants import PROMPTED
 from steerdsl.measure import stats
-from steerdsl.planning import controls, formatting, layer_text, shared_batches, task_files
+from steerdsl.planning import answer_data, controls, formatting, layer_text, shared_batches, task_files
 from steerdsl.planning.classes import extraction
 from steerdsl.planning.planning import Planning
 from steerdsl.planning.requests import evaluation_settings, references
@@ -33,7 +33,7 @@ def generate(p: Planning, s: r.Generate) -> tuple[Any, ...]:
     reason = p.fitted.reason(s.data, found)
     settings = {"max_tokens": s.max_tokens, "temperature": s.temperature, "n": s.n, "seed": s.seed}
     facts: list[tuple[str, str]] = [
-        ("prompts", f"{len(found)} of {formatting.data(s.data)} ({reason})"),
+        ("prompts", f"{p.most(s.data)}{len(found)} of {formatting.data(s.data)} ({reason})"),
         ("variant", s.steer or "baseline (no steering)"),
         (
             "answers",
@@ -44,6 +44,40 @@ def generate(p: Planning, s: r.Generate) -> tuple[Any, ...]:
     key = shared_batches.generation_key(p.model_key, asked[0].what, p.shared.get(asked[0].group))
     title = f"generate from {formatting.data(s.data)}" + (f" with {s.steer}" if s.steer else "")
     return "generate", title, facts, key, True, {"requests": asked}
+
+
+def answers(p: Planning, s: r.Answers) -> tuple[Any, ...]:
+    """As `generate`, for a data set whose rows are the answers: whose they are, how they are asked for, and which of
+    them stay. Its batches are its own, since what comes after it reads what it makes."""
+    sides = answer_data.asked(s, p.data, p.source)
+    asked = tuple(shared_batches.made_request(p, s, side) for side in sides)
+    questions = len(sides[0].found) // len(sides[0].systems)
+    settings = {"max_tokens": s.max_tokens, "temperature": s.temperature, "n": s.n, "seed": s.seed}
+    facts: list[tuple[str, str]] = [
+        ("questions", f"{questions} of {formatting.data(s.data)} ({s.data.reason})"),
+        ("variant", s.steer or "baseline (no steering)"),
+    ]
+    for side in sides:
+        name = f"{side.side} ".lstrip()
+        facts += [(f"{name}system", "the recipe's own, or none" if each is None else each) for each in side.systems]
+        facts += [(f"{name}prefix", side.prefix)] if side.prefix is not None else []
+    each = f"{formatting.count(s.n, 'answer')} to each question under each system prompt"
+    count = sum(len(side.found) for side in sides) * s.n
+    facts.append(("answers", f"{each}: {count}, at most {s.max_tokens} tokens, {_sampling(settings)}"))
+    for test in s.keep:
+        facts.append((f"{test.side} kept".lstrip(), f"{test.text}: {find('metric', test.metric.name).summary}"))
+    batches = shared_batches.together(p, asked)
+    facts += shared_batches.told(p, asked, batches)
+    made = [shared_batches.generation_key(p.model_key, request.what, batches[request.group]) for request in asked]
+    key = p.step_key(
+        "answers",
+        1,
+        asked=[[side.side, own] for side, own in zip(sides, made, strict=True)],
+        golds=[[sample.row.answer for sample in side.found] for side in sides],
+        keep=[[test, find("metric", test.metric.name).version] for test in s.keep],
+    )
+    title = f"answers to {formatting.data(s.data)}" + (f" with {s.steer}" if s.steer else "")
+    return "answer", title, facts, key, True, {"requests": asked, "shared": batches}
 
 
 def evaluate(p: Planning, s: r.Evaluate) -> tuple[Any, ...]:
@@ -114,7 +148,7 @@ def read(p: Planning, s: r.Read) -> tuple[Any, ...]:
         apart = ref.side is None and p.data[ref.name].spec.two_sided
         for own in [replace(ref, side=side) for side in SIDES] if apart else [ref]:
             found, inputs[f"{own.name} {own.side}"] = p.samples(own)
-            prompts = formatting.count(len(found), "prompt")
+            prompts = p.many(own, found)
             facts.append(("prompts", f"{prompts} of {formatting.data(own)} ({p.fitted.reason(own, found)})"))
             p.say(filter(None, [p.fitted.warning(s.name, own, found, p.source)]))
     facts.append(("figures", "coordinates along the unit direction; accuracy at the middle of the fitted class means"))

@@ -35,7 +35,7 @@ def faults(recipe: r.Recipe, source: Source, root: Path, allowed: tuple[Path, ..
     Data sets of the hub are left for the plan, and so is what is in a vector's or a task's file.
     """
     found: dict[Diagnostic, None] = {}
-    for spec in recipe.data.values():
+    for spec in (spec for spec in recipe.data.values() if spec.questions is None):
         try:
             said = load(spec, root=root, allowed=allowed, source=source).warnings if spec.kind != "hub" else ()
         except RecipeError as error:
@@ -59,6 +59,9 @@ def _named(steps: Sequence[r.Step]) -> Iterator[tuple[str, Span]]:
             case r.Evaluate(metrics=metrics):
                 for call in metrics:
                     yield from ((file, call.span) for file in _files(find("metric", call.name), call.options))
+            case r.Answers(keep=keep):
+                calls = [test.metric for test in keep]
+                yield from ((file, c.span) for c in calls for file in _files(find("metric", c.name), c.options))
             case r.Sweep(points=points):
                 for point in points:
                     yield from _named(point.steps)

@@ -28,7 +28,7 @@ class Fitted:
         """Remember that `name` saw these samples; `first` forgets what one of this name saw before, as at the
         last point of a sweep."""
         before = frozenset[str]() if first else self.by.get(name, frozenset())
-        self.by[name] = before | {bare(sample.asked) for sample in found}
+        self.by[name] = before | {bare(text) for sample in found for text in (sample.asked, sample.question)}
 
     def shared(self, found: Sequence[Sample]) -> tuple[int, tuple[str, ...]]:
         """How many of these samples ask a prompt that was fitted on, and by what."""

@@ -16,6 +16,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.lang.source import Source
 from steerdsl.planning import shared_batches
+from steerdsl.planning.answer_data import open_data
 from steerdsl.planning.describe import describe
 from steerdsl.planning.inputs import faults
 from steerdsl.planning.plan import Plan, PlanStep, RunOptions
@@ -83,6 +84,15 @@ def without_store(plan: Plan) -> Plan:
     return replace(plan, steps=_steps(Planning.of(plan, None)))
 
 
+def with_answers(plan: Plan, made: Data, store: Store | None) -> Plan:
+    """The plan once the answers of a data set are made: the steps after them see its rows.
+
+    Raises RecipeError with what the data do not allow, D511 for a part without an answer.
+    """
+    plan = replace(plan, data={**plan.data, made.spec.name: made})
+    return replace(plan, steps=_steps(Planning.of(plan, store)))
+
+
 def _overridden(recipe: r.Recipe, options: RunOptions) -> r.Recipe:
     """The recipe with the options that override what it says."""
     model = replace(
@@ -109,9 +119,7 @@ def _each(recipe: r.Recipe, change: Callable[[r.Step], r.Step]) -> r.Recipe:
 
 def _seeded(step: r.Step, seed: int | None) -> r.Step:
     match step:
-        case r.Generate():
-            return replace(step, seed=seed or 0)
-        case r.Tune():
+        case r.Generate() | r.Answers() | r.Tune():
             return replace(step, seed=seed or 0)
         case r.Evaluate():
             return replace(step, options={**step.options, "seed": seed})
@@ -131,7 +139,12 @@ def _with_words(recipe: r.Recipe, source: Source, root: Path, options: RunOption
         return replace(call, options={**call.options, "words": found})
 
     def change(step: r.Step) -> r.Step:
-        return replace(step, metrics=tuple(map(read, step.metrics))) if isinstance(step, r.Evaluate) else step
+        match step:
+            case r.Evaluate(metrics=metrics):
+                return replace(step, metrics=tuple(map(read, metrics)))
+            case r.Answers(keep=keep):
+                return replace(step, keep=tuple(replace(test, metric=read(test.metric)) for test in keep))
+        return step
 
     return _each(recipe, change)
 
@@ -140,11 +153,15 @@ def _load_all(recipe: r.Recipe, source: Source, root: Path, options: RunOptions)
     """Every data set of the recipe; all their faults at once."""
     found: dict[str, Data] = {}
     errors: list[Diagnostic] = []
-    for name, spec in recipe.data.items():
+    there = {name: spec for name, spec in recipe.data.items() if spec.questions is None}
+    for name, spec in there.items():
         try:
             found[name] = load(spec, root=root, allowed=options.allow, offline=options.offline, source=source)
         except RecipeError as error:
             errors += error.diagnostics
     if errors:
         raise RecipeError(errors)
+    for step in recipe.steps:
+        if isinstance(step, r.Answers):
+            found[step.name] = open_data(step, recipe.data[step.name], found, source)
     return found

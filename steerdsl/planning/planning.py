@@ -6,7 +6,7 @@ the errors and warnings that they found.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,13 @@ from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Source, Span
 from steerdsl.models.prompts import Renderer
 from steerdsl.models.templates import DATE, reads_date
+from steerdsl.planning import formatting
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.leakage import Fitted
 from steerdsl.planning.plan import Plan
 from steerdsl.planning.requests import SharedBatches
 from steerdsl.planning.samples import Sample, samples, samples_key
-from steerdsl.store.results import Store, file_sha256
+from steerdsl.store.results import Store, content_key, file_sha256
 
 if TYPE_CHECKING:
     from steerdsl.models.facts import ModelFacts
@@ -108,8 +109,23 @@ class Planning:
         place = ref.name, ref.split, ref.side
         if place not in self._samples:
             found = samples(self.data, ref, self.source)
-            self._samples[place] = found, samples_key(found)
+            self._samples[place] = found, self.input_key(ref, found)
         return self._samples[place]
+
+    def input_key(self, ref: r.DataRef, found: Sequence[Sample]) -> str:
+        """What keys say of samples: their texts; of answers, the key of the step that makes them, which is known before
+        they are."""
+        if self.data[ref.name].spec.questions is None:
+            return samples_key(found)
+        return content_key({"answers": self.keys.get(ref.name, ref.name), "part": ref.split, "side": ref.side})
+
+    def many(self, ref: r.DataRef, found: Sequence[Sample]) -> str:
+        """How many prompts a step sees, in words."""
+        return self.most(ref) + formatting.count(len(found), "prompt")
+
+    def most(self, ref: r.DataRef) -> str:
+        """What stands before the number of prompts: of answers that are not made yet, that is how many there can be."""
+        return "at most " if self.data[ref.name].open else ""
 
     @property
     def renderer(self) -> Renderer | None:

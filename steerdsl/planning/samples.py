@@ -15,6 +15,7 @@ from steerdsl.lang.source import Source
 from steerdsl.registry import find
 from steerdsl.store.results import content_key
 
+RESPONSE_TOKENS = 32  # how much of the model's own answer is read where the data have none
 OWN = 2  # of the way in which the model's own answers are read: raise it with that
 JOINED = 2  # of the rule by which a question and its answer are joined: raise it with the rule
 
@@ -26,6 +27,7 @@ class Sample:
     row: DataRow
     prompt: str
     response: str | None = None
+    tokens: tuple[int, ...] | None = None  # of the response as the model made it, behind the row's `opening`
 
     @property
     def before(self) -> tuple[Turn, ...]:
@@ -36,6 +38,11 @@ class Sample:
     def asked(self) -> str:
         """Everything that is said up to the answer."""
         return "\n".join([*(said for _, said in self.before), self.prompt])
+
+    @property
+    def question(self) -> str:
+        """What the user says, whatever the system prompt."""
+        return "\n".join([*(said for who, said in self.before if who != "system"), self.prompt])
 
 
 def samples(
@@ -65,6 +72,8 @@ def reads_answers(step: Extract) -> bool:
 
 
 def _sample(row: DataRow, side: str | None, answers: bool) -> Sample:
+    if side is None and answers and row.said is not None:
+        return Sample(row, row.prompt, row.said, row.tokens)
     if side is None:
         return Sample(row, row.prompt, row.answer if answers else None)
     text = row.positive if side == "positive" else row.negative
@@ -76,4 +85,5 @@ def samples_key(found: Sequence[Sample]) -> str:
     """A hash of the texts alone: the same prompts under another name are the same input."""
     joined = {"joined": JOINED} if any(s.response is not None for s in found) else {}
     talks = {"before": [s.before for s in found]} if any(s.before for s in found) else {}
-    return content_key({"samples": [[s.prompt, s.response] for s in found], **joined, **talks})
+    made = {"tokens": [s.tokens for s in found]} if any(s.tokens is not None for s in found) else {}
+    return content_key({"samples": [[s.prompt, s.response] for s in found], **joined, **talks, **made})

@@ -16,6 +16,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.reads import needs
 from steerdsl.lang.variants import BASELINE, REFERENCE
 from steerdsl.planning import formatting
+from steerdsl.planning.answer_data import Asked
 from steerdsl.planning.batch_size import answer_rows
 from steerdsl.planning.controls import Variant
 from steerdsl.planning.keys import step_key
@@ -83,6 +84,24 @@ def requests(p: Planning, step: r.Generate | r.Evaluate, variants: Sequence[Vari
     return tuple(_request(p, step.name, ref, *each) for ref in step.data for each in wanted)
 
 
+def made_request(p: Planning, step: r.Answers, side: Asked) -> Request:
+    """What a data set of answers asks for one of its sides."""
+    ref = r.DataRef(step.name, "all", side.side or None, span=step.span)
+    sampling = Sampling(step.max_tokens, step.temperature, step.n, step.seed)
+    prompts = samples_key(side.found)
+    request = Request(step.name, ref, side.found, Variant(step.steer or BASELINE, step.steer), sampling, "", "")
+    settings = {"prompts": prompts, "steer": request.variant.steer_key(p.keys), "settings": asdict(sampling)}
+    return replace(request, group=f"{prompts} {sampling.max_tokens}", what=content_key(settings))
+
+
+def together(p: Planning, asked: Sequence[Request]) -> dict[str, SharedBatches]:
+    """The batches of requests that share theirs with those of no other step."""
+    groups: dict[str, dict[str, Request]] = {}
+    for request in asked:
+        groups.setdefault(request.group, {}).setdefault(request.what, request)
+    return {name: _shared(p, group) for name, group in groups.items()}
+
+
 def _request(p: Planning, step: str, ref: r.DataRef, variant: Variant, sampling: Sampling) -> Request:
     found, prompts = p.samples(ref)
     group = f"{prompts} {sampling.max_tokens}"
@@ -102,11 +121,7 @@ def requested(planned: PlanStep) -> Iterator[Request]:
 
 def shared(p: Planning, pool: Sequence[PlanStep]) -> dict[str, SharedBatches]:
     """The batches of each group of requests of a pool."""
-    groups: dict[str, dict[str, Request]] = {}
-    for planned in pool:
-        for request in requested(planned):
-            groups.setdefault(request.group, {}).setdefault(request.what, request)
-    return {name: _shared(p, group) for name, group in groups.items()}
+    return together(p, [request for planned in pool for request in requested(planned)])
 
 
 def _shared(p: Planning, group: Mapping[str, Request]) -> SharedBatches:
@@ -119,8 +134,13 @@ def _shared(p: Planning, group: Mapping[str, Request]) -> SharedBatches:
 
 def lines(p: Planning, planned: PlanStep, batches: Mapping[str, SharedBatches]) -> Iterator[tuple[str, str]]:
     """The facts of a step about its batches, a line for each data set."""
-    told = {(request.ref.name, request.group): len(request.found) for request in requested(planned)}
-    for (data, group), prompts in told.items():
+    return told(p, tuple(requested(planned)), batches)
+
+
+def told(p: Planning, asked: Sequence[Request], batches: Mapping[str, SharedBatches]) -> Iterator[tuple[str, str]]:
+    """The facts about the batches of some requests, a line for each data set and side."""
+    counts = {(request.ref.name, request.group): len(request.found) for request in asked}
+    for (data, group), prompts in counts.items():
         batch = batches[group]
         most = max(len(part) for part in cut(range(prompts), range(batch.each), batch.rows))
         what = f"{formatting.count(prompts, 'prompt')} × {formatting.count(batch.each, 'answer')} of all variants"

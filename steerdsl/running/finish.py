@@ -52,7 +52,7 @@ def finish(
     def write(answers: bool) -> None:
         write_record(
             directory,
-            without_store(run.plan),
+            without_store(run.planned),
             state=state,
             model=_model(run),
             results=run.results,

@@ -59,6 +59,9 @@ def write_record(
     folder = directory.fresh
     if answers:
         write_lines(folder / "generations.jsonl", [*results.rows, *partial])
+    for name, made in results.answered.items():
+        (folder / "data").mkdir(exist_ok=True)
+        write_lines(folder / "data" / f"{name}.jsonl", made["rows"])
     write_json(folder / "scores.json", results.scores.to_json(), sort_keys=False)
     write_text(folder / "scores.csv", results.scores.to_csv())
     made = described(plan, model)
@@ -72,6 +75,7 @@ def write_record(
         "choices": results.choices,
         "planes": results.planes,
         "searches": results.searches,
+        "answers": {name: _without_rows(made) for name, made in results.answered.items()},
         "checks": results.checks,
         "failed": results.failed,
         "warnings": [*(warning.title for warning in plan.warnings), *results.warnings],
@@ -83,6 +87,10 @@ def write_record(
         "files": hashes(folder, except_=[s.step.path for s in plan.steps if isinstance(s.step, Export)]),
     }
     write_json(folder / "record.json", record)
+
+
+def _without_rows(made: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in made.items() if name != "rows"}
 
 
 def described(plan: Plan, model: Mapping[str, Any]) -> dict[str, Any]:

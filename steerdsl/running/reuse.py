@@ -60,7 +60,7 @@ def run_key(
             "recipe": [checked.source.name, checked.source.text],
             "options": {**asdict(options), "allow": [str(place) for place in options.allow]},
             "inputs": dict(inputs),
-            "data": {name: found.sha256 for name, found in data.items()},
+            "data": {name: found.sha256 for name, found in data.items() if not found.spec.questions},
             "model": [located.id, located.revision, located.weights_sha256, located.source, _state(located.path)],
             "adapter": None if located.adapter is None else located.adapter.sha256,
             "held": lock,
@@ -84,7 +84,7 @@ def find(
         located = find_model(model, **where)
         if located is None or located.weights_sha256 is None:
             return None
-        data = {name: _load(spec, checked, options) for name, spec in checked.recipe.data.items()}
+        data = {name: _load(spec, checked, options) for name, spec in checked.recipe.data.items() if not spec.questions}
         inputs = input_files(checked.recipe, checked.used, checked.root, options.allow)
     except RecipeError:  # planning the recipe reports it
         return None

@@ -129,6 +129,11 @@ def _data(plan: Plan) -> list[tuple[str, str]]:
     rows = []
     for name, data in plan.data.items():
         spec = data.spec
+        if spec.questions is not None:
+            sides = " on two sides" if spec.sides else ""
+            most = f"at most {count(len(data.rows), 'answer')}{sides} ({spec.source})"
+            rows.append((name, f"{most}, each in the part of its question"))
+            continue
         split = (
             f"{percent(spec.held_out)} held out by hash with seed {spec.seed}" if spec.held_out else "nothing held out"
         )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from steerdsl.lang.grammar import SIDES
 from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM, in_order, steered
 from steerdsl.measure.table import Gap, Row, Table
 from steerdsl.measure.table import said as at
@@ -53,6 +54,16 @@ def layers(choices: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         numbers = ", ".join(map(str, kept)) or "none"
         of = f"{choice.get('vector', '?')}, by {choice.get('criterion', '?')}"
         yield name, f"layer{'s' * (len(kept) > 1)} {numbers} of {of}"
+
+
+def answers(made: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """How many answers each data set of answers kept, and why it dropped the others: name and sentence."""
+    for name, found in made.items():
+        by_side = found.get("kept_by_side", {})
+        sides = ", ".join(f"{by_side[side]} {side}" for side in SIDES if side in by_side)
+        dropped = "; ".join(f"{count} dropped: {why}" for why, count in found["dropped"].items())
+        kept = f"{found['kept']} of {found['made']} answers kept" + (f" ({sides})" if sides else "")
+        yield name, kept + (f"; {dropped}" if dropped else "")
 
 
 def evaluations(scores: Table, checks: Sequence[Mapping[str, Any]] = ()) -> Iterator[tuple[str, str]]:

@@ -76,7 +76,8 @@ def lines(record: Record, scores: Table, rows: Sequence[Row]) -> Iterator[tuple[
     searched = record.get("searches", {})
     tried = {name for found in searched.values() for name in found["evaluations"]}
     figures = sentences.evaluations(scores.without(tried), record["checks"])
-    for kind in (sentences.layers(record["choices"]), searches.lines(searched), figures):
+    made = sentences.answers(record.get("answers", {}))
+    for kind in (made, sentences.layers(record["choices"]), searches.lines(searched), figures):
         every = list(kind)
         yield from ((line, "") for line in every[:MOST])
         if len(every) > MOST:

@@ -60,7 +60,7 @@ def test_no_keyword_may_be_a_name() -> None:
 
 def test_each_statement_has_an_example_that_parses() -> None:
     known = {**entries("statement"), **entries("op")}
-    assert {*known} - {"plane"} == {*grammar.statement_words()}
+    assert {*known} - {"plane", "answers"} == {*grammar.statement_words()}
     for word, entry in known.items():
         _, report = parse(Source("x.steer", entry.example.replace("{ … }", "{ use a }")))
         assert not report.found, entry.example

@@ -147,6 +147,7 @@ SEARCHED = (
 )
 STATEMENTS = {
     "dataset": "dataset d = econ with {option}\n",
+    "answers": "dataset d = answers to econ with {option}\n",
     "generate": "g = generate from econ with {option}\n",
     "evaluate": STEER + "sc = evaluate s on econ with bleu, {option}\n",
     "maximize": SEARCHED.format("maximize"),

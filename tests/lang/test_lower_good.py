@@ -63,6 +63,8 @@ def test_every_clause_of_every_statement_occurs() -> None:
                 found |= {("plane", label_of(clause)) for clause in clauses}
             case nodes.Goal(word=word, clauses=clauses):
                 found |= {(word, label_of(clause)) for clause in clauses}
+            case nodes.Dataset(source=nodes.Name(("answers",)), clauses=clauses):
+                found |= {("answers", label_of(clause)) for clause in clauses}
             case nodes.Model() | nodes.Dataset() | nodes.Plot() | nodes.Check():
                 found |= {(type(node).__name__.lower(), label_of(clause)) for clause in node.clauses}
     statements = registry.entries("statement").values()

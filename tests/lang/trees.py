@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from steerdsl.lang import nodes
-from steerdsl.lang.grammar import keywords
+from steerdsl.lang.grammar import SIDES, keywords
 
 RESERVED = frozenset(keywords().values())
 UNITS = ("", "%", "deg", "rad", "turn", "degrees")
@@ -42,7 +42,8 @@ def calls(inner: st.SearchStrategy[nodes.Expr]) -> st.SearchStrategy[nodes.Call]
 
 
 def options(inner: st.SearchStrategy[nodes.Expr]) -> st.SearchStrategy[nodes.Option]:
-    return st.builds(nodes.Option, words | st.sampled_from(sorted(RESERVED)), inner)
+    sided = st.builds(lambda side, word: f"{side} {word}", st.sampled_from(SIDES), words)
+    return st.builds(nodes.Option, words | st.sampled_from(sorted(RESERVED)) | sided, inner)
 
 
 def items(inner: st.SearchStrategy[nodes.Expr]) -> st.SearchStrategy[tuple[nodes.Item, ...]]:
@@ -53,6 +54,8 @@ def items(inner: st.SearchStrategy[nodes.Expr]) -> st.SearchStrategy[tuple[nodes
 values: st.SearchStrategy[nodes.Expr] = st.recursive(st.one_of(quantities(), texts, dotted), _larger, max_leaves=3)
 several = st.lists(values, min_size=1, max_size=3).map(tuple)
 comparisons = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
+
+kept = st.lists(st.builds(nodes.Limit, values, comparisons, values), min_size=1, max_size=3).map(tuple)
 
 clauses: st.SearchStrategy[nodes.Clause] = st.one_of(
     st.builds(nodes.From, values, st.none() | values),
@@ -66,6 +69,7 @@ clauses: st.SearchStrategy[nodes.Clause] = st.one_of(
     st.builds(nodes.Window, st.sampled_from(["first", "after"]), values),
     st.builds(nodes.When, values | st.just(nodes.Name(("step",))), comparisons, values),
     st.builds(nodes.KeepTop, values),
+    st.builds(nodes.KeepWhen, kept, st.sampled_from(("", *SIDES))),
     st.builds(nodes.Amount, st.sampled_from(["by", "to", "toward", "against"]), values),
     st.builds(nodes.With, st.lists(values | options(values), min_size=1, max_size=3).map(tuple)),
 )

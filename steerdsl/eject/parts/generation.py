@@ -15,13 +15,13 @@ from steerdsl.eject.parts.prompts import read_prompts
 from steerdsl.eject.parts.settings import BATCH_SIZE, END_IDS, PAD_ID
 from steerdsl.engine.capture import inputs
 from steerdsl.engine.edits import Touch, place, visit
-from steerdsl.engine.extraction import RESPONSE_TOKENS
 from steerdsl.engine.nan_guard import SOUND, LogitWatch
 from steerdsl.engine.sampling import chooser, uniforms
 from steerdsl.engine.tracing.session import _padding
 from steerdsl.methods.finite import NotFinite
 from steerdsl.models.batching import Batch, batches, joined
 from steerdsl.models.prompts import Rendered
+from steerdsl.planning.samples import RESPONSE_TOKENS
 
 
 def decode(

@@ -13,10 +13,10 @@ from typing import Any
 from steerdsl import registry
 from steerdsl.lang import nodes
 from steerdsl.lang.diagnostics import Label
+from steerdsl.lang.lower.answers import lower_dataset
 from steerdsl.lang.lower.bindings import VECTOR_NAME, lower_action, lower_binding
 from steerdsl.lang.lower.claims import lower_check
 from steerdsl.lang.lower.context import Context, Symbol
-from steerdsl.lang.lower.data import lower_dataset
 from steerdsl.lang.lower.names import MAIN
 from steerdsl.lang.lower.ops import lower_op
 from steerdsl.lang.lower.outputs import lower_export, lower_plot

@@ -64,6 +64,8 @@ def label_of(clause: Clause) -> str:
             return word
         case nodes.KeepTop():
             return "keep top"
+        case nodes.KeepWhen(side=side):
+            return f"{side} keep when".lstrip()
         case nodes.Where(side=side):
             return f"{side} where".lstrip()
         case nodes.Subject():

@@ -59,6 +59,8 @@ def _not_of(option: str, base: DataSpec) -> str:
     """Which data sets an option is for, where `base` is none of them; else ""."""
     if option in OF_HUB and base.kind != "hub":
         return "data sets of the hub"
+    if option == "form" and not (base.kind == "file" and ending(base.source) == ".json"):
+        return "files that end in `.json`"
     if option == "columns" and not (base.kind == "file" and ending(base.source) in TABLES):
         return "files that end in `.csv` or `.tsv`"
     return "data sets with fields" if option in ROLES and base.kind == "inline" else ""
@@ -76,6 +78,10 @@ def _source(ctx: Context, node: nodes.Dataset) -> DataSpec | None:
             return None
         if not isinstance(value, Text):
             spec = known(ctx, source)
+            if spec and spec.questions is not None:
+                help = f"use `{spec.name}` by its name; how it is split is said of `{spec.questions}`"
+                ctx.error("S354", f"`{spec.name}` is made of answers, and has no other name", source, help=help)
+                return None
             return replace(spec, name=name, span=node.span) if spec else None
         source = value
     text = source.value
@@ -122,6 +128,7 @@ def _declared(ctx: Context, node: nodes.Dataset, base: DataSpec, given: dict[str
         unsafe=given.get("unsafe", base.unsafe),
         answer_form=given.get("answer_form", base.answer_form),
         revision=given.get("revision", base.revision),
+        form=given.get("form", base.form),
         columns=_listed(given.get("columns", base.columns)),
         tune=given.get("tune", base.tune),
     )
@@ -193,17 +200,22 @@ def _parts(ctx: Context, name: Name) -> tuple[str | None, Any] | None:
 
 
 def fit(ctx: Context, ref: DataRef, by: str) -> None:
-    """Remember that `by` was fitted on a part of a data set."""
+    """Remember that `by` was fitted on a part of a data set; what is fitted on answers is fitted on their questions."""
     spec = ctx.shared.data[ref.name]
     parts = ctx.shared.fits.setdefault(_source_of(spec), {})
     parts.setdefault((ref.name, ref.split), Fit(spec, ref.split)).by[by] = None
+    if spec.questions is not None:
+        fit(ctx, replace(ref, name=spec.questions, side=None), by)
+        return
     ctx.shared.fitted.setdefault(ref.name, NOWHERE if ctx.block == "used" else ref.span)
 
 
 def set_aside(ctx: Context, ref: DataRef, by: str) -> DataRef:
     """The part of a data set that the search `by` looks at: it is taken from the training rows."""
     spec = ctx.shared.data[ref.name]
-    ctx.shared.data[ref.name] = replace(spec, tune=spec.tune or ASIDE)
+    ctx.shared.data[ref.name] = spec = replace(spec, tune=spec.tune or ASIDE)
+    if spec.questions is not None:  # an answer is in the part of its question
+        ctx.shared.data[spec.questions] = replace(ctx.shared.data[spec.questions], tune=spec.tune)
     ref = replace(ref, split="tune", reason="set aside for the search")
     fit(ctx, ref, by)
     return ref
@@ -233,6 +245,8 @@ def settle(ctx: Context, ref: DataRef, warn: bool, own: str = "") -> DataRef:
 
 def _source_of(spec: DataSpec) -> tuple[Any, ...]:
     """What two declarations of the same rows have in common."""
+    if spec.questions is not None:
+        return spec.kind, spec.name
     return spec.kind, spec.source, spec.subset, spec.hub_split, spec.revision, spec.where, spec.texts
 
 

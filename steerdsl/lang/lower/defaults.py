@@ -98,4 +98,5 @@ def warn_unused(ctx: Context, steps: Steps) -> None:
 
 
 def _unused(ctx: Context, symbol: Symbol) -> bool:
-    return symbol.name not in ctx.scope.used and not symbol.imported
+    made = symbol.kind == "data" and symbol.value is not None and symbol.value.questions is not None
+    return symbol.name not in ctx.scope.used and not symbol.imported and not made  # answers are a result

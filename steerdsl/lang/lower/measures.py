@@ -40,11 +40,11 @@ def lower_generate(ctx: Context, node: nodes.Action, name: str) -> Generate | No
     ref = _prompts(ctx, node, clause)
     given = clauses.given
     chosen = options(ctx, given, GENERATE, "generate", node.verb_span)
-    named_steer = _given(given, "steer")
+    named_steer = option_given(given, "steer")
     if "steer" in chosen and named_steer is not None:
-        chosen["steer"] = _steer(ctx, named_steer)
-    _warm_enough(ctx, given, chosen)
-    _warn_same(ctx, chosen, node)
+        chosen["steer"] = steer_named(ctx, named_steer)
+    warm_enough(ctx, given, chosen)
+    warn_same(ctx, chosen, node.verb_span)
     if ref is None or ctx.errors > errors:
         return None
     return Generate(name, ref, **chosen, span=node.span)
@@ -60,7 +60,8 @@ def _prompts(ctx: Context, node: nodes.Action, clause: nodes.From | None) -> Dat
     return data.reference(ctx, clause.source, "see")
 
 
-def _steer(ctx: Context, expr: nodes.Expr) -> str | None:
+def steer_named(ctx: Context, expr: nodes.Expr) -> str | None:
+    """The steer that an option names; None after a message."""
     value = values.constant(ctx, expr)
     if isinstance(value, Name) and len(value.parts) == 1:
         found = find(ctx, value, "steer")
@@ -72,28 +73,30 @@ def _steer(ctx: Context, expr: nodes.Expr) -> str | None:
     return None
 
 
-def _given(items: Sequence[nodes.Option | nodes.Expr], key: str) -> nodes.Expr | None:
+def option_given(items: Sequence[nodes.Option | nodes.Expr], key: str) -> nodes.Expr | None:
+    """What is given for an option, as it is written."""
     return next((item.value for item in items if isinstance(item, nodes.Option) and item.key == key), None)
 
 
-def _warm_enough(ctx: Context, items: Sequence[nodes.Option | nodes.Expr], chosen: Mapping[str, Any]) -> None:
+def warm_enough(ctx: Context, items: Sequence[nodes.Option | nodes.Expr], chosen: Mapping[str, Any]) -> None:
     """Refuse temperatures by which logits cannot be divided in float32."""
-    temperature = _given(items, "temperature")
+    temperature = option_given(items, "temperature")
     if temperature is not None and 0 < chosen.get("temperature", 0) < COLDEST:
         help = "write `0`, which takes the likeliest token each time"
         ctx.error("S305", f"`temperature` must be 0 or at least {COLDEST:g}", temperature, help=help)
 
 
-def _warn_same(ctx: Context, chosen: Mapping[str, Any], node: nodes.Action) -> None:
+def warn_same(ctx: Context, chosen: Mapping[str, Any], at: Span) -> None:
+    """Warn of several answers that are one and the same."""
     if chosen.get("n", 1) > 1 and chosen.get("temperature") == 0:
         help = "write `temperature: 0.7`, or leave out `n`"
-        ctx.warn("S454", f"{chosen['n']} answers at temperature 0 are the same answer", node.verb_span, help=help)
+        ctx.warn("S454", f"{chosen['n']} answers at temperature 0 are the same answer", at, help=help)
 
 
 def lower_evaluate(ctx: Context, node: nodes.Action, name: str) -> Evaluate | None:
     errors = ctx.errors
     clauses = sort_clauses(ctx, "evaluate", node.clauses)
-    steer = _steer(ctx, node.subject) if node.subject is not None else _only_steer(ctx, node.verb_span)
+    steer = steer_named(ctx, node.subject) if node.subject is not None else _only_steer(ctx, node.verb_span)
     given, calls = split_options(clauses.given)
     metrics = _metrics(ctx, calls)
     on = clauses.one("on", nodes.On)
@@ -101,7 +104,7 @@ def lower_evaluate(ctx: Context, node: nodes.Action, name: str) -> Evaluate | No
     alone = on is None and bool(metrics) and all(metric.task is not None for metric in metrics)
     refs = () if alone else _scored(ctx, node, on)
     chosen = options(ctx, given, UNCONTROLLED if ctx.block == "tune" else EVALUATE, "evaluate", node.verb_span)
-    _warm_enough(ctx, given, chosen)
+    warm_enough(ctx, given, chosen)
     if steer is None or ctx.errors > errors:
         return None
     _warn_unread(ctx, given, metrics, chosen)
@@ -168,7 +171,7 @@ def fitted(ctx: Context) -> tuple[DataRef, ...]:
 def _metrics(ctx: Context, calls: Sequence[nodes.Expr]) -> tuple[MetricCall, ...]:
     if not calls:
         return default_metrics()
-    found = [_metric(ctx, call) for call in calls]
+    found = [metric_call(ctx, call) for call in calls]
     kept: list[MetricCall] = []
     for call, metric in zip(calls, found, strict=True):
         if metric in kept:
@@ -181,7 +184,8 @@ def _metrics(ctx: Context, calls: Sequence[nodes.Expr]) -> tuple[MetricCall, ...
     return tuple(kept)
 
 
-def _metric(ctx: Context, expr: nodes.Expr) -> MetricCall | None:
+def metric_call(ctx: Context, expr: nodes.Expr) -> MetricCall | None:
+    """A metric with its options; None after a message."""
     if isinstance(expr, nodes.Call):
         found, args = entry(ctx, "metric", expr.name, expr.name_span), expr.args
     else:

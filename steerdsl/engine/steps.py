@@ -64,7 +64,7 @@ def run_plan(run: Run, watch: Watch) -> None:
     for line in [text for step in run.plan.steps for label, text in step.facts if label == TOO_FEW]:
         run.tell(line)
         run.results.warnings.append(line)
-    unsafe = any(data.spec.unsafe for data in run.plan.data.values()) and not run.plan.options.keep_unsafe
+    unsafe = _hides_answers(run)
     try:
         _run_steps(run, watch)
     except BaseException:
@@ -101,6 +101,13 @@ def make_values(run: Run, watch: Watch) -> None:
         run.shared = planned.shared
         _step(run, planned, RUN)
         watch(planned, time.perf_counter() - start)
+    if _hides_answers(run):
+        forget(run.store)
+
+
+def _hides_answers(run: Run) -> bool:
+    """Whether answers to some data set are neither printed nor kept."""
+    return any(data.spec.unsafe for data in run.plan.data.values()) and not run.plan.options.keep_unsafe
 
 
 def _keep_speeds(run: Run) -> None:

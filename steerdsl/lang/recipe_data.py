@@ -92,7 +92,7 @@ class DataSpec(Spanned):
     @property
     def chosen(self) -> str:
         """Which rows it has, as the recipe says it; "" for all."""
-        sides = (f"{side} where {where_text(tests)}" for side, tests in self.sides.items())
+        sides = (f"{side} where {where_text(tests)}" for side, tests in self.sides.items() if tests)
         return ", ".join([*([f"where {where_text(self.where)}"] if self.where else ()), *sides])
 
     @property

@@ -27,6 +27,9 @@ dataset some = econ with take: 8, seed: 1
 dataset other = "other.txt" with held_out: 0%
 dataset searched = generic with take: 12, seed: 1
 
+dataset told = answers to other with positive system: "Be brief.", positive prefix: "It is", max_tokens: 3
+    keep when distinct_1 > 0.1
+
 topic = extract diffmean from some vs other at mean_content
 eraser = extract leace from some vs other at mean_content
 best = select layers of topic by fisher
@@ -132,7 +135,15 @@ def test_generations(run: Path) -> None:
     keys = {key for (key,) in documented("generations.jsonl")}
     assert {key for line in lines for key in line} == keys
     lacking = {frozenset(keys - line.keys()) for line in lines}
-    assert lacking == {frozenset(some) for some in (("point", "draw"), ("point",), ("draw",), ())}
+    asked = ("system", "prefix")  # of an answer that is a row of a data set
+    scored = {frozenset((*some, *asked)) for some in (("point", "draw"), ("point",), ("draw",), ())}
+    assert lacking == {*scored, frozenset(("point", "draw")), frozenset(("point", "draw", *asked))}
+
+
+def test_answers_of_a_data_set(run: Path) -> None:
+    lines = [json.loads(line) for line in (run / "data" / "told.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == 16 and {line["side"] for line in lines} == {"positive", "negative"}
+    assert {key for line in lines for key in line} == {key for (key,) in documented("data/NAME.jsonl")}
 
 
 def test_scores(run: Path) -> None:

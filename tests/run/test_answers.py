@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import steerdsl as package
 from steerdsl.engine import generate_shared
 from steerdsl.engine.generate_shared import Asks
 
@@ -386,6 +387,23 @@ def test_the_plan_says_whose_answers_a_position_reads(on_tiny: Any) -> None:
     count = sum(not held_out(question) for question in QUESTIONS) + int(re.search(r"(\d+) prompts of generic", out)[1])
     told = " ".join(out.split())
     assert f"the model's own to {count} prompts: one each, no steering, at most 32 tokens, greedy" in told
+
+
+def test_a_served_steer_is_made_of_answers_too(on_tiny: Any, tiny_model: Path, plain: Plain) -> None:
+    text = (
+        EVIL
+        + TOPIC
+        + "steer s { add topic by 2 at layer 1 }\nout = generate from q.held_out with steer: s, max_tokens: 4\n"
+    )
+    assert on_tiny("run", "-e", text, "--out", "run")[0] == 0
+    made = [json.loads(line) for line in Path("run/generations.jsonl").read_text("utf-8").splitlines()]
+    wanted = [row for row in made if row["step"] == "out"]
+    Path("a.steer").write_text(text)
+    model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    plain.model = model
+    with package.steered(model, "a.steer", steer="s"):
+        for row in wanted:
+            assert plain.greedy(plain.ids(None, row["prompt"]), 4) == row["token_ids"]
 
 
 def test_eject_refuses_them(on_tiny: Any) -> None:

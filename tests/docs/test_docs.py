@@ -174,7 +174,7 @@ def test_the_language_page_lists_every_word(opening: str, words: Sequence[str]) 
 @pytest.mark.parametrize("statement", [name for name, entry in entries("statement").items() if entry.args])
 def test_the_language_page_names_every_option(statement: str) -> None:
     first_cells = re.findall(r"^\| ([^|]+) \|", LANGUAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    named = {word for cell in first_cells for word in re.findall(r"`(\w+)`", cell)}
+    named = {word for cell in first_cells for word in re.findall(r"`(\w[\w ]*)`", cell)}
     assert {arg.name for arg in find("statement", statement).args} <= named
 
 

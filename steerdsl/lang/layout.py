@@ -69,12 +69,23 @@ def _by_context(tokens: list[Token]) -> list[Token]:
             tokens[i] = Token.new_borrow_pos(WHERE, token.value, token)
             if i and tokens[i - 1].type == "NAME" and tokens[i - 1] in SIDES:
                 tokens[i - 1] = Token.new_borrow_pos(SIDE, tokens[i - 1].value, tokens[i - 1])
-        if token.type == "NAME" and token in SIDES and [t.type for t in tokens[i + 1 : i + 3]] in _SIDED:
+        if token.type == "NAME" and token in SIDES and _following(tokens, i) in _SIDED:
             tokens[i] = Token.new_borrow_pos(SIDE, token.value, token)
         begins = i == 0 or tokens[i - 1].type in (*BEFORE, "EQUAL")
         if token.type == "NAME" and token == "read" and begins and [t.type for t in tokens[i + 1 : i + 2]] == ["NAME"]:
             tokens[i] = Token.new_borrow_pos(READ, token.value, token)
     return tokens
+
+
+def _following(tokens: Sequence[Token], place: int) -> list[str]:
+    """The types of the two tokens after one, whatever lines they are on."""
+    found: list[str] = []
+    for token in tokens[place + 1 :]:
+        if token.type != "_NL" or token == ";":
+            found.append(token.type)
+        if len(found) == 2:
+            break
+    return found
 
 
 def _meant(token: Token, following: Sequence[Token], before: str, head: str) -> Token:

@@ -214,7 +214,7 @@ def _generate(p: Program, s: r.Generate) -> Iterator[str]:
     yield from _answers(p, data(p, s.data), said, settings, p.indent, "True" if _withheld(p, s.data) else "")
 
 
-def _made(p: Program, s: r.Answers) -> Iterator[str]:
+def _made(p: Program, s: r.AnswerData) -> Iterator[str]:
     p.refuse(s.span, f"the answers that `{s.name}` is made of")
     yield from ()
 
@@ -296,7 +296,7 @@ STEPS: Mapping[type, Callable[[Program, Any], Iterator[str]]] = {
     r.Load: _load,
     r.Steer: _steer,
     r.Generate: _generate,
-    r.Answers: _made,
+    r.AnswerData: _made,
     r.Evaluate: _evaluate,
     r.Read: _read,
     r.Plot: _plot,

@@ -1,7 +1,7 @@
 """The step that makes a data set of answers.
 
-In: a planned `Answers` step. Out: its answers in the store, made batch by batch, with which of them were kept and why
-the others were not; the data set in the run's plan, whose later steps see it; the counts and every answer in the run's
+In: a planned `AnswerData` step. Out: its answers in the store, made batch by batch, with which of them were kept
+and why the others were not; the data set in the run's plan, whose later steps see it; the counts and every answer in the run's
 results.
 """
 
@@ -70,7 +70,7 @@ def answers_step(run: Run, planned: PlanStep) -> None:
     Raises RecipeError D550 where none is kept, on a side or at all; D511 for a part that none is in.
     """
     step = planned.step
-    assert isinstance(step, r.Answers) and planned.key is not None
+    assert isinstance(step, r.AnswerData) and planned.key is not None
     run.asks = Asks(run, dict(planned.shared))
     run.asks.gather(run, planned)
     run.asks.answer()
@@ -88,7 +88,7 @@ def answers_step(run: Run, planned: PlanStep) -> None:
     run.plan = with_answers(run.plan, made_data(step, spec, run.plan.data, kept, run.plan.source), run.store)
 
 
-def _decide(run: Run, planned: PlanStep, step: r.Answers, made: Sequence[Made]) -> None:
+def _decide(run: Run, planned: PlanStep, step: r.AnswerData, made: Sequence[Made]) -> None:
     """Say of each answer whether it is kept; what was said before is in the store."""
     assert planned.key is not None
 
@@ -108,7 +108,7 @@ def _decide(run: Run, planned: PlanStep, step: r.Answers, made: Sequence[Made]) 
     run.store.put(planned.key, {"kind": "kept answers"}, lambda fresh: write_lines(fresh / "kept.jsonl", own))
 
 
-def _named(step: r.Answers) -> list[tuple[str, r.MetricCall]]:
+def _named(step: r.AnswerData) -> list[tuple[str, r.MetricCall]]:
     """The metric of each condition, with what it is called."""
     calls = [test.metric for test in step.keep]
     different = list({content_key({"name": c.name, "options": dict(c.options)}): c for c in calls}.values())
@@ -117,7 +117,7 @@ def _named(step: r.Answers) -> list[tuple[str, r.MetricCall]]:
     return [(names[id(call)], call) for call in same]
 
 
-def _mark(run: Run, step: r.Answers, made: Sequence[Made]) -> None:
+def _mark(run: Run, step: r.AnswerData, made: Sequence[Made]) -> None:
     """What each metric of the conditions gives each answer."""
     calls = dict(_named(step))
     if not calls:
@@ -130,7 +130,7 @@ def _mark(run: Run, step: r.Answers, made: Sequence[Made]) -> None:
             one.marks[name] = value if math.isfinite(value) else None
 
 
-def _kept(step: r.Answers, by_conditions: bool, one: Made) -> tuple[str | None, str | None]:
+def _kept(step: r.AnswerData, by_conditions: bool, one: Made) -> tuple[str | None, str | None]:
     """The side on which an answer is kept, "" for data without sides; or None and why it is dropped. With
     `by_conditions` the sides differ in what they keep alone."""
     if not one.said.strip():
@@ -165,7 +165,7 @@ def _counts(spec: r.DataSpec, made: Sequence[Made]) -> dict[str, Any]:
     return {"made": len(made), "kept": kept.total(), **sides, "dropped": dict(dropped.most_common())}
 
 
-def _require_some(step: r.Answers, spec: r.DataSpec, counts: Mapping[str, Any]) -> None:
+def _require_some(step: r.AnswerData, spec: r.DataSpec, counts: Mapping[str, Any]) -> None:
     """Raise RecipeError D550 where no answer is left, on a side or at all."""
     bare = [side for side, n in counts.get("kept_by_side", {}).items() if not n]
     if counts["kept"] and not bare:

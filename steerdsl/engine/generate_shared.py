@@ -72,7 +72,7 @@ class Asks:
     def gather(self, run: Run, planned: PlanStep) -> None:
         """Note what one step asks where the run is."""
         scored = not isinstance(planned.step, r.Evaluate) or (planned.key is not None and run.store.has(planned.key))
-        scored = scored and not isinstance(planned.step, r.Answers)  # what comes after it reads the answers
+        scored = scored and not isinstance(planned.step, r.AnswerData)  # what comes after it reads the answers
         for request in planned.asked:
             key = request_key(run, request)
             if key not in self.found:

@@ -44,7 +44,7 @@ from steerdsl.store.speeds import keep_speeds, speeds_file
 Watch = Callable[[PlanStep, float | None], None]
 Runner = Callable[[Run, PlanStep], None]
 # Steps that name what a steer acts with or what that is made from, or a steer.
-VALUES = (r.Extract, r.Bind, r.Select, r.Load, r.Tune, r.Steer, r.Answers)
+VALUES = (r.Extract, r.Bind, r.Select, r.Load, r.Tune, r.Steer, r.AnswerData)
 UNSAFE_LEFT = (
     "answers to data that is declared unsafe stay in the store until this recipe is run to its end; "
     "`steerdsl store prune --all --kind answers --kind batch` removes them"
@@ -264,7 +264,7 @@ RUN: Mapping[type, Runner] = {
     r.Load: extraction.load,
     r.Steer: _steer,
     r.Generate: evaluation.generate_step,
-    r.Answers: answer_data.answers_step,
+    r.AnswerData: answer_data.answers_step,
     r.Evaluate: evaluation.evaluate_step,
     r.Read: projections.read_step,
     r.Sweep: _sweep,

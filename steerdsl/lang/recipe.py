@@ -156,7 +156,7 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers(Spanned):
+class AnswerData(Spanned):
     """`dataset evil = answers to questions with system: "…", n: 10`: the rows of the data set of this name."""
 
     name: str
@@ -292,7 +292,7 @@ class Tune(Sweep):
 
 
 Step: TypeAlias = (
-    Extract | Bind | Select | Steer | Generate | Answers | Evaluate | Read | Sweep | Plot | Check | Export | Load
+    Extract | Bind | Select | Steer | Generate | AnswerData | Evaluate | Read | Sweep | Plot | Check | Export | Load
 )
 
 

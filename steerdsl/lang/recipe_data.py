@@ -67,7 +67,7 @@ class DataSpec(Spanned):
     is how an answer names one of the choices, one of `ANSWER_FORMS`; None where the rows are to tell. `where` says
     which rows it has, and `sides` which of them are its positive and its negative side, where rows are on one side
     each. `columns` names the columns of a file that does not, and `form` what a file is that is no table. `questions`
-    is the data set that was asked, where the rows are answers that an `Answers` step of this name makes."""
+    is the data set that was asked, where the rows are answers that an `AnswerData` step of this name makes."""
 
     name: str
     kind: Literal["builtin", "file", "hub", "inline", "answers"]

@@ -1,7 +1,7 @@
 """Data sets of answers: what is asked for them, and their rows before and after the answers are there.
 
-In: a checked `Answers` step and the data set of its questions. Out: the samples that are asked, side by side and system
-prompt by system prompt, and the `Data` of the answers. Before they are made it has a row for each answer that will be
+In: a checked `AnswerData` step and the data set of its questions. Out: the samples that are asked, side by side and
+system prompt by system prompt, and the `Data` of the answers. Before they are made it has a row for each answer that will be
 asked for, so that a plan knows how many there can be and of which part; afterwards those that were kept.
 """
 
@@ -31,8 +31,8 @@ class Asked:
     place: Mapping[int, int]
 
 
-def asked(step: r.Answers, data: Mapping[str, Data], source: Source | None = None) -> tuple[Asked, ...]:
-    """What an `Answers` step asks, side by side. Raises RecipeError D511 where there is no question in the part."""
+def asked(step: r.AnswerData, data: Mapping[str, Data], source: Source | None = None) -> tuple[Asked, ...]:
+    """What an `AnswerData` step asks, side by side. Raises RecipeError D511 where there is no question in the part."""
     questions, sides, number = samples(data, step.data, source), [], 0
     for asking in step.asking:
         systems = _systems(asking, data[step.data.name])
@@ -60,7 +60,7 @@ def _systems(asking: r.Asking, questions: Data) -> tuple[str | None, ...]:
     return tuple(found)
 
 
-def open_data(step: r.Answers, spec: r.DataSpec, data: Mapping[str, Data], source: Source | None = None) -> Data:
+def open_data(step: r.AnswerData, spec: r.DataSpec, data: Mapping[str, Data], source: Source | None = None) -> Data:
     """The data set of answers that are not made yet: a row for each, without what it says."""
     rows = [
         _labelled(sample.row, side.side)
@@ -73,7 +73,7 @@ def open_data(step: r.Answers, spec: r.DataSpec, data: Mapping[str, Data], sourc
 
 
 def made_data(
-    step: r.Answers,
+    step: r.AnswerData,
     spec: r.DataSpec,
     data: Mapping[str, Data],
     kept: Sequence[tuple[DataRow, str]],
@@ -84,7 +84,7 @@ def made_data(
 
 
 def _data(
-    step: r.Answers, spec: r.DataSpec, data: Mapping[str, Data], rows: Sequence[DataRow], source: Source | None
+    step: r.AnswerData, spec: r.DataSpec, data: Mapping[str, Data], rows: Sequence[DataRow], source: Source | None
 ) -> Data:
     base = data[step.data.name]
     of_question = parts(base)

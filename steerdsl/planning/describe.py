@@ -209,7 +209,7 @@ DESCRIBE: Mapping[type, Callable[[Planning, Any], Described]] = {
     r.Select: _select,
     r.Steer: _steer,
     r.Generate: describe_answers.generate,
-    r.Answers: describe_answers.answers,
+    r.AnswerData: describe_answers.answers,
     r.Evaluate: describe_answers.evaluate,
     r.Read: describe_answers.read,
     r.Sweep: _sweep,

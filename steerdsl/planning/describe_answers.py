@@ -46,7 +46,7 @@ def generate(p: Planning, s: r.Generate) -> tuple[Any, ...]:
     return "generate", title, facts, key, True, {"requests": asked}
 
 
-def answers(p: Planning, s: r.Answers) -> tuple[Any, ...]:
+def answers(p: Planning, s: r.AnswerData) -> tuple[Any, ...]:
     """As `generate`, for a data set whose rows are the answers: whose they are, how they are asked for, and which of
     them stay. Its batches are its own, since what comes after it reads what it makes."""
     sides = answer_data.asked(s, p.data, p.source)

@@ -85,7 +85,7 @@ def _work(e: Estimating, planned: PlanStep) -> Work:
         case r.Select():
             again = bool(AGAIN & find("select", planned.step.criterion).needs)
             return Work(partly="its prompts are read again for each candidate" if again else "")
-        case r.Generate() | r.Answers() | r.Evaluate():
+        case r.Generate() | r.AnswerData() | r.Evaluate():
             return _asked(e, planned)
         case r.Tune(trials=trials):
             once = _sum([_work(e, inner) for point in planned.points for inner in point if inner.weights])

@@ -59,7 +59,7 @@ def _named(steps: Sequence[r.Step]) -> Iterator[tuple[str, Span]]:
             case r.Evaluate(metrics=metrics):
                 for call in metrics:
                     yield from ((file, call.span) for file in _files(find("metric", call.name), call.options))
-            case r.Answers(keep=keep):
+            case r.AnswerData(keep=keep):
                 calls = [test.metric for test in keep]
                 yield from ((file, c.span) for c in calls for file in _files(find("metric", c.name), c.options))
             case r.Sweep(points=points):

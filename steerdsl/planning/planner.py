@@ -119,7 +119,7 @@ def _each(recipe: r.Recipe, change: Callable[[r.Step], r.Step]) -> r.Recipe:
 
 def _seeded(step: r.Step, seed: int | None) -> r.Step:
     match step:
-        case r.Generate() | r.Answers() | r.Tune():
+        case r.Generate() | r.AnswerData() | r.Tune():
             return replace(step, seed=seed or 0)
         case r.Evaluate():
             return replace(step, options={**step.options, "seed": seed})
@@ -142,7 +142,7 @@ def _with_words(recipe: r.Recipe, source: Source, root: Path, options: RunOption
         match step:
             case r.Evaluate(metrics=metrics):
                 return replace(step, metrics=tuple(map(read, metrics)))
-            case r.Answers(keep=keep):
+            case r.AnswerData(keep=keep):
                 return replace(step, keep=tuple(replace(test, metric=read(test.metric)) for test in keep))
         return step
 
@@ -162,6 +162,6 @@ def _load_all(recipe: r.Recipe, source: Source, root: Path, options: RunOptions)
     if errors:
         raise RecipeError(errors)
     for step in recipe.steps:
-        if isinstance(step, r.Answers):
+        if isinstance(step, r.AnswerData):
             found[step.name] = open_data(step, recipe.data[step.name], found, source)
     return found

@@ -84,7 +84,7 @@ def requests(p: Planning, step: r.Generate | r.Evaluate, variants: Sequence[Vari
     return tuple(_request(p, step.name, ref, *each) for ref in step.data for each in wanted)
 
 
-def made_request(p: Planning, step: r.Answers, side: Asked) -> Request:
+def made_request(p: Planning, step: r.AnswerData, side: Asked) -> Request:
     """What a data set of answers asks for one of its sides."""
     ref = r.DataRef(step.name, "all", side.side or None, span=step.span)
     sampling = Sampling(step.max_tokens, step.temperature, step.n, step.seed)

@@ -1,6 +1,6 @@
 """`dataset evil = answers to questions with positive system: "…", n: 10 keep when refusal_rate == 0`.
 
-In: the statement. Out: a data set whose rows are the model's answers, and the `Answers` step that makes them. The
+In: the statement. Out: a data set whose rows are the model's answers, and the `AnswerData` step that makes them. The
 questions' split is that of their answers: an answer to a held-out question is held out.
 """
 
@@ -21,7 +21,7 @@ from steerdsl.lang.lower.options import options
 from steerdsl.lang.lower.phrases import listed
 from steerdsl.lang.nodes import Name
 from steerdsl.lang.reads import of_one_answer
-from steerdsl.lang.recipe import Answers, Asking, DataRef, DataSpec, Kept
+from steerdsl.lang.recipe import AnswerData, Asking, DataRef, DataSpec, Kept
 from steerdsl.lang.vocabulary import ANSWERS, DATASET
 from steerdsl.registry import entries
 
@@ -85,7 +85,7 @@ def _lower_answers(ctx: Context, node: nodes.Dataset) -> None:
     if define(ctx, node.name, "data", spec):
         ctx.shared.data[name] = spec
         sampling = {key: chosen[key] for key in SAMPLING if key in chosen}
-        ctx.steps.append(Answers(name, asked, asking, keep, **sampling, span=node.span))
+        ctx.steps.append(AnswerData(name, asked, asking, keep, **sampling, span=node.span))
 
 
 def _own(

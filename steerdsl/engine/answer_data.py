@@ -1,8 +1,8 @@
 """The step that makes a data set of answers.
 
 In: a planned `AnswerData` step. Out: its answers in the store, made batch by batch, with which of them were kept
-and why the others were not; the data set in the run's plan, whose later steps see it; the counts and every answer in the run's
-results.
+and why the others were not; the data set in the run's plan, whose later steps see it; the counts and every answer in
+the run's results.
 """
 
 from __future__ import annotations

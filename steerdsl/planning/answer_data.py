@@ -1,8 +1,8 @@
 """Data sets of answers: what is asked for them, and their rows before and after the answers are there.
 
 In: a checked `AnswerData` step and the data set of its questions. Out: the samples that are asked, side by side and
-system prompt by system prompt, and the `Data` of the answers. Before they are made it has a row for each answer that will be
-asked for, so that a plan knows how many there can be and of which part; afterwards those that were kept.
+system prompt by system prompt, and the `Data` of the answers. Before they are made it has a row for each answer that
+will be asked for, so that a plan knows how many there can be and of which part; afterwards those that were kept.
 """
 
 from __future__ import annotations

@@ -288,8 +288,8 @@ def load(run: Run, planned: PlanStep) -> None:
     """Read a vector from a file of the recipe's folder."""
     step = planned.step
     assert isinstance(step, r.Load)
-    form = table.of(step.path)
+    form = table.of(step.path, "read")
     assert form and form.read
-    vector = form.read(run.plan.root / step.path, step.name, run.plan.model.arch, step.position)
+    vector = form.read(run.plan.root / step.path, run.plan.model.arch, step)
     run.results.warnings += [f"{step.name}: {w}" for w in vector.directions.figures.get("warnings", ())]
     run.values.vectors[step.name] = vector

@@ -229,11 +229,14 @@ class Export(Spanned):
 
 @dataclass(frozen=True, slots=True)
 class Load(Spanned):
-    """`position` chooses among the positions of a file that has several."""
+    """`position` chooses among the positions of a file that has several. `rows` says what the rows of a matrix are: a
+    stream, or `hidden_states`. `tensor` names one of the tensors of a file that has several."""
 
     name: str
     path: str
     position: Position | None = None
+    rows: str | None = None
+    tensor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

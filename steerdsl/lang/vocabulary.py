@@ -44,6 +44,12 @@ DATASET = (
     Arg("revision", "text", None, "of a hub data set: a commit, a tag or a branch"),
     Arg("columns", "text", None, "the names of a table's columns, where its first row has none", listed=True),
 )
+# What the rows of a matrix are: row k is layer k of a stream, or transformers' `hidden_states[k]`.
+ROWS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "attn_norm_out", "mlp_norm_out", "hidden_states")
+LOAD = (
+    Arg("rows", "word", None, "of a matrix: the stream whose layer k is row k, or `hidden_states`", ROWS),
+    Arg("tensor", "text", None, "which tensor to read of a file that has several"),
+)
 PLANE = (
     Arg("rows", "word", "unit", "how the candidates enter: as unit vectors or as they are", ("unit", "raw")),
     Arg("candidates", "word", "layers", "one candidate for each layer, or for each sample", ("layers", "samples")),
@@ -119,7 +125,14 @@ ENTRIES = (
         gives="vector",
         example="clean = orthogonalize warm against formal",
     ),
-    _statement("load", "a vector from a file", clauses=("at",), gives="vector", example='old = load "topic.gguf"'),
+    _statement(
+        "load",
+        "a vector from a file",
+        args=LOAD,
+        clauses=("at", "with"),
+        gives="vector",
+        example='old = load "topic.gguf"',
+    ),
     _statement(
         "plane",
         "a plane of two axes, for rotations",

@@ -84,7 +84,7 @@ def rows(data: Data, split: Split, side: str | None = None, *, source: Source | 
         chosen = tuple(row for row in chosen if part(first[row.index], spec) == split)
         if not chosen:
             raise RecipeError(diagnostics([_nothing_left(data, split)], spec.span, source))
-    if not spec.sides or side is None:
+    if side is None or not (spec.sides or spec.classes is not None):
         return chosen
     own = tuple(row for row in chosen if row.label == side)
     if not own:

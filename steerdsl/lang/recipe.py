@@ -76,6 +76,47 @@ class Extract(Spanned):
 
 
 @dataclass(frozen=True, slots=True)
+class Classes(Spanned):
+    """`emotion = extract diffmean from classes of emotions by label`: a vector for each class, called `emotion.joy`."""
+
+    name: str
+    data: DataRef
+    by: str
+    position: Position = Position("last_token")
+    stream: Stream = Stream("resid_post")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassAxes(Spanned):
+    """`extract pca from emotion with k: 2`: axes over the vectors of classes."""
+
+    name: str
+    classes: str
+    k: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Components(Spanned):
+    """`pcs of neutral`: the first `k` principal components of prompts, or those that explain a share."""
+
+    name: str
+    data: DataRef
+    position: Position
+    stream: Stream
+    k: int | None = None
+    explained: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class EachOrthogonal(Spanned):
+    """`orthogonalize emotion against …`: every class's vector."""
+
+    name: str
+    classes: str
+    against: VectorExpr
+
+
+@dataclass(frozen=True, slots=True)
 class Bind(Spanned):
     """`sum = warm - 0.5 * formal`, `turn = plane(topic, pc1)`."""
 
@@ -255,7 +296,24 @@ class Tune(Sweep):
     text: str = field(default="", compare=False)
 
 
-Step: TypeAlias = Extract | Bind | Select | Steer | Generate | Evaluate | Read | Sweep | Plot | Check | Export | Load
+Step: TypeAlias = (
+    Extract
+    | Classes
+    | ClassAxes
+    | Components
+    | EachOrthogonal
+    | Bind
+    | Select
+    | Steer
+    | Generate
+    | Evaluate
+    | Read
+    | Sweep
+    | Plot
+    | Check
+    | Export
+    | Load
+)
 
 
 @dataclass(frozen=True, slots=True)

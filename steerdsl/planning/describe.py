@@ -14,7 +14,7 @@ from steerdsl.formats import control_vector, layer_matrix, table
 from steerdsl.lang import recipe as r
 from steerdsl.lang.lower.sweeps import MOST_POINTS
 from steerdsl.methods.types import MethodError
-from steerdsl.planning import describe_answers, exports, formatting, layer_text, power, searches
+from steerdsl.planning import class_sets, describe_answers, exports, formatting, layer_text, power, searches
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.layers import LayerOutside
 from steerdsl.planning.plan import PlanStep
@@ -207,6 +207,10 @@ def _load(p: Planning, s: r.Load) -> Described:
 
 DESCRIBE: Mapping[type, Callable[[Planning, Any], Described]] = {
     r.Extract: _extract,
+    r.Classes: class_sets.describe_classes,
+    r.ClassAxes: class_sets.describe_axes,
+    r.Components: class_sets.describe_components,
+    r.EachOrthogonal: class_sets.describe_each,
     r.Bind: _bind,
     r.Select: _select,
     r.Steer: _steer,

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.formats import checks, glp
+from steerdsl.formats import checks, gguf_file, glp
 from steerdsl.formats.checks import damaged
 from steerdsl.formats.gguf_header import Declared, Value, header
 from steerdsl.formats.glp import require_ops as require_ops
@@ -229,16 +229,6 @@ def write_steer(steer: Carried, path: Path) -> None:
 
 
 def _write(rows: Mapping[int, Tensor], arch: Architecture, path: Path) -> None:
-    from gguf import GGUFWriter
-
     tensors = {f"direction.{layer}": rows[layer].float() for layer in sorted(rows)}
     require_tensors(TITLE, tensors, EXPORT_LESS)
-    writer = GGUFWriter(path, KIND)
-    writer.add_string(HINT, arch.family)
-    writer.add_uint32(COUNT, len(rows))
-    for name, tensor in tensors.items():
-        writer.add_tensor(name, tensor.numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    gguf_file.write(path, KIND, {HINT: arch.family, COUNT: len(rows)}, tensors)

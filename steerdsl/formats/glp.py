@@ -16,7 +16,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from steerdsl.formats import checks
+from steerdsl.formats import checks, gguf_file
 from steerdsl.formats.gguf_header import Value
 from steerdsl.formats.steady import refusal
 from steerdsl.formats.types import Carried
@@ -28,7 +28,6 @@ from steerdsl.methods.types import MethodError
 from steerdsl.registry import find
 
 if TYPE_CHECKING:
-    from gguf import GGUFWriter
     from torch import Tensor
 
 TITLE = "a GLP vector"
@@ -145,17 +144,15 @@ def check(file: str, said: Stated, rows: Mapping[int, Tensor], data: Iterable[by
             raise checks.damaged(file, TITLE, f"the directions of layer {layer} are not orthonormal, as it states")
 
 
-def _base_model(writer: GGUFWriter, steer: Carried) -> None:
-    """Name the model by GGUF's own keys; of a folder, its last part."""
+def _base_model(steer: Carried) -> dict[str, str | float]:
+    """The model by GGUF's own keys; of a folder, its last part."""
     organisation, _, name = steer.model_id.rpartition("/")
     hub = HUB_ID.fullmatch(steer.model_id) is not None
     said = {"name": name, "organization": organisation if hub else ""}
     said["version"] = steer.revision if steer.revision and COMMIT.fullmatch(steer.revision) else ""
     said["repo_url"] = f"https://huggingface.co/{steer.model_id}" if hub else ""
-    writer.add_uint32("general.base_model.count", 1)
-    for key, value in said.items():
-        if value:
-            writer.add_string(f"general.base_model.0.{key}", value)
+    named = {f"general.base_model.0.{key}": value for key, value in said.items() if value}
+    return {"general.base_model.count": 1, **named}
 
 
 def require_ops(ops: Sequence[r.Op]) -> None:
@@ -180,8 +177,6 @@ def require_place(stream: str, layer: int) -> None:
 
 def write(steer: Carried, path: Path) -> None:
     """Write what a steer of ablations removes, an orthonormal basis for each layer."""
-    from gguf import GGUFWriter
-
     found: dict[int, Tensor] = {}
     for act in steer.acts:
         require_place(act.stream, act.layer)
@@ -202,21 +197,17 @@ def write(steer: Carried, path: Path) -> None:
     }
     require_tensors(TITLE, tensors, EXPORT_LESS)
     digest = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in tensors.values()))
-    writer = GGUFWriter(path, KIND)
-    writer.add_string(f"{KIND}.model_hint", steer.arch.family)
-    writer.add_uint32(f"{KIND}.layer_count", len(found))
-    _base_model(writer, steer)
-    writer.add_uint32("glp.spec_version", 1 if rank == 1 else 2)
-    writer.add_string("glp.mode", "project")
-    writer.add_string("glp.hook_point", next(hook for hook, stream in HOOKS.items() if stream in streams))
-    writer.add_float32("glp.alpha_default", plain(steer.acts[0].op.args.get("by", 1.0)))
-    writer.add_uint32("glp.rank", rank)
-    writer.add_bool("glp.orthonormal", True)
-    writer.add_string("glp.layer_ids_zero_based", ",".join(map(str, sorted(found))))
-    writer.add_string("glp.content_sha256", digest.hexdigest())
-    for name, tensor in tensors.items():
-        writer.add_tensor(name, tensor.numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    settings: dict[str, str | float] = {
+        f"{KIND}.model_hint": steer.arch.family,
+        f"{KIND}.layer_count": len(found),
+        **_base_model(steer),
+        "glp.spec_version": 1 if rank == 1 else 2,
+        "glp.mode": "project",
+        "glp.hook_point": next(hook for hook, stream in HOOKS.items() if stream in streams),
+        "glp.alpha_default": plain(steer.acts[0].op.args.get("by", 1.0)),
+        "glp.rank": rank,
+        "glp.orthonormal": True,
+        "glp.layer_ids_zero_based": ",".join(map(str, sorted(found))),
+        "glp.content_sha256": digest.hexdigest(),
+    }
+    gguf_file.write(path, KIND, settings, tensors)

@@ -37,6 +37,18 @@ def row(table: RawTable, index: int, record: RawRow, fields: Fields, label: str 
     return replace(made, index=index, answer_is_number=number, label=label)
 
 
+def class_of(table: RawTable, record: RawRow, field: str) -> str | Fault:
+    """The class of a record, as text: D508 there is no such field, D509 it is no text or number, D510 it is empty."""
+    where, value = table.at(record.line), pick(record.fields, field)
+    if value is ABSENT:
+        return Fault("D508", f'{where} has no field "{field}"', "give every row the same fields", record.line)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value:.12g}"
+    return text_fault(value, where, field, record.line) or str(value).strip()
+
+
 def _value(record: RawRow, role: str, field: str | tuple[str, ...], table: RawTable) -> Any:
     """The value of a role: a text, a conversation, or the choices; or its fault."""
     where = table.at(record.line)

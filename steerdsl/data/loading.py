@@ -39,7 +39,7 @@ def load(
     path, table, digest, faults, instructions = _read(spec, root, allowed, offline)
     fields, rows = spec.fields, list[DataRow]()
     if table.records and not faults:
-        fields, rows, faults = roles.assign(table, spec.fields, spec.where, spec.sides)
+        fields, rows, faults = roles.assign(table, spec.fields, spec.where, spec.sides, spec.classes)
     if rows and spec.take is not None and spec.take > len(rows):
         faults = [*faults, _too_few(spec.take, len(rows), table.name)]
     found = diagnostics(faults, spec.span, source)

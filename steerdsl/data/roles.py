@@ -26,9 +26,14 @@ NO_SIDES: Mapping[str, tuple[Where, ...]] = {}
 
 
 def assign(
-    table: RawTable, named: Fields, where: tuple[Where, ...] = ANY, sides: Mapping[str, tuple[Where, ...]] = NO_SIDES
+    table: RawTable,
+    named: Fields,
+    where: tuple[Where, ...] = ANY,
+    sides: Mapping[str, tuple[Where, ...]] = NO_SIDES,
+    classes: str | None = None,
 ) -> tuple[Fields, list[DataRow], list[Fault]]:
-    """Give each field of `table` its role, and leave out the rows that `where` and `sides` do not want.
+    """Give each field of `table` its role, and leave out the rows that `where` and `sides` do not want. `classes` is
+    the field of each row's class.
 
     A prompt that nobody named is the first of `USUAL` that the file has, or else `TALK`; pairs may do without one.
     Faults: D507 a column is one of several, D508 a field is missing, D509 it is not text, D510 it is empty, D514
@@ -40,8 +45,9 @@ def assign(
     if fields is None:
         return named, [], [_no_prompt(table)]
     tests = [test for tests in (where, *sides.values()) for test in tests]
-    used = [*_used(fields), *(test.field for test in tests)]
-    faults = [_absent(table, name) for name in dict.fromkeys(_used(fields)) if not _has(table, name)]
+    roles = {**fields, **({"class": classes} if classes is not None else {})}
+    used = [*_used(roles), *(test.field for test in tests)]
+    faults = [_absent(table, name) for name in dict.fromkeys(_used(roles)) if not _has(table, name)]
     faults += [_repeated(table, name) for name in dict.fromkeys(used) if name in table.repeated]
     if faults:
         return fields, [], faults
@@ -54,6 +60,10 @@ def assign(
     if sides and not faults:
         labels, faults = sided(table, records, sides)
         records = [(i, record) for i, record in records if i in labels]
+    if classes is not None and not faults:
+        named_classes = {i: cells.class_of(table, record, classes) for i, record in records}
+        faults = [found for found in named_classes.values() if isinstance(found, Fault)]
+        labels = {i: found for i, found in named_classes.items() if isinstance(found, str)}
     rows: list[DataRow] = []
     for index, record in records:
         row = cells.row(table, index, record, fields, labels.get(index))

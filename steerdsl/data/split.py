@@ -83,7 +83,7 @@ def rows(data: Data, split: Split, side: str | None = None, *, source: Source | 
         chosen = tuple(row for row in chosen if _part(data, row) == split)
         if not chosen:
             raise RecipeError(diagnostics([_nothing_left(data, split)], spec.span, source))
-    if not spec.sides or side is None:
+    if side is None or not (spec.sides or spec.classes is not None):
         return chosen
     unknown = (None,) if data.open else ()  # of answers that are not made yet, whose side they themselves decide
     own = tuple(row for row in chosen if row.label in (side, *unknown))

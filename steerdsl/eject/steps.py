@@ -195,6 +195,11 @@ def _probe(p: Program, s: r.Select) -> Iterator[str]:
     yield from literals.call(f"tried = {p.use('Probe')}(", items, indent=p.indent)
 
 
+def _classes_of(p: Program, s: r.Classes | r.ClassAxes | r.Components | r.EachOrthogonal) -> Iterator[str]:
+    p.refuse(s.span, "vectors of several classes and `pcs of`")
+    yield from ()
+
+
 def _load(p: Program, s: r.Load) -> Iterator[str]:
     p.refuse(s.span, "`load`")
     yield from ()
@@ -294,6 +299,10 @@ STEPS: Mapping[type, Callable[[Program, Any], Iterator[str]]] = {
     r.Bind: _bind,
     r.Select: _select,
     r.Load: _load,
+    r.Classes: _classes_of,
+    r.ClassAxes: _classes_of,
+    r.Components: _classes_of,
+    r.EachOrthogonal: _classes_of,
     r.Steer: _steer,
     r.Generate: _generate,
     r.AnswerData: _made,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from steerdsl.formats.steady import require_linear
 from steerdsl.lang import recipe as r
 from steerdsl.methods.finite import EXPORT_LESS, require_tensors
-from steerdsl.methods.layers import operand
+from steerdsl.methods.layers import operand, require_stated
 from steerdsl.methods.types import MethodError, Vector
 from steerdsl.methods.weights import WeightEdit, ablate_weights, add_bias, write
 from steerdsl.models.quiet import quiet
@@ -78,6 +78,7 @@ def _edits(model: Any, op: r.Op, opened: Opened, values: Values) -> Iterator[Wei
         return
     strength = op.args["by"]
     for target in targets(op, opened.arch, values.chosen):
+        require_stated(value, op.name, target.stream)
         acting = operand(value, target.layer)
         assert acting.unit is not None and acting.norm is not None
         raw = acting.norm @ acting.unit.double()
@@ -94,5 +95,6 @@ def _rows(op: r.Op, value: Vector, opened: Opened, values: Values) -> Any:
                 "removes what earlier layers wrote",
                 "ablate `everywhere`, or on attn_out and mlp_out",
             )
+        require_stated(value, op.name, target.stream)
         found[WRITES[target.stream], target.layer] = operand(value, target.layer).unit
     return found

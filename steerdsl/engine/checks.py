@@ -6,9 +6,11 @@ not stop the run, so that all of them are reported.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
+from steerdsl.engine import class_vectors as class_steps
 from steerdsl.engine.context import Run
 from steerdsl.lang import recipe as r
 from steerdsl.lang.variants import RANDOM, steered
@@ -18,10 +20,13 @@ from steerdsl.measure.claims import Claim, judged
 from steerdsl.measure.hypotheses import tested
 from steerdsl.measure.table import At, Row, Table
 from steerdsl.measure.verdict import OPEN, said
-from steerdsl.methods import algebra
+from steerdsl.methods import algebra, class_vectors
+from steerdsl.methods import layers as by_layer
+from steerdsl.planning.layers import layer_number
 from steerdsl.planning.plan import PlanStep
 
-COSINE = "cosine()"
+COSINE, CORRELATION = "cosine()", "correlation()"
+EXACT = (COSINE, CORRELATION)  # figures of vectors alone
 
 
 def check(run: Run, planned: PlanStep) -> None:
@@ -79,13 +84,27 @@ def agree(at: At, other: At) -> bool:
     return all(other.get(axis, label) == label for axis, label in at.items())
 
 
+def _correlation(run: Run, term: r.Term) -> float:
+    """Pearson's correlation of the classes' coordinates along one layer's direction with the numbers of a claim, which
+    are those of the classes (the plan has made sure)."""
+    _, name, vector, layer, *given = term.path
+    numbers = {given[i]: float(given[i + 1]) for i in range(0, len(given), 2)}
+    own = class_steps.members(run, name)
+    spec = r.LayerPoint(float(layer[:-1]) / 100, True) if layer.endswith("%") else r.LayerPoint(float(layer))
+    at = layer_number(spec, run.plan.model.arch.n_layers)
+    axis = by_layer.axis(run.values.vectors[vector], at)
+    first = next(iter(own.values()))
+    raw = class_steps.raw(own)[:, by_layer.row(first, at)]
+    return class_vectors.correlation(raw, axis, [numbers[label] for label in own])
+
+
 class ClaimScores:
     """The scores of a run at one point of a sweep, as a claim reads them. `exact`: it reads no prompts."""
 
     def __init__(self, run: Run, step: r.Check, at: At) -> None:
         self.run, self.step, self.at = run, step, at
         self.terms = (*step.left.terms, *step.right.terms)
-        self.exact = all(term.path[0] == COSINE for term in self.terms)
+        self.exact = all(term.path[0] in EXACT for term in self.terms)
 
     def figure(self, side: r.Figure) -> float:
         """The number that one side of a claim stands for; nan where a score has no figure."""
@@ -98,7 +117,7 @@ class ClaimScores:
         fixed = step.left.value - step.right.value
         groups: dict[tuple[str, int, Hashable], list[tuple[float, Sequence[Figures]]]] = {}
         for sign, term in terms:
-            if term.path[0] == COSINE:
+            if term.path[0] in EXACT:
                 fixed += sign * self.figure(r.Figure((term,)))
                 continue
             places = self._places(term)
@@ -119,7 +138,9 @@ class ClaimScores:
     def notes(self) -> Iterator[str]:
         """What a reader should know of the two sides."""
         for term in self.terms:
-            if term.path[0] == COSINE:
+            if term.path[0] in EXACT:
+                if math.isnan(self._mean(term)):
+                    yield "it has no figure: the coordinates of the classes, or the numbers, are all alike"
                 continue
             score = ".".join(term.path)
             if abs(term.share) not in (0, 1) and self._mean(term) == 0:
@@ -131,6 +152,8 @@ class ClaimScores:
 
     def _mean(self, term: r.Term) -> float:
         """A score: of one data set, or the mean over all of them that have a figure."""
+        if term.path[0] == CORRELATION:
+            return _correlation(self.run, term)
         if term.path[0] == COSINE:
             u, v = (self.run.values.vectors[name] for name in term.path[1:3])
             return float(algebra.cosine(u, v).min())
@@ -144,8 +167,8 @@ class ClaimScores:
         return [row for row in self._rows(term) if row.data not in lacking and all(row.data in own for own in beside)]
 
     def _rows(self, term: r.Term) -> Iterator[Row]:
-        """The row of the variant that a term means, data set by data set; none for a cosine."""
-        if term.path[0] == COSINE:
+        """The row of the variant that a term means, data set by data set; none for a figure of vectors alone."""
+        if term.path[0] in EXACT:
             return
         rows = self.run.results.scores.evaluations[term.path[0]]
         if rows.swept:

@@ -67,7 +67,7 @@ def _extracted(run: Run, step: r.Extract) -> Vector:
 
     entry = find("extract", step.method)
     arch = run.plan.model.arch
-    layers = _layers(run, step)
+    layers = reading_layers(run, step)
     meta: dict[str, Any] = {"method": step.method, "position": position(step.position)}
     options = dict(step.options)
     if step.positive is None:
@@ -166,7 +166,7 @@ def _about(step: r.Extract, ref: r.DataRef) -> dict[str, str]:
     return {"data": _side(ref), "stream": step.stream.name}
 
 
-def _layers(run: Run, step: r.Extract) -> list[int]:
+def reading_layers(run: Run, step: r.Extract) -> list[int]:
     """The layers that an extraction reads."""
     return [step.stream.numbers[0]] if step.stream.numbers else list(range(run.plan.model.arch.n_layers))
 
@@ -196,7 +196,7 @@ def _others(run: Run, step: r.Extract, found: Sequence[Sample]) -> dict[str, tup
         for ref in (other.positive, other.negative):
             own = [] if ref is None else class_samples(run.plan.data, other, ref, run.plan.source)
             if ref is not None and samples_key(own) == prompts:
-                want = Want(other.position, other.stream, _layers(run, other), rows_wanted(run.plan, other, ref))
+                want = Want(other.position, other.stream, reading_layers(run, other), rows_wanted(run.plan, other, ref))
                 wants[_class_key(run, other, own, want)] = (want, _about(other, ref))
     return wants
 
@@ -286,8 +286,8 @@ def load(run: Run, planned: PlanStep) -> None:
     """Read a vector from a file of the recipe's folder."""
     step = planned.step
     assert isinstance(step, r.Load)
-    form = table.of(step.path)
+    form = table.of(step.path, "read")
     assert form and form.read
-    vector = form.read(run.plan.root / step.path, step.name, run.plan.model.arch, step.position)
+    vector = form.read(run.plan.root / step.path, run.plan.model.arch, step)
     run.results.warnings += [f"{step.name}: {w}" for w in vector.directions.figures.get("warnings", ())]
     run.values.vectors[step.name] = vector

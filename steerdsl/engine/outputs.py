@@ -49,11 +49,11 @@ def export(run: Run, planned: PlanStep) -> None:
         case "steer":
             _steer(run, step, path)
         case "vector":
-            form = table.of(step.path)
+            form = table.of(step.path, "write_vector")
             assert form and form.write_vector
             form.write_vector(run.values.vectors[step.what], run.plan.model.arch, path)
         case "plane":
-            form = table.of(step.path)
+            form = table.of(step.path, "write_plane")
             assert form and form.write_plane
             form.write_plane(run.values.planes[step.what], path)
     run.results.files.append(Path(step.path))
@@ -61,7 +61,7 @@ def export(run: Run, planned: PlanStep) -> None:
 
 def _steer(run: Run, step: r.Export, path: Path) -> None:
     """A steer as a file of another tool, or as the folder of a checkpoint."""
-    form = table.of(step.path)
+    form = table.of(step.path, "write_steer")
     if form is None:
         _checkpoint(run, step.what, path)
         return
@@ -70,7 +70,7 @@ def _steer(run: Run, step: r.Export, path: Path) -> None:
     assert form.write_steer
     located, arch = run.plan.model.located, run.plan.model.arch
     model = run.session.opened.model if form.needs_model else None
-    form.write_steer(Carried(_acts(ops, arch, run.values), arch, located.id, model), path)
+    form.write_steer(Carried(_acts(ops, arch, run.values), arch, located.id, model, located.revision), path)
 
 
 def _acts(ops: Sequence[r.Op], arch: Architecture, values: Values) -> list[Act]:

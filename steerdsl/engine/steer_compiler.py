@@ -87,6 +87,7 @@ class Compiler:
         assert value is not None
         found = by_layer.operand(value, target.layer)
         self._require_width(value, target.stream)
+        by_layer.require_stated(value, op.name, target.stream)
         toward = op.args.get("toward")
         return found if toward is None else replace(found, mean=by_layer.class_mean(value, toward.data, target.layer))
 

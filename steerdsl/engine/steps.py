@@ -15,6 +15,7 @@ from typing import Any
 from steerdsl.engine import (
     answer_data,
     checks,
+    class_vectors,
     evaluation,
     extraction,
     failed_points,
@@ -43,8 +44,9 @@ from steerdsl.store.speeds import keep_speeds, speeds_file
 # Told before and after each step: the step, and the seconds it took (None before).
 Watch = Callable[[PlanStep, float | None], None]
 Runner = Callable[[Run, PlanStep], None]
+CLASSES = (r.Classes, r.ClassAxes, r.Components, r.EachOrthogonal)
 # Steps that name what a steer acts with or what that is made from, or a steer.
-VALUES = (r.Extract, r.Bind, r.Select, r.Load, r.Tune, r.Steer, r.AnswerData)
+VALUES = (r.Extract, *CLASSES, r.Bind, r.Select, r.Load, r.Tune, r.Steer, r.AnswerData)
 UNSAFE_LEFT = (
     "answers to data that is declared unsafe stay in the store until this recipe is run to its end; "
     "`steerdsl store prune --all --kind answers --kind batch` removes them"
@@ -259,6 +261,10 @@ def _later(run: Run, planned: PlanStep) -> None:
 
 RUN: Mapping[type, Runner] = {
     r.Extract: extraction.extract,
+    r.Classes: class_vectors.classes,
+    r.ClassAxes: class_vectors.axes,
+    r.Components: class_vectors.components,
+    r.EachOrthogonal: class_vectors.each_orthogonal,
     r.Bind: extraction.bind,
     r.Select: selection.select,
     r.Load: extraction.load,

@@ -6,7 +6,7 @@ model; one MethodError (R840 to R849) for the first thing that is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,23 @@ if TYPE_CHECKING:
 
     from steerdsl.models.sites import Architecture
 
+SHAPES: Mapping[int, str] = {1: "[width]", 2: "[layers, width]", 3: "[positions, layers, width]"}
+
+
+def listed(words: Iterable[str]) -> str:
+    """`a, b or c`."""
+    *rest, last = words
+    return f"{', '.join(rest)} or {last}" if rest else last
+
 
 def damaged(file: str, title: str, reason: object) -> MethodError:
     """The error of a file that is not what its ending says."""
-    text = " ".join(str(reason).split())[:200]
-    return MethodError(f"{file} is not {title}: {text}", "download or copy the file again", "R840")
+    return MethodError(f"{file} is not {title}: {brief(reason)}", "download or copy the file again", "R840")
+
+
+def brief(said: object) -> str:
+    """What a file made someone say, as part of a message: on one line, and not long."""
+    return " ".join(str(said).split())[:200]
 
 
 def size(path: Path) -> None:
@@ -53,7 +65,7 @@ def numbers(file: str, what: str, value: Any, dims: tuple[int, ...]) -> Tensor:
         )
     if value.ndim not in dims or 0 in value.shape:
         shape = ", ".join(map(str, value.shape))
-        wanted = " or ".join({1: "[width]", 2: "[layers, width]", 3: "[positions, layers, width]"}[d] for d in dims)
+        wanted = listed(SHAPES[d] for d in dims)
         raise MethodError(f"{file}: {what} has the shape [{shape}], not {wanted}", "save it in that shape", "R842")
     if value.numel() * value.element_size() > min(LARGEST, value.untyped_storage().nbytes()):
         raise MethodError(
@@ -84,20 +96,27 @@ def fits(file: str, arch: Architecture, stream: str, width: int, layers: list[in
 
 
 def vector(
-    file: str, name: str, rows: Mapping[int, Tensor], stream: str, arch: Architecture, meta: Mapping[str, Any]
+    file: str,
+    name: str,
+    rows: Mapping[int, Tensor],
+    stream: str,
+    arch: Architecture,
+    meta: Mapping[str, Any],
+    warnings: Sequence[str] = (),
 ) -> Vector:
-    """A vector of one raw direction [d], float64, for each layer; zero ones keep a zero row."""
+    """A vector of one raw direction [d] or several [k, d], float64, for each layer; zero ones keep a zero row."""
     import torch
 
     if not any(bool(row.any()) for row in rows.values()):
         raise MethodError(f"{file} holds no direction that is not zero", "load a file with directions", "R849")
     layers = sorted(rows)
     for layer in layers:
-        fits(file, arch, stream, len(rows[layer]), [layer])
-    raw = torch.stack([rows[layer] for layer in layers])
-    norm = raw.norm(dim=-1, keepdim=True)
-    unit = raw / norm.where(norm > 0, 1.0)
-    return Vector(name, Directions(unit.float()[:, None], norm), torch.tensor(layers), stream, meta=dict(meta))
+        fits(file, arch, stream, rows[layer].shape[-1], [layer])
+    raw = torch.stack([row if row.ndim == 2 else row[None] for row in (rows[layer] for layer in layers)])
+    norm = raw.norm(dim=-1)
+    unit = raw / norm.where(norm > 0, 1.0)[..., None]
+    figures = {"warnings": list(warnings)} if warnings else {}
+    return Vector(name, Directions(unit.float(), norm, figures=figures), torch.tensor(layers), stream, meta=dict(meta))
 
 
 def no_position(file: str, position: r.Position | None) -> None:

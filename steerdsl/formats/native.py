@@ -50,16 +50,16 @@ def write_plane(plane: Plane, path: Path) -> None:
     save_plane(plane, path)
 
 
-def read(path: Path, name: str, arch: Architecture, position: r.Position | None = None) -> Vector:
+def read(path: Path, arch: Architecture, said: r.Load) -> Vector:
     """Read a vector; raises MethodError for a file that is damaged, contradicts itself, or belongs to another model."""
     checks.size(path)
     header, tensors = _opened(path)
     _check_header(path.name, header)
     _check_tensors(path.name, header, tensors)
-    checks.no_position(path.name, position)
+    checks.no_position(path.name, said.position)
     width = tensors["directions"].shape[-1]
     checks.fits(path.name, arch, header["stream"], width, tensors["layers"].tolist())
-    return load_vector(path, name)
+    return load_vector(path, said.name)
 
 
 def _opened(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -5,7 +5,7 @@ In: an operation of a steer. Out: the reason against it, or None; a MethodError 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from steerdsl.formats.types import Format
 from steerdsl.lang import recipe as r
@@ -24,7 +24,7 @@ def wavering(op: r.Op) -> str | None:
     return None
 
 
-def require(ops: Iterable[r.Op], form: Format) -> None:
+def require(ops: Sequence[r.Op], form: Format) -> None:
     """Raise MethodError R847 for the first operation that a format cannot carry, on any model."""
     able = " and ".join(f"`{name}`" for name, verb in entries("op").items() if verb.effect in form.effects)
     for op in ops:
@@ -35,6 +35,8 @@ def require(ops: Iterable[r.Op], form: Format) -> None:
             problem = "an ablation toward a mean adds something back"
         if problem:
             raise refusal(form.title, problem, f"export a steer of plain {able}, or run the steer instead")
+    if form.require_ops is not None:
+        form.require_ops(ops)
 
 
 def require_linear(op: r.Op) -> None:

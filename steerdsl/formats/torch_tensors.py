@@ -1,5 +1,5 @@
-"""Directions that others keep with torch.save: Arditi's `direction.pt` and `mean_diffs.pt`, and vectors
-of the package steering-vectors.
+"""Directions that others keep with torch.save: Arditi's `direction.pt` and `mean_diffs.pt`, matrices with a
+row a layer, and vectors of the package steering-vectors.
 
 In: a file. Out: a `Vector`. A bare direction names no layer, so it acts wherever it is used; the others
 have one direction a layer. Read with `weights_only`: nothing in the file runs.
@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerdsl.formats import checks
+from steerdsl.formats import checks, layer_matrix
 from steerdsl.formats.unpickle import Pickled, opened
 from steerdsl.lang import recipe as r
+from steerdsl.lang.visible import in_line
 from steerdsl.methods.types import Directions, MethodError, Vector
 
 if TYPE_CHECKING:
@@ -32,25 +33,35 @@ LAYER_TYPES: Mapping[str, str] = {
     "input_layernorm": "attn_norm_out",
     "post_attention_layernorm": "mlp_norm_out",
 }
+MOST_NAMED, LONGEST_NAMED = 8, 40  # how many names of a file are in a message, and how long each
 SAME_ON_GEMMA = ("decoder_block", "input_layernorm")  # it has norms behind attention and MLP as well
 
 
-def read(path: Path, name: str, arch: Architecture, position: r.Position | None = None) -> Vector:
-    """Read a direction [d], differences of means [positions, layers, d], or a SteeringVector."""
+def read(path: Path, arch: Architecture, said: r.Load) -> Vector:
+    """Read a direction [d], a matrix [layers, d] or [layers + 1, d], differences of means [positions, layers, d], or
+    a SteeringVector."""
     import torch
 
+    name, position = said.name, said.position
     found = opened(path)
+    if said.tensor is not None:
+        found = _named(path.name, found, said.tensor)
     if isinstance(found, Pickled):
         found = vars(found)
     if isinstance(found, Mapping):
         checks.no_position(path.name, position)
+        _no_rows(path.name, said)
         return _steering_vector(path.name, name, found, arch)
     if not isinstance(found, torch.Tensor):
         kind = type(found).__name__
         raise MethodError(
             f"{path.name} holds a {kind}, not a direction", "save one tensor, or a SteeringVector", "R842"
         )
-    tensor = checks.numbers(path.name, "the tensor", found, (1, 3))
+    tensor = checks.numbers(path.name, "the tensor", found, (1, 2, 3))
+    if tensor.ndim == 2:
+        checks.no_position(path.name, position)
+        return layer_matrix.read(path.name, name, tensor, said.rows, arch)
+    _no_rows(path.name, said)
     if tensor.ndim == 1:
         checks.no_position(path.name, position)
         return _everywhere(path.name, name, tensor, arch)
@@ -63,6 +74,28 @@ def read(path: Path, name: str, arch: Architecture, position: r.Position | None 
         )
     meta = {"file": path.name, "position": f"token {index - len(tensor)}"}
     return checks.vector(path.name, name, dict(enumerate(tensor[index])), ARDITI, arch, meta)
+
+
+def _named(file: str, found: Any, key: str) -> Any:
+    """The entry of a dict that a recipe names."""
+    if not isinstance(found, Mapping):
+        raise MethodError(f"{file} is not a dict of tensors", "leave out `tensor`", "R951")
+    if key not in found:
+        names = [f"`{_short(name)}`" for name in list(found)[:MOST_NAMED] if isinstance(name, str)]
+        help = f"name one of its tensors: {checks.listed(names)}" if names else "leave out `tensor`"
+        raise MethodError(f"{file} does not have a tensor `{_short(key)}`", help, "R951")
+    return found[key]
+
+
+def _short(name: str) -> str:
+    """A name of a stranger's file, on one line."""
+    return in_line(name if len(name) <= LONGEST_NAMED else f"{name[:LONGEST_NAMED]}…")
+
+
+def _no_rows(file: str, said: r.Load) -> None:
+    """Refuse what a recipe says of rows where there is no matrix, and of a tensor where there is a whole vector."""
+    if said.rows is not None:
+        raise MethodError(f"{file} is not a matrix with a row a layer", "leave out `rows`", "R951")
 
 
 def _everywhere(file: str, name: str, direction: Tensor, arch: Architecture) -> Vector:
@@ -90,12 +123,18 @@ def _index(file: str, n: int, position: r.Position | None) -> int:
 
 def _steering_vector(file: str, name: str, found: Mapping[Any, Any], arch: Architecture) -> Vector:
     """The fields of a SteeringVector: `layer_activations` by layer number, and `layer_type`."""
+    from torch import Tensor
+
     kind = found.get("layer_type", "decoder_block")
     rows = found.get("layer_activations")
     extra = sorted(str(key) for key in set(found) - {"layer_activations", "layer_type"})
     if extra or not isinstance(kind, str) or kind not in LAYER_TYPES:
         what = f"a field {extra[0]}" if extra else f"the layer type {kind!r}"
-        raise MethodError(f"{file} has {what}, whose meaning is not known", "save a SteeringVector unchanged", "R846")
+        named = next((key for key, value in found.items() if type(key) is str and isinstance(value, Tensor)), None)
+        help = "save a SteeringVector unchanged"
+        if extra and named is not None:
+            help += f', or name the tensor to read, as in `load "{file}" with tensor: "{_short(named)}"`'
+        raise MethodError(f"{file} has {what}, whose meaning is not known", help, "R846")
     if arch.family.startswith("gemma") and kind not in SAME_ON_GEMMA:
         raise MethodError(
             f"{file} is of {kind}, whose output has no name on {arch.family}", "load one of decoder_block", "R846"

@@ -30,17 +30,18 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """A steer to be written: its acts in the order of the text. `model` is transformers' causal LM,
-    None unless the format needs its weights."""
+    """A steer to be written: its acts in the order of the text. `revision` is the model's commit, where it is on the
+    hub; `model` is transformers' causal LM, None unless the format needs its weights."""
 
     acts: Sequence[Act]
     arch: Architecture
     model_id: str
     model: Any = None
+    revision: str | None = None
 
 
-# A file, the name its vector gets, the model that it must fit, and the position asked for.
-Reader: TypeAlias = Callable[[Path, str, "Architecture", r.Position | None], Vector]
+# A file, the model that its vector must fit, and what the recipe says of it.
+Reader: TypeAlias = Callable[[Path, "Architecture", r.Load], Vector]
 VectorWriter: TypeAlias = Callable[[Vector, "Architecture", Path], None]
 PlaneWriter: TypeAlias = Callable[[Plane, Path], None]
 SteerWriter: TypeAlias = Callable[[Carried, Path], None]
@@ -51,7 +52,8 @@ Placer: TypeAlias = Callable[[r.Op, str, int, "Architecture"], None]
 @dataclass(frozen=True, slots=True)
 class Format:
     """One format. `title` is what a file of it is called, with its article; `effects` are those of the operations
-    that `write_steer` can carry; `needs_model` says that writing a steer reads the model's weights."""
+    that `write_steer` can carry; `needs_model` says that writing a steer reads the model's weights. `require_ops`
+    raises MethodError R847 for operations that it carries one by one and not together."""
 
     title: str
     ending: str
@@ -62,3 +64,4 @@ class Format:
     effects: tuple[Effect, ...] = ()
     needs_model: bool = False
     require_place: Placer | None = None
+    require_ops: Callable[[Sequence[r.Op]], None] | None = None

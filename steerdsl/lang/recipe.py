@@ -77,6 +77,47 @@ class Extract(Spanned):
 
 
 @dataclass(frozen=True, slots=True)
+class Classes(Spanned):
+    """`emotion = extract diffmean from classes of emotions by label`: a vector for each class, called `emotion.joy`."""
+
+    name: str
+    data: DataRef
+    by: str
+    position: Position = Position("last_token")
+    stream: Stream = Stream("resid_post")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassAxes(Spanned):
+    """`extract pca from emotion with k: 2`: axes over the vectors of classes."""
+
+    name: str
+    classes: str
+    k: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Components(Spanned):
+    """`pcs of neutral`: the first `k` principal components of prompts, or those that explain a share."""
+
+    name: str
+    data: DataRef
+    position: Position
+    stream: Stream
+    k: int | None = None
+    explained: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class EachOrthogonal(Spanned):
+    """`orthogonalize emotion against …`: every class's vector."""
+
+    name: str
+    classes: str
+    against: VectorExpr
+
+
+@dataclass(frozen=True, slots=True)
 class Bind(Spanned):
     """`sum = warm - 0.5 * formal`, `turn = plane(topic, pc1)`."""
 
@@ -268,11 +309,14 @@ class Export(Spanned):
 
 @dataclass(frozen=True, slots=True)
 class Load(Spanned):
-    """`position` chooses among the positions of a file that has several."""
+    """`position` chooses among the positions of a file that has several. `rows` says what the rows of a matrix are: a
+    stream, or `hidden_states`. `tensor` names one of the tensors of a file that has several."""
 
     name: str
     path: str
     position: Position | None = None
+    rows: str | None = None
+    tensor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +336,23 @@ class Tune(Sweep):
 
 
 Step: TypeAlias = (
-    Extract | Bind | Select | Steer | Generate | AnswerData | Evaluate | Read | Sweep | Plot | Check | Export | Load
+    Extract
+    | Classes
+    | ClassAxes
+    | Components
+    | EachOrthogonal
+    | Bind
+    | Select
+    | Steer
+    | Generate
+    | AnswerData
+    | Evaluate
+    | Read
+    | Sweep
+    | Plot
+    | Check
+    | Export
+    | Load
 )
 
 

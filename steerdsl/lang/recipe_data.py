@@ -80,6 +80,7 @@ class DataSpec(Spanned):
     hub_split: str | None = None  # hub: "train", "test"
     unsafe: bool = False  # answers to it are scored, and neither printed nor kept
     answer_form: str | None = None
+    classes: str | None = None  # the field that holds each row's class, where something asks for classes
     where: tuple[Where, ...] = ()
     sides: Mapping[str, tuple[Where, ...]] = field(default_factory=dict)
     texts: tuple[str, ...] = ()

@@ -45,6 +45,18 @@ DATASET = (
     Arg("columns", "text", None, "the names of a table's columns, where its first row has none", listed=True),
     Arg("form", "word", None, "what a file is that is no table: a `trait` file of persona vectors", FORMS),
 )
+# What the rows of a matrix are: row k is layer k of a stream, or transformers' `hidden_states[k]`.
+ROWS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "attn_norm_out", "mlp_norm_out", "hidden_states")
+LOAD = (
+    Arg("rows", "word", None, "of a matrix: the stream whose layer k is row k, or `hidden_states`", ROWS),
+    Arg("tensor", "text", None, "which tensor to read of a file that has several"),
+)
+CLASS_AXES = (Arg("k", "int", 1, "of axes over classes: how many", least=1, most=999),)
+EXPLAINED = "of `pcs of`: as many components as explain this share of the variance; 50% unless said"
+COMPONENTS = (
+    Arg("k", "int", None, "of `pcs of`: how many components", least=1, most=9999),
+    Arg("explained", "share", None, EXPLAINED, least=0.01, below=1),
+)
 PLANE = (
     Arg("rows", "word", "unit", "how the candidates enter: as unit vectors or as they are", ("unit", "raw")),
     Arg("candidates", "word", "layers", "one candidate for each layer, or for each sample", ("layers", "samples")),
@@ -128,7 +140,7 @@ ENTRIES = (
     _statement(
         "extract",
         "a vector from two classes of prompts, a direction for each layer",
-        clauses=("from", "at", "on", "with"),
+        clauses=("from", "by", "at", "on", "with"),
         gives="vector",
         example="topic = extract diffmean from econ vs generic at last_token",
     ),
@@ -142,11 +154,19 @@ ENTRIES = (
     _statement(
         "orthogonalize",
         "a vector without its component along another",
-        clauses=("against",),
+        args=COMPONENTS,
+        clauses=("against", "with"),
         gives="vector",
         example="clean = orthogonalize warm against formal",
     ),
-    _statement("load", "a vector from a file", clauses=("at",), gives="vector", example='old = load "topic.gguf"'),
+    _statement(
+        "load",
+        "a vector from a file",
+        args=LOAD,
+        clauses=("at", "with"),
+        gives="vector",
+        example='old = load "topic.gguf"',
+    ),
     _statement(
         "plane",
         "a plane of two axes, for rotations",

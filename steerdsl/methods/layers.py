@@ -111,6 +111,19 @@ def operand(vector: Vector, layer: int, mean: Tensor | None = None) -> Operand:
     )
 
 
+def require_stated(vector: Vector, verb: str, stream: str) -> None:
+    """Raise MethodError R952 where a vector's file states another operation or stream than this one."""
+    stated, own = vector.meta.get("operation"), vector.stream
+    if stated is None or (verb == stated and stream == own):
+        return
+    did = verb if verb != stated else f"{verb} on {stream}"
+    raise MethodError(
+        f"the file of `{vector.name}` states that it is made for `{stated}` on {own}, and this steer is to {did}",
+        f"write `{stated} {vector.name} on {own}`, or `1 * {vector.name}` in its place if this is what you mean",
+        "R952",
+    )
+
+
 def read_direction(vector: Vector, layer: int) -> Tensor:
     """The one unit direction [d] that a condition reads at a layer."""
     unit = vector.directions.unit[row(vector, layer)]

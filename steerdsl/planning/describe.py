@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from steerdsl.formats import table
+from steerdsl.formats import control_vector, layer_matrix, table
 from steerdsl.lang import recipe as r
 from steerdsl.lang.lower.sweeps import MOST_POINTS
 from steerdsl.methods.types import MethodError
-from steerdsl.planning import describe_answers, exports, formatting, layer_text, power, searches
+from steerdsl.planning import class_sets, describe_answers, exports, formatting, layer_text, power, searches
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.layers import LayerOutside
 from steerdsl.planning.plan import PlanStep
@@ -185,7 +185,7 @@ def _check(p: Planning, s: r.Check) -> Described:
 
 
 def _export(p: Planning, s: r.Export) -> Described:
-    form = table.of(s.path)
+    form = table.of(s.path, f"write_{s.kind}")
     facts: Facts = [("file", s.path), ("form", form.title if form else "a checkpoint that transformers loads")]
     try:
         exports.require_carried(p, s)
@@ -200,11 +200,22 @@ def _export(p: Planning, s: r.Export) -> Described:
 def _load(p: Planning, s: r.Load) -> Described:
     digest = layer_text.file_hash(p, s.path, s.span)
     facts: Facts = [("file", s.path)] + ([("position", formatting.position(s.position))] if s.position else [])
-    return "load", s.path, facts, step_key("load", 2, {}, sha256=digest, position=s.position), False
+    if s.tensor is not None:
+        facts.append(("tensor", s.tensor))
+    if s.rows is not None:
+        facts.append(("rows", layer_matrix.meaning(s.rows, p.facts.arch.n_layers)))
+    if digest is not None and s.path.lower().endswith(".gguf"):
+        facts += [("made for", said) for said in [control_vector.states(p.root / s.path)] if said]
+    said = {name: value for name in ("rows", "tensor") if (value := getattr(s, name)) is not None}
+    return "load", s.path, facts, step_key("load", 2, {}, sha256=digest, position=s.position, **said), False
 
 
 DESCRIBE: Mapping[type, Callable[[Planning, Any], Described]] = {
     r.Extract: _extract,
+    r.Classes: class_sets.describe_classes,
+    r.ClassAxes: class_sets.describe_axes,
+    r.Components: class_sets.describe_components,
+    r.EachOrthogonal: class_sets.describe_each,
     r.Bind: _bind,
     r.Select: _select,
     r.Steer: _steer,

@@ -15,6 +15,7 @@ from steerdsl.lang.reads import needs
 from steerdsl.lang.variants import REFERENCE
 from steerdsl.models.prompts import Renderer
 from steerdsl.planning.batch_size import logit_rows, row_bytes, text_rows
+from steerdsl.planning.class_sets import as_extract
 from steerdsl.planning.plan import Plan, PlanStep
 from steerdsl.planning.requests import Request
 from steerdsl.planning.samples import Sample, class_samples
@@ -82,6 +83,8 @@ def _work(e: Estimating, planned: PlanStep) -> Work:
     match planned.step:
         case r.Extract():
             return _extract(e, planned.step)
+        case r.Classes(data=ref) | r.Components(data=ref):
+            return _extract(e, as_extract(planned.step, ref))
         case r.Select():
             again = bool(AGAIN & find("select", planned.step.criterion).needs)
             return Work(partly="its prompts are read again for each candidate" if again else "")

@@ -21,10 +21,10 @@ from steerdsl.registry import find
 
 def require_carried(p: Planning, s: r.Export) -> None:
     """Raise MethodError R847 for a steer or a vector that the format of its path cannot carry."""
-    form, what = table.of(s.path), p.named.get(s.what)
+    form, what = table.of(s.path, f"write_{s.kind}"), p.named.get(s.what)
     if isinstance(what, r.Steer):
         _require_steer(p, what.ops, form)
-    elif form is not None and form.ending == ".gguf" and _oblique(what):
+    elif form is not None and form.ending != ".safetensors" and _oblique(what):
         raise steady.refusal(form.title, f"`{s.what}` is an oblique eraser (leace), not an addition", ADD)
 
 

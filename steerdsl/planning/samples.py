@@ -55,7 +55,9 @@ def samples(
     Raises RecipeError D511 when the split is empty.
     """
     own = data[ref.name]
-    side = None if own.spec.sides else ref.side  # rows that are on one side each are prompts
+    side = (
+        None if own.spec.sides or own.spec.classes is not None else ref.side
+    )  # rows that are on one side each are prompts
     return tuple(_sample(row, side, answers) for row in rows(own, ref.split, ref.side, source=source))
 
 

@@ -10,7 +10,7 @@ import torch
 from tiny import tiny_config
 
 from steerdsl.formats import table
-from steerdsl.lang.recipe import Position
+from steerdsl.lang.recipe import Load, Position
 from steerdsl.methods.types import Directions, MethodError, Vector
 from steerdsl.models.architecture import architecture
 from steerdsl.models.sites import Architecture
@@ -37,9 +37,14 @@ def raw_rows(vector: Vector) -> torch.Tensor:
 
 
 def read(path: Path, position: Position | None = None, arch: Architecture = ARCH) -> Vector:
-    form = table.of(path.name)
+    return read_as(path, Load("old", path.name, position), arch)
+
+
+def read_as(path: Path, said: Load, arch: Architecture = ARCH) -> Vector:
+    """Read a file as a recipe asks for it."""
+    form = table.of(path.name, "read")
     assert form and form.read
-    return form.read(path, "old", arch, position)
+    return form.read(path, arch, said)
 
 
 def refusal(path: Path, position: Position | None = None, arch: Architecture = ARCH) -> str:

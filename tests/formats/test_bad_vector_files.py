@@ -109,7 +109,26 @@ CASES: dict[str, tuple[str, Callable[[Path], None], str]] = {
         torch_file(torch.ones(32, dtype=torch.long)),
         "R842: bad.pt: the tensor is a tensor of int64",
     ),
-    "a_matrix": ("bad.pt", torch_file(torch.ones(32, 32)), "R842: bad.pt: the tensor has the shape [32, 32], not "),
+    "a_matrix": (
+        "bad.pt",
+        torch_file(torch.ones(32, 32)),
+        "R844: bad.pt is a matrix of 32 rows, and this model has 3 layers",
+    ),
+    "a_matrix_of_four_axes": (
+        "bad.pt",
+        torch_file(torch.ones(1, 1, 3, 32)),
+        "R842: bad.pt: the tensor has the shape [1, 1, 3, 32], not [width], [layers, width] or [positions, layers, wid",
+    ),
+    "a_matrix_of_whole_numbers": (
+        "bad.pt",
+        torch_file(torch.ones(3, 32, dtype=torch.int32)),
+        "R842: bad.pt: the tensor is a tensor of int32",
+    ),
+    "a_matrix_that_does_not_say": (
+        "bad.pt",
+        torch_file(torch.ones(3, 32)),
+        "R950: bad.pt is a matrix of 3 rows, and does not say which row is which layer",
+    ),
     "a_number": ("bad.pt", torch_file(3.0), "R842: bad.pt holds a float, not a direction"),
     "an_unknown_dict": ("bad.pt", torch_file({"v": torch.ones(32)}), "R846: bad.pt has a field v, whose meaning"),
     "not_a_number": ("bad.pt", torch_file(NAN), "R843: bad.pt: the tensor has numbers that are not finite"),

@@ -132,7 +132,7 @@ def test_a_steer_of_additions_adds_up_layer_by_layer(bench: Any) -> None:
         ("add v by 1 at layers 1 during generation", "what is exported acts at every token"),
         ("add v by 1 at layers 1 when proj(v) > 0", "a condition or `keep norm` depends on the token"),
         ("add v by 1 at layers 1 keep norm", "a condition or `keep norm` depends on the token"),
-        ("clamp v to 1 at layers 1", "it holds `add`, and `clamp` is none of these"),
+        ("clamp v to 1 at layers 1", "it holds `ablate` and `add`, and `clamp` is none of these"),
     ],
 )
 def test_a_steer_that_a_control_vector_cannot_carry(bench: Any, steer: str, problem: str) -> None:

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from tiny import LAYERS, tiny_config
 
 from steerdsl.formats import table
+from steerdsl.lang.recipe import Load
 from steerdsl.methods.extract import sae
 from steerdsl.methods.types import Directions, Vector
 from steerdsl.models.architecture import architecture
@@ -46,9 +47,10 @@ def case(chance: random.Random, folder: Path) -> str:
         layer = chance.choice((None, None, 1))
         sae.run(file=str(path), feature=feature, width=WIDTH, layer=layer)
     else:
-        form = table.of(path.name)
+        form = table.of(path.name, "read")
         assert form is not None and form.read is not None
-        form.read(path, "v", arch(), None)
+        rows = chance.choice((None, "hidden_states", "resid_post", "head"))
+        form.read(path, arch(), Load("v", path.name, None, rows, chance.choice((None, None, "v"))))
     return f"read {path.suffix}"
 
 

@@ -146,6 +146,8 @@ SEARCHED = (
     "tune k over 0..4 {{ steer s {{ add v by k }}; sc = evaluate s on econ; {} bleu.econ with {{option}} }}\n"
 )
 STATEMENTS = {
+    "orthogonalize": "v = extract diffmean from econ vs generic\n"
+    "w = orthogonalize v against pcs of generic with {option}\n",
     "dataset": "dataset d = econ with {option}\n",
     "answers": "dataset d = answers to econ with {option}\n",
     "generate": "g = generate from econ with {option}\n",

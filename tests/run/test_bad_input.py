@@ -49,14 +49,15 @@ def test_a_stream_and_a_head_that_the_model_lacks(steerdsl: Any, tmp_path: Path)
 
 
 def test_a_steer_that_its_format_cannot_carry_is_refused_before_anything_runs(on_tiny: Any) -> None:
-    text = f'{FITTED}; steer s {{ ablate topic at layers 1 }}; export s to "s.gguf"'
+    text = f'{FITTED}; steer s {{ clamp topic to 1 at layers 1 }}; export s to "s.gguf"'
     for command in ("plan", "run"):
         code, _, err = on_tiny(command, "-e", text, *(("--out", "r") if command == "run" else ()))
         assert code == 1 and not Path("r").exists()
         assert err == (
-            "error[R847]: a GGUF control vector cannot carry this: it holds `add`, and `ablate` is none of these\n"
+            "error[R847]: a GGUF control vector cannot carry this: it holds `ablate` and `add`, and `clamp` is none "
+            "of these\n"
             + caret(text, 'export s to "s.gguf"')
-            + "help: export a steer of plain `add`, or run the steer instead\n"
+            + "help: export a steer of plain `ablate` and `add`, or run the steer instead\n"
         )
 
 

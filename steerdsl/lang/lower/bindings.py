@@ -12,7 +12,7 @@ from typing import Any
 
 from steerdsl.lang import nodes
 from steerdsl.lang import recipe as r
-from steerdsl.lang.lower import planes, values, vectors
+from steerdsl.lang.lower import class_vectors, planes, values, vectors
 from steerdsl.lang.lower.clauses import sort_clauses
 from steerdsl.lang.lower.context import Context, Symbol
 from steerdsl.lang.lower.extraction import info_of, lower_extract
@@ -33,8 +33,18 @@ def lower_binding(ctx: Context, node: nodes.Binding) -> None:
         return
     step = LOWER[node.value.verb](ctx, node.value, name)
     kind: Any = find("statement", node.value.verb).gives
+    if isinstance(step, r.Classes | r.EachOrthogonal) or (step is None and _of_classes(ctx, node.value)):
+        kind = "classes"
     if define(ctx, node.name, kind, _known(ctx, step)) and step is not None:
         ctx.steps.append(step)
+
+
+def _of_classes(ctx: Context, node: nodes.Action) -> bool:
+    """Whether a statement that was not understood would have given the vectors of classes."""
+    source = next((clause.source for clause in node.clauses if isinstance(clause, nodes.From)), None)
+    return class_vectors.of(source, class_vectors.CLASSES) is not None or (
+        node.verb == "orthogonalize" and class_vectors.symbol_of(ctx, node.subject) is not None
+    )
 
 
 def _known(ctx: Context, step: r.Step | None) -> Any:
@@ -46,7 +56,7 @@ def _known(ctx: Context, step: r.Step | None) -> Any:
             return keep
         case r.Bind(value=r.VectorRef() | r.VectorSum() | r.Orthogonal() as vector):
             return vectors.info_of(ctx, vector)
-        case r.Load():
+        case r.Load() | r.ClassAxes():
             return vectors.VectorInfo()
         case r.Evaluate() | r.Read():
             return step
@@ -56,7 +66,7 @@ def _known(ctx: Context, step: r.Step | None) -> Any:
 LOWER: Mapping[str, Callable[[Context, nodes.Action, str], r.Step | None]] = {
     "extract": lower_extract,
     "select": lower_select,
-    "orthogonalize": vectors.lower_orthogonalize,
+    "orthogonalize": class_vectors.lower_orthogonalize,
     "load": lower_load,
     "generate": lower_generate,
     "evaluate": lower_evaluate,
@@ -119,8 +129,10 @@ def _unbound_extract(ctx: Context, node: nodes.Action) -> None:
         lower_extract(ctx, node, "", implied=True)
         return
     name = scope.fresh(VECTOR_NAME)
-    step = lower_extract(ctx, node, name, implied=True)
+    step = lower_extract(ctx, node, name if not _of_classes(ctx, node) else "", implied=True)
     scope.unbound.append((name, place))
-    scope.symbols[name] = Symbol(name, "vector", place, info_of(step) if step else None, ctx.axes)
+    scope.symbols[name] = Symbol(
+        name, "vector", place, info_of(step) if isinstance(step, r.Extract) else None, ctx.axes
+    )
     if step is not None:
         ctx.steps.append(step)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from steerdsl.lang import nodes
 from steerdsl.lang.diagnostics import nearest
-from steerdsl.lang.lower import values
+from steerdsl.lang.lower import correlations, values
 from steerdsl.lang.lower.clauses import sort_clauses
 from steerdsl.lang.lower.context import Context, Symbol
 from steerdsl.lang.lower.names import find, part_span
@@ -23,7 +23,9 @@ from steerdsl.lang.variants import HELD_AGAINST, PROMPTED, RANDOM
 from steerdsl.lang.vocabulary import CHECK
 
 COSINE = "cosine"
+CORRELATION = "correlation"
 COSINE_PATH = "cosine()"  # no name of a recipe looks like this
+OF_VECTORS = (COSINE_PATH, correlations.CORRELATION_PATH)
 LOWEST = 0.5
 MISSING: Mapping[str, tuple[str, ...]] = {"none": (RANDOM, PROMPTED), "random": (PROMPTED,), "prompting": (RANDOM,)}
 Order = Literal["<", "<=", ">", ">=", "==", "!="]
@@ -116,7 +118,7 @@ def _paths(figure: Figure) -> list[tuple[str, ...]]:
 def _beside(ctx: Context, at: nodes.Expr, figure: Figure, other: Figure) -> Figure:
     """A control's figure is read at the path of the score it is compared with: on its own side, else on the other."""
     alone = [term for term in figure.terms if not term.path]
-    known = [path for path in _paths(figure) or _paths(other) if path[0] != COSINE_PATH]
+    known = [path for path in _paths(figure) or _paths(other) if path[0] not in OF_VECTORS]
     if not alone or len(known) == 1:
         return replace(figure, terms=tuple(replace(t, path=t.path or known[0]) for t in figure.terms))
     if not known:
@@ -152,9 +154,9 @@ def _require_chance(ctx: Context, node: nodes.Check, claim: Check, confidence: f
     if claim.op == "==":
         help = "say how near, as in `< 5` and `> -5`, as two checks"
         ctx.error("S430", "no number of prompts shows that two figures are equal", node, help=help)
-    if any(term.path[0] == COSINE_PATH for side in (claim.left, claim.right) for term in side.terms):
+    if any(term.path[0] in OF_VECTORS for side in (claim.left, claim.right) for term in side.terms):
         help = "leave out `with confidence`: the cosine of two vectors has no sampling error"
-        ctx.error("S431", "a cosine has no interval over prompts", node, help=help)
+        ctx.error("S431", "a figure of vectors alone has no interval over prompts", node, help=help)
     for term, scores in _evaluated(ctx, claim):
         if term.variant == RANDOM and scores.options["draws"] == 1:
             title = f"`{term.path[0]}` draws one random control, which has no spread"
@@ -184,6 +186,8 @@ def figure(ctx: Context, expr: nodes.Expr) -> Figure | None:
             return _share(ctx, expr)
         case nodes.Call(name=name) if name == COSINE:
             return _cosine(ctx, expr)
+        case nodes.Call(name=name) if name == CORRELATION:
+            return correlations.correlation(ctx, expr)
         case nodes.Negative(value=inner) if not isinstance(values.constant(ctx, expr), Quantity):
             found = figure(ctx, inner)
             return None if found is None else _times(found, -1)

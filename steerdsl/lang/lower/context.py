@@ -19,7 +19,7 @@ from steerdsl.lang.recipe import DataSpec, ModelSpec, Split, Step
 from steerdsl.lang.source import Source, Span
 
 SymbolKind = Literal[
-    "vector", "plane", "choice", "steer", "data", "param", "axis", "answers", "scores", "tune", "unknown"
+    "vector", "plane", "choice", "steer", "data", "param", "axis", "answers", "scores", "tune", "classes", "unknown"
 ]
 
 _COMMENTS = re.compile(r'("(?:\\.|[^"\\\n])*")|#[^\n]*')

@@ -9,21 +9,31 @@ from inspect import signature
 
 from steerdsl.lang import nodes
 from steerdsl.lang.grammar import SIDES
-from steerdsl.lang.lower import data, values
+from steerdsl.lang.lower import class_vectors, data, values
 from steerdsl.lang.lower.clauses import Clauses, sort_clauses
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.options import options
 from steerdsl.lang.lower.streams import stream
 from steerdsl.lang.lower.vectors import VectorInfo
 from steerdsl.lang.lower.words import entry, entry_of
-from steerdsl.lang.recipe import DataRef, Extract, Position, Stream
+from steerdsl.lang.recipe import ClassAxes, Classes, DataRef, Extract, Position, Stream
 from steerdsl.registry import Entry
 
 Sides = tuple[DataRef | None, DataRef | None]
 
 
-def lower_extract(ctx: Context, node: nodes.Action, name: str, implied: bool = False) -> Extract | None:
+def lower_extract(
+    ctx: Context, node: nodes.Action, name: str, implied: bool = False
+) -> Extract | Classes | ClassAxes | None:
     clauses = sort_clauses(ctx, "extract", node.clauses)
+    source = clauses.one("from", nodes.From)
+    whole = class_vectors.of(source.source, class_vectors.CLASSES) if source else None
+    of_classes = class_vectors.symbol_of(ctx, source.source) if source else None
+    if source is not None and (whole is not None or of_classes is not None):
+        return _several(ctx, node, name, clauses, source)
+    if "by" in clauses:
+        help = "write `from classes of emotions by label`, or leave it out"
+        ctx.error("S401", "`by` does not belong to an extraction from two classes", clauses.found["by"], help=help)
     method = _method(ctx, node)
     if method is None and isinstance(node.subject, nodes.Call):
         return None
@@ -39,6 +49,31 @@ def lower_extract(ctx: Context, node: nodes.Action, name: str, implied: bool = F
     for side in dict.fromkeys(side for side in sides if side):
         data.fit(ctx, side, name)
     return Extract(name, method.name, *sides, position, where, chosen, implied, span=node.span)
+
+
+def _several(
+    ctx: Context, node: nodes.Action, name: str, clauses: Clauses, source: nodes.From
+) -> Classes | ClassAxes | None:
+    """An extraction from several classes, or from their vectors."""
+    if source.against is not None or not name:
+        title = "several classes are compared with each other" if name else "the vectors of classes need a name"
+        help = "leave out `vs`" if name else "write `emotion = extract …`; each class is then `emotion.NAME`"
+        ctx.error("S361", title, source, help=help)
+        return None
+    symbol = class_vectors.symbol_of(ctx, source.source)
+    if symbol is not None:
+        return class_vectors.lower_axes(ctx, name, symbol, clauses, node)
+    whole = class_vectors.of(source.source, class_vectors.CLASSES)
+    assert whole is not None
+    place = clauses.one("at", nodes.At)
+    position = Position("last_token") if place is None else at_position(ctx, place)
+    where = _stream(ctx, clauses)
+    if clauses.given:
+        ctx.error("S404", f"`{class_vectors.METHOD}` has no options", clauses.found["with"], help="leave out `with`")
+        return None
+    if position is None or where is None:
+        return None
+    return class_vectors.lower_classes(ctx, name, whole, clauses, node, (position, where))
 
 
 def info_of(step: Extract) -> VectorInfo:

@@ -31,11 +31,12 @@ PICTURES = (".png", ".svg")
 # What `export` and `load` take; `formats.table` has a row for each ending. A steer with another ending,
 # or none, becomes the folder of a checkpoint.
 EXPORTED: Mapping[str, tuple[str, ...]] = {
-    "vector": (".safetensors", ".gguf"),
+    "vector": (".safetensors", ".gguf", ".pt"),
     "plane": (".safetensors",),
     "steer": (".gguf", ".pt", ".peft"),
 }
 LOADED = (".safetensors", ".gguf", ".pt")
+TENSORS = ".pt"  # the ending of a file that may not say what it holds
 TARGETS: Mapping[str, tuple[SymbolKind, ...]] = {
     **{"vector": ("vector",), "plane": ("plane",), "layers": ("choice",), "search": ("tune",)}
 }
@@ -168,7 +169,16 @@ def _steer_path(ctx: Context, written: Text) -> str | None:
 
 
 def lower_load(ctx: Context, node: nodes.Action, name: str) -> Load | None:
-    place = sort_clauses(ctx, "load", node.clauses).one("at", nodes.At)
+    errors = ctx.errors
+    clauses = sort_clauses(ctx, "load", node.clauses)
+    place = clauses.one("at", nodes.At)
     position = at_position(ctx, place) if place else None
     path = _path(ctx, node.subject, "a vector", LOADED, inside)
-    return Load(name, path, position, span=node.span) if path and (position or not place) else None
+    said = options(ctx, clauses.given, registry.find("statement", "load").args, "load", node.verb_span)
+    if path and said and ending(path) != TENSORS:
+        title = f"only a `{TENSORS}` file can hold a matrix or several tensors"
+        help = f"leave out `with`: a `{ending(path)}` file says itself what its rows are"
+        ctx.error("S360", title, clauses.found["with"], help=help)
+    if path is None or ctx.errors > errors:
+        return None
+    return Load(name, path, position, said.get("rows"), said.get("tensor"), span=node.span)

@@ -12,6 +12,7 @@ from steerdsl.registry import entries
 
 NOUNS: dict[SymbolKind, str] = {
     "vector": "a vector",
+    "classes": "a set of class vectors",
     "plane": "a plane",
     "choice": "a choice of layers",
     "steer": "a steer",
@@ -26,6 +27,8 @@ NOUNS: dict[SymbolKind, str] = {
 
 def example(kind: SymbolKind) -> str:
     """A statement that gives such a thing a name."""
+    if kind == "classes":
+        return "emotion = extract diffmean from classes of emotions by label"
     return next(entry.example for entry in entries("statement").values() if entry.gives == kind)
 
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from steerdsl.lang import nodes
 from steerdsl.lang.lower import layers as layer_lists
 from steerdsl.lang.lower import values
-from steerdsl.lang.lower.clauses import sort_clauses
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.names import defined, find, named, part_span
 from steerdsl.lang.lower.phrases import listed
 from steerdsl.lang.nodes import Name, Quantity
-from steerdsl.lang.recipe import Bind, LayerChoice, LayerPoint, Layers, Orthogonal, VectorExpr, VectorRef, VectorSum
+from steerdsl.lang.recipe import LayerChoice, LayerPoint, Layers, Orthogonal, VectorExpr, VectorRef, VectorSum
 from steerdsl.lang.source import Span
 from steerdsl.registry import entries
 
@@ -90,6 +89,16 @@ def _named(ctx: Context, name: Name) -> VectorRef | None:
         label = f"`{symbol.name}` is a plane"
         ctx.error("S309", "a vector is wanted here", name, label, also=(defined(symbol),), help=help)
         return None
+    if symbol and symbol.kind == "classes" and len(name.parts) == 2:
+        found = find(ctx, name, "classes")
+        return None if found is None else VectorRef(name.text, span=name.span)
+    if symbol and symbol.kind == "classes":
+        ctx.scope.used.add(symbol.name)
+        title = f"`{symbol.name}` is a vector for each class"
+        ctx.error(
+            "S309", "a vector is wanted here", name, title, also=(defined(symbol),), help=_of_a_class(symbol.name)
+        )
+        return None
     found = find(ctx, name, "vector")
     if found is None:
         return None
@@ -98,6 +107,10 @@ def _named(ctx: Context, name: Name) -> VectorRef | None:
         ctx.error("S213", f"a vector has no part `{name.parts[1]}`", part_span(name, 1), help=help)
         return None
     return VectorRef(found.name, span=name.span)
+
+
+def _of_a_class(name: str) -> str:
+    return f"name one class, as in `{name}.joy`, or the axes over them: `extract pca from {name}`"
 
 
 def _indexed(ctx: Context, expr: nodes.Index) -> VectorRef | None:
@@ -188,15 +201,3 @@ def implied(ctx: Context, at: Span, form: str) -> VectorRef | None:
         help = "extract one before this line, as in `extract diffmean from econ vs generic at last_token`"
     ctx.error("S413", title, at, help=help)
     return None
-
-
-def lower_orthogonalize(ctx: Context, node: nodes.Action, name: str) -> Bind | None:
-    """`orthogonalize v against u`."""
-    against = sort_clauses(ctx, "orthogonalize", node.clauses).amount("against")
-    first = vector(ctx, node.subject) if node.subject else None
-    if against is None:
-        help = "write `orthogonalize v against u`"
-        ctx.error("S403", "`orthogonalize` needs a vector to be orthogonal to", node.verb_span, help=help)
-        return None
-    second = vector(ctx, against)
-    return Bind(name, Orthogonal(first, second, span=node.span), span=node.span) if first and second else None

@@ -169,7 +169,7 @@ class Viewer:
     async def dial(self, request: Request) -> Response:
         """How far the model is, and once it is open, what can be turned."""
         item = self._item(request.path_params["name"])
-        state, opened = self.desk.state(item.name), self.desk.opened
+        state, opened = self.desk.state(item.name, item.stamp), self.desk.opened
         if state["state"] == "open" and opened is not None:
             state |= await asyncio.to_thread(known, opened)
         return json_response(state)
@@ -178,17 +178,21 @@ class Viewer:
         """Begin to open the model."""
         item = self._item(request.path_params["name"])
         await read_body(request, BODY)  # which a page of another server cannot send
-        if not self.desk.open(item.name, item.source):
+        if not self.desk.open(item.name, item.source, item.stamp):
             raise BadRequest(409, "busy", f"`{self.desk.name}` is being opened; wait until it is")
-        return json_response(self.desk.state(item.name))
+        return json_response(self.desk.state(item.name, item.stamp))
 
     async def answer(self, request: Request) -> Response:
         """A prompt answered without a steer and with it, as a stream of lines of JSON."""
         item = self._item(request.path_params["name"])
         body = await read_body(request, BODY)
         opened = self.desk.opened
-        if opened is None or self.desk.name != item.name:
-            raise BadRequest(409, "not_open", "the model is not open; open it first")
+        if opened is None or self.desk.state(item.name, item.stamp)["state"] != "open":
+            raise BadRequest(
+                409,
+                "not_open",
+                "the model is not open for this, or this has changed since: load the page again, and open it first",
+            )
         if (wrong := misfit(body, WANTED)) is not None:
             raise BadRequest(400, "invalid_value", wrong)
         questions = await asyncio.to_thread(asked, body, opened)

@@ -7,7 +7,7 @@ with the model of the one before it takes that model over.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ class Desk:
     def __init__(self, opener: Opener, limits: RequestLimits) -> None:
         self.opener, self.limits = opener, limits
         self.name = ""  # of the item that is open, being opened, or could not be
+        self.stamp: Hashable = None  # of its files when that began
         self.opened: OpenSteers | None = None
         self.wrong = ""
         self._told = LastWord()
@@ -67,21 +68,23 @@ class Desk:
         """Whether something is being opened."""
         return self._thread is not None and self._thread.is_alive()
 
-    def open(self, name: str, source: Path) -> bool:
-        """Begin to open an item, if nothing else is being opened; returns whether it is the one."""
+    def open(self, name: str, source: Path, stamp: Hashable) -> bool:
+        """Begin to open an item, if nothing else is being opened; returns whether it is the one. One whose files have
+        another `stamp` than when it was opened is opened again."""
         with self._lock:
-            if self.busy or (self.opened is not None and self.name == name):
-                return self.name == name
+            same = (self.name, self.stamp) == (name, stamp)
+            if self.busy or (self.opened is not None and same):
+                return same
             if self._closed:
                 return False
-            self.name, self.wrong, self._told = name, "", LastWord()
+            self.name, self.stamp, self.wrong, self._told = name, stamp, "", LastWord()
             self._thread = threading.Thread(target=self._open, args=(source,), name="opening", daemon=True)
             self._thread.start()
             return True
 
-    def state(self, name: str) -> dict[str, Any]:
+    def state(self, name: str, stamp: Hashable) -> dict[str, Any]:
         """How far an item is: `closed`, `opening` with what is being done, `failed` with why, or `open`."""
-        if name != self.name:
+        if (name, stamp) != (self.name, self.stamp):
             return {"state": "closed", "busy": self.busy}
         if self.busy:
             return {"state": "opening", "text": self._told.text}

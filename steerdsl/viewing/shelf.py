@@ -35,6 +35,11 @@ class ShelfItem:
     place: Path
     source: Path
 
+    @property
+    def stamp(self) -> Stamp:
+        """Changes when what the item is made of does."""
+        return _stamp(self.place)
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -119,12 +124,12 @@ def _age(run: Path) -> tuple[float, str]:
         return 0.0, run.name
 
 
-def _stamp(folder: Path) -> Stamp:
-    """Changes when a file of the run does."""
+def _stamp(place: Path) -> Stamp:
+    """Changes when a recipe does, or a file of a run."""
     found = []
-    for name in READ:
+    for path in (place / name for name in READ) if place.is_dir() else (place,):
         try:
-            about = os.stat(folder / name)
+            about = os.stat(path)
             found.append((about.st_mtime_ns, about.st_size))
         except OSError:
             found.append((0, -1))

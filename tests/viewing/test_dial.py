@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from looking import LIMITS, VALUES, Looking
+from looking import LIMITS, VALUES, Looking, opener
 
 import steerdsl
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
@@ -150,6 +150,19 @@ def test_a_recipe_has_a_dial_and_takes_over_the_model(dial: Looking) -> None:
     dial.open("mine")
 
 
+def test_a_recipe_that_has_changed_is_opened_again(tiny_model: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "r.steer"
+    recipe.write_text(f"{VALUES}steer pushed {{ add topic by 2 at layer 1 }}\n")
+    own = Looking(Shelf([recipe]), opener(tiny_model))
+    try:
+        own.open("r.steer")
+        recipe.write_text(f"{VALUES}steer pushed {{ add topic by 4.5 at layer 1 }}\n")
+        assert own.state("r.steer")["state"] == "closed" and own.asked("r.steer", **ASKED).status_code == 409
+        assert own.open("r.steer")["steers"][0]["points"][0]["strength"] == ["4.5"]
+    finally:
+        own.close()
+
+
 def test_what_cannot_be_opened_says_why(runs: Path) -> None:
     def fails(source: Path, progress: Any) -> Any:
         raise RecipeError([Diagnostic("R874", "no such \x1b[31mmodel", help="name it")])
@@ -157,8 +170,8 @@ def test_what_cannot_be_opened_says_why(runs: Path) -> None:
     def breaks(source: Path, progress: Any) -> Any:
         raise ZeroDivisionError
 
-    for opener, said in ((fails, "error[R874]: no such"), (breaks, "a bug in steerdsl: ZeroDivisionError")):
-        own = Looking(Shelf([runs]), opener)
+    for opens, said in ((fails, "error[R874]: no such"), (breaks, "a bug in steerdsl: ZeroDivisionError")):
+        own = Looking(Shelf([runs]), opens)
         try:
             told = own.open("mine")
             assert told["state"] == "failed" and said in told["text"] and "\x1b" not in told["text"]

@@ -11,6 +11,7 @@ from looking import LIMITS, VALUES, Looking, opener
 
 import steerdsl
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.viewing.dial import Setting, turned
 from steerdsl.viewing.shelf import Shelf
 
 
@@ -59,10 +60,10 @@ def test_at_a_point_of_a_sweep_it_answers_as_the_run_did(dial: Looking, runs: Pa
     for line, base in zip(lines, bases, strict=True):
         found = dial.answers("mine", prompt=line["prompt"], steer="turned", at=at, max_tokens=6)
         assert found == {"baseline": base["token_ids"], "steered": line["token_ids"]}
-        turned = dial.answers(
+        by_hand = dial.answers(
             "mine", prompt=line["prompt"], steer="turned", at={"angle": "0deg"}, angle=angle, max_tokens=6
         )
-        assert turned == found
+        assert by_hand == found
 
 
 SETTINGS = {
@@ -123,6 +124,17 @@ def test_what_cannot_be_is_refused_with_the_reason(dial: Looking, what: str) -> 
     assert response.status_code == status, response.text
     assert response.json()["error"]["message"]
     assert dial.answers("mine", **ASKED, max_tokens=2)["baseline"], "the next one is answered"
+
+
+@pytest.mark.parametrize(
+    ("steer", "setting"), [("pushed", Setting(angle=30)), ("held", Setting(strength=2)), ("erased", Setting(layer=1))]
+)
+def test_a_setting_that_a_steer_lacks_is_r911(dial: Looking, steer: str, setting: Setting) -> None:
+    opened = dial.desk.opened
+    assert opened is not None
+    with pytest.raises(RecipeError) as wrong:
+        turned(steer, opened.steers[steer].points[0][1], setting)
+    assert wrong.value.diagnostics[0].code == "R911" and wrong.value.diagnostics[0].help
 
 
 def test_a_browser_that_leaves_frees_its_rows(dial: Looking) -> None:

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "run": "Run a recipe and leave a record.",
         "chat": "Talk to a model with and without a steer.",
         "serve": "Serve a model and its steers over HTTP.",
+        "view": "Look at runs in a browser.",
         "report": "Rebuild the report of a run.",
         "lock": "Pin everything that a recipe's numbers depend on.",
         "show": "Print a finished run from its directory.",
@@ -122,6 +123,7 @@ Example:
   steerdsl run recipes/econ.steer
   steerdsl chat recipes/econ.steer --steer forgetful
   steerdsl serve recipes/econ.steer
+  steerdsl view
   steerdsl explain S304
 """
 

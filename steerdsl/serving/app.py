@@ -7,31 +7,24 @@ client leaves or its time is over, and nothing of a request is kept once it is a
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from steerdsl.forms.text import parse_json
-from steerdsl.methods.finite import NotFinite
-from steerdsl.serving.batcher import Batcher, Closed, Full
-from steerdsl.serving.questions import UNFINISHED, Delta, Reply
+from steerdsl.serving.batcher import Batcher
+from steerdsl.serving.questions import UNFINISHED, Reply
 from steerdsl.serving.requests import BadRequest, Wanted, read
 from steerdsl.serving.responses import Choice, Writer, named_bytes
 from steerdsl.serving.served import Served
+from steerdsl.serving.web import LOCAL, Guard, Handler, Heard, ask, cancel, failed, json_response, read_body, too_late
 from steerdsl.show.door import json_text
-
-LOCAL = ("127.0.0.1", "localhost", "[::1]", "::1")
-Handler = Callable[[Request], Awaitable[Response]]
-Heard = asyncio.Queue[tuple[int, Delta]]
 
 
 class Server:
@@ -39,8 +32,8 @@ class Server:
     page of a browser reaches the server by a name of its own."""
 
     def __init__(self, served: Served, batcher: Batcher, key: str | None = None, host: str = LOCAL[0]) -> None:
-        self.served, self.batcher, self.key = served, batcher, key
-        self.names = (*LOCAL, host.lower())
+        self.served, self.batcher = served, batcher
+        self.guard = Guard(key, host)
         self.begun, self.created = time.monotonic(), int(time.time())
         self.statuses: Counter[int] = Counter()
 
@@ -57,43 +50,25 @@ class Server:
         return Starlette(routes=routes)
 
     def _guarded(self, handler: Handler) -> Handler:
-        """A handler that only those reach who may ask; what is wrong becomes a response."""
+        guarded = self.guard.guarded(handler)
 
-        async def guarded(request: Request) -> Response:
-            try:
-                self._require_allowed(request)
-                response = await handler(request)
-            except BadRequest as error:
-                headers = {"Retry-After": "1"} if error.status == 429 else None
-                response = _json(error.to_json(), error.status, headers)
-            except ClientDisconnect:
-                response = Response(status_code=499)
+        async def counted(request: Request) -> Response:
+            response = await guarded(request)
             self.statuses[response.status_code] += 1
             return response
 
-        return guarded
-
-    def _require_allowed(self, request: Request) -> None:
-        if self.key is not None:
-            given = request.headers.get("authorization", "").removeprefix("Bearer ")
-            if not hmac.compare_digest(given.encode(), self.key.encode()):
-                raise BadRequest(401, "invalid_api_key", "this server wants its key: `Authorization: Bearer KEY`")
-            return
-        host = request.headers.get("host", "")
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if name.lower() not in self.names:
-            raise BadRequest(403, "wrong_host", f"this server answers to {self.names[-1]} alone, not to `{name[:100]}`")
+        return counted
 
     async def models(self, request: Request) -> Response:
         """The model, and the model with each steer."""
-        return _json({"object": "list", "data": [self._about(name) for name in self.served.models()]})
+        return json_response({"object": "list", "data": [self._about(name) for name in self.served.models()]})
 
     async def model(self, request: Request) -> Response:
         """One of them."""
         name, names = request.path_params["name"], self.served.models()
         if name not in names:
             raise BadRequest(404, "model_not_found", f"there is no model `{name[:200]}`; there is {', '.join(names)}")
-        return _json(self._about(name))
+        return json_response(self._about(name))
 
     def _about(self, name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": self.created, "owned_by": "steerdsl"}
@@ -102,7 +77,7 @@ class Server:
         """Whether questions are answered."""
         alive = self.batcher.alive
         about = {"waiting": self.batcher.waiting, "running": self.batcher.counts.running}
-        return _json({"status": "ok" if alive else "the model is lost", **about}, 200 if alive else 503)
+        return json_response({"status": "ok" if alive else "the model is lost", **about}, 200 if alive else 503)
 
     async def metrics(self, request: Request) -> Response:
         """Counters, in the text format of Prometheus."""
@@ -129,13 +104,13 @@ class Server:
         deadline = asyncio.get_running_loop().time() + self.served.limits.seconds
         try:
             async with asyncio.timeout_at(deadline):
-                body = await self._body(request)
+                body = await read_body(request, self.served.limits.body)
         except TimeoutError as error:
-            raise _too_late(self.served.limits.seconds) from error
+            raise too_late(self.served.limits.seconds) from error
         # A long prompt takes seconds to split into tokens, and other clients are answered meanwhile.
         wanted = await asyncio.to_thread(read, body, self.served, chat)
         heard: Heard = asyncio.Queue()
-        replies = self._ask(wanted, heard)
+        replies = ask(self.batcher, wanted.questions, heard)
         writer = Writer(wanted, self._word)
         if wanted.stream:
             chunks = self._chunks(wanted, writer, replies, heard, deadline)
@@ -146,12 +121,12 @@ class Server:
             left = deadline - asyncio.get_running_loop().time()
             await asyncio.wait({leaving, answering}, timeout=max(left, 0), return_when=asyncio.FIRST_COMPLETED)
             if answering.done():
-                return _json(answering.result())
+                return json_response(answering.result())
             if leaving.done():
                 raise ClientDisconnect
-            raise _too_late(self.served.limits.seconds)
+            raise too_late(self.served.limits.seconds)
         finally:
-            _cancel(replies)
+            cancel(replies)
             for task in (leaving, answering):
                 task.cancel()
                 with suppress(asyncio.CancelledError, BadRequest):
@@ -167,33 +142,6 @@ class Server:
         name = str(tokenizer.convert_ids_to_tokens(token))
         return name, named_bytes(name)
 
-    async def _body(self, request: Request) -> Any:
-        """The JSON of a request, of bounded size."""
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise BadRequest(415, "wrong_content_type", "the body is to be application/json")
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > self.served.limits.body:
-                raise BadRequest(413, "body_too_large", f"the body has more than {self.served.limits.body} bytes")
-        try:
-            return parse_json(bytes(body).decode("utf-8"), object, "the body")
-        except ValueError as error:
-            raise BadRequest(400, "invalid_json", str(error)) from error
-
-    def _ask(self, wanted: Wanted, heard: Heard) -> list[Reply]:
-        loop = asyncio.get_running_loop()
-
-        def hear(number: int, piece: Delta) -> None:
-            loop.call_soon_threadsafe(heard.put_nowait, (number, piece))
-
-        try:
-            return self.batcher.ask([(one, partial(hear, number)) for number, one in enumerate(wanted.questions)])
-        except Full as error:
-            raise BadRequest(429, "queue_full", f"{self.batcher.most} answers wait already") from error
-        except Closed as error:
-            raise BadRequest(503, "shutting_down", "the server ends, or has lost its model") from error
-
     async def _chunks(
         self, wanted: Wanted, writer: Writer, replies: list[Reply], heard: Heard, deadline: float
     ) -> AsyncIterator[str]:
@@ -207,7 +155,7 @@ class Server:
                 while left:
                     number, piece = await heard.get()
                     if piece.error is not None:
-                        raise _failed(piece.error)
+                        raise failed(piece.error)
                     left -= piece.ending is not None
                     if piece.text or piece.ending is not None:
                         yield _event(writer.chunk(number, piece))
@@ -217,9 +165,9 @@ class Server:
         except BadRequest as error:
             yield _event(error.to_json())
         except TimeoutError:
-            yield _event(_too_late(self.served.limits.seconds).to_json())
+            yield _event(too_late(self.served.limits.seconds).to_json())
         finally:
-            _cancel(replies)
+            cancel(replies)
 
 
 async def _whole(writer: Writer, replies: list[Reply], heard: Heard) -> dict[str, Any]:
@@ -228,7 +176,7 @@ async def _whole(writer: Writer, replies: list[Reply], heard: Heard) -> dict[str
     while any(choice.ending is None for choice in choices):
         number, piece = await heard.get()
         if piece.error is not None:
-            raise _failed(piece.error)
+            raise failed(piece.error)
         choices[number].add(piece)
     return writer.whole(choices, _made(replies))
 
@@ -241,29 +189,6 @@ async def _left(request: Request) -> None:
 
 def _made(replies: list[Reply]) -> int:
     return sum(len(reply.tokens) for reply in replies)
-
-
-def _cancel(replies: list[Reply]) -> None:
-    for reply in replies:
-        if not reply.done:
-            reply.cancel()
-
-
-def _failed(error: Exception) -> BadRequest:
-    """What a client is told of an answer that there is not: what is not finite in words, a bug by its kind alone."""
-    if isinstance(error, NotFinite):
-        return BadRequest(422, "not_finite", f"{error.problem}; {error.way_out}", "steering")
-    if isinstance(error, Closed):
-        return BadRequest(503, "shutting_down", "the server ends")
-    return BadRequest(500, "internal_error", f"the answer failed: {type(error).__name__}")
-
-
-def _too_late(seconds: float) -> BadRequest:
-    return BadRequest(504, "timeout", f"there was no whole answer within {seconds:g} seconds")
-
-
-def _json(value: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse(value, status, headers)
 
 
 def _event(value: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ that only measure (`generate`, `evaluate`, `check`, `plot`, `export`, sweeps) ar
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Real
@@ -65,7 +65,10 @@ class Steers:
         A weight multiplies what an operation has after `by`: 1 leaves a steer as it is, 0 leaves it out. Raises
         RecipeError R901 for a steer that there is not, and R902 for a weight that cannot be.
         """
-        ops = [op for name, weight in weights.items() for op in _scaled(name, self._ops(name), weight)]
+        return self.made([op for name, weight in weights.items() for op in scaled(name, self._ops(name), weight)])
+
+    def made(self, ops: Sequence[r.Op]) -> Acting | None:
+        """What these operations are as a steer; None for no operation. Raises RecipeError R902 where one cannot act."""
         if not ops:
             return None
         made = acting(tuple(ops), self.run.values, None, self.run.keys)
@@ -116,7 +119,7 @@ def _show(progress: StepProgress, step: PlanStep, seconds: float | None) -> None
         progress.finished("in the store already" if step.done else "")
 
 
-def _scaled(name: str, ops: tuple[r.Op, ...], weight: float) -> list[r.Op]:
+def scaled(name: str, ops: Sequence[r.Op], weight: float) -> list[r.Op]:
     """The operations of a steer with this weight."""
     number = isinstance(weight, Real) and not isinstance(weight, bool)
     if not number or not math.isfinite(weight) or abs(weight) > MOST:

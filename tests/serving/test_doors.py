@@ -1,4 +1,4 @@
-"""One engine behind every door: run, Python, chat and serve give the same tokens for the same settings."""
+"""One engine behind every door: run, Python, chat, serve and view give the same tokens for the same settings."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from calling import calls
 from default import default_model
@@ -84,11 +86,11 @@ def hearing() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-class ServeDoor:
-    """`steerdsl serve` as a process."""
+class Door:
+    """A command that serves, as a process. `url` is what it prints first."""
 
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "steerdsl.cli.main", "serve", "mine", "--port", "0"]
+    def __init__(self, *words: str) -> None:
+        command = [sys.executable, "-m", "steerdsl.cli.main", *words, "--port", "0"]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hearing
         )
@@ -96,9 +98,43 @@ class ServeDoor:
         self.errors: list[str] = []
         threading.Thread(target=lambda: self.errors.extend(self.process.stderr or ()), daemon=True).start()
         first = self.process.stdout.readline()
-        found = re.match(r"http://127\.0\.0\.1:\d+/v1$", first.strip())
+        found = re.match(r"http://127\.0\.0\.1:\d+/(v1)?$", first.strip())
         assert found, (first, self.errors)
-        self.client = OpenAI(base_url=found[0], api_key="none", max_retries=0, timeout=600)
+        self.url = found[0]
+
+    def close(self) -> None:
+        """It ends cleanly, by a signal, and says nothing."""
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(60) == 130, self.errors
+        assert not any("Traceback" in line for line in self.errors)
+
+
+class ViewDoor(Door):
+    """`steerdsl view`: its dial, with nothing turned."""
+
+    def __init__(self) -> None:
+        super().__init__("view", "mine")
+        self.dial = f"{self.url}api/dial/mine"
+        assert httpx.post(f"{self.dial}/open", json={}).status_code == 200
+        while (told := httpx.get(self.dial, timeout=60).json())["state"] == "opening":
+            time.sleep(0.1)
+        assert told["state"] == "open", told
+
+    def answers(self, prompts: list[str], steer: str, tokens: int) -> list[str]:
+        found = []
+        for prompt in prompts:
+            body = {"prompt": prompt, "steer": steer, "max_tokens": tokens}
+            *_, last = httpx.post(f"{self.dial}/answer", json=body, timeout=600).text.splitlines()
+            found.append("".join(text for text, _ in json.loads(last)["done"]["steered"]["parts"]))
+        return found
+
+
+class ServeDoor(Door):
+    """`steerdsl serve`."""
+
+    def __init__(self) -> None:
+        super().__init__("serve", "mine")
+        self.client = OpenAI(base_url=self.url, api_key="none", max_retries=0, timeout=600)
         self.base = next(iter(self.client.models.list())).id
 
     def answers(self, prompts: list[str], steer: str, tokens: int) -> list[str]:
@@ -120,12 +156,6 @@ class ServeDoor:
             thread.join()
         return [found[number] for number in range(len(prompts))]
 
-    def close(self) -> None:
-        """It ends cleanly, by a signal, and says nothing."""
-        self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(60) == 130, self.errors
-        assert not any("Traceback" in line for line in self.errors)
-
 
 def compare(model: str, tokens: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -138,6 +168,12 @@ def compare(model: str, tokens: int, monkeypatch: pytest.MonkeyPatch, capfd: pyt
             assert chat_door(prompts, steer, tokens, monkeypatch, capfd) == wanted[steer]
     finally:
         served.close()
+    viewed = ViewDoor()
+    try:
+        for steer in STEERS:
+            assert viewed.answers(prompts, steer, tokens) == wanted[steer]
+    finally:
+        viewed.close()
     assert len({tuple(texts) for texts in wanted.values()}) == len(STEERS), "steers that are alike show nothing"
 
 

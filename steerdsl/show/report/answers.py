@@ -112,20 +112,25 @@ def marked(said: str | None, other: str | None, mark: str) -> Html:
         return tag("p", "withheld", class_="note")
     if not said.strip():
         return tag("p", "(empty)", class_="note")
+    return tag("p", *(tag(mark, words) if own else words for words, own in parts(said, other)))
+
+
+def parts(said: str, other: str | None) -> list[tuple[str, bool]]:
+    """A text in pieces, each with whether the other text lacks it. Nothing is marked where there is no other, or
+    where the two have hardly a word in common."""
     if other is None:
-        return tag("p", _cut(said))
+        return [(_cut(said), False)]
     own, theirs = (WORDS.findall(_cut(text)) for text in (said, other))
-    parts: list[Html | str] = []
     # Line ends and double spaces are not a difference in words.
     pairs = SequenceMatcher(None, [w.strip() for w in theirs], [w.strip() for w in own], autojunk=False)
     if pairs.ratio() < ALIKE:  # another text: all of it would be marked
-        return tag("p", _cut(said))
+        return [(_cut(said), False)]
+    found: list[tuple[str, bool]] = []
     for kind, _, _, start, end in pairs.get_opcodes():
         words = "".join(own[start:end])
-        if words:
-            inner = words.rstrip()
-            parts += [words] if kind == "equal" else [tag(mark, inner), words[len(inner) :]]
-    return tag("p", *parts)
+        inner = words if kind == "equal" else words.rstrip()
+        found += [(piece, new) for piece, new in ((inner, kind != "equal"), (words[len(inner) :], False)) if piece]
+    return found
 
 
 def _cut(said: str) -> str:

@@ -13,6 +13,7 @@ from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM
 from steerdsl.measure.table import Table
 from steerdsl.registry import entries
 from steerdsl.show import sentences, summary
+from steerdsl.show.report.code import code
 from steerdsl.show.report.html import Html, section, table, tag
 from steerdsl.store.finished_run import Finished
 
@@ -38,7 +39,7 @@ def found(run: Finished) -> Html:
 def recipe(run: Finished) -> Html:
     """The recipe's text, as it was written."""
     text = run.record["recipe"]["text"]
-    return section("Recipe", tag("pre", tag("code", text)) if text else "")
+    return section("Recipe", code(text) if text else "")
 
 
 def guide(run: Finished) -> Html:

@@ -166,8 +166,9 @@ def run(
 
 def load(folder: Place) -> Finished:
     """Open a run directory that `run` or `steerdsl run` left, or the run in a pack. Raises RecipeError for a folder
-    that is not one, and for a pack that is refused."""
+    that is not one, for a file that is not the one that its record names, and for a pack that is refused."""
     found = open_run(run_folder(arguments.path("folder", folder)))
+    found.require_recorded("scores.json", "generations.jsonl")
     return FinishedRun(found.folder, found.record, found.scores, found.answers)
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -29,6 +30,7 @@ from steerdsl.serving.responses import Choice, Writer, named_bytes
 from steerdsl.serving.served import Served
 from steerdsl.show.door import json_text
 
+DONE = "data: [DONE]\n\n"  # the last event of every stream
 LOCAL = ("127.0.0.1", "localhost", "[::1]", "::1")
 Handler = Callable[[Request], Awaitable[Response]]
 Heard = asyncio.Queue[tuple[int, Delta]]
@@ -52,16 +54,32 @@ class Server:
             Route("/v1/chat/completions", self._guarded(self.chat), methods=["POST"]),
             Route("/v1/completions", self._guarded(self.completions), methods=["POST"]),
             Route("/metrics", self._guarded(self.metrics)),
-            Route("/health", self.health),
+            Route("/health", self._guarded(self.health, keyless=True)),
         ]
-        return Starlette(routes=routes)
+        return Starlette(routes=routes, exception_handlers={HTTPException: self.refused})
 
-    def _guarded(self, handler: Handler) -> Handler:
+    async def refused(self, request: Request, error: Exception) -> Response:
+        """What no route answers, in the form of every other refusal."""
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        headers = dict(getattr(error, "headers", None) or {})
+        if status == 405:
+            told = BadRequest(405, "method_not_allowed", f"this path wants {headers.get('Allow', 'another method')}")
+        else:
+            paths = ", ".join(("/v1/models", "/v1/chat/completions", "/v1/completions", "/health", "/metrics"))
+            told = BadRequest(404, "unknown_path", f"there is no {request.url.path[:100]}; there is {paths}")
+        try:
+            self._require_allowed(request)
+        except BadRequest as kept_out:
+            told = kept_out
+        self.statuses[told.status] += 1
+        return _json(told.to_json(), told.status, headers if told.status == 405 else None)
+
+    def _guarded(self, handler: Handler, keyless: bool = False) -> Handler:
         """A handler that only those reach who may ask; what is wrong becomes a response."""
 
         async def guarded(request: Request) -> Response:
             try:
-                self._require_allowed(request)
+                self._require_allowed(request, keyless)
                 response = await handler(request)
             except BadRequest as error:
                 headers = {"Retry-After": "1"} if error.status == 429 else None
@@ -73,8 +91,11 @@ class Server:
 
         return guarded
 
-    def _require_allowed(self, request: Request) -> None:
+    def _require_allowed(self, request: Request, keyless: bool = False) -> None:
+        """Raise BadRequest for who may not ask. With `keyless` the key need not be given; the name must be right."""
         if self.key is not None:
+            if keyless:
+                return
             given = request.headers.get("authorization", "").removeprefix("Bearer ")
             if not hmac.compare_digest(given.encode(), self.key.encode()):
                 raise BadRequest(401, "invalid_api_key", "this server wants its key: `Authorization: Bearer KEY`")
@@ -208,16 +229,18 @@ class Server:
                     number, piece = await heard.get()
                     if piece.error is not None:
                         raise _failed(piece.error)
+                    if piece.ending == "cancelled":  # nobody else cancels what is being told
+                        raise _failed(Closed())
                     left -= piece.ending is not None
                     if piece.text or piece.ending is not None:
                         yield _event(writer.chunk(number, piece))
                 if wanted.usage:
                     yield _event(writer.last(_made(replies)))
-                yield "data: [DONE]\n\n"
+                yield DONE
         except BadRequest as error:
-            yield _event(error.to_json())
+            yield _event(error.to_json()) + DONE
         except TimeoutError:
-            yield _event(_too_late(self.served.limits.seconds).to_json())
+            yield _event(_too_late(self.served.limits.seconds).to_json()) + DONE
         finally:
             _cancel(replies)
 
@@ -229,6 +252,8 @@ async def _whole(writer: Writer, replies: list[Reply], heard: Heard) -> dict[str
         number, piece = await heard.get()
         if piece.error is not None:
             raise _failed(piece.error)
+        if piece.ending == "cancelled":
+            raise _failed(Closed())
         choices[number].add(piece)
     return writer.whole(choices, _made(replies))
 

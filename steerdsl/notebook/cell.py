@@ -21,6 +21,7 @@ from steerdsl.lang.grammar import keywords, lex, verbs
 from steerdsl.lang.source import Source, Span
 from steerdsl.lang.unparse import value_text
 
+HEAD = "%%steer\n"  # the line above, which counts among the lines of the cell
 # What an expression ends with: behind it a `{` may open a block.
 ENDS = frozenset({"NAME", "QUANTITY", "STRING", "RPAR", "RSQB", "RBRACE"})
 _QUANTITY = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?(%|°|[A-Za-z_]\w*)?", re.ASCII)
@@ -38,16 +39,16 @@ class Cell:
     given: tuple[tuple[Span, Span], ...] = ()
 
     def told(self, diagnostic: Diagnostic) -> Diagnostic:
-        """What was found in the recipe, at its place in the cell."""
+        """What was found in the recipe, at its place in the cell as the notebook shows it."""
         return replace(diagnostic, labels=tuple(self._label(label) for label in diagnostic.labels))
 
     def _label(self, label: Label) -> Label:
         if label.source.text != self.recipe:
             return label
-        for param, use in self.given:
-            if param.start <= label.span.start < param.end:
-                return replace(label, source=self.typed, span=use)
-        return replace(label, source=self.typed, span=Span(self._back(label.span.start), self._back(label.span.end)))
+        uses = (use for param, use in self.given if param.start <= label.span.start < param.end)
+        span = next(uses, Span(self._back(label.span.start), self._back(label.span.end)))
+        shown = Source(self.typed.name, HEAD + self.typed.text)
+        return replace(label, source=shown, span=Span(span.start + len(HEAD), span.end + len(HEAD)))
 
     def _back(self, offset: int) -> int:
         added = self.given[-1][0].end - self.at if self.given else 0

@@ -135,7 +135,7 @@ def test_a_variable_that_there_is_not() -> None:
     assert second.help == "set it in Python first: `other = …`"
 
 
-# A mistake, and the places that it names: line, column, what is marked there.
+# A mistake, and the places that it names: line, column, what is marked there. `%%steer` is a line of the cell too.
 MISTAKES = [
     ("t = extract difmean from econ vs generic\nadd t by {x} at layer 1", [(1, 13, "difmean")]),
     (f"edition 1\n{FIRST}add t by {{x}} at layer 99x", [(3, 23, "99x")]),
@@ -159,7 +159,7 @@ def test_a_mistake_has_its_place_in_the_cell(text: str, places: list[tuple[int, 
         ]
         for one in found
     ]
-    assert places in shown
+    assert [(line + 1, column, marked) for line, column, marked in places] in shown
     assert {label.source.name for one in found for label in made.told(one).labels} == {"In [3]"}
 
 

@@ -46,7 +46,7 @@ def test_warnings_have_their_place_in_the_cell(
     text = "t = extract diffmean from econ vs generic\nadd t by {much}\n"
     run(shell, f"--model {tiny_model} --dtype float32 --device cpu", text)
     err = capsys.readouterr().err
-    assert "S451" in err and ":2:" in err and "In [" in err
+    assert "S451" in err and ":3:" in err and "In [" in err
 
 
 def test_mistakes_are_shown_as_on_a_terminal(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:

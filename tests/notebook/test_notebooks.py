@@ -69,8 +69,8 @@ def test_the_mistakes_of_a_cell_are_shown_with_their_places(work: Path) -> None:
     (error,) = notebook.cells[1].outputs
     said = printed(notebook.cells[1])
     assert error.output_type == "error" and "Traceback" not in said
-    assert said.startswith("error[R920]: there is no variable `nope`\n --> In [2]:2:10\n")
-    assert "2 | add x by {nope} at layer 1\n  |          ^^^^^^" in said
+    assert said.startswith("error[R920]: there is no variable `nope`\n --> In [2]:3:10\n")
+    assert "3 | add x by {nope} at layer 1\n  |          ^^^^^^" in said
 
 
 STOPPED = """

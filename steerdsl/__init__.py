@@ -35,3 +35,15 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext steerdsl`: cells that begin with `%%steer` are recipes."""
+    from steerdsl.notebook.magic import register
+
+    register(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext steerdsl`."""
+    shell.magics_manager.magics["cell"].pop("steer", None)

@@ -24,16 +24,18 @@ from steerdsl.lang.diagnostics import Diagnostic, RecipeError, render
 from steerdsl.lang.reading import GIVEN, folder_of
 from steerdsl.lang.source import Source
 from steerdsl.pipeline import Caller, Prepared, file_mistakes, recipe_to_plan, recipe_to_run, text_to_recipe
+from steerdsl.running.notebook_line import shown
 from steerdsl.share.pack_inputs import is_pack, open_pack, run_folder, unpacked
 from steerdsl.store.finished_run import Finished, open_run
 
 if TYPE_CHECKING:
     from steerdsl.planning.plan import Plan, RunOptions
+    from steerdsl.running.progress import StepProgress
 
 Place: TypeAlias = str | PathLike[str]
 Value: TypeAlias = str | SupportsFloat | SupportsIndex
 Params: TypeAlias = Mapping[str, Value] | Iterable[tuple[str, Value]]
-Progress: TypeAlias = Callable[[str, int, int, str], object]
+Progress: TypeAlias = Callable[[str, int, int, str], object] | Literal[False]
 PACKAGE = os.path.dirname(__file__) + os.sep
 ARGUMENTS = ("model", "params", "allow")  # of `plan`, besides the options
 BY_HAND = "stopped by SIGINT"  # why a run ended that Ctrl-C stopped
@@ -50,7 +52,11 @@ class FinishedRun(Finished):
 
 
 class RecipeWarning(UserWarning):
-    """What a recipe, its data or its plan warns of."""
+    """What a recipe, its data or its plan warns of; `diagnostic` says where, for what has a place."""
+
+    def __init__(self, text: str, diagnostic: Diagnostic | None = None) -> None:
+        super().__init__(text)
+        self.diagnostic = diagnostic
 
 
 class Options(TypedDict, total=False):
@@ -121,7 +127,8 @@ def run(
     The directory is `out`, or one in `runs` that is named after the recipe and the time; `force` replaces an older
     run there. A run that Ctrl-C stops is given back as far as it got, its `state` being `interrupted`, with a warning.
     `progress` is called with a text, how much is done, of how much, and the unit, and its methods
-    `title`, `finished` and `say`, where it has them, with a text. Results that the store has are not computed again.
+    `title`, `finished` and `say`, where it has them, with a text; without it a notebook shows one line, which `False`
+    leaves out. Results that the store has are not computed again.
     A `check` that fails raises nothing: see `state`. Raises as `plan`, and RecipeError for a run that fails, which
     leaves a record as far as it got.
     """
@@ -139,16 +146,17 @@ def run(
             _warn(differs)
         return differs is None
 
-    outcome = recipe_to_run(
-        checked,
-        chosen,
-        "recipe" if file is None else file.stem,
-        Caller(_warn_of, _warn, hold),
-        lock=None if file is None else lock_path(file),
-        out=place,
-        force=force,
-        progress=told,
-    )
+    with shown(told) as seen:
+        outcome = recipe_to_run(
+            checked,
+            chosen,
+            "recipe" if file is None else file.stem,
+            Caller(_warn_of, _warn, hold),
+            lock=None if file is None else lock_path(file),
+            out=place,
+            force=force,
+            progress=seen,
+        )
     if outcome.state == "interrupted" and outcome.why == BY_HAND:
         _warn(f"the run was stopped at {outcome.stopped_at}; this is what there was until then")
     else:
@@ -158,8 +166,9 @@ def run(
 
 def load(folder: Place) -> Finished:
     """Open a run directory that `run` or `steerdsl run` left, or the run in a pack. Raises RecipeError for a folder
-    that is not one, and for a pack that is refused."""
+    that is not one, for a file that is not the one that its record names, and for a pack that is refused."""
     found = open_run(run_folder(arguments.path("folder", folder)))
+    found.require_recorded("scores.json", "generations.jsonl")
     return FinishedRun(found.folder, found.record, found.scores, found.answers)
 
 
@@ -191,9 +200,10 @@ def steered(
 
     told, steer = arguments.progress(progress), arguments.steer(steer)
     inner = base_of(model)
-    prepared = _prepared_for(inner, source, params, allow, options, told)
-    require_same(inner, prepared.plan.model)
-    steers = ready(prepared, told)
+    with shown(told) as seen:
+        prepared = _prepared_for(inner, source, params, allow, options, seen)
+        require_same(inner, prepared.plan.model)
+        steers = ready(prepared, seen)
     made = steers.mixed(steer) if isinstance(steer, Mapping) else steers.named(steer or steers.only())
     touches = compile_rows([made], prepared.plan.model.arch)
     del steers, prepared  # with the model that they may have opened
@@ -208,7 +218,7 @@ def _prepared_for(
     params: Params | None,
     allow: Place | Iterable[Place],
     options: Options,
-    progress: arguments.Told | None,
+    progress: StepProgress | None,
 ) -> Prepared:
     """The plan of a run, or of a recipe on the model that the program has loaded."""
     from steerdsl.planning.plan import RunOptions
@@ -285,12 +295,12 @@ def _named(sets: Sequence[str]) -> dict[str, str]:
 
 def _warn_of(found: Sequence[Diagnostic]) -> None:
     for diagnostic in found:
-        _warn(render(diagnostic).rstrip())
+        _warn(render(diagnostic).rstrip(), diagnostic)
 
 
-def _warn(text: str) -> None:
+def _warn(text: str, diagnostic: Diagnostic | None = None) -> None:
     """Warn at the line of the program that called the package, however deep in the package this is."""
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame, level = frame.f_back, level + 1
-    warnings.warn(text, RecipeWarning, stacklevel=level)
+    warnings.warn(RecipeWarning(text, diagnostic), stacklevel=level)

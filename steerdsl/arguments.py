@@ -18,6 +18,7 @@ from typing import Any
 from steerdsl.lang.diagnostics import nearest
 from steerdsl.models.places import require_device, require_dtype
 from steerdsl.pipeline import BACKENDS
+from steerdsl.running.progress import Quiet, StepProgress
 
 LARGEST_SEED = 2**53 - 1  # as in a recipe
 MOST_ROWS = 1_000_000  # of a batch
@@ -101,10 +102,12 @@ def steer(given: Any) -> str | Mapping[str, Any] | None:
     raise TypeError(f"steer is a name, or weights by name, not {_short(given)}")
 
 
-def progress(given: Any) -> Told | None:
-    """What gets news of a run, as something that has every method."""
+def progress(given: Any) -> StepProgress | None:
+    """What gets news of a run, as something that has every method; None where nothing was said of it."""
     if given is None:
         return None
+    if given is False:
+        return Quiet()
     wanted = "progress is called with a text, done, total and a unit"
     if not callable(given):
         raise TypeError(f"{wanted}, and {_short(given)} cannot be called")

@@ -70,7 +70,7 @@ class ChatLoop:
         while True:
             try:
                 line = self.screen.line()
-                if line is None or line.strip() in ("/quit", "/exit"):
+                if line is None or line.split(maxsplit=1)[:1] in (["/quit"], ["/exit"]):
                     return
                 self.hear(line.strip())
             except KeyboardInterrupt:

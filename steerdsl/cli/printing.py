@@ -23,11 +23,15 @@ _GUTTER = re.compile(r"^ *(?:\d+ \||\||-->|:::)")
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic], stream: TextIO) -> None:
     """Write the diagnostics, a blank line between two; of very many the first ones, and how many more there are."""
-    paint = in_colour(stream)
+    behind(stream).write(diagnostics_text(diagnostics, in_colour(stream)))
+
+
+def diagnostics_text(diagnostics: Iterable[Diagnostic], paint: bool) -> str:
+    """What `print_diagnostics` writes, coloured with `paint`."""
     every = list(diagnostics)
     texts = [_painted(d) if paint else render(d) for d in every[:MOST]]
     more = f"\nand {len(every) - MOST} more\n" if len(every) > MOST else ""
-    behind(stream).write("\n".join(texts) + more)
+    return "\n".join(texts) + more
 
 
 def print_json(diagnostics: Sequence[Diagnostic], stream: TextIO) -> None:

@@ -17,13 +17,12 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from steerdsl.lang.visible import in_line
-from steerdsl.models.cache import size_text
+from steerdsl.running.step_line import StepLine
 from steerdsl.show.door import Door
 from steerdsl.show.numbers import duration
 
 EVERY = 0.2  # seconds between two pictures of the line
 LIFE = 30.0  # seconds between two signs of life where there is no terminal
-STEADY = 1.0  # seconds after which a rate is shown
 OVER = "\r\x1b[K"  # to the start of the line, and clear it
 
 
@@ -51,15 +50,13 @@ def announce(arguments: Sequence[str]) -> None:
         door.before = clear
 
 
-class Progress:
-    """Called with (text, done, total, unit) by everything that takes long; `title` names the step it belongs to. A
-    total of 0 is an unknown one; `unit` is "bytes", "tokens" or nothing."""
+class Progress(StepLine):
+    """Called with (text, done, total, unit) by everything that takes long; `title` names the step it belongs to."""
 
     def __init__(self, shown: bool) -> None:
+        super().__init__()
         self.shown, self.live = shown, shown and sys.stderr.isatty()
-        self.heading, self.text, self.unit = "", "", ""
-        self.done = self.total = self.start = 0
-        self.begun = self.step_begun = self.told = time.monotonic()
+        self.told = time.monotonic()
         self.drawn = False
         self.lock = threading.RLock()
         self.over = threading.Event()
@@ -86,9 +83,7 @@ class Progress:
     def title(self, text: str) -> None:
         """Begin a step."""
         with self.lock:
-            self.heading, self.text = text, ""
-            self.done = self.total = 0
-            self.begun = self.step_begun = time.monotonic()
+            self.begin(text)
         self._draw()
 
     def finished(self, note: str = "") -> None:
@@ -106,36 +101,9 @@ class Progress:
 
     def __call__(self, text: str, done: int, total: int, unit: str = "") -> None:
         with self.lock:
-            if text != self.text or done < self.done:
-                self.begun, self.start = time.monotonic(), done
-            self.text, self.done, self.total, self.unit = text, done, total, unit
+            self.count(text, done, total, unit)
         if not self.drawn:
             self._draw()
-
-    def line(self, now: float, width: int) -> str:
-        """The line at one moment, of at most `width` columns: its words give way to its figures."""
-        words = in_line(": ".join(part for part in (self.heading, self.text) if part))
-        figures = "  ".join(self._figures(now - self.begun))
-        room = max(width - len(figures) - 2, 8)
-        return f"{words if len(words) <= room else words[: room - 1] + '…'}  {figures}"
-
-    def _figures(self, spent: float) -> list[str]:
-        """Percent, amount, rate, time left. What is complete, though nothing else has begun, is not shown as a
-        share of itself: the time that goes by is."""
-        if self.total <= 0 or self.done >= self.total:
-            return [duration(spent)] if spent >= STEADY else []
-        found = [f"{100 * self.done // self.total}%"]
-        if self.unit == "bytes":
-            found.append(f"{size_text(self.done)} of {size_text(self.total)}")
-        elif not self.unit:
-            found.append(f"{self.done} of {self.total}")
-        gained = self.done - self.start
-        if gained > 0 and spent >= STEADY:
-            rate = gained / spent
-            if self.unit:
-                found.append(f"{size_text(rate)}/s" if self.unit == "bytes" else f"{rate:.0f} {self.unit}/s")
-            found.append(f"{duration(max(1, round((self.total - self.done) / rate)))} left")
-        return found
 
     def _watch(self) -> None:
         while not self.over.wait(EVERY):

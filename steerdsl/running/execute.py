@@ -17,7 +17,7 @@ from steerdsl.planning.plan import Plan, PlanStep
 from steerdsl.running.ending import Ear, ended_by, listening, require_heard
 from steerdsl.running.finish import finish
 from steerdsl.running.outcome import EXIT_CODES, Outcome
-from steerdsl.running.progress import StepProgress
+from steerdsl.running.progress import STORED, StepProgress
 from steerdsl.running.record import maker
 from steerdsl.store.directory import RunDirectory
 from steerdsl.store.provenance import Makers
@@ -66,7 +66,7 @@ class StepWatch:
             require_heard()
         else:
             self._time(step, seconds)
-            self.progress.finished("in the store already" if self._taken(step) else "")
+            self.progress.finished(STORED if self._taken(step) else "")
             outcome.stopped_at = ""
 
     def _taken(self, step: PlanStep) -> bool:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+STORED = "in the store already"  # the note of a step that was not computed again
+
 
 class StepProgress(Protocol):
     """Gets news of a run: what is being done and how much of it, each step by its title and its end, and what

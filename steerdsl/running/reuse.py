@@ -18,6 +18,7 @@ from steerdsl.lang.check import Checked
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.lang.reads import needs
 from steerdsl.running import kept_run
+from steerdsl.running.progress import STORED
 from steerdsl.store.directory import RunDirectory
 from steerdsl.store.finished_run import FINISHED
 from steerdsl.store.provenance import PARTS, Makers
@@ -110,7 +111,7 @@ def finish(taken: kept_run.Taken, directory: RunDirectory, root: Path, progress:
 
     for step in taken.whole.steps:
         progress.title(f"[{step.number}/{len(taken.whole.steps)}] {step.verb} {step.name}".rstrip())
-        progress.finished("in the store already" if step.done else "")
+        progress.finished(STORED if step.done else "")
     directory.make_room()
     try:
         record = kept_run.unpack(taken, directory, root)

@@ -14,17 +14,20 @@ from contextlib import suppress
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from steerdsl.serving.batcher import Batcher
+from steerdsl.serving.batcher import Batcher, Closed
 from steerdsl.serving.questions import UNFINISHED, Reply
 from steerdsl.serving.requests import BadRequest, Wanted, read
 from steerdsl.serving.responses import Choice, Writer, named_bytes
 from steerdsl.serving.served import Served
 from steerdsl.serving.web import LOCAL, Guard, Handler, Heard, ask, cancel, failed, json_response, read_body, too_late
 from steerdsl.show.door import json_text
+
+DONE = "data: [DONE]\n\n"  # the last event of every stream
 
 
 class Server:
@@ -45,12 +48,28 @@ class Server:
             Route("/v1/chat/completions", self._guarded(self.chat), methods=["POST"]),
             Route("/v1/completions", self._guarded(self.completions), methods=["POST"]),
             Route("/metrics", self._guarded(self.metrics)),
-            Route("/health", self.health),
+            Route("/health", self._guarded(self.health, keyless=True)),
         ]
-        return Starlette(routes=routes)
+        return Starlette(routes=routes, exception_handlers={HTTPException: self.refused})
 
-    def _guarded(self, handler: Handler) -> Handler:
-        guarded = self.guard.guarded(handler)
+    async def refused(self, request: Request, error: Exception) -> Response:
+        """What no route answers, in the form of every other refusal."""
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        headers = dict(getattr(error, "headers", None) or {})
+        if status == 405:
+            told = BadRequest(405, "method_not_allowed", f"this path wants {headers.get('Allow', 'another method')}")
+        else:
+            paths = ", ".join(("/v1/models", "/v1/chat/completions", "/v1/completions", "/health", "/metrics"))
+            told = BadRequest(404, "unknown_path", f"there is no {request.url.path[:100]}; there is {paths}")
+        try:
+            self.guard.require_allowed(request)
+        except BadRequest as kept_out:
+            told = kept_out
+        self.statuses[told.status] += 1
+        return json_response(told.to_json(), told.status, headers if told.status == 405 else None)
+
+    def _guarded(self, handler: Handler, keyless: bool = False) -> Handler:
+        guarded = self.guard.guarded(handler, keyless)
 
         async def counted(request: Request) -> Response:
             response = await guarded(request)
@@ -156,16 +175,18 @@ class Server:
                     number, piece = await heard.get()
                     if piece.error is not None:
                         raise failed(piece.error)
+                    if piece.ending == "cancelled":  # nobody else cancels what is being told
+                        raise failed(Closed())
                     left -= piece.ending is not None
                     if piece.text or piece.ending is not None:
                         yield _event(writer.chunk(number, piece))
                 if wanted.usage:
                     yield _event(writer.last(_made(replies)))
-                yield "data: [DONE]\n\n"
+                yield DONE
         except BadRequest as error:
-            yield _event(error.to_json())
+            yield _event(error.to_json()) + DONE
         except TimeoutError:
-            yield _event(too_late(self.served.limits.seconds).to_json())
+            yield _event(too_late(self.served.limits.seconds).to_json()) + DONE
         finally:
             cancel(replies)
 
@@ -177,6 +198,8 @@ async def _whole(writer: Writer, replies: list[Reply], heard: Heard) -> dict[str
         number, piece = await heard.get()
         if piece.error is not None:
             raise failed(piece.error)
+        if piece.ending == "cancelled":
+            raise failed(Closed())
         choices[number].add(piece)
     return writer.whole(choices, _made(replies))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from steerdsl.serving.served import Served
 
 NEEDED = ("starlette", "uvicorn")
-GRACE = 5  # seconds that answers at work have once the server is told to end
 HEADERS = 100  # requests that may be open at once, for each answer that may wait
 
 
@@ -50,22 +49,26 @@ class Place:
         batcher = Batcher(session, served.steers.run.plan.answer_rows, limits.rows, limits.waiting)
         app = Server(served, batcher, key, self.host).app()
         try:
-            http_server(app, limits.waiting).run(sockets=[self.socket])
+            http_server(app, limits.waiting, batcher.close).run(sockets=[self.socket])
         finally:
             batcher.close()
 
 
-def http_server(app: Any, waiting: int) -> uvicorn.Server:
-    """What speaks HTTP for `app`, in which at most `waiting` answers wait.
+def http_server(app: Any, waiting: int, end: Callable[[], None] | None = None) -> uvicorn.Server:
+    """What speaks HTTP for `app`, in which at most `waiting` answers wait. `end` gives up what is still at work a
+    moment after the server was told to end.
 
     It leaves the logging of this process as it is (`log_config`): uvicorn's own would end all handlers there are, and
     that of absl, which other packages load, closes the stream that it writes to.
     """
     import uvicorn
 
-    return uvicorn.Server(
+    from steerdsl.serving.protocol import GRACE, BoundedHead, Ending
+
+    server = Ending(
         uvicorn.Config(
             app,
+            http=BoundedHead,
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -77,6 +80,8 @@ def http_server(app: Any, waiting: int) -> uvicorn.Server:
             h11_max_incomplete_event_size=1 << 16,
         )
     )
+    server.end = end
+    return server
 
 
 def require_serving(host: str, key: str | None) -> None:

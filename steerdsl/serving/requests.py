@@ -146,8 +146,9 @@ def read(given: Any, served: Served, chat: bool) -> Wanted:
         raise BadRequest(400, "invalid_body", "the body is not an object")
     for name in given.keys() - form.keys():
         raise BadRequest(400, "unknown_parameter", f"there is no parameter `{name[:60]}`", name[:60])
-    if (wrong := misfit(given, form)) is not None:
-        raise BadRequest(400, "invalid_value", wrong)
+    for name, one in form.items():
+        if (wrong := misfit({name: given[name]} if name in given else {}, {name: one})) is not None:
+            raise BadRequest(400, "invalid_value", wrong, name)
     steer = _steer(given, served)
     prompts = [_chat(given["messages"], served)] if chat else _texts(given["prompt"], served)
     n = given.get("n") or 1

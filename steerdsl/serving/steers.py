@@ -22,7 +22,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError, nearest
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import find
-from steerdsl.running.progress import Quiet, StepProgress
+from steerdsl.running.progress import STORED, Quiet, StepProgress
 from steerdsl.running.record import maker
 from steerdsl.store.provenance import Makers
 
@@ -116,7 +116,7 @@ def _show(progress: StepProgress, step: PlanStep, seconds: float | None) -> None
     if seconds is None:
         progress.title(f"{step.verb} {step.name}".rstrip())
     else:
-        progress.finished("in the store already" if step.done else "")
+        progress.finished(STORED if step.done else "")
 
 
 def scaled(name: str, ops: Sequence[r.Op], weight: float) -> list[r.Op]:

@@ -33,12 +33,13 @@ class Guard:
     def __init__(self, key: str | None = None, host: str = LOCAL[0]) -> None:
         self.key, self.names = key, (*LOCAL, host.lower())
 
-    def guarded(self, handler: Handler) -> Handler:
-        """A handler that only those reach who may ask; what is wrong becomes a response."""
+    def guarded(self, handler: Handler, keyless: bool = False) -> Handler:
+        """A handler that only those reach who may ask; what is wrong becomes a response. With `keyless` the key need
+        not be given."""
 
         async def guarded(request: Request) -> Response:
             try:
-                self.require_allowed(request)
+                self.require_allowed(request, keyless)
                 return await handler(request)
             except BadRequest as error:
                 headers = {"Retry-After": "1"} if error.status == 429 else None
@@ -52,9 +53,11 @@ class Guard:
         """Whether this is the key."""
         return self.key is not None and hmac.compare_digest(key.encode(), self.key.encode())
 
-    def require_allowed(self, request: Request) -> None:
+    def require_allowed(self, request: Request, keyless: bool = False) -> None:
         """Raise BadRequest for a request without the key, or to a name that is not this server's."""
         if self.key is not None:
+            if keyless:
+                return
             given = request.headers.get("authorization", "").removeprefix("Bearer ")
             if not self.knows(given) and not self.knows(request.cookies.get(COOKIE, "")):
                 raise BadRequest(401, "invalid_api_key", "this server wants its key: `Authorization: Bearer KEY`")

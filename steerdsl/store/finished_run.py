@@ -18,6 +18,7 @@ from steerdsl.forms.runs import ANSWER, LARGEST_ANSWERS, SCORES
 from steerdsl.forms.text import read_json, read_lines, require
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.measure.table import Table, of_json
+from steerdsl.store.results import file_sha256
 
 if TYPE_CHECKING:
     from steerdsl.methods.types import Vector
@@ -78,6 +79,7 @@ class Finished:
         from steerdsl.store.vector_files import load_vector
 
         files = sorted(name for name in self.record["files"] if name.startswith("vectors/"))
+        self.require_recorded(*files)
         try:
             return {Path(name).stem: load_vector(self.folder / name, Path(name).stem) for name in files}
         except (OSError, ValueError) as error:
@@ -88,6 +90,15 @@ class Finished:
         """The operations of each steer by its name, as the recipe has them."""
         steps = [step for step in self.record["plan"]["steps"] if step["verb"] == "steer"]
         return {step["name"]: tuple(text for label, text in step["settings"] if label.isdigit()) for step in steps}
+
+    def require_recorded(self, *names: str) -> None:
+        """Hold files of the directory to the hashes that the record has of them; one that is missing is left to who
+        reads it. Raises RecipeError R881 for a file that was cut or changed since."""
+        for name in names:
+            path, wanted = self.folder / name, self.record["files"].get(name)
+            if wanted is not None and path.is_file() and file_sha256(path) != wanted:
+                changed = ValueError(f"{name} is not the file that the record names: it was changed after the run")
+                raise RecipeError([_damaged(self.folder, changed)], Exit.USAGE)
 
     def __repr__(self) -> str:
         made = f"{len(self.answers)} answers, {len(self.scores.evaluations)} evaluations"

@@ -97,3 +97,22 @@ def test_vectors_that_are_missing_or_damaged(found: FinishedRun, left: bytes | N
         file.write_bytes(left)
     with pytest.raises(steerdsl.RecipeError, match="damaged"):
         _ = steerdsl.load(found.folder).vectors
+
+
+@pytest.mark.parametrize("name", ["generations.jsonl", "scores.json", "vectors/topic.safetensors"])
+@pytest.mark.parametrize("change", ["cut", "changed"])
+def test_a_file_that_is_not_the_recorded_one_is_said(found: FinishedRun, name: str, change: str) -> None:
+    """Each change leaves a file that reads well: whole lines, another figure, another number."""
+    file = found.folder / name
+    whole = file.read_bytes()
+    if name == "generations.jsonl":
+        lines = whole.splitlines(keepends=True)
+        file.write_bytes(b"".join(lines[:-1]) if change == "cut" else lines[0] + b"".join(reversed(lines[1:])))
+    elif name == "scores.json":
+        file.write_bytes(b"{}" if change == "cut" else whole + b"\n")
+    else:
+        file.write_bytes(whole[:-4] + (b"" if change == "cut" else b"\0\0\0\0"))
+    with pytest.raises(steerdsl.RecipeError) as caught:
+        _ = steerdsl.load(found.folder).vectors
+    (told,) = caught.value.diagnostics
+    assert told.code == "R881" and f"{name} is not the file that the record names" in told.notes[0]

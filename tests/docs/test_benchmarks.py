@@ -58,3 +58,10 @@ def test_the_gpu_program_runs_without_one(model: Path, tmp_path: Path) -> None:
 def test_a_part_that_has_no_time_is_not_begun(model: Path, tmp_path: Path) -> None:
     lines = printed(model, tmp_path, "gpu.py", "--small", "--seconds", "0").splitlines()
     assert sum("not begun" in line for line in lines) == 4
+
+
+@pytest.mark.slow
+def test_requests_and_first_tokens_are_compared(model: Path, tmp_path: Path) -> None:
+    found = json.loads(printed(model, tmp_path, "serve.py", "--tokens", "4", "--turns", "1", "--layer", "2"))
+    assert {len(made) for made in found["requests"]["tokens"].values()} == {1, 8}
+    assert set(found["first token"]["against"]) == {"plain transformers", "chat, two answers"}

@@ -117,6 +117,12 @@ def test_what_is_wrong_is_said_and_the_conversation_goes_on(chat: Chat) -> None:
     assert Path("there.json").read_text() == "mine" and "baseline: " in out and "/system TEXT" in out
 
 
+@pytest.mark.parametrize("line", ["/quit", "/quit now", "  /exit", "/quit\t"])
+def test_quit_ends_it_whatever_stands_behind(chat: Chat, line: str) -> None:
+    code, out, _ = chat(f"{line}\nWhy?\n")
+    assert code == 0 and "baseline:" not in out and "no such command" not in out
+
+
 def test_an_unknown_steer_ends_it_before_the_model_is_opened(chat: Chat) -> None:
     code, _, err = chat("", "r.steer", "--steer", "pushd")
     assert code == 2 and "error[R901]" in err and "did you mean `pushed`?" in err

@@ -52,7 +52,7 @@ class Running:
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
         app = Server(Served(steers, limits), self.batcher, key).app()
-        self.server = http_server(app, limits.waiting)
+        self.server = http_server(app, limits.waiting, self.batcher.close)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
         self.thread.start()
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
@@ -237,9 +237,31 @@ def test_what_is_wrong_has_its_status_and_says_why(server: Running, status: int,
         server.client.post("/chat/completions", body=body, cast_to=httpx.Response)
     told = caught.value.response.json()["error"]
     assert (caught.value.status_code, told["code"]) == (status, code) and told["message"]
+    assert told["param"] == next(name for name in ("messages", "top_logprobs", *change) if name in change)
     if status == 404 and "steering" not in change:
         assert f"{BASE}:pushed" in told["message"], "with the list"
     assert server.batcher.waiting == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/v1/modells", 404),
+        ("POST", "/v1/embeddings", 404),
+        ("GET", "/v1/chat/completions", 405),
+        ("DELETE", "/v1/models", 405),
+        ("POST", "/health", 405),
+    ],
+)
+def test_a_path_or_method_that_there_is_not_has_the_form_of_every_error(
+    server: Running, method: str, path: str, status: int
+) -> None:
+    done = httpx.request(method, server.url + path)
+    told = done.json()["error"]
+    assert done.status_code == status and told["type"] == "invalid_request_error" and told["message"] and told["code"]
+    assert status != 405 or done.headers["allow"] in told["message"]
+    assert httpx.request(method, server.url + path, headers={"Host": "evil.example"}).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -278,7 +300,8 @@ def test_an_endless_body_is_cut(server: Running) -> None:
 
 def test_only_names_of_this_machine_are_answered(server: Running) -> None:
     """So that a page whose name leads here by DNS does not reach the model."""
-    assert httpx.get(f"{server.url}/v1/models", headers={"Host": "evil.example"}).status_code == 403
+    for path in ("v1/models", "metrics", "health"):
+        assert httpx.get(f"{server.url}/{path}", headers={"Host": "evil.example"}).status_code == 403
     assert httpx.get(f"{server.url}/v1/models", headers={"Host": "LOCALHOST:1"}).status_code == 200
     assert "access-control-allow-origin" not in httpx.get(f"{server.url}/v1/models").headers
 
@@ -498,3 +521,50 @@ def test_a_body_that_does_not_come_is_given_up(steers: Steers) -> None:
             assert b" 504 " in slow.recv(1000).partition(b"\r\n")[0]
     finally:
         server.close()
+
+
+def test_a_server_that_ends_says_so_in_every_stream(
+    steers: Steers, slow: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To what is at work and to what waits: an error event and the last one; to who asked for a whole answer, 503."""
+    monkeypatch.setattr("steerdsl.serving.protocol.MOMENT", 0.2)
+    server = Running(steers)
+    found: dict[int, httpx.Response] = {}
+
+    def ask(number: int, stream: bool) -> None:
+        body = {"model": BASE, "messages": ASKED, "max_tokens": 200, "stream": stream}
+        found[number] = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60)
+
+    threads = [threading.Thread(target=ask, args=(number, number < 2)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+        while server.batcher.counts.running + server.batcher.waiting < threads.index(thread) + 1:
+            time.sleep(0.01)
+    server.server.should_exit = True
+    time.sleep(0.5)
+    slow.set()
+    for thread in threads:
+        thread.join(60)
+    server.close()
+    for number in (0, 1):
+        *_, told, last, end = found[number].text.split("\n\n")
+        assert json.loads(told.removeprefix("data: "))["error"]["code"] == "shutting_down"
+        assert (last, end) == ("data: [DONE]", "")
+    assert found[2].status_code == 503 and found[2].json()["error"]["code"] == "shutting_down"
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "])
+@pytest.mark.parametrize("before", [b"", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"], ids=["new", "kept"])
+def test_a_head_that_does_not_come_closes_the_connection(
+    server: Running, monkeypatch: pytest.MonkeyPatch, before: bytes, sent: bytes
+) -> None:
+    monkeypatch.setattr("steerdsl.serving.protocol.HEAD", 0.5)
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as slow:
+        slow.settimeout(60)
+        if before:
+            slow.sendall(before)
+            assert b" 200 " in slow.recv(1000)
+        slow.sendall(sent)
+        while slow.recv(1000):
+            pass

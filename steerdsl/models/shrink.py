@@ -82,10 +82,11 @@ def _plain(config: Any) -> dict[str, Any]:
     return {k: v for k, v in found.items() if k not in ("transformers_version", "architectures", "dtype")}
 
 
-def _text(given: dict[str, Any], depth: int | None) -> dict[str, Any]:
-    """The fields of one small decoder."""
+def _text(given: dict[str, Any], depth: int | None, outer: int = 1) -> dict[str, Any]:
+    """The fields of one small decoder. outer: the query heads of the config around it, where it does not say its own
+    (dbrx)."""
     layers = next((given[k] for k in DEPTH if isinstance(given.get(k), int)), 0)
-    queries = next((given[k] for k in _QUERIES if isinstance(given.get(k), int)), 1)
+    queries = next((given[k] for k in _QUERIES if isinstance(given.get(k), int)), outer)
     width = next((v for k, v in given.items() if _WIDTHS.match(k) and isinstance(v, int)), 0)
     fills = given.get("head_dim") in (None, width // max(queries, 1))
     found = {}
@@ -171,7 +172,7 @@ def _nested(key: str, value: dict[str, Any], given: Mapping[str, Any], queries: 
     if key == "per_layer_config":
         return {layer: _layer(own, given, queries) for layer, own in value.items()}
     if key.endswith("_config"):
-        return _text(found, None)
+        return _text(found, None, queries)
     return found
 
 

@@ -38,7 +38,7 @@ _QUERIES = ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_
 _HEAD_COUNTS = re.compile(r"(_heads|^n_heads?|_query_groups|^num_heads|_heads_per_layer)$")
 _HEAD_WIDTHS = re.compile(
     r"^(head_dim|d_head|d_kv|dim_head|global_head_dim|swa_head_dim|attention_head_dim|attention_head_size|kv_channels|"
-    r"linear_key_head_dim|linear_value_head_dim|linear_head_dim|swa_v_head_dim)$"
+    r"linear_key_head_dim|linear_value_head_dim|linear_head_dim|swa_v_head_dim|indexer_head_dim)$"
 )
 _EXPERTS = re.compile(r"^(num_experts|n_routed_experts|num_local_experts|moe_num_experts)$")
 _SMALL: Mapping[str, int] = {
@@ -126,7 +126,7 @@ def _size(key: str, value: int, given: Mapping[str, Any], width: int, queries: i
     if _HEAD_WIDTHS.match(key):
         if value == given.get("qk_rope_head_dim"):
             return HEAD
-        if value in (given.get("qk_head_dim"), given.get("qk_nope_head_dim", 0) + (given.get("qk_rope_head_dim") or 0)):
+        if value in (given.get("qk_head_dim"), *_joined(given)):
             return _SMALL["qk_head_dim"]
         own = HEAD if fills else WIDE_HEAD
         return own if value in (given.get("head_dim"), width // queries) else 16
@@ -137,6 +137,12 @@ def _size(key: str, value: int, given: Mapping[str, Any], width: int, queries: i
     if key == "max_position_embeddings" and not given.get("rope_parameters"):
         return min(value, 512)
     return value
+
+
+def _joined(given: Mapping[str, Any]) -> list[int]:
+    """Widths of heads whose one part is turned and whose other is not, also those of single layers (dots3)."""
+    each = [given, *({**given, **own} for own in (given.get("per_layer_config") or {}).values())]
+    return [(g.get("qk_nope_head_dim") or 0) + (g.get("qk_rope_head_dim") or 0) for g in each]
 
 
 def _mamba_heads(key: str, given: Mapping[str, Any]) -> int | None:

@@ -31,7 +31,7 @@ DEPTH = (
 )
 _WIDTHS = re.compile(
     r"^(hidden_size|out_hidden_size|embed_dim|n_embd|d_model|embedding_dim|emb_dim|embedding_size|word_embed_proj_dim|input_embedding_size|"
-    r"output_embedding_size|attention_hidden_size|lru_width|mamba_d_ssm|ple_embed_dim|output_proj_dim)$"
+    r"output_embedding_size|attention_hidden_size|lru_width|mamba_d_ssm|ple_embed_dim|output_proj_dim|adapter_in_dim|adapter_out_dim)$"
 )
 _INNERS = re.compile(r"intermediate_size|ffn_dim|ffn_hidden_size|feed_forward_size|^(n_inner|dff|dim_ff|d_inner)$")
 _QUERIES = ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads", "decoder_attention_heads")

@@ -70,7 +70,15 @@ def _steer(run: Run, step: r.Export, path: Path) -> None:
     assert form.write_steer
     located, arch = run.plan.model.located, run.plan.model.arch
     model = run.session.opened.model if form.needs_model else None
-    form.write_steer(Carried(_acts(ops, arch, run.values), arch, located.id, model, located.revision), path)
+    carried = Carried(_acts(ops, arch, run.values), arch, located.id, model, located.revision)
+    if model is None:
+        form.write_steer(carried, path)
+        return
+    from steerdsl.engine.checkpoint import export_adapter
+
+    write = form.write_steer
+    said = export_adapter(run.session.opened, ops, run.values, lambda folder: write(carried, folder), path)
+    run.results.warnings.append(f"export {step.what}: {said}")
 
 
 def _acts(ops: Sequence[r.Op], arch: Architecture, values: Values) -> list[Act]:

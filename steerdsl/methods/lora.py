@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from steerdsl.methods.ops.ablate import basis
 from steerdsl.methods.types import MethodError
-from steerdsl.methods.weights import Model, WriteSite, matrices
+from steerdsl.methods.weights import Model, matrices
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from steerdsl.models.written import WriteSite
 
 Cut: TypeAlias = "tuple[Tensor, float]"  # rows [k, d], and the share of their span that is removed
 
@@ -41,14 +43,15 @@ def ablation_factors(model: Model, cuts: Mapping[WriteSite, Sequence[Cut]]) -> d
     import torch
 
     found: dict[str, Factors] = {}
-    for site, made in cuts.items():
-        embedding = site[0] == "embed"
-        for name, weight, rowwise in matrices(model, site):
+    for place, made in cuts.items():
+        for name, weight, axis in matrices(model, place):
             module = name.removesuffix(".weight")
-            if module == name or (rowwise and not embedding):
+            owner = model.get_submodule(module) if module != name else None
+            embedding = isinstance(owner, torch.nn.Embedding) and axis == 1
+            if not embedding and not (isinstance(owner, torch.nn.Linear) and axis == 0):
                 problem = f"{name} writes to the stream and is not a plain matrix; no pair of factors equals its edit"
                 raise MethodError(problem, "export a checkpoint instead")
-            left = weight.double().T if rowwise else weight.double()
+            left = weight.double().T if embedding else weight.double()
             downs, ups = [], []
             for rows, share in made:
                 q = basis(rows).to(left.device)

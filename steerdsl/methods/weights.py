@@ -1,232 +1,164 @@
 """Edits of a model's weights that equal an ablation or an addition of its activations.
 
-In: a transformers model and directions. Out: an `WeightEdit`, the changed tensors by name and what they
-equal; the model is not touched until `write`. Refused, with the reason, wherever it would not be
-exact: norms between write and stream, quantised weights, layouts that have no place for a bias.
+In: a transformers model and directions. Out: a `WeightEdit`, the changed tensors by name and what they equal; the model
+is not touched until `write`. Which parameters write a stream is found on a small copy of the architecture and proved
+there (`models.writers`). Refused, with the reason, wherever no edit would be exact: norms between write and stream,
+quantised weights, layouts that have no place for a bias.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from steerdsl.methods.errors import MethodError
 from steerdsl.methods.ops.ablate import basis
-from steerdsl.methods.types import MethodError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from steerdsl.models.written import Shift, WriteSite
+
 Model: TypeAlias = Any  # transformers.PreTrainedModel, whose attributes depend on the architecture
-Write: TypeAlias = Literal["embed", "attn_out", "mlp_out"]
-WriteSite: TypeAlias = tuple[Write, int]  # the embeddings are ("embed", 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Writers:
-    """Where an architecture writes to the residual stream, as module or parameter paths.
-
-    `embed` from the root; `blocks`, the list of blocks; `attn_out` and `mlp_out` within a block, of
-    which those that exist are used. `biases`: the config fields that give every linear module of
-    the attention or MLP a bias, where the layout has none by default. `parallel`: attention and MLP
-    read the same stream, so that there is nothing between them.
-    """
-
-    embed: tuple[str, ...] = ("model.embed_tokens",)
-    blocks: str = "model.layers"
-    attn_out: tuple[str, ...] = ("self_attn.o_proj",)
-    mlp_out: tuple[str, ...] = ("mlp.down_proj",)
-    biases: Mapping[str, str] = field(default_factory=dict)
-    parallel: bool = False
-
-
-_MOE = Writers(mlp_out=("mlp.experts.down_proj", "mlp.shared_expert.down_proj", "mlp.down_proj"))
-WRITERS: Mapping[str, Writers] = {
-    "llama": Writers(biases={"attn_out": "attention_bias", "mlp_out": "mlp_bias"}),
-    **dict.fromkeys(("mistral", "qwen2", "qwen3", "phi3", "gemma"), Writers()),
-    **dict.fromkeys(("mixtral", "qwen2_moe", "qwen3_moe"), _MOE),
-    "gpt2": Writers(("transformer.wte", "transformer.wpe"), "transformer.h", ("attn.c_proj",), ("mlp.c_proj",)),
-    "gpt_neox": Writers(
-        ("gpt_neox.embed_in",), "gpt_neox.layers", ("attention.dense",), ("mlp.dense_4h_to_h",), parallel=True
-    ),
-    "opt": Writers(
-        ("model.decoder.embed_tokens", "model.decoder.embed_positions"),
-        "model.decoder.layers",
-        ("self_attn.out_proj",),
-        ("fc2",),
-    ),
-    "phi": Writers(attn_out=("self_attn.dense",), mlp_out=("mlp.fc2",), parallel=True),
-}
-POST_NORM = ("gemma2", "gemma3", "gemma3_text", "olmo2", "olmo3")
+INSTEAD = "run the steer on the model instead of exporting it"
 
 
 @dataclass(frozen=True, slots=True)
 class WeightEdit:
-    """Changed parameters by their names in the state dict, config fields that go with them, and in
-    words what the edited model equals."""
+    """Changed parameters by their names in the state dict, fields of the text config that go with them, whether the
+    output side of tied embeddings is now apart, and in words what the edited model equals."""
 
     tensors: Mapping[str, Tensor]
-    config: Mapping[str, Any]
     equals: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    untied: bool = False
 
 
-def ablate_weights(model: Model, directions: Tensor | Mapping[WriteSite, Tensor], share: float = 1.0) -> WeightEdit:
-    """W' = (I - share·QᵀQ)W and b' = (I - share·QᵀQ)b for every matrix that writes to the stream.
+def ablate_weights(model: Model, at: Mapping[WriteSite, Tensor], share: float = 1.0) -> WeightEdit:
+    """W' = (I - share·QᵀQ)W and b' = (I - share·QᵀQ)b for every matrix that writes at some places.
 
-    directions: rows [k, d] for the whole model, which equals ablation everywhere; or rows for each
-    of some sites, which equals ablation there. Q is an orthonormal basis of the rows. Computed in
-    float64, kept in the weights' dtype, so that what is left is the rounding of that dtype. Tied
-    embeddings are untied, since the output side must stay as it is. Source: Arditi et al. 2024,
+    at: rows [k, d] for each place; those of `everywhere` make the edit equal to ablation everywhere. Q is an
+    orthonormal basis of the rows. Computed in float64, kept in the weights' dtype, so that what is left is the rounding
+    of that dtype. Tied embeddings are untied, since the output side must stay as it is. Source: Arditi et al. 2024,
     section 4.1. Raises MethodError where it would not be exact.
     """
-    writers = _writers(model)
-    at = dict.fromkeys(sites(model), directions) if not isinstance(directions, Mapping) else directions
     tensors: dict[str, Tensor] = {}
-    for site, rows in at.items():
+    for place, rows in at.items():
         q = basis(rows)
-        for name, weight, rowwise in matrices(model, site):
-            tensors[name] = _without(weight, q, share, rowwise)
-    config = _untie(model, writers, tensors)
-    everywhere = set(at) == set(sites(model))
-    where = "everywhere" if everywhere else "at " + ", ".join(f"{write} {layer}" for write, layer in at)
-    return WeightEdit(tensors, config, f"ablate {where}" + (f" by {share:.0%}" if share != 1.0 else ""))
+        for name, weight, axis in matrices(model, place):
+            tensors[name] = _without(weight, q, share, axis)
+    whole = set(at) == set(everywhere(model))
+    where = "everywhere" if whole else "at " + ", ".join(f"{stream} {layer}" for stream, layer in at)
+    untied = untie(model, tensors)
+    return WeightEdit(tensors, f"ablate {where}" + (f" by {share:.0%}" if share != 1.0 else ""), untied=untied)
 
 
 def add_bias(model: Model, layer: int, v: Tensor, stream: str = "resid_post") -> WeightEdit:
-    """`v` [d] as a bias of the matrix that writes last before `stream` of `layer`.
+    """`v` [d] as a step of the bias (or of the embeddings) that shifts `stream` of `layer` alike at every token.
 
-    It equals the addition at every token, added to any bias already there. Raises MethodError where
-    the architecture has no place for the bias, and before the first block.
+    Raises MethodError where the architecture has no place for it.
     """
-    writers = _writers(model)
-    writes: dict[str, tuple[Write, int]] = {
-        "resid_post": ("mlp_out", layer),
-        "mlp_out": ("mlp_out", layer),
-        "attn_out": ("attn_out", layer),
-        "resid_mid": ("attn_out", layer),
-        "resid_pre": ("mlp_out", layer - 1),
-    }
-    if stream not in writes or (stream == "resid_mid" and _parallel(model, writers)):
-        raise MethodError(f"an addition on {stream} is not a bias of this model", "add on resid_post")
-    write, block = writes[stream]
-    if block < 0:
-        raise MethodError("there is no block before layer 0 whose bias could carry the addition", "add on resid_post")
-    path = _paths(model, writers, (write, block))[0]
-    found = getattr(model.get_submodule(path), "bias", None) if _is_module(model, path) else None
-    tensors: dict[str, Tensor] = {}
-    config: dict[str, Any] = {}
-    if found is None:
-        config = {_bias_field(model, writers, write): True}
-        tensors = _zero_biases(model, writers, write)
-        found = tensors[f"{path}.bias"]
-    tensors[f"{path}.bias"] = (found.detach().double() + v.double().to(found.device)).to(found.dtype)
-    return WeightEdit(tensors, config, f"add on {stream} at layer {layer}, at every token")
+    found = carrier(model.config, stream, layer)
+    names = found.part.names(model)
+    new = _added(model, found.settings) if found.settings else {}
+    tensors = dict(new)
+    step = v.double() / found.factor
+    for name in names:
+        old = new[name] if name in new else _loaded(model, name)
+        shape = [-1 if axis == found.part.axis else 1 for axis in range(old.ndim)]
+        tensors[name] = (old.double() + step.to(old.device).reshape(shape)).to(old.dtype)
+    equals = f"add on {stream} at layer {layer}, at every token"
+    return WeightEdit(tensors, equals, dict(found.settings), untie(model, tensors))
 
 
-def matrices(model: Model, site: WriteSite) -> list[tuple[str, Tensor, bool]]:
-    """Each parameter that writes at a site: its name, its values, and whether the stream is its last
-    axis (else the one before). Raises MethodError where they are unknown, quantised or not loaded."""
-    writers = _writers(model)
-    found = (each for path in _paths(model, writers, site) for each in _parameters(model, path, site[0]))
-    return [(name, _loaded(model, name), rowwise) for name, rowwise in found]
+def carrier(config: Any, stream: str, layer: int) -> Shift:
+    """What carries an addition in the model of a config. Raises MethodError where nothing does."""
+    from steerdsl.models.carriers import carrier as found
+
+    if stream == "head":
+        raise MethodError("an addition on one head is not a bias of a model", "add on attn_out or resid_post")
+    if stream == "resid_pre" and layer > 0:
+        stream, layer = "resid_post", layer - 1
+    with _stated(config):
+        return found(config, ("attn_out" if stream == "resid_mid" else stream, layer))
 
 
-def sites(model: Model) -> list[WriteSite]:
-    """Every place that writes to the residual stream: embeddings, then each block's two outputs."""
-    n = len(model.get_submodule(_writers(model).blocks))
-    found: list[WriteSite] = [("embed", 0)]
-    for layer in range(n):
-        found += [("attn_out", layer), ("mlp_out", layer)]
-    return found
+def everywhere(model: Model) -> tuple[WriteSite, ...]:
+    """Every place where a model writes to its residual stream, the embeddings first."""
+    from steerdsl.models.architecture import architecture
+
+    return architecture(model.config).everywhere()
+
+
+def require_writers(config: Any, place: WriteSite) -> None:
+    """Raise MethodError where no weights of a config's model write at a place in a way that an edit can carry."""
+    from steerdsl.models.carriers import writing
+
+    with _stated(config):
+        writing(config).parts(place)
+
+
+@contextmanager
+def _stated(config: Any) -> Iterator[None]:
+    """What the small copy of a model refuses, as a MethodError."""
+    from steerdsl.lang.diagnostics import RecipeError
+    from steerdsl.models.unsteerable import Unsteerable
+
+    try:
+        yield
+    except (Unsteerable, RecipeError) as error:
+        reason = error.reason if isinstance(error, Unsteerable) else error.diagnostics[0].title
+        raise MethodError(f"a {config.model_type} checkpoint cannot carry it: {reason}", INSTEAD) from error
+
+
+def matrices(model: Model, place: WriteSite) -> list[tuple[str, Tensor, int]]:
+    """Each parameter that writes at a place: its name, its values, and the axis along which the stream lies.
+    Raises MethodError where they are unknown, quantised or not loaded."""
+    from steerdsl.models.carriers import writing
+
+    require_writers(model.config, place)
+    parts = writing(model.config).parts(place)
+    return [(name, _loaded(model, name), part.axis) for part in parts for name in part.names(model)]
 
 
 def write(model: Model, edit: WeightEdit) -> None:
-    """Put an edit into the model, in place, so that it runs and saves as edited."""
+    """Put an edit into the model, in place, so that it runs and saves as edited. What was one parameter under several
+    names, as layers share them, stays one where it is edited alike."""
     import torch
 
+    made: dict[int, torch.nn.Parameter] = {}
     for name, tensor in edit.tensors.items():
         parent, _, leaf = name.rpartition(".")
         module = model.get_submodule(parent)
         old = getattr(module, leaf)
-        setattr(module, leaf, torch.nn.Parameter(tensor, requires_grad=old is not None and old.requires_grad))
+        new = made.get(id(old)) if old is not None else None
+        if new is None or not torch.equal(new, tensor):
+            new = torch.nn.Parameter(tensor, requires_grad=old is not None and old.requires_grad)
+        made.setdefault(id(old), new)
+        setattr(module, leaf, new)
     for key, value in edit.config.items():
-        setattr(model.config, key, value)
-    if "tie_word_embeddings" in edit.config:
+        setattr(model.config.get_text_config(), key, value)
+    if edit.untied:
+        for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():
+            config.tie_word_embeddings = False
+        # Without tied embeddings transformers ties nothing when it loads, so each name gets a tensor of its own.
+        for name in model.all_tied_weights_keys:
+            parent, _, leaf = name.rpartition(".")
+            own = torch.nn.Parameter(model.get_parameter(name).detach().clone())
+            setattr(model.get_submodule(parent), leaf, own)
         model.all_tied_weights_keys = {}
-
-
-def require_known(config: Any) -> None:
-    """Raise MethodError for a model, by its config, whose weights cannot carry an edit."""
-    _writers(SimpleNamespace(config=config))
-
-
-def _writers(model: Model) -> Writers:
-    kind = model.config.model_type
-    if kind in POST_NORM:
-        raise MethodError(
-            f"{kind} has a norm between each write and the stream, so no weight edit equals the operation",
-            "run the steer on the model instead of exporting it",
-        )
-    writers = WRITERS.get(str(kind))
-    if writers is None:
-        raise MethodError(
-            f"where {kind} writes to its residual stream is not known", f"known are {', '.join(sorted(WRITERS))}"
-        )
-    if kind == "opt" and not (model.config.do_layer_norm_before and _same_width(model)):
-        raise MethodError("this OPT normalises or widens its stream after writing", "run the steer instead")
-    return writers
-
-
-def _parallel(model: Model, writers: Writers) -> bool:
-    return writers.parallel and bool(getattr(model.config, "use_parallel_residual", True))
-
-
-def _same_width(model: Model) -> bool:
-    return bool(model.config.word_embed_proj_dim == model.config.hidden_size)
-
-
-def _is_module(model: Model, path: str) -> bool:
-    parent, _, leaf = path.rpartition(".")
-    return leaf in dict(model.get_submodule(parent).named_children())
-
-
-def _exists(model: Model, path: str) -> bool:
-    module: Any = model
-    for part in path.split("."):
-        module = getattr(module, part, None)
-    return module is not None
-
-
-def _paths(model: Model, writers: Writers, site: WriteSite) -> list[str]:
-    """The full paths of what writes at a site: modules, or parameters of fused experts."""
-    kind, layer = site
-    if kind == "embed":
-        return list(writers.embed)
-    inside: Sequence[str] = writers.attn_out if kind == "attn_out" else writers.mlp_out
-    paths = [path for path in (f"{writers.blocks}.{layer}.{p}" for p in inside) if _exists(model, path)]
-    if not paths:
-        raise MethodError(f"no matrix that writes {kind} of layer {layer} was found", "run the steer instead")
-    return paths
-
-
-def _parameters(model: Model, path: str, kind: Write) -> list[tuple[str, bool]]:
-    """The parameters of a writer, and whether the stream is their last axis (else the one before)."""
-    if not _is_module(model, path):
-        return [(path, False)]
-    module = model.get_submodule(path)
-    if not hasattr(module, "weight"):
-        raise MethodError(f"{path} has no plain weight: the model is quantised", "load it unquantised")
-    conv1d = type(module).__name__ == "Conv1D"
-    found = [(f"{path}.weight", kind == "embed" or conv1d)]
-    return [*found, (f"{path}.bias", True)] if getattr(module, "bias", None) is not None else found
 
 
 def _loaded(model: Model, name: str) -> Tensor:
     """The parameter's values. MethodError when they are quantised or not in memory."""
     import torch
 
-    tensor: Tensor = model.get_parameter(name).detach()
+    try:
+        tensor: Tensor = model.get_parameter(name).detach()
+    except AttributeError as error:
+        raise MethodError(f"{name} is no plain weight: the model is quantised", "load it unquantised") from error
     plain = type(tensor) is torch.Tensor and tensor.is_floating_point() and tensor.element_size() >= 2
     if not plain or tensor.is_meta:
         state = "not loaded" if tensor.is_meta else f"quantised ({tensor.dtype})"
@@ -234,44 +166,42 @@ def _loaded(model: Model, name: str) -> Tensor:
     return tensor
 
 
-def _without(weight: Tensor, q: Tensor, share: float, rowwise: bool) -> Tensor:
-    w, q = weight.double(), q.to(weight.device)
-    removed = (w @ q.T) @ q if rowwise else q.T @ (q @ w)
-    return (w - share * removed).to(weight.dtype)
+def _without(weight: Tensor, q: Tensor, share: float, axis: int) -> Tensor:
+    w, q = weight.double().movedim(axis, -1), q.to(weight.device)
+    return (w - share * ((w @ q.T) @ q)).movedim(-1, axis).contiguous().to(weight.dtype)
 
 
-def _untie(model: Model, writers: Writers, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """Keep the output side of tied embeddings as it was, in `tensors`; return the config's change."""
-    inside = f"{writers.embed[0]}.weight"
+def untie(model: Model, tensors: dict[str, Tensor]) -> bool:
+    """Keep the output side of tied embeddings as it was, in `tensors`; say whether there was one."""
     head = model.get_output_embeddings()
-    if inside not in tensors or head is None or head.weight is not model.get_parameter(inside):
-        return {}
+    weight = getattr(head, "weight", None)
+    if weight is None or all(model.get_parameter(name) is not weight for name in tensors if _has(model, name)):
+        return False
     name = next(name for name, module in model.named_modules() if module is head)
-    tensors[f"{name}.weight"] = model.get_parameter(inside).detach().clone()
-    return {"tie_word_embeddings": False}
+    if f"{name}.weight" in tensors:  # the output side has another name, and is no writer
+        return False
+    tensors[f"{name}.weight"] = weight.detach().clone()
+    return True
 
 
-def _bias_field(model: Model, writers: Writers, kind: Write) -> str:
-    if kind not in writers.biases:
-        raise MethodError(
-            f"a {model.config.model_type} checkpoint has no place for a bias there",
-            "run the steer on the model instead of exporting it",
-        )
-    return writers.biases[kind]
+def _has(model: Model, name: str) -> bool:
+    parent, _, leaf = name.rpartition(".")
+    return leaf in model.get_submodule(parent)._parameters and getattr(model.get_submodule(parent), leaf) is not None
 
 
-def _zero_biases(model: Model, writers: Writers, kind: Write) -> dict[str, Tensor]:
-    """Zero biases for every linear module besides the writers of `kind`, as the config field implies."""
+def _added(model: Model, settings: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Zeros for every parameter that the model has only with other settings."""
     import torch
 
-    tensors: dict[str, Tensor] = {}
-    for site in sites(model):
-        for path in _paths(model, writers, site) if site[0] == kind else ():
-            parent = path.rpartition(".")[0]
-            for name, module in model.get_submodule(parent).named_children():
-                if isinstance(module, torch.nn.Linear) and module.bias is None:
-                    weight = module.weight
-                    tensors[f"{parent}.{name}.bias"] = torch.zeros(
-                        len(weight), dtype=weight.dtype, device=weight.device
-                    )
-    return tensors
+    from steerdsl.models.carriers import with_settings
+    from steerdsl.models.small import model_class
+
+    changed = with_settings(model.config, settings)
+    with torch.device("meta"):
+        wanted = dict(model_class(changed).from_config(changed).named_parameters())
+    like = next(iter(model.parameters()))
+    return {
+        name: torch.zeros(parameter.shape, dtype=like.dtype, device=like.device)
+        for name, parameter in wanted.items()
+        if not _has(model, name)
+    }

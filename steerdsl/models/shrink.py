@@ -31,14 +31,14 @@ DEPTH = (
 )
 _WIDTHS = re.compile(
     r"^(hidden_size|out_hidden_size|embed_dim|n_embd|d_model|embedding_dim|emb_dim|embedding_size|word_embed_proj_dim|input_embedding_size|"
-    r"output_embedding_size|attention_hidden_size|lru_width|mamba_d_ssm|ple_embed_dim|output_proj_dim)$"
+    r"output_embedding_size|attention_hidden_size|lru_width|mamba_d_ssm|ple_embed_dim|output_proj_dim|adapter_in_dim|adapter_out_dim)$"
 )
 _INNERS = re.compile(r"intermediate_size|ffn_dim|ffn_hidden_size|feed_forward_size|^(n_inner|dff|dim_ff|d_inner)$")
 _QUERIES = ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads", "decoder_attention_heads")
 _HEAD_COUNTS = re.compile(r"(_heads|^n_heads?|_query_groups|^num_heads|_heads_per_layer)$")
 _HEAD_WIDTHS = re.compile(
     r"^(head_dim|d_head|d_kv|dim_head|global_head_dim|swa_head_dim|attention_head_dim|attention_head_size|kv_channels|"
-    r"linear_key_head_dim|linear_value_head_dim|linear_head_dim|swa_v_head_dim)$"
+    r"linear_key_head_dim|linear_value_head_dim|linear_head_dim|swa_v_head_dim|indexer_head_dim)$"
 )
 _EXPERTS = re.compile(r"^(num_experts|n_routed_experts|num_local_experts|moe_num_experts)$")
 _SMALL: Mapping[str, int] = {
@@ -82,10 +82,11 @@ def _plain(config: Any) -> dict[str, Any]:
     return {k: v for k, v in found.items() if k not in ("transformers_version", "architectures", "dtype")}
 
 
-def _text(given: dict[str, Any], depth: int | None) -> dict[str, Any]:
-    """The fields of one small decoder."""
+def _text(given: dict[str, Any], depth: int | None, outer: int = 1) -> dict[str, Any]:
+    """The fields of one small decoder. outer: the query heads of the config around it, where it does not say its own
+    (dbrx)."""
     layers = next((given[k] for k in DEPTH if isinstance(given.get(k), int)), 0)
-    queries = next((given[k] for k in _QUERIES if isinstance(given.get(k), int)), 1)
+    queries = next((given[k] for k in _QUERIES if isinstance(given.get(k), int)), outer)
     width = next((v for k, v in given.items() if _WIDTHS.match(k) and isinstance(v, int)), 0)
     fills = given.get("head_dim") in (None, width // max(queries, 1))
     found = {}
@@ -125,7 +126,7 @@ def _size(key: str, value: int, given: Mapping[str, Any], width: int, queries: i
     if _HEAD_WIDTHS.match(key):
         if value == given.get("qk_rope_head_dim"):
             return HEAD
-        if value in (given.get("qk_head_dim"), given.get("qk_nope_head_dim", 0) + (given.get("qk_rope_head_dim") or 0)):
+        if value in (given.get("qk_head_dim"), *_joined(given)):
             return _SMALL["qk_head_dim"]
         own = HEAD if fills else WIDE_HEAD
         return own if value in (given.get("head_dim"), width // queries) else 16
@@ -136,6 +137,12 @@ def _size(key: str, value: int, given: Mapping[str, Any], width: int, queries: i
     if key == "max_position_embeddings" and not given.get("rope_parameters"):
         return min(value, 512)
     return value
+
+
+def _joined(given: Mapping[str, Any]) -> list[int]:
+    """Widths of heads whose one part is turned and whose other is not, also those of single layers (dots3)."""
+    each = [given, *({**given, **own} for own in (given.get("per_layer_config") or {}).values())]
+    return [(g.get("qk_nope_head_dim") or 0) + (g.get("qk_rope_head_dim") or 0) for g in each]
 
 
 def _mamba_heads(key: str, given: Mapping[str, Any]) -> int | None:
@@ -171,7 +178,7 @@ def _nested(key: str, value: dict[str, Any], given: Mapping[str, Any], queries: 
     if key == "per_layer_config":
         return {layer: _layer(own, given, queries) for layer, own in value.items()}
     if key.endswith("_config"):
-        return _text(found, None)
+        return _text(found, None, queries)
     return found
 
 

@@ -12,7 +12,7 @@ from steerdsl.formats import lora_adapter, steady, table
 from steerdsl.formats.types import Format
 from steerdsl.lang import recipe as r
 from steerdsl.methods.types import MethodError
-from steerdsl.methods.weights import require_known
+from steerdsl.methods.weights import carrier, require_writers
 from steerdsl.models.gguf import quantised_in
 from steerdsl.planning.layers import choices, resolve_layers
 from steerdsl.planning.planning import Planning
@@ -41,20 +41,30 @@ def _require_steer(p: Planning, ops: Sequence[r.Op], form: Format | None) -> Non
         steady.require(ops, form)
     if form is None or form.needs_model:
         _require_plain(p, title)
-        try:
-            require_known(p.facts.config)
-        except MethodError as error:
-            raise steady.refusal(title, error.problem, error.way_out) from error
     for op in ops:
         vector = p.named.get(op.operand.name) if isinstance(op.operand, r.VectorRef) else None
         if _oblique(vector) and find("op", op.name).effect == "removes":
             raise steady.refusal(title, "an oblique eraser (leace) has an offset", EXTRACTED)
+        removes = find("op", op.name).effect == "removes"
         for stream, layer in _places(p, op):
             if form is not None and form.require_place is not None:
                 form.require_place(op, stream, layer, p.facts.arch)
-            elif form is None and find("op", op.name).effect == "removes" and not lora_adapter.has_place(stream, layer):
+            elif form is None and removes and not lora_adapter.has_place(p.facts.arch, stream, layer):
                 problem = f"an ablation of {stream} at layer {layer} also removes what earlier layers wrote"
                 raise steady.refusal(title, problem, "ablate `everywhere`, or on attn_out and mlp_out")
+            if form is None or form.needs_model:
+                _require_weights(p, title, removes, (stream, layer))
+
+
+def _require_weights(p: Planning, title: str, removes: bool, place: tuple[str, int]) -> None:
+    """Raise MethodError R847 where no weights of the model carry an operation at a place."""
+    try:
+        if removes:
+            require_writers(p.facts.config, place)
+        else:
+            carrier(p.facts.config, *place)
+    except MethodError as error:
+        raise steady.refusal(title, error.problem, error.way_out) from error
 
 
 def _require_plain(p: Planning, title: str) -> None:

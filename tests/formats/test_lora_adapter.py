@@ -65,7 +65,7 @@ def test_the_adapter_says_what_it_is_for(bench: Any) -> None:
         ("llama", "ablate v everywhere during prompt", "what is exported acts at every token"),
         ("gpt2", "ablate v[1] everywhere", "transformer.h.0.attn.c_proj.weight writes to the stream and is not a"),
         ("opt", "ablate v[1] on mlp_out at layers 1", "model.decoder.layers.1.fc2.bias writes to the stream and is no"),
-        ("gemma2", "ablate v[1] everywhere", "gemma2 has a norm between each write and the stream"),
+        ("gemma2", "ablate v[1] everywhere", "a gemma2 checkpoint cannot carry it: what is written to attn_out of la"),
     ],
 )
 def test_what_an_adapter_cannot_carry(bench: Any, case: str, steer: str, reason: str) -> None:

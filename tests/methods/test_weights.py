@@ -14,7 +14,7 @@ from tiny import VOCAB, tiny
 from torch import nn
 from transformers import AutoModelForCausalLM, MixtralConfig, MixtralForCausalLM, PreTrainedModel
 
-from steerdsl.methods.weights import ablate_weights, add_bias, sites, write
+from steerdsl.methods.weights import WeightEdit, ablate_weights, add_bias, everywhere, write
 
 IDS = torch.randint(5, VOCAB, (2, 9), generator=torch.Generator().manual_seed(0))
 R = torch.nn.functional.normalize(torch.randn(2, 32, generator=torch.Generator().manual_seed(1)), dim=-1)
@@ -69,7 +69,7 @@ def on_input(module: nn.Module, f: Callable[[torch.Tensor], torch.Tensor]) -> to
     return module.register_forward_pre_hook(lambda _m, args, kw: ((f(args[0]), *args[1:]), kw), with_kwargs=True)
 
 
-def everywhere(m: PreTrainedModel, case: str, f: Callable) -> list[torch.utils.hooks.RemovableHandle]:
+def on_every_write(m: PreTrainedModel, case: str, f: Callable) -> list[torch.utils.hooks.RemovableHandle]:
     """Arditi's: every block's input, attention output and MLP output."""
     blocks, attention, mlp = paths(case)
     found = []
@@ -98,6 +98,11 @@ def edited(m: PreTrainedModel, edit) -> PreTrainedModel:
     return changed
 
 
+def whole(m: PreTrainedModel, rows: torch.Tensor, share: float = 1.0) -> WeightEdit:
+    """The ablation of `rows` at every place where the model writes."""
+    return ablate_weights(m, dict.fromkeys(everywhere(m), rows), share)
+
+
 CASES = (
     "llama_untied",
     "llama",
@@ -118,9 +123,9 @@ CASES = (
 def test_ablated_weights_are_ablation_everywhere(case: str, k: int) -> None:
     m = model(case)
     plain = logits(m)
-    with hooks(everywhere(m, case, without(R[:k]))):
+    with hooks(on_every_write(m, case, without(R[:k]))):
         wanted = logits(m)
-    edit = ablate_weights(m, R[:k])
+    edit = whole(m, R[:k])
     assert torch.equal(logits(m), plain)  # the model itself is not touched
     got = logits(edited(m, edit))
     assert float((got - wanted).abs().max()) < 1e-10
@@ -130,18 +135,18 @@ def test_ablated_weights_are_ablation_everywhere(case: str, k: int) -> None:
 
 def test_untying_leaves_the_output_side_as_it_was() -> None:
     m = model("llama")
-    edit = ablate_weights(m, R[:1])
+    edit = whole(m, R[:1])
     changed = edited(m, edit)
-    assert edit.config == {"tie_word_embeddings": False} and not changed.config.tie_word_embeddings
+    assert edit.untied and not edit.config and not changed.config.tie_word_embeddings
     assert torch.equal(changed.lm_head.weight, m.lm_head.weight)
     assert not torch.equal(changed.model.embed_tokens.weight, m.model.embed_tokens.weight)
-    assert "lm_head.weight" not in ablate_weights(model("llama_untied"), R[:1]).tensors
+    assert "lm_head.weight" not in whole(model("llama_untied"), R[:1]).tensors
 
 
 @pytest.mark.parametrize("case", ["llama", "gpt2", "mixtral"])
 def test_a_saved_edit_loads_as_edited(case: str, tmp_path) -> None:
     m = model(case)
-    changed = edited(m, ablate_weights(m, R[:1]))
+    changed = edited(m, whole(m, R[:1]))
     changed.save_pretrained(tmp_path)
     loaded = load(tmp_path)
     torch.testing.assert_close(logits(loaded), logits(changed), atol=1e-12, rtol=0)
@@ -159,7 +164,7 @@ def test_a_share_of_the_direction(case: str) -> None:
         found += [on_output(block.get_submodule(attention), f), on_output(block.get_submodule(mlp), f)]
     with hooks(found):
         wanted = logits(m)
-    edit = ablate_weights(m, R[:1], share=0.4)
+    edit = whole(m, R[:1], share=0.4)
     assert float((logits(edited(m, edit)) - wanted).abs().max()) < 1e-10
     assert edit.equals == "ablate everywhere by 40%"
 
@@ -178,19 +183,14 @@ def test_some_sites_with_a_direction_each(case: str) -> None:
         wanted = logits(m)
     edit = ablate_weights(m, at)
     assert float((logits(edited(m, edit)) - wanted).abs().max()) < 1e-10
-    assert edit.equals == "ablate at attn_out 1, mlp_out 2" and not edit.config
+    assert edit.equals == "ablate at attn_out 1, mlp_out 2" and not edit.config and not edit.untied
 
 
-def test_sites() -> None:
-    assert sites(model("gpt2")) == [
-        ("embed", 0),
-        ("attn_out", 0),
-        ("mlp_out", 0),
-        ("attn_out", 1),
-        ("mlp_out", 1),
-        ("attn_out", 2),
-        ("mlp_out", 2),
-    ]
+def test_every_place() -> None:
+    found = [("resid_pre", 0)]
+    for layer in range(3):
+        found += [("attn_out", layer), ("mlp_out", layer)]
+    assert list(everywhere(model("gpt2"))) == found
 
 
 ADDITIONS = [
@@ -244,7 +244,7 @@ def test_two_additions_add_up() -> None:
 
 def test_bfloat16_weights_keep_their_type_and_lose_the_direction() -> None:
     m = tiny("llama_untied").bfloat16()
-    edit = ablate_weights(m, R[:1])
+    edit = whole(m, R[:1])
     for name, tensor in edit.tensors.items():
         assert tensor.dtype == torch.bfloat16
         along = tensor.double() @ R[0].double() if "embed" in name else R[0].double() @ tensor.double()

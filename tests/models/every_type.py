@@ -16,6 +16,8 @@ WRAPPERS = ("mistral3", "qwen2_5_vl", "qwen2_vl", "qwen3_vl", "llava", "idefics3
 
 _ROPE = {"rope_theta": 10000.0, "rope_type": "default"}
 _SECTIONS = {"rope_theta": 1e6, "rope_type": "default", "mrope_section": [16, 24, 24]}
+_INDEXER = {"indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 256}
+_INDEXER |= {"indexer_budget": 64, "indexer_compress_ratio": 4}
 # Settings that a type's default config leaves out or gets wrong.
 SETTINGS: dict[str, dict[str, Any]] = {
     "cohere_compass_text": {
@@ -24,6 +26,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE},
     },
     "deepseek_v2": {"num_experts_per_tok": 2, "n_routed_experts": 4, "topk_group": 1, "n_group": 1},
+    "qwen4_exp": {"text_config": _INDEXER},
+    "qwen4_exp_text": _INDEXER,
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "first_k_dense_replace": 1},
     "ernie4_5_moe": {"moe_layer_end_index": 3},
     "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}},

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +15,9 @@ from typing import Any
 import pytest
 import torch
 from every_type import TYPES, WRAPPERS, config, depth
+from exported import exported
 from hand_places import PLACES
+from hooked import IDS, MASK, Hooks
 from tiny import tiny_tokenizer
 from torch import Tensor
 
@@ -27,14 +28,12 @@ from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.models.architecture import find
 from steerdsl.models.generation import Stops, neutral
 from steerdsl.models.shrink import shrunk
-from steerdsl.models.sites import STREAMS, Architecture, BlockKind, Site
+from steerdsl.models.sites import STREAMS, Architecture, BlockKind
 from steerdsl.models.small import model_class
 
 TABLE = Path(__file__).parents[2] / "docs" / "models.json"
 QUICK = ("llama", "gpt2", "gpt_neox", "bloom", "gptj", "gemma4_text", "granite", "olmo2", "qwen3_5_text", "nemotron_h")
 QUICK += ("falcon_h1", "gpt_oss", "deepseek_v3", "mamba", "openai-gpt", "granitemoehybrid")
-IDS = torch.tensor([[0, 0, 0, 21, 35, 47], [19, 33, 41, 52, 64, 77]])
-MASK = torch.tensor([[0, 0, 0, 1, 1, 1], [1, 1, 1, 1, 1, 1]])
 TOKENS = 3
 LONGER = 8
 UNGENERATED = ("xlstm",)  # transformers sizes its cache by fields that do not follow from its width
@@ -64,45 +63,6 @@ def model_of(model_type: str) -> Any:
                     noise * 0.15 if parameter.ndim > 1 else parameter.nan_to_num().clamp(-8, 8) + noise * 0.1
                 )
     return model
-
-
-class Hooks:
-    """Reads and writes sites by forward hooks."""
-
-    def __init__(self, model: Any) -> None:
-        self.model, self.handles = model, list[Any]()
-
-    def at(self, site: Site, look: Callable[[Tensor], Tensor | None]) -> None:
-        def on(value: Tensor) -> Tensor:
-            seen = value.reshape(len(IDS), -1, value.shape[-1]) * site.factor
-            new = look(seen)
-            return value if new is None else (new / site.factor).reshape(value.shape)
-
-        def after(_: Any, args: Any, output: Any) -> Any:
-            if isinstance(output, tuple | list):
-                return type(output)((on(output[0]), *output[1:]))
-            return on(output)
-
-        def before(_: Any, args: Any, kwargs: Any) -> Any:
-            if args:
-                return (on(args[0]), *args[1:]), kwargs
-            name = next(iter(kwargs))
-            return args, {**kwargs, name: on(kwargs[name])}
-
-        module = self.model.get_submodule(site.module)
-        if site.side == "output":
-            self.handles.append(module.register_forward_hook(after))
-        else:
-            self.handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
-
-    def keep(self, site: Site) -> list[Tensor]:
-        kept: list[Tensor] = []
-        self.at(site, lambda value: kept.append(value.detach().double().clone()))
-        return kept
-
-    def clear(self) -> None:
-        for handle in self.handles:
-            handle.remove()
 
 
 def flow(model: Any, arch: Architecture) -> dict[tuple[str, int], Tensor]:
@@ -275,7 +235,7 @@ def said(model_type: str) -> Any:
         }
         for kind in arch.kinds
     ]
-    return {"blocks": arch.blocks, "kinds": kinds}
+    return {"blocks": arch.blocks, "kinds": kinds, "exports": exported(model_of(model_type))}
 
 
 def _scaled(kind: BlockKind) -> bool:
@@ -283,11 +243,12 @@ def _scaled(kind: BlockKind) -> bool:
 
 
 def check(model_type: str) -> None:
+    found = said(model_type)
     if os.environ.get("UPDATE_EXPECTED"):
         table = json.loads(TABLE.read_text("utf-8")) if TABLE.exists() else {}
-        table[model_type] = said(model_type)
+        table[model_type] = found
         TABLE.write_text(json.dumps(dict(sorted(table.items())), indent=1) + "\n", "utf-8")
-    assert said(model_type) == json.loads(TABLE.read_text("utf-8"))[model_type]
+    assert found == json.loads(TABLE.read_text("utf-8"))[model_type]
     if not isinstance(looked_at(model_type), str):
         identities(model_type)
         everywhere(model_type)

@@ -17,6 +17,7 @@ from steerdsl.formats.steady import require_linear
 from steerdsl.lang import recipe as r
 from steerdsl.methods.finite import EXPORT_LESS, require_tensors
 from steerdsl.methods.layers import operand
+from steerdsl.methods.ops import add
 from steerdsl.methods.types import MethodError, Vector
 from steerdsl.methods.weights import WeightEdit, ablate_weights, add_bias, write
 from steerdsl.models.quiet import quiet
@@ -78,10 +79,8 @@ def _edits(model: Any, op: r.Op, opened: Opened, values: Values) -> Iterator[Wei
         return
     strength = op.args["by"]
     for target in targets(op, opened.arch, values.chosen):
-        acting = operand(value, target.layer)
-        assert acting.unit is not None and acting.norm is not None
-        raw = acting.norm @ acting.unit.double()
-        yield add_bias(model, target.layer, strength.value * raw, target.stream)
+        acting = values.measured(op, operand(value, target.layer), target)
+        yield add_bias(model, target.layer, add.step(acting, strength), target.stream)
 
 
 def _rows(op: r.Op, value: Vector, opened: Opened, values: Values) -> Any:

@@ -85,7 +85,7 @@ class Compiler:
         if isinstance(value, dict):
             return Operand(rows=value[target])
         assert value is not None
-        found = by_layer.operand(value, target.layer)
+        found = self.values.measured(op, by_layer.operand(value, target.layer), target)
         self._require_width(value, target.stream)
         toward = op.args.get("toward")
         return found if toward is None else replace(found, mean=by_layer.class_mean(value, toward.data, target.layer))

@@ -143,6 +143,19 @@ class RecordedSearch(TypedDict):
     notes: list[str]
 
 
+class RecordedDose(TypedDict):
+    steer: str
+    operation: str
+    stream: str
+    layers: list[int]
+    raw: list[float | None]
+    share: list[float | None]
+    sd: list[float | None]
+    dose: list[float | None]
+    why: str
+    at: At
+
+
 class RecordedCheck(TypedDict):
     claim: str
     holds: bool | None
@@ -189,6 +202,7 @@ class Record(TypedDict):
     choices: Annotated[dict[str, _Choice], {EACH: CHOICE}]
     planes: NotRequired[Annotated[dict[str, dict[str, Any]], {EACH: {"explained": Maybe(NUMBER), EACH: object}}]]
     searches: NotRequired[dict[str, RecordedSearch]]
+    doses: NotRequired[list[RecordedDose]]
     checks: list[RecordedCheck]
     reused_from: NotRequired[list[RecordedReused]]
     files: NotRequired[dict[str, str]]

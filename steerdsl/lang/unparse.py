@@ -80,8 +80,8 @@ def clause_text(clause: nodes.Clause) -> str:
             return f"when {value_text(left)} {op} {value_text(right)}"
         case nodes.KeepTop(count):
             return f"keep top {value_text(count)}"
-        case nodes.Amount(word, value):
-            return f"{word} {value_text(value)}"
+        case nodes.Amount(word, value, measure):
+            return f"{word} {value_text(value)} {measure}".rstrip()
         case nodes.With(items):
             return f"with {_list(items)}"
         case nodes.Subject(limits):

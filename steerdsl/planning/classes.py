@@ -14,6 +14,7 @@ from steerdsl.planning.plan import Plan, PlanStep
 from steerdsl.registry import find
 
 ROWS = frozenset({"rows", "pairs"})
+VECTORS = (r.VectorRef, r.VectorSum, r.Orthogonal)
 
 
 def rows_wanted(plan: Plan, step: r.Extract, ref: r.DataRef) -> bool:
@@ -23,7 +24,65 @@ def rows_wanted(plan: Plan, step: r.Extract, ref: r.DataRef) -> bool:
     names = {other.name for other in alike}
     if any(ROWS & find("extract", other.method).needs for other in alike):
         return True
+    if measured(plan)[0] and names & added(plan).keys():
+        return True
     return any(_wants(other, names) for other in steps)
+
+
+def measured(plan: Plan) -> tuple[bool, bool]:
+    """Whether the spread of projections is read for additions, and whether the norms of tokens are: on this machine
+    always, for the plan and the record to say, and on a server where a strength is measured in them."""
+    if plan.options.on == "local":
+        return True, True
+    units = {op.args["by"].unit for op in _additions(every_step(plan.steps))}
+    return "sd" in units, "dose" in units
+
+
+def added(plan: Plan) -> dict[str, set[r.Stream]]:
+    """The streams on which vectors are added, by the name of each vector and of those that it is made of."""
+    steps = list(every_step(plan.steps))
+    made = [made for made in map(_made_of, steps) if made is not None]
+    found: dict[str, set[r.Stream]] = {}
+    for op in _additions(steps):
+        streams = set(op.streams)
+        if op.everywhere:
+            streams = {r.Stream(stream) for stream, _ in plan.model.arch.everywhere()}
+        names, known = {*mentioned(op.operand)}, set[str]()
+        while names:
+            known |= names
+            names = {n for name, value in made if name in names for n in mentioned(value)} - known
+        for name in known:
+            found.setdefault(name, set()).update(streams)
+    return found
+
+
+def _additions(steps: Iterable[r.Step]) -> Iterator[r.Op]:
+    for step in steps:
+        for op in step.ops if isinstance(step, r.Steer) else ():
+            if find("op", op.name).effect == "adds" and isinstance(op.operand, VECTORS):
+                yield op
+
+
+def _made_of(step: r.Step) -> tuple[str, r.VectorExpr] | None:
+    """The vector that a step makes, and those of which, or after whose lengths, it does."""
+    match step:
+        case r.Bind(name=name, value=r.VectorRef() | r.VectorSum() | r.Orthogonal() as value):
+            return name, value
+        case r.Extract(name=name, options={"like": like}):
+            return name, like
+    return None
+
+
+def mentioned(expr: Any) -> set[str]:
+    """The vectors that an expression names."""
+    match expr:
+        case r.VectorRef(name=name):
+            return {name}
+        case r.VectorSum(terms=terms):
+            return set().union(*(mentioned(term) for _, term in terms))
+        case r.Orthogonal(vector=v, against=u):
+            return mentioned(v) | mentioned(u)
+    return set()
 
 
 def _wants(step: r.Step, names: set[str]) -> bool:

@@ -72,6 +72,7 @@ def write_record(
         "choices": results.choices,
         "planes": results.planes,
         "searches": results.searches,
+        "doses": results.doses,
         "checks": results.checks,
         "failed": results.failed,
         "warnings": [*(warning.title for warning in plan.warnings), *results.warnings],

@@ -40,6 +40,8 @@ def lower_binding(ctx: Context, node: nodes.Binding) -> None:
 def _known(ctx: Context, step: r.Step | None) -> Any:
     """What later statements must know of the value of a step."""
     match step:
+        case r.Extract(options={"like": like}):
+            return replace(info_of(step), unread=vectors.info_of(ctx, like).unread)
         case r.Extract():
             return info_of(step)
         case r.Select(keep=keep):
@@ -47,7 +49,7 @@ def _known(ctx: Context, step: r.Step | None) -> Any:
         case r.Bind(value=r.VectorRef() | r.VectorSum() | r.Orthogonal() as vector):
             return vectors.info_of(ctx, vector)
         case r.Load():
-            return vectors.VectorInfo()
+            return vectors.VectorInfo(unread=f"`{step.name}` was loaded from a file")
         case r.Evaluate() | r.Read():
             return step
     return None

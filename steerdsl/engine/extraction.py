@@ -25,7 +25,7 @@ from steerdsl.methods.layers import lengths
 from steerdsl.methods.types import Activations, Vector
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.prompts import Rendered, require_room
-from steerdsl.planning.classes import added, every_step, measured, rows_wanted
+from steerdsl.planning.classes import added, every_step, measured, rows_wanted, spread_wanted
 from steerdsl.planning.formatting import position
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.plan import PlanStep
@@ -142,8 +142,12 @@ def capture_class(run: Run, step: r.Extract, ref: r.DataRef | None, layers: Sequ
     the store, so that the prompts are read once."""
     assert ref is not None
     found = class_samples(run.plan.data, step, ref, run.plan.source)
-    want = Want(step.position, step.stream, layers, rows or rows_wanted(run.plan, step, ref))
+    want = Want(step.position, step.stream, layers, rows or _rows_wanted(run, step, ref, found))
     return _captured(run, step, ref, found, want)
+
+
+def _rows_wanted(run: Run, step: r.Extract, ref: r.DataRef, found: Sequence[Sample]) -> bool:
+    return rows_wanted(run.plan, step, ref) or spread_wanted(run.plan, step, ref, len(found))
 
 
 def token_norms(run: Run, step: r.Extract, ref: r.DataRef, stream: r.Stream) -> tuple[Sequence[int], Activations]:
@@ -221,7 +225,7 @@ def _others(run: Run, step: r.Extract, found: Sequence[Sample]) -> dict[str, tup
         for ref in (other.positive, other.negative):
             own = [] if ref is None else class_samples(run.plan.data, other, ref, run.plan.source)
             if ref is not None and samples_key(own) == prompts:
-                want = Want(other.position, other.stream, _layers(run, other), rows_wanted(run.plan, other, ref))
+                want = Want(other.position, other.stream, _layers(run, other), _rows_wanted(run, other, ref, own))
                 norms = [_norms_wanted(run, stream) for stream in adds.get(other.name, ())]
                 wants |= {_class_key(run, other, own, w): (w, _about(other, ref)) for w in (want, *norms)}
     return wants

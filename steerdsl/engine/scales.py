@@ -21,9 +21,9 @@ from steerdsl.methods.doses import Scale, in_all_units, in_columns, pooled_sd
 from steerdsl.methods.ops.add import along
 from steerdsl.methods.types import MethodError, Operand, Vector
 from steerdsl.planning import formatting
-from steerdsl.planning.classes import VECTORS, measured
+from steerdsl.planning.classes import VECTORS, measured, spread_wanted
 from steerdsl.planning.layers import resolve_layers
-from steerdsl.planning.samples import reads_answers
+from steerdsl.planning.samples import class_samples, reads_answers
 from steerdsl.planning.scales import read_scales, scales_key, stream_of
 from steerdsl.planning.targets import Target, targets
 from steerdsl.registry import find
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 # An extraction and the layer that its direction is of: None where each layer has its own.
 Origin = tuple[r.Extract, int | None]
 SEVERAL = "directions of several layers have no spread in common"
+TOO_LARGE = "the training activations are too large to be kept for their spread alone"
 NO_PROMPTS = "no training prompts of `{}` are known"
 
 
@@ -158,21 +159,25 @@ def _spreads(run: Run, vector: Vector, origins: list[Origin], why: list[str]) ->
     try:
         read = []
         for step, ref, fixed in _classes(run, origins):
+            found = class_samples(run.plan.data, step, ref, run.plan.source)
+            if not spread_wanted(run.plan, step, ref, len(found)):
+                why.append(TOO_LARGE)
+                return {}
             own = _own_layers(run, step)
             read.append((own, capture_class(run, step, ref, own, True), fixed))
     except (MethodError, RecipeError) as error:
         why.append(_said(error))
         return {}
-    found: dict[int, float | None] = {}
+    spreads: dict[int, float | None] = {}
     for row, layer in enumerate(vector.layers.tolist()):
         acting = Operand(vector.directions.unit[row], vector.directions.raw_norm[row])
         if not bool(acting.unit is not None and acting.unit.any()):
             continue
         classes = [_rows(a, own.index(layer if fixed is None else fixed)) for own, a, fixed in read]
-        found[layer] = pooled_sd(classes, along(acting))
-        if found[layer] is None:
+        spreads[layer] = pooled_sd(classes, along(acting))
+        if spreads[layer] is None:
             why.append("a spread needs two prompts of a class")
-    return found
+    return spreads
 
 
 def _own_layers(run: Run, step: r.Extract) -> list[int]:

@@ -14,6 +14,9 @@ from steerdsl.planning.plan import Plan, PlanStep
 from steerdsl.registry import find
 
 ROWS = frozenset({"rows", "pairs"})
+ASKED, SAID = "asked", "said"
+TOKENS = {"suffix": 16, "all": 256}  # of a prompt that are samples of their own, roughly
+LARGEST = 2**29  # bytes of one class's activations that are kept only to say how much is added
 VECTORS = (r.VectorRef, r.VectorSum, r.Orthogonal)
 
 
@@ -24,18 +27,33 @@ def rows_wanted(plan: Plan, step: r.Extract, ref: r.DataRef) -> bool:
     names = {other.name for other in alike}
     if any(ROWS & find("extract", other.method).needs for other in alike):
         return True
-    if measured(plan)[0] and names & added(plan).keys():
-        return True
     return any(_wants(other, names) for other in steps)
 
 
-def measured(plan: Plan) -> tuple[bool, bool]:
-    """Whether the spread of projections is read for additions, and whether the norms of tokens are: on this machine
-    always, for the plan and the record to say, and on a server where a strength is measured in them."""
-    if plan.options.on == "local":
-        return True, True
+def measured(plan: Plan) -> tuple[str, str]:
+    """Why the spread of projections is read for additions, and why the norms of tokens are: `asked`, where a strength
+    is measured in them, or `said`, for the plan and the record to say; on a server nothing is read for that, "".
+    """
     units = {op.args["by"].unit for op in _additions(every_step(plan.steps))}
-    return "sd" in units, "dose" in units
+    other = SAID if plan.options.on == "local" else ""
+    return ASKED if "sd" in units else other, ASKED if "dose" in units else other
+
+
+def spread_wanted(plan: Plan, step: r.Extract, ref: r.DataRef, samples: int) -> bool:
+    """Whether each of the `samples` prompts of a class is kept for the spread of its projections: where one is asked
+    for, and to say it only where they are not too large."""
+    why = measured(plan)[0]
+    fits = 4 * samples * TOKENS.get(step.position.name, 1) * _width(plan, step) <= LARGEST
+    if not why or (why == SAID and not fits):
+        return False
+    alike = (s for s in every_step(plan.steps) if isinstance(s, r.Extract) and _read(step, ref) & _classes(s))
+    return any(other.name in added(plan) for other in alike)
+
+
+def _width(plan: Plan, step: r.Extract) -> int:
+    """The numbers that are read of one token."""
+    arch = plan.model.arch
+    return arch.width(step.stream.name) * (1 if step.stream.numbers else arch.n_layers)
 
 
 def added(plan: Plan) -> dict[str, set[r.Stream]]:

@@ -7,6 +7,7 @@ measures them on the training prompts; a plan knows them once a run has.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from steerdsl.forms.text import read_json
 from steerdsl.lang import recipe as r
 from steerdsl.lang.tuned import Tuned
 from steerdsl.methods.doses import Dose, Scale, in_all_units
-from steerdsl.planning.classes import VECTORS
+from steerdsl.planning.classes import ASKED, SAID, VECTORS
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.layers import choices
 from steerdsl.planning.planning import Planning
@@ -55,7 +56,8 @@ def lines(p: Planning, op: r.Op) -> list[str]:
         return [LATER]
     doses = []
     for target in targets(op, p.facts.arch, p.chosen):
-        found = p.store.load(scales_key(p.keys, model, expr, stream_of(target), (True, True)), read_scales)
+        keys = (scales_key(p.keys, model, expr, stream_of(target), why) for why in product(*[(ASKED, SAID)] * 2))
+        found = next((known for key in keys if (known := p.store.load(key, read_scales)) is not None), None)
         if found is None or target.layer not in found:
             return [LATER]
         doses.append(in_all_units(by, found[target.layer]))

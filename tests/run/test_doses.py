@@ -263,3 +263,25 @@ def test_programs_that_stand_alone_do_not_have_them(ran: Any, on_tiny: Call) -> 
     ran("add topic by 2 sd at layer 1")
     code, _, err = on_tiny("eject", "r.steer", "--out", "r.py")
     assert code == 1 and "P721" in err and "a strength in `sd`" in err and not Path("r.py").exists()
+
+
+def test_what_is_too_large_to_be_kept_is_read_only_where_it_is_asked_for(
+    ran: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steerdsl.planning.classes.LARGEST", 100)
+    code, said, record = ran("add topic by 2 at layer 1")
+    assert code == 0, said
+    assert record["doses"][0]["sd"] == [None] and "too large" in record["doses"][0]["why"]
+    assert record["doses"][0]["dose"][0] > 0
+    code, said, again = ran("add topic by 2 sd at layer 1", "again")
+    assert code == 0 and again["doses"][0]["sd"] == [2] and again["doses"][0]["why"] == "", said
+
+
+def test_a_server_is_asked_for_what_is_written_alone(ran: Any, on_tiny: Call) -> None:
+    ran("add topic by 2 at layer 1", command="plan")
+    for strength, known in (("2", set()), ("2 sd", {"sd"}), ("20% dose", {"share", "dose"})):
+        Path("r.steer").write_text(f"{FITTED}\nsteer s {{ add topic by {strength} at layer 1 }}\n{ASKED}\n")
+        code, _, err = on_tiny("run", "r.steer", "--out", "r", "--force", "--on", "simulate")
+        assert code == 0, err
+        (found,) = json.loads(Path("r/record.json").read_text())["doses"]
+        assert {unit for unit in ("share", "sd", "dose") if found[unit][0] is not None} == known

@@ -42,6 +42,7 @@ def show(
         return
     from rich.text import Text
 
+    from steerdsl.show import doses
     from steerdsl.show.curves import curves
     from steerdsl.show.searches import tables
     from steerdsl.show.summary import summary
@@ -56,7 +57,8 @@ def show(
     console.print(summary(run, found.record, found.scores, found.answers))
     tried = found.record.get("searches", {})
     scores = found.scores.without(name for search in tried.values() for name in search["evaluations"])
-    for table in (*tables(tried), *curves(scores, found.record["choices"])):
+    added = doses.table(found.record.get("doses", []))
+    for table in (*([added] if added else []), *tables(tried), *curves(scores, found.record["choices"])):
         console.print(table)
     console.print(results(scores, found.answers, found.record["checks"]))
     console.print(_timings(found.record))

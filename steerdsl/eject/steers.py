@@ -71,6 +71,8 @@ def _type(p: Program, name: str) -> str:
 
 def _operation(p: Program, op: r.Op, number: int, outer: str) -> Iterator[str]:
     """The lines that add one operation's edits."""
+    if isinstance(by := op.args.get("by"), r.Strength) and by.unit in ("sd", "dose"):
+        p.refuse(op.span, f"a strength in `{by.unit}`")
     yield from _before(p, op, outer)
     decided = list(_decided(p, op, number, outer))
     yield from (line for lines, _ in decided for line in lines)

@@ -39,6 +39,7 @@ def capture(
     layers: Sequence[int],
     *,
     rows: bool = False,
+    norms: bool = False,
     batch_size: int | None = None,
     touches: Sequence[Touch] = (),
     progress: Progress = no_progress,
@@ -46,9 +47,9 @@ def capture(
     """Statistics of `stream` over `prompts` at `layers` (ascending), float64 [len(layers), width].
 
     A batch has at most `batch_size` prompts, or as many as are read at once. With `rows`, every sample's
-    activation is kept too, in the order of the prompts. With `touches`, activations are read after those
-    edits. Raises RecipeError M614 for a position a prompt lacks, NotFinite R811 for activations that are
-    nan or infinite.
+    activation is kept too, in the order of the prompts. With `norms`, only their norms are read, as activations of
+    width 1. With `touches`, activations are read after those edits. Raises RecipeError M614 for a position a prompt
+    lacks, NotFinite R811 for activations that are nan or infinite.
     """
     import torch
 
@@ -67,12 +68,12 @@ def capture(
 
         def ask(group: Sequence[Batch], reads: Sequence[tuple[str, str, float]] = reads) -> dict[str, Any]:
             jobs = [_job(batch, [readings[i] for i in batch.index]) for batch in group]
-            return session.summarise(jobs, reads, part, rows, touches)
+            return session.summarise(jobs, reads, part, rows, touches, norms)
 
         parts.append(_read(found, readings, each * len(own), session.on, ask, progress))
     made = _stacked([part for part, _ in parts])
-    norms = torch.cat([norms for _, norms in parts])
-    require_activations(made, norms, f"{stream.name}, {position.name}", layers, session)
+    lengths = torch.cat([lengths for _, lengths in parts])
+    require_activations(made, lengths, f"{stream.name}, {position.name}", layers, session)
     return made
 
 
@@ -84,6 +85,7 @@ class Want:
     stream: Stream
     layers: Sequence[int]
     rows: bool
+    norms: bool = False
 
 
 def capture_several(
@@ -99,7 +101,10 @@ def capture_several(
     requests are bounded, and with `touches`, once for each. Raises as `capture` does."""
     if len(wants) == 1 or session.on != "local" or touches:
         shared: dict[str, Any] = {"batch_size": batch_size, "touches": touches, "progress": progress}
-        return [capture(session, prompts, w.position, w.stream, w.layers, rows=w.rows, **shared) for w in wants]
+        return [
+            capture(session, prompts, w.position, w.stream, w.layers, rows=w.rows, norms=w.norms, **shared)
+            for w in wants
+        ]
     arch = session.opened.arch
     readings = [[find("position", w.position.name).run(p, w.position.number) for p in prompts] for w in wants]
     size = batch_size or text_rows(max(len(p.ids) for p in prompts))
@@ -112,9 +117,11 @@ def capture_several(
         for want, own in zip(wants, readings, strict=True):
             columns, average, picked = _where(batch, [own[i] for i in batch.index])
             reads = [arch.read(want.stream.name, x).tap for x in want.layers]
-            asked.append({"reads": reads, "columns": columns, "average": average, "picked": picked})
+            norms = _part(arch, want.stream) if want.norms else None
+            asked.append({"reads": reads, "columns": columns, "average": average, "picked": picked, "norms": norms})
         for number, found in enumerate(session.captures(inputs(batch), asked)):
-            take(states[number], found[..., _part(arch, wants[number].stream)], wants[number].rows)
+            part = slice(None) if wants[number].norms else _part(arch, wants[number].stream)
+            take(states[number], found[..., part], wants[number].rows)
             orders[number] += _places(batch, readings[number])
         done += len(batch.index)
         progress("reading activations", done, len(prompts))
@@ -191,6 +198,7 @@ def _stacked(parts: Sequence[Activations]) -> Activations:
         variance=torch.cat(spread) if spread else None,
         median_norm=torch.cat([part.median_norm for part in parts]),
         rows=torch.cat(rows, 1) if rows else None,
+        mean_inverse_norm=torch.cat([part.mean_inverse_norm for part in parts if part.mean_inverse_norm is not None]),
     )
 
 

@@ -24,7 +24,8 @@ from steerdsl.formats.steady import require_linear
 from steerdsl.lang import recipe as r
 from steerdsl.methods.finite import EXPORT_LESS, require_tensors
 from steerdsl.methods.layers import operand, require_stated
-from steerdsl.methods.types import MethodError, Vector
+from steerdsl.methods.ops import add
+from steerdsl.methods.types import MethodError, Operand, Vector
 from steerdsl.methods.weights import WeightEdit, ablate_weights, add_bias, write
 from steerdsl.models.quiet import quiet
 from steerdsl.models.small import model_class
@@ -132,18 +133,16 @@ def _steps(op: r.Op, opened: Opened, values: Values) -> Iterator[Step]:
         return
     for target in targets(op, opened.arch, values.chosen):
         require_stated(value, op.name, target.stream)
-        yield _behind(target), _addition(op, value, target)
+        yield _behind(target), _addition(op, values.measured(op, operand(value, target.layer), target), target)
 
 
 def _behind(target: Target) -> bool:
     return target.stream.startswith("resid") and (target.stream, target.layer) != ("resid_pre", 0)
 
 
-def _addition(op: r.Op, value: Vector, target: Target) -> Callable[[Any], WeightEdit]:
-    acting = operand(value, target.layer)
-    assert acting.unit is not None and acting.norm is not None
-    raw = op.args["by"].value * (acting.norm @ acting.unit.double())
-    return lambda model: add_bias(model, target.layer, raw, target.stream)
+def _addition(op: r.Op, acting: Operand, target: Target) -> Callable[[Any], WeightEdit]:
+    added = add.step(acting, op.args["by"])
+    return lambda model: add_bias(model, target.layer, added, target.stream)
 
 
 def _rows(op: r.Op, value: Vector, opened: Opened, values: Values) -> dict[tuple[str, int], Tensor]:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.remote import Traffic
 from steerdsl.engine.values import Values
-from steerdsl.lang.recipe import Op, Plot, Steer
+from steerdsl.lang.recipe import Op, Plot, Steer, VectorExpr
 from steerdsl.measure.claims import Claim, judged
 from steerdsl.measure.table import Table
+from steerdsl.methods.doses import Scale
 from steerdsl.methods.finite import NotFinite
 from steerdsl.models.cache import Progress, no_progress
 from steerdsl.models.prompts import Rendered, Renderer
@@ -37,10 +38,9 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Results:
     """What a run leaves. `scores`: all figures so far. `claims`: by text and point; `verdicts`: those of a run that was
-    taken whole from the store. `searches`: what each `tune` tried and chose. `answered`: of each data set of answers
-    the counts, and every answer ("rows"). `rows`: lines of generations.jsonl.
-    `failed`: points of sweeps that failed, each with
-    the reason."""
+    taken whole from the store. `searches`: what each `tune` tried and chose. `doses`: how much each steer adds.
+    `answered`: of each data set of answers the counts, and every answer ("rows"). `rows`: lines of generations.jsonl.
+    `failed`: points of sweeps that failed, each with the reason."""
 
     scores: Table = field(default_factory=Table)
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -55,6 +55,7 @@ class Results:
     verdicts: list[dict[str, Any]] = field(default_factory=list)
     searches: dict[str, dict[str, Any]] = field(default_factory=dict)
     answered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    doses: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def checks(self) -> list[dict[str, Any]]:
@@ -65,10 +66,12 @@ class Results:
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Activations that operations and planes read besides vectors: `samples`, each sample's difference from the
-    other class's mean at some layers of a vector, [K, d]; `patches`, those of a patch's prompt at each target."""
+    other class's mean at some layers of a vector, [K, d]; `patches`, those of a patch's prompt at each target;
+    `scales`, the lengths that an addition is measured in at a target."""
 
     samples: Callable[[Run, str, tuple[int, ...]], Tensor]
     patches: Callable[[Run, Op], dict[Target, Tensor]]
+    scales: Callable[[Run, VectorExpr, Target], Scale]
 
 
 @dataclass
@@ -81,7 +84,8 @@ class Run:
     what metrics have read of the model without edits, by the texts; `tell` is given what the user must know
     once; `opened` is the model once it is open, the same for every copy of the run; `broken` says, by the key
     of answers, why a shared batch gave none; `measured` is how fast tokens were read and made; `readings` are the
-    keys under which the store keeps what was read of texts until the run ends."""
+    keys under which the store keeps what was read of texts until the run ends; `scales` are the lengths that additions
+    are measured in, by their keys."""
 
     plan: Plan
     store: Store
@@ -103,6 +107,7 @@ class Run:
     broken: dict[str, NotFinite] = field(default_factory=dict)
     measured: Measured = field(default_factory=Measured)
     readings: list[str] = field(default_factory=list)
+    scales: dict[str, dict[int, Scale]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.planned = self.plan
@@ -111,6 +116,7 @@ class Run:
             self.plan.model.arch.n_layers,
             samples=partial(self.sources.samples, self),
             patches=partial(self.sources.patches, self),
+            scales=partial(self.sources.scales, self),
         )
 
     def as_now(self) -> Run:

@@ -282,6 +282,16 @@ def _probe(reads: tuple[Any, ...], h: Tensor, step: Step, mask: Tensor | None, m
     return h
 
 
+def sizes(h: Tensor, part: slice) -> Tensor:
+    """The norm of some features of each token, float64 [B, S, 1]: of the activations themselves nothing is kept."""
+    import torch
+
+    if h.device.type == "mps":
+        h = h.cpu()  # Apple's GPU has no float64
+    found: Tensor = torch.linalg.vector_norm(h[..., part], dim=-1, keepdim=True, dtype=torch.float64)
+    return found
+
+
 def gather(h: Tensor, columns: Tensor | None, average: bool, picked: Tensor) -> Tensor:
     """float64 rows on the CPU: for each prompt the token at `columns` [B], or the mean of its tokens
     of the mask `picked` [B, S]; else every token of that mask."""

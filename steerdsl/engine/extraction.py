@@ -25,7 +25,7 @@ from steerdsl.methods.layers import lengths
 from steerdsl.methods.types import Activations, Vector
 from steerdsl.models.batching import batches, pad_id
 from steerdsl.models.prompts import Rendered, require_room
-from steerdsl.planning.classes import every_step, rows_wanted
+from steerdsl.planning.classes import added, every_step, measured, rows_wanted, spread_wanted
 from steerdsl.planning.formatting import position
 from steerdsl.planning.keys import step_key
 from steerdsl.planning.plan import PlanStep
@@ -38,6 +38,8 @@ from steerdsl.store.vector_files import load_activations, load_vector, save_acti
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+TOKENS = r.Position("all", 1)  # every token but the first
 
 
 def extract(run: Run, planned: PlanStep) -> None:
@@ -139,7 +141,30 @@ def capture_class(run: Run, step: r.Extract, ref: r.DataRef | None, layers: Sequ
     the store, so that the prompts are read once."""
     assert ref is not None
     found = class_samples(run.plan.data, step, ref, run.plan.source)
-    want = Want(step.position, step.stream, layers, rows or rows_wanted(run.plan, step, ref))
+    want = Want(step.position, step.stream, layers, rows or _rows_wanted(run, step, ref, found))
+    return _captured(run, step, ref, found, want)
+
+
+def _rows_wanted(run: Run, step: r.Extract, ref: r.DataRef, found: Sequence[Sample]) -> bool:
+    return rows_wanted(run.plan, step, ref) or spread_wanted(run.plan, step, ref, len(found))
+
+
+def token_norms(run: Run, step: r.Extract, ref: r.DataRef, stream: r.Stream) -> tuple[Sequence[int], Activations]:
+    """The norms of every token but the first of the prompts of one class, and the layers at which they were read."""
+    found, want = class_samples(run.plan.data, step, ref, run.plan.source), _norms_wanted(run, stream)
+    return want.layers, _captured(run, step, ref, found, want)
+
+
+def _norms_wanted(run: Run, stream: r.Stream) -> Want:
+    """Norms of a stream wherever the model has it. The first token is left out: in many models attention puts what it
+    has no use for there, and its norm is a hundred times that of the others (Sun et al. 2024, Massive Activations)."""
+    arch = run.plan.model.arch
+    lacking = arch.lacking(stream.name)
+    layers = [stream.numbers[0]] if stream.numbers else [x for x in range(arch.n_layers) if x not in lacking]
+    return Want(TOKENS, stream, layers, False, norms=True)
+
+
+def _captured(run: Run, step: r.Extract, ref: r.DataRef, found: Sequence[Sample], want: Want) -> Activations:
     key = _class_key(run, step, found, want)
 
     def make() -> Activations:
@@ -184,20 +209,26 @@ def _class_key(run: Run, step: r.Extract, found: Sequence[Sample], want: Want) -
         layers=list(want.layers),
         rows=want.rows,
         **({"answers": OWN} if reads_answers(step) else {}),
+        **({"norms": True} if want.norms else {}),
     )
 
 
 def _others(run: Run, step: r.Extract, found: Sequence[Sample]) -> dict[str, tuple[Want, dict[str, str]]]:
     """By key all that extractions of the plan read of these prompts, and what is said of it."""
-    prompts, wants = samples_key(found), {}
+    prompts = samples_key(found)
+    wants: dict[str, tuple[Want, dict[str, str]]] = {}
+    adds = added(run.plan) if measured(run.plan)[1] else {}
     for other in every_step(run.plan.steps):
         if not isinstance(other, r.Extract) or reads_answers(other) != reads_answers(step):
             continue
         for ref in (other.positive, other.negative):
             own = [] if ref is None else class_samples(run.plan.data, other, ref, run.plan.source)
             if ref is not None and samples_key(own) == prompts:
-                want = Want(other.position, other.stream, reading_layers(run, other), rows_wanted(run.plan, other, ref))
-                wants[_class_key(run, other, own, want)] = (want, _about(other, ref))
+                want = Want(
+                    other.position, other.stream, reading_layers(run, other), _rows_wanted(run, other, ref, own)
+                )
+                norms = [_norms_wanted(run, stream) for stream in adds.get(other.name, ())]
+                wants |= {_class_key(run, other, own, w): (w, _about(other, ref)) for w in (want, *norms)}
     return wants
 
 
@@ -280,6 +311,7 @@ def bind(run: Run, planned: PlanStep) -> None:
         run.values.planes[step.name] = run.values.plane(step.value)
     else:
         run.values.vectors[step.name] = replace(run.values.vector(step.value), name=step.name)
+        run.values.made_of[step.name] = step.value
 
 
 def load(run: Run, planned: PlanStep) -> None:

@@ -58,4 +58,5 @@ def result(state: dict[str, Any], order: Tensor | None = None) -> Activations:
         variance=state["squares"] / (n - 1) if n > 1 else None,
         median_norm=(norms[:, (n - 1) // 2] + norms[:, n // 2]) / 2,
         rows=rows,
+        mean_inverse_norm=norms.reciprocal().mean(dim=1),
     )

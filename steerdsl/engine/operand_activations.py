@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from steerdsl.engine.context import Run, Sources
 from steerdsl.engine.extraction import capture_class, kept
+from steerdsl.engine.scales import scale
 from steerdsl.lang import recipe as r
 from steerdsl.methods.layers import differences
 from steerdsl.methods.types import Activations
@@ -58,4 +59,4 @@ def sample_differences(run: Run, vector: str, layers: tuple[int, ...]) -> Tensor
     return differences(positive, negative, [own.index(layer) for layer in layers])
 
 
-SOURCES = Sources(sample_differences, patch_rows)
+SOURCES = Sources(sample_differences, patch_rows, scale)

@@ -85,7 +85,7 @@ class Compiler:
         if isinstance(value, dict):
             return Operand(rows=value[target])
         assert value is not None
-        found = by_layer.operand(value, target.layer)
+        found = self.values.measured(op, by_layer.operand(value, target.layer), target)
         self._require_width(value, target.stream)
         by_layer.require_stated(value, op.name, target.stream)
         toward = op.args.get("toward")

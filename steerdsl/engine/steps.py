@@ -22,6 +22,7 @@ from steerdsl.engine import (
     outputs,
     projections,
     readings,
+    scales,
     selection,
     tuning,
 )
@@ -101,7 +102,7 @@ def make_values(run: Run, watch: Watch) -> None:
         watch(planned, None)
         start = time.perf_counter()
         run.shared = planned.shared
-        _step(run, planned, RUN)
+        _step(run, planned, {**RUN, r.Steer: _steer})
         watch(planned, time.perf_counter() - start)
     if _hides_answers(run):
         forget(run.store)
@@ -166,6 +167,13 @@ def _steer(run: Run, planned: PlanStep) -> None:
     touches(run, Variant(planned.name, planned.name))
 
 
+def _stated_steer(run: Run, planned: PlanStep) -> None:
+    """Name a steer, and say in the record how much it adds."""
+    _steer(run, planned)
+    assert isinstance(planned.step, r.Steer)
+    run.results.doses += scales.stated(run, planned.step)
+
+
 def _sweep(run: Run, planned: PlanStep) -> None:
     """Every point of a sweep, one after another. A point that fails is marked, and the rest is kept."""
     assert isinstance(planned.step, r.Sweep)
@@ -197,7 +205,7 @@ def _tune(run: Run, planned: PlanStep) -> None:
             why.append(None)
             try:
                 for inner in steps:
-                    _step(run, inner, RUN)
+                    _step(run, inner, {**RUN, r.Steer: _steer})
             except RecipeError as error:
                 if not failed_points.of_one_point(error):
                     raise
@@ -221,7 +229,7 @@ def _answer_together(run: Run, pool: Sequence[PlanStep]) -> None:
                     _step(then, step, runners)
 
     special: Mapping[type, Runner] = {
-        **{r.Generate: run.asks.gather, r.Evaluate: run.asks.gather, r.Sweep: gather},
+        **{r.Generate: run.asks.gather, r.Evaluate: run.asks.gather, r.Sweep: gather, r.Steer: _steer},
         **dict.fromkeys((r.Check, r.Plot, r.Export), _later),
     }
     runners = {**RUN, **special}
@@ -268,7 +276,7 @@ RUN: Mapping[type, Runner] = {
     r.Bind: extraction.bind,
     r.Select: selection.select,
     r.Load: extraction.load,
-    r.Steer: _steer,
+    r.Steer: _stated_steer,
     r.Generate: evaluation.generate_step,
     r.AnswerData: answer_data.answers_step,
     r.Evaluate: evaluation.evaluate_step,

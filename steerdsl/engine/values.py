@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from steerdsl.lang import recipe as r
 from steerdsl.methods import algebra
 from steerdsl.methods import layers as by_layer
-from steerdsl.methods.types import Plane, Vector
+from steerdsl.methods.doses import Scale
+from steerdsl.methods.numbers import each
+from steerdsl.methods.types import MethodError, Operand, Plane, Vector
 from steerdsl.planning import formatting
 from steerdsl.planning.classes import origin
 from steerdsl.planning.layers import resolve_layers
@@ -28,13 +30,18 @@ if TYPE_CHECKING:
 Sampler = Callable[[str, tuple[int, ...]], "Tensor"]
 # Runs a prompt and gives its activations [S, d] at each target of a patch.
 Patcher = Callable[[r.Op], "dict[Target, Tensor]"]
+# Gives the lengths that an addition of a vector is measured in at a target.
+Scaler = Callable[[r.VectorExpr, "Target"], Scale]
+
+
+NO_LENGTH = "the training activations do not spread along this direction"
 
 
 @dataclass(slots=True)
 class Values:
     """Named values of one run on a model of `n_layers` layers. `chosen` are the layers that each
     select step chose, best first; `tuned` are the numbers that searches chose, by "best.strength"; `made` every plane
-    that an expression gave, by its text."""
+    that an expression gave, by its text, `made_of` the vectors of which a named one is the sum or a part."""
 
     n_layers: int
     vectors: dict[str, Vector] = field(default_factory=dict)
@@ -42,12 +49,14 @@ class Values:
     chosen: dict[str, tuple[int, ...]] = field(default_factory=dict)
     tuned: dict[str, float] = field(default_factory=dict)
     made: dict[str, Plane] = field(default_factory=dict)
+    made_of: dict[str, r.VectorExpr] = field(default_factory=dict)
     samples: Sampler | None = None
     patches: Patcher | None = None
+    scales: Scaler | None = None
 
     def take(self, other: Values) -> None:
         """Know what `other` knows by name, now. Planes that an expression gave are made again."""
-        for name in ("vectors", "planes", "chosen", "tuned"):
+        for name in ("vectors", "planes", "chosen", "tuned", "made_of"):
             setattr(self, name, dict(getattr(other, name)))
 
     def operand(self, op: r.Op) -> Vector | Plane | dict[Target, Tensor] | None:
@@ -58,6 +67,20 @@ class Values:
         if isinstance(op.operand, r.PlaneExpr | r.PlaneRef):
             return self.plane(op.operand)
         return None if op.operand is None else self.vector(op.operand)
+
+    def measured(self, op: r.Op, found: Operand, target: Target) -> Operand:
+        """What acts at a target, with the lengths that the strength of an addition is measured in. Raises MethodError
+        where there is none."""
+        units = {strength.unit for strength in each(op.args.get("by")) if isinstance(strength, r.Strength)}
+        if units.isdisjoint(("sd", "dose")):
+            return found
+        assert self.scales is not None and isinstance(op.operand, r.VectorRef | r.VectorSum | r.Orthogonal)
+        scale = self.scales(op.operand, target)
+        for unit, length in (("sd", scale.sd), ("dose", scale.norm)):
+            if unit in units and not length:
+                title = f"`{op.text or op.name}` cannot be measured at layer {target.layer}: {scale.why or NO_LENGTH}"
+                raise MethodError(title, "write multiples of the raw vector, or a share of each token's norm")
+        return replace(found, sd=scale.sd, stream_norm=scale.norm)
 
     def vector(self, expr: r.VectorExpr) -> Vector:
         """The vector that an expression means; `v[6,16]` is the same at every layer."""

@@ -23,6 +23,7 @@ from steerdsl.forms.files import Misread
 from steerdsl.forms.text import parse_json
 from steerdsl.lang import recipe as r
 from steerdsl.methods.finite import EXPORT_LESS, require_tensors
+from steerdsl.methods.ops.add import step
 from steerdsl.methods.types import MethodError, Vector
 from steerdsl.registry import find
 
@@ -222,9 +223,8 @@ def write_steer(steer: Carried, path: Path) -> None:
     rows: dict[int, Tensor] = {}
     for act in steer.acts:
         require_place(act.op, act.stream, act.layer, steer.arch)
-        assert act.operand.norm is not None and act.operand.unit is not None
-        step = act.op.args["by"].value * (act.operand.norm.double() @ act.operand.unit.double())
-        rows[act.layer] = rows[act.layer] + step if act.layer in rows else step
+        added = step(act.operand, act.op.args["by"])
+        rows[act.layer] = rows[act.layer] + added if act.layer in rows else added
     _write(rows, steer.arch, path)
 
 

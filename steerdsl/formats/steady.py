@@ -19,7 +19,7 @@ def wavering(op: r.Op) -> str | None:
         return "a condition or `keep norm` depends on the token"
     if op.phase != "all" or op.first is not None or op.after is not None:
         return "what is exported acts at every token, and this operation does not"
-    if find("op", op.name).effect == "adds" and op.args["by"].unit != "raw":
+    if find("op", op.name).effect == "adds" and op.args["by"].unit == "share":
         return "a share of the token's norm depends on the token"
     return None
 

@@ -15,6 +15,7 @@ from steerdsl.formats.types import Act, Carried
 from steerdsl.lang import recipe as r
 from steerdsl.methods.finite import EXPORT_LESS, require_tensors
 from steerdsl.methods.numbers import plain
+from steerdsl.methods.ops.add import step
 from steerdsl.models.sites import Architecture
 from steerdsl.registry import find
 
@@ -46,8 +47,10 @@ def _entry(act: Act) -> dict[str, Any]:
     assert unit is not None and norm is not None
     effect = find("op", act.op.name).effect
     if effect == "adds":
-        value, vector = act.op.args["by"].value, norm.double() @ unit.double()
-        return _said("add", vector, value)
+        by = act.op.args["by"]
+        if by.unit == "raw":
+            return _said("add", norm.double() @ unit.double(), by.value)
+        return _said("add", step(act.operand, by), 1.0)
     if act.operand.reader is not None:
         raise refusal(TITLE, "an oblique eraser (leace) is not a clamp of one direction", INSTEAD)
     if len(unit) > 1:

@@ -35,6 +35,9 @@ SEARCH: Mapping[str, Any] = {
     "batches": [[{EACH: float}]],
     "best": {"at": {EACH: str}, "values": {EACH: float}, "layers": {EACH: int}},
 }
+_LENGTH = Either((float, None))
+# The lengths that additions of a vector are measured in, layer by layer.
+SCALES = [{"layer": int, "raw": float, "sd": _LENGTH, "norm": _LENGTH, "inverse": _LENGTH, "why": str}]
 DOCUMENTS: Mapping[str, Any] = {  # a harness task's figures
     "values": [float],
     "mean": re.compile("arithmetic|rate|geometric"),

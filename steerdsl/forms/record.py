@@ -150,6 +150,19 @@ class RecordedAnswers(TypedDict):
     dropped: dict[str, int]
 
 
+class RecordedDose(TypedDict):
+    steer: str
+    operation: str
+    stream: str
+    layers: list[int]
+    raw: list[float | None]
+    share: list[float | None]
+    sd: list[float | None]
+    dose: list[float | None]
+    why: str
+    at: At
+
+
 class RecordedCheck(TypedDict):
     claim: str
     holds: bool | None
@@ -197,6 +210,7 @@ class Record(TypedDict):
     planes: NotRequired[Annotated[dict[str, dict[str, Any]], {EACH: {"explained": Maybe(NUMBER), EACH: object}}]]
     searches: NotRequired[dict[str, RecordedSearch]]
     answers: NotRequired[dict[str, RecordedAnswers]]
+    doses: NotRequired[list[RecordedDose]]
     checks: list[RecordedCheck]
     reused_from: NotRequired[list[RecordedReused]]
     files: NotRequired[dict[str, str]]

@@ -216,7 +216,9 @@ class Builder(Transformer[Token, Any]):
         return nodes.Word("keep norm", span=_span(meta))
 
     def amount(self, meta: Meta, children: list[Any]) -> nodes.Amount:
-        return nodes.Amount(str(children[0]), children[1], span=_span(meta))
+        word, value, *measure = children
+        said = (str(measure[0]), token_span(measure[0])) if measure else ()
+        return nodes.Amount(str(word), value, *said, span=_span(meta))
 
     def with_clause(self, meta: Meta, children: list[Any]) -> nodes.With:
         return nodes.With(tuple(children), span=_span(meta))

@@ -5,10 +5,11 @@ In: made by `build`. Out: parts of the statements in `nodes`, from where all can
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from steerdsl.lang.expression_nodes import Expr, Item, Name, Node, Option, Quantity, Text
+from steerdsl.lang.expression_nodes import NOWHERE, Expr, Item, Name, Node, Option, Quantity, Text
+from steerdsl.lang.source import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,12 @@ class KeepTop(Node):
 
 @dataclass(frozen=True, slots=True)
 class Amount(Node):
-    """`by 40%`, `to 90deg`, `toward mean(generic)`, `against u`, `by dispersion`, `to "sweep.png"`."""
+    """`by 40%`, `by 2 sd`, `to 90deg`, `toward mean(generic)`, `against u`, `by dispersion`, `to "sweep.png"`."""
 
     word: str
     value: Expr
+    measure: str = ""  # "sd" or "dose", behind the value
+    measure_span: Span = field(default=NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from steerdsl.registry import Entry, entries
 
 VERB = "VERB"  # the terminal of an operation's name; it has no fixed text
 WHERE, SIDE, READ, TUNE, GOAL, SUBJECT = "WHERE", "SIDE", "READ", "TUNE", "GOAL", "SUBJECT"
+MEASURE = "MEASURE"  # the word behind a strength that says what it is measured in
 SIDES = ("positive", "negative")
 # Words that are reserved nowhere: `layout` gives them their terminal where they mean something.
 SOFT: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -37,6 +38,7 @@ SOFT: Mapping[str, tuple[str, ...]] = MappingProxyType(
         TUNE: ("tune",),
         GOAL: ("maximize", "minimize"),
         SUBJECT: ("subject",),
+        MEASURE: ("sd", "dose"),
     }
 )
 STARTS = ("file", "statement", "unused")

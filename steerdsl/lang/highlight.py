@@ -14,7 +14,7 @@ from pygments.lexer import Lexer
 from pygments.token import Comment, Error, Keyword, Name, Number, Operator, Punctuation, String, Text, _TokenType
 
 from steerdsl.lang.build import token_span
-from steerdsl.lang.grammar import SIDE, SOFT, SUBJECT, VERB, WHERE, clause_words, heads, lex
+from steerdsl.lang.grammar import MEASURE, SIDE, SOFT, SUBJECT, VERB, WHERE, clause_words, heads, lex
 from steerdsl.lang.layout import lay_out
 
 FIXED = {
@@ -52,7 +52,7 @@ class SteerLexer(Lexer):  # type: ignore[misc]
             following = words[i + 1].type if i + 1 < len(words) else ""
             meant = soft.get(word.start_pos)
             value = word.type == "ON" and i > 0 and words[i - 1].type == "COLON"
-            own = Keyword.Pseudo if meant in (WHERE, SIDE, SUBJECT) else Keyword
+            own = Keyword.Pseudo if meant in (WHERE, SIDE, SUBJECT, MEASURE) else Keyword
             yield span.start, Name if value else own if meant else _kind(word, following), str(word)
             at = span.end
         if at < len(text):

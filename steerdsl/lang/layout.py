@@ -15,6 +15,7 @@ from lark import Token
 
 from steerdsl.lang.grammar import (
     GOAL,
+    MEASURE,
     READ,
     SIDE,
     SIDES,
@@ -32,6 +33,8 @@ OPENING = {"LPAR": "RPAR", "LSQB": "RSQB"}
 CLOSING = frozenset(OPENING.values())
 BEFORE = ("_NL", "LBRACE", "RBRACE")  # what precedes a statement, unless it is the first
 INSIDE = frozenset({"OF", "STEP"})  # words that follow a name inside brackets
+AMOUNTS = frozenset({"BY", "TO", "TOWARD", "AGAINST"})
+VALUES = frozenset({"QUANTITY", "NAME", *CLOSING})  # what a value ends with
 _TESTS = [[field, sign] for field in ("NAME", "STRING") for sign in ("COMPARE", "EQUAL")]  # `label == 1`
 _SIDED = [["NAME", "COLON"], ["KEEP", "WHEN"]]  # `positive system:`, `positive keep when`
 
@@ -62,9 +65,16 @@ def lay_out(tokens: Iterable[Token]) -> list[Token]:
 
 def _by_context(tokens: list[Token]) -> list[Token]:
     """The tokens with `where` as WHERE before a field and a comparison, the side before it, before `keep when` and
-    before an option's name as SIDE, and `read` as READ where a value or a statement begins and a name follows. No
-    recipe without these has a name or a text there."""
+    before an option's name as SIDE, `read` as READ where a value or a statement begins and a name follows, and `sd` or
+    `dose` as MEASURE where it follows the value of a `by` or the like. No recipe without these has a name or a text
+    there."""
+    ends = clause_words() | {"_NL", "LBRACE", "RBRACE"}
+    amount = False  # whether the clause at hand is one of `AMOUNTS`
     for i, token in enumerate(tokens):
+        amount = token.type in AMOUNTS or (amount and token.type not in ends)
+        if amount and token.type == "NAME" and token in SOFT[MEASURE] and tokens[i - 1].type in VALUES:
+            tokens[i] = Token.new_borrow_pos(MEASURE, token.value, token)
+            amount = False
         if token.type == "NAME" and token == "where" and [t.type for t in tokens[i + 1 : i + 3]] in _TESTS:
             tokens[i] = Token.new_borrow_pos(WHERE, token.value, token)
             if i and tokens[i - 1].type == "NAME" and tokens[i - 1] in SIDES:

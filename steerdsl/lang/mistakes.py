@@ -255,6 +255,7 @@ MISTAKES: tuple[Callable[[Failure], Mistake | None], ...] = (
     lexical.unquoted_path,
     lexical.unknown_character,
     foreign.strength_as_option,
+    foreign.measure,
     option_with_equal,
     reserved_name,
     clause_alone,

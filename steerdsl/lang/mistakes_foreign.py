@@ -13,12 +13,16 @@ from lark import Token
 
 from steerdsl.lang.build import token_span
 from steerdsl.lang.failure import Failure, Mistake, fail_at
-from steerdsl.lang.grammar import VERB, keywords
+from steerdsl.lang.grammar import MEASURE, SOFT, VERB, keywords
 from steerdsl.lang.wording import quote, spelt, touch
 
 STRENGTHS = frozenset(
     ("alpha", "amount", "coef", "coeff", "coefficient", "factor", "lambda", "multiplier", "scale", "strength", "weight")
 )
+MEASURES = {
+    **dict.fromkeys(("sd", "sds", "std", "stds", "stdev", "stddev", "sigma", "sigmas", "deviations"), "sd"),
+    **dict.fromkeys(("dose", "doses"), "dose"),
+}
 JSON = r"""[\[{]\s*("|[\[{]\s*")"""
 PYTHON = r"(from [\w.]+ import |import [\w.]+( as \w+)?$|def \w+\(|with torch|class \w+[(:])"
 YAML = r"\s*(- )*[A-Za-z_][\w -]*:(\s|$)|\s*- "
@@ -38,6 +42,7 @@ HEADS = r"attn\.hook_(z|result)|self_attn\.o_proj"
 IN = frozenset({"in", "of", "for", "into", "on"})
 # Words that join the parts of a statement, the likeliest first.
 JOINING = ("FROM", "VS", "OF", "LAYERS", "BY", "TO", "OVER", "ON", "WITH")
+LAST = ("QUANTITY", "NAME", "RPAR", MEASURE)  # what the value before a measure ends with
 LISTED = ("QUANTITY", "COMMA", "DOTDOT")  # tokens of a list of layers
 NEAR = 4  # tokens before the failure that are looked at
 WHOLE = frozenset({"all", "every", "each", "any"})
@@ -186,6 +191,20 @@ def _where(f: Failure, first: int, last: int, layers: str) -> Mistake:
         layers, last = str(after), last + 1
     span = token_span(f.tokens[first]).to(token_span(f.tokens[last]))
     return Mistake("S124", "layers are named by `at layers`", span, f"write `at layers {layers}`")
+
+
+def measure(f: Failure) -> Mistake | None:
+    """`by 2 std`, `param strength = 2 sd`."""
+    word = MEASURES.get(str(f.token).lower())
+    if f.token is None or word is None or f.before is None or f.before.type not in LAST:
+        return None
+    if MEASURE in f.expected:
+        title = f"{quote(f.token)} is not what a strength is measured in"
+        return Mistake("S334", title, f.span, f"did you mean `{f.before} {word}`?")
+    if f.token not in SOFT[MEASURE]:
+        return None
+    title = f"`{f.token}` is not part of a number: it follows the strength of an `add`, once"
+    return Mistake("S334", title, f.span, f"write it where the strength is used, as in `add topic by strength {word}`")
 
 
 def one_word(f: Failure) -> Mistake | None:

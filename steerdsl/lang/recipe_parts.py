@@ -110,11 +110,12 @@ class PlaneRef(Spanned):
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """`value` in multiples of the raw vector ("raw") or as a share of the token's norm ("share"),
-    or a plain coordinate along the unit direction ("unit", for clamp and cap)."""
+    """`value` in multiples of the raw vector ("raw"), as a share of the token's norm ("share"), in standard deviations
+    of the training projections on the direction ("sd"), as a share of the mean norm of the training tokens where it is
+    added ("dose"), or a plain coordinate along the unit direction ("unit", for clamp and cap)."""
 
     value: float
-    unit: Literal["raw", "share", "unit"]
+    unit: Literal["raw", "share", "sd", "dose", "unit"]
 
 
 @dataclass(frozen=True, slots=True)

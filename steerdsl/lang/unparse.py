@@ -83,8 +83,8 @@ def clause_text(clause: nodes.Clause) -> str:
         case nodes.KeepWhen(tests, side):
             conditions = " and ".join(f"{value_text(t.left)} {t.op} {value_text(t.right)}" for t in tests)
             return f"{side} keep when {conditions}".lstrip()
-        case nodes.Amount(word, value):
-            return f"{word} {value_text(value)}"
+        case nodes.Amount(word, value, measure):
+            return f"{word} {value_text(value)} {measure}".rstrip()
         case nodes.With(items):
             return f"with {_list(items)}"
         case nodes.Subject(limits):

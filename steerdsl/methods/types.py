@@ -27,6 +27,7 @@ class Activations:
     mean: float64 [L, d]. variance: float64 [L, d], unbiased, per feature (None when n < 2).
     median_norm: float64 [L], the median of the samples' norms. rows: float32 [n, L, d], kept only
     when the method's entry asks for "rows" (or "pairs": row i of both classes belong together).
+    mean_inverse_norm: float64 [L], the mean of 1 / norm of the samples (None where older versions kept none).
     """
 
     n: int
@@ -34,6 +35,7 @@ class Activations:
     variance: Tensor | None
     median_norm: Tensor
     rows: Tensor | None = None
+    mean_inverse_norm: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,9 @@ class Operand:
 
     unit: float32 [k, d] and norm: float64 [k] (None for planes and patches). reader, offset:
     float32 [k, d] and [d], of an oblique eraser. plane: of a rotation. mean: [d], the class mean of
-    `ablate … toward`. rows: float32 [S, d], another prompt's activations, of a patch.
+    `ablate … toward`. rows: float32 [S, d], another prompt's activations, of a patch. sd, stream_norm: the standard
+    deviation of the training projections on the direction, and the mean norm of the training tokens there (None
+    unless an addition is measured in them).
     """
 
     unit: Tensor | None = None
@@ -124,6 +128,8 @@ class Operand:
     plane: Plane | None = None
     mean: Tensor | None = None
     rows: Tensor | None = None
+    sd: float | None = None
+    stream_norm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

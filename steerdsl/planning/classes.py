@@ -14,6 +14,10 @@ from steerdsl.planning.plan import Plan, PlanStep
 from steerdsl.registry import find
 
 ROWS = frozenset({"rows", "pairs"})
+ASKED, SAID = "asked", "said"
+TOKENS = {"suffix": 16, "all": 256}  # of a prompt that are samples of their own, roughly
+LARGEST = 2**29  # bytes of one class's activations that are kept only to say how much is added
+VECTORS = (r.VectorRef, r.VectorSum, r.Orthogonal)
 
 
 def rows_wanted(plan: Plan, step: r.Extract, ref: r.DataRef) -> bool:
@@ -24,6 +28,79 @@ def rows_wanted(plan: Plan, step: r.Extract, ref: r.DataRef) -> bool:
     if any(ROWS & find("extract", other.method).needs for other in alike):
         return True
     return any(_wants(other, names) for other in steps)
+
+
+def measured(plan: Plan) -> tuple[str, str]:
+    """Why the spread of projections is read for additions, and why the norms of tokens are: `asked`, where a strength
+    is measured in them, or `said`, for the plan and the record to say; on a server nothing is read for that, "".
+    """
+    units = {op.args["by"].unit for op in _additions(every_step(plan.steps))}
+    other = SAID if plan.options.on == "local" else ""
+    return ASKED if "sd" in units else other, ASKED if "dose" in units else other
+
+
+def spread_wanted(plan: Plan, step: r.Extract, ref: r.DataRef, samples: int) -> bool:
+    """Whether each of the `samples` prompts of a class is kept for the spread of its projections: where one is asked
+    for, and to say it only where they are not too large."""
+    why = measured(plan)[0]
+    fits = 4 * samples * TOKENS.get(step.position.name, 1) * _width(plan, step) <= LARGEST
+    if not why or (why == SAID and not fits):
+        return False
+    alike = (s for s in every_step(plan.steps) if isinstance(s, r.Extract) and _read(step, ref) & _classes(s))
+    return any(other.name in added(plan) for other in alike)
+
+
+def _width(plan: Plan, step: r.Extract) -> int:
+    """The numbers that are read of one token."""
+    arch = plan.model.arch
+    return arch.width(step.stream.name) * (1 if step.stream.numbers else arch.n_layers)
+
+
+def added(plan: Plan) -> dict[str, set[r.Stream]]:
+    """The streams on which vectors are added, by the name of each vector and of those that it is made of."""
+    steps = list(every_step(plan.steps))
+    made = [made for made in map(_made_of, steps) if made is not None]
+    found: dict[str, set[r.Stream]] = {}
+    for op in _additions(steps):
+        streams = set(op.streams)
+        if op.everywhere:
+            streams = {r.Stream(stream) for stream, _ in plan.model.arch.everywhere()}
+        names, known = {*mentioned(op.operand)}, set[str]()
+        while names:
+            known |= names
+            names = {n for name, value in made if name in names for n in mentioned(value)} - known
+        for name in known:
+            found.setdefault(name, set()).update(streams)
+    return found
+
+
+def _additions(steps: Iterable[r.Step]) -> Iterator[r.Op]:
+    for step in steps:
+        for op in step.ops if isinstance(step, r.Steer) else ():
+            if find("op", op.name).effect == "adds" and isinstance(op.operand, VECTORS):
+                yield op
+
+
+def _made_of(step: r.Step) -> tuple[str, r.VectorExpr] | None:
+    """The vector that a step makes, and those of which, or after whose lengths, it does."""
+    match step:
+        case r.Bind(name=name, value=r.VectorRef() | r.VectorSum() | r.Orthogonal() as value):
+            return name, value
+        case r.Extract(name=name, options={"like": like}):
+            return name, like
+    return None
+
+
+def mentioned(expr: Any) -> set[str]:
+    """The vectors that an expression names."""
+    match expr:
+        case r.VectorRef(name=name):
+            return {name}
+        case r.VectorSum(terms=terms):
+            return set().union(*(mentioned(term) for _, term in terms))
+        case r.Orthogonal(vector=v, against=u):
+            return mentioned(v) | mentioned(u)
+    return set()
 
 
 def _wants(step: r.Step, names: set[str]) -> bool:

@@ -102,6 +102,10 @@ def value(x: Any) -> str:
             return f"{percent(v)} of each token's norm"
         case r.Strength(value=v, unit="raw"):
             return f"{v:g} raw vectors"
+        case r.Strength(value=v, unit="sd"):
+            return f"{v:g} standard deviations of the training projections on the direction"
+        case r.Strength(value=v, unit="dose"):
+            return f"{percent(v)} of the mean norm of the training tokens"
         case r.Strength(value=v):
             return f"{v:g}"
         case r.Mean(data=name):

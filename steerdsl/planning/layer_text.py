@@ -17,7 +17,7 @@ from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError
 from steerdsl.lang.source import Span
 from steerdsl.models.sites import Architecture
-from steerdsl.planning import formatting
+from steerdsl.planning import formatting, scales
 from steerdsl.planning.layers import LayerOutside, between, choices, outside, resolve_layers
 from steerdsl.planning.planning import Planning
 from steerdsl.planning.samples import Sample
@@ -103,6 +103,7 @@ def op_lines(p: Planning, op: r.Op) -> list[str]:
     shown = ", ".join(f"{k} {v}" for k, v in formatting.arguments(find("op", op.name), op.args))
     if shown:
         lines.append(shown)
+    lines += scales.lines(p, op)
     lines.append(f"at {_where(p, op)}, {formatting.phase(op)}")
     lines += [f"when {formatting.when(c)}" for c in op.conditions]
     if op.keep_norm:

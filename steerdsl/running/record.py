@@ -76,6 +76,7 @@ def write_record(
         "planes": results.planes,
         "searches": results.searches,
         "answers": {name: _without_rows(made) for name, made in results.answered.items()},
+        "doses": results.doses,
         "checks": results.checks,
         "failed": results.failed,
         "warnings": [*(warning.title for warning in plan.warnings), *results.warnings],

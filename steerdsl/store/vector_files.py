@@ -99,6 +99,7 @@ def save_activations(activations: Activations, path: Path) -> None:
         "variance": activations.variance,
         "median_norm": activations.median_norm,
         "rows": activations.rows,
+        "mean_inverse_norm": activations.mean_inverse_norm,
     }
     save_file({name: t.contiguous() for name, t in tensors.items() if t is not None}, path)
 
@@ -108,4 +109,5 @@ def load_activations(path: Path) -> Activations:
     from safetensors.torch import load_file
 
     t = load_file(path)
-    return Activations(int(t["n"]), t["mean"], t.get("variance"), t["median_norm"], t.get("rows"))
+    more = (t.get("rows"), t.get("mean_inverse_norm"))
+    return Activations(int(t["n"]), t["mean"], t.get("variance"), t["median_norm"], *more)

@@ -28,6 +28,7 @@ best = select layers of topic by dispersion
 # One steer for each kind of operation, time and condition.
 STEERS: Mapping[str, str] = {
     "pushed": "add topic by strength at layer 1",
+    "measured": "add topic by 6 sd at layer 1; add other by -40% dose at layer 2 on attn_out",
     "erased": "ablate topic[best] everywhere",
     "turned": "rotate plane(topic[best], pc1) by 90deg",
     "held": "clamp topic to 3 at layer 1 on mlp_out; cap other to 0 at layer 2",

@@ -71,6 +71,7 @@ clauses: st.SearchStrategy[nodes.Clause] = st.one_of(
     st.builds(nodes.KeepTop, values),
     st.builds(nodes.KeepWhen, kept, st.sampled_from(("", *SIDES))),
     st.builds(nodes.Amount, st.sampled_from(["by", "to", "toward", "against"]), values),
+    st.builds(nodes.Amount, st.just("by"), quantities() | dotted, st.sampled_from(["sd", "dose"])),
     st.builds(nodes.With, st.lists(values | options(values), min_size=1, max_size=3).map(tuple)),
 )
 some_clauses = st.lists(clauses, max_size=3).map(tuple)

@@ -25,6 +25,8 @@ READERS = {
     "method": "other = extract pca from a vs b at mean_content\n",
     "plane": "turn = plane(topic[1], pc1, candidates: samples)\nsteer s {\n    rotate turn by 90deg\n}\n"
     "out = generate from a with steer: s, max_tokens: 2\n",
+    "addition": "steer s {\n    add topic by 1 at layer 1\n    add topic by 1 at layer 2 on attn_out\n}\n"
+    "out = generate from a with steer: s, max_tokens: 2\n",
     "plane in a steer": "steer s {\n    rotate plane(topic[1], pc1, candidates: samples) by 90deg\n}\n"
     "out = generate from a with steer: s, max_tokens: 2\n",
     "in a sweep": "sweep k over 1, 2 {\n    best = select layers of topic by auroc\n"

@@ -23,7 +23,7 @@ from nnsight.modeling.transformers import TransformersModel
 
 from steerdsl.engine.context_length import require_fit
 from steerdsl.engine.decoding import Loop, Present, visit_present
-from steerdsl.engine.edits import Touch, gather, place, read, visit, walk
+from steerdsl.engine.edits import Touch, gather, place, read, sizes, visit, walk
 from steerdsl.engine.moments import take
 from steerdsl.engine.nan_guard import LogitWatch, broken, end_tokens, logits_error, require_figures, unsound
 from steerdsl.engine.sampling import processor
@@ -74,12 +74,14 @@ def collect(
     average: bool,
     picked: Tensor,
     rows: int,
+    norms: slice | None = None,
 ) -> list[Tensor]:
-    """What a pass reads, in the order in which it runs; called from inside a block."""
+    """What a pass reads, in the order in which it runs, or of it the norms of the features `norms`; called from
+    inside a block."""
     kept = []
     for path, side, factor in reads:
         value, _ = read(walk(model, path), side, rows, factor)
-        kept.append(gather(value, columns, average, picked))
+        kept.append(gather(value if norms is None else sizes(value, norms), columns, average, picked))
     return kept
 
 
@@ -140,7 +142,8 @@ class Session:
     def captures(self, inputs: Mapping[str, Tensor], wants: Sequence[Mapping[str, Any]]) -> list[Tensor]:
         """What `capture` gives of several wants, in one pass on this machine, which stops after the last of them.
 
-        A want is a dict with `reads`, `columns`, `average` and `picked`, as `capture` takes them.
+        A want is a dict with `reads`, `columns`, `average` and `picked`, as `capture` takes them, and `norms`: the
+        features whose norms alone are kept, or None.
         """
         require_fit([inputs], self.opened.arch)
         model, batch, rows = self.model, dict(inputs), len(inputs["attention_mask"])
@@ -152,7 +155,7 @@ class Session:
             for number, want in enumerate(wants):
                 with tracer.invoke():
                     found[number] = collect(
-                        model, want["reads"], want["columns"], want["average"], want["picked"], rows
+                        model, want["reads"], want["columns"], want["average"], want["picked"], rows, want["norms"]
                     )
                     if len(found) == len(wants):
                         tracer.stop()
@@ -165,16 +168,18 @@ class Session:
         part: slice,
         keep_rows: bool,
         touches: Sequence[Touch] = (),
+        norms: bool = False,
     ) -> dict[str, Any]:
         """The statistics (`moments.take`) of what `capture` reads in several batches, computed where
         the model is, so that only the rows that are asked for leave it.
 
         A job is a dict with `inputs`, `columns`, `average` and `picked`, as `capture` takes them.
-        `part` are the features that are kept.
+        `part` are the features that are kept, with `norms` their norm alone.
         """
         require_fit([job["inputs"] for job in jobs], self.opened.arch)
         model = self.model
         given = [{**job, "rows": len(job["picked"]), "padded": _padding(_mask(job))} for job in jobs]
+        sized, kept_part = (part, slice(None)) if norms else (None, part)
         with _quiet(), model.session(**self._where(*map(_mask, jobs))):
             state = nnsight.save({})
             for job in given:
@@ -183,10 +188,10 @@ class Session:
                         if touches:
                             visit(place(model, touches), job["rows"], 0, job["padded"], {})
                     with tracer.invoke():
-                        kept = collect(model, reads, job["columns"], job["average"], job["picked"], job["rows"])
+                        kept = collect(model, reads, job["columns"], job["average"], job["picked"], job["rows"], sized)
                         if not touches:
                             tracer.stop()
-                take(state, torch.stack(kept)[..., part], keep_rows)
+                take(state, torch.stack(kept)[..., kept_part], keep_rows)
         return dict(state)
 
     def generate(

@@ -50,14 +50,18 @@ def _of_classes(ctx: Context, node: nodes.Action) -> bool:
 def _known(ctx: Context, step: r.Step | None) -> Any:
     """What later statements must know of the value of a step."""
     match step:
+        case r.Extract(options={"like": like}):
+            return replace(info_of(step), unread=vectors.info_of(ctx, like).unread)
         case r.Extract():
             return info_of(step)
         case r.Select(keep=keep):
             return keep
         case r.Bind(value=r.VectorRef() | r.VectorSum() | r.Orthogonal() as vector):
             return vectors.info_of(ctx, vector)
-        case r.Load() | r.ClassAxes():
-            return vectors.VectorInfo()
+        case r.Load():
+            return vectors.VectorInfo(unread=f"`{step.name}` was loaded from a file")
+        case r.ClassAxes():
+            return vectors.VectorInfo(unread=f"`{step.name}` is made of several classes")
         case r.Evaluate() | r.Read():
             return step
     return None

@@ -85,6 +85,13 @@ def allowed(statement: str) -> tuple[str, ...]:
     return (*own, *options, *ACTING)
 
 
+def measured(statement: str, label: str) -> bool:
+    """Whether a clause of an operation is a strength, which `sd` or `dose` may follow."""
+    verb = registry.entries("op").get(statement)
+    arg = verb.arg(label) if verb else None
+    return arg is not None and arg.type == "strength"
+
+
 def is_clause(arg: registry.Arg) -> bool:
     """Whether an operation's argument is a clause, and no option after `with`."""
     return arg.name in WORDED or arg.condition is not None
@@ -113,5 +120,8 @@ def sort_clauses(ctx: Context, statement: str, clauses: Sequence[Clause]) -> Cla
             ctx.error("S402", f"`{label}` is said twice", clause, also=also, help="keep one of the two")
         else:
             taken.found[label] = clause
+            if isinstance(clause, nodes.Amount) and clause.measure and not measured(statement, label):
+                title = f"`{clause.measure}` says how much `add` adds, and this is no strength"
+                ctx.error("S331", title, clause.measure_span, f"`{label}` of `{statement}`", help="leave it out")
         before = clause
     return taken

@@ -79,7 +79,7 @@ def _several(
 def info_of(step: Extract) -> VectorInfo:
     """What is known of an extracted vector."""
     if step.positive is None or step.negative is None:
-        return VectorInfo()
+        return VectorInfo(unread=f"`{step.name}` was made without any ({step.method})")
     return VectorInfo(trained=True, means=(_spelled(step.positive), _spelled(step.negative)))
 
 

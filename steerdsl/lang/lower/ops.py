@@ -17,6 +17,7 @@ from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.options import defaults, options, typed
 from steerdsl.lang.lower.phrases import listed
 from steerdsl.lang.lower.sites import site, times
+from steerdsl.lang.lower.strengths import require_measurable
 from steerdsl.lang.recipe import Mean, Op, PlaneExpr, PlaneRef, VectorExpr
 from steerdsl.registry import Arg, Entry
 
@@ -78,7 +79,8 @@ def _args(
     for arg in worded:
         expr = _clause_value(ctx, node, clauses, arg)
         if expr is not None:
-            value = _toward(ctx, expr, operand) if arg.type == "data" else typed(ctx, expr, arg)
+            measure = _measure(ctx, clauses, arg, operand)
+            value = _toward(ctx, expr, operand) if arg.type == "data" else typed(ctx, expr, arg, measure)
             result[arg.name] = value
     rest = [arg for arg in entry.args if not is_clause(arg)]
     given = clauses.given
@@ -104,6 +106,16 @@ def _clause_value(ctx: Context, node: nodes.Operation, clauses: Clauses, arg: Ar
     if clause and clause.against:
         ctx.error("S317", f"`{node.verb}` has nothing to compare", clause.against, help="leave out `vs`")
     return clause.source if clause else None
+
+
+def _measure(ctx: Context, clauses: Clauses, arg: Arg, operand: Operand | None) -> str:
+    """The word behind a strength that says what it is measured in; "" where there is none."""
+    clause = clauses.one(arg.name, nodes.Amount)
+    if clause is None or not clause.measure:
+        return ""
+    if operand is not None and not isinstance(operand, PlaneExpr | PlaneRef):
+        require_measurable(ctx, clause, operand)
+    return clause.measure
 
 
 def _toward(ctx: Context, expr: nodes.Expr, operand: Operand | None) -> Mean | None:

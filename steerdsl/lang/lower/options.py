@@ -15,6 +15,7 @@ from steerdsl.lang.lower import values
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.paths import ending, inside
 from steerdsl.lang.lower.phrases import listed
+from steerdsl.lang.lower.strengths import strength
 from steerdsl.lang.source import Span
 from steerdsl.registry import Arg
 
@@ -83,8 +84,8 @@ def example(arg: Arg) -> str:
     return arg.choices[0] if arg.choices else samples.get(arg.type, "…")
 
 
-def typed(ctx: Context, expr: nodes.Expr, arg: Arg) -> Any:
-    """The value of `expr` as `arg` wants it; None after a message."""
+def typed(ctx: Context, expr: nodes.Expr, arg: Arg, measure: str = "") -> Any:
+    """The value of `expr` as `arg` wants it, a strength in what `measure` says; None after a message."""
     what = f"`{arg.name}`"
     match arg.type:
         case "int":
@@ -96,7 +97,7 @@ def typed(ctx: Context, expr: nodes.Expr, arg: Arg) -> Any:
         case "angle":
             return values.angle(ctx, expr, what)
         case "strength":
-            return values.strength(ctx, expr, what)
+            return strength(ctx, expr, what, measure)
         case "word":
             return values.word(ctx, expr, what, arg.choices)
         case "text":

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 from steerdsl.lang import nodes
 from steerdsl.lang.diagnostics import Label, nearest
+from steerdsl.lang.grammar import MEASURE, SOFT
 from steerdsl.lang.lower import late
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.names import defined, find
 from steerdsl.lang.lower.phrases import either, listed
 from steerdsl.lang.nodes import Expr, Name, Quantity, Text
-from steerdsl.lang.recipe import Strength
 from steerdsl.lang.tuned import Tuned
 from steerdsl.lang.wording import UNIT_SPELLINGS
 from steerdsl.registry import Arg
@@ -51,6 +51,8 @@ def sort_of(expr: Expr) -> str:
 
 def _other_unit(number: Quantity) -> str:
     """What a number with an unknown unit was probably meant to be."""
+    if number.unit in SOFT[MEASURE]:
+        return f"write `{number.value:.12g}{'%' * (number.unit == 'dose')} {number.unit}`"
     if number.unit.lower() in ("pi", "π"):
         return f"write `{number.value * 180:.12g}deg`"
     alike = [unit for unit in UNITS if unit[0] == number.unit[0]]
@@ -255,17 +257,6 @@ def angle(ctx: Context, expr: Expr, what: str) -> float | None:
         mismatch(ctx, expr, value, what, "an angle", help="write it in `deg`, `rad` or `turn`")
         return None
     return value.value * DEGREES[value.unit]
-
-
-def strength(ctx: Context, expr: Expr, what: str) -> Strength | None:
-    value = quantity(ctx, expr, what, "a number or a share", "10%", waits=True)
-    if value is None or not late.is_number(ctx, expr, value.value):
-        return None
-    if value.unit in DEGREES:
-        help = "write `10%` (a share of each token's norm) or `2` (twice the raw vector); angles belong to `rotate`"
-        mismatch(ctx, expr, value, what, "a number or a share", help=help)
-        return None
-    return Strength(value.value / 100, "share") if value.unit == "%" else Strength(value.value, "raw")
 
 
 def word(ctx: Context, expr: Expr, what: str, choices: Sequence[str] = ()) -> str | None:

@@ -6,6 +6,7 @@ what is known of one without running anything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from steerdsl.lang import nodes
@@ -26,12 +27,13 @@ class VectorInfo:
 
     `trained`: it has a direction and training statistics for each layer, so that a layer can be
     chosen. `fixed`: it is no longer one direction for each layer. `means`: the class means that it
-    has, as `mean(…)` names them.
+    has, as `mean(…)` names them. `unread`: why no training prompts of it are known, where there are none.
     """
 
     trained: bool = False
     fixed: bool = False
     means: tuple[str, ...] = ()
+    unread: str = ""
 
 
 def vector(ctx: Context, expr: nodes.Expr) -> VectorExpr | None:
@@ -165,10 +167,15 @@ def info_of(ctx: Context, expr: VectorExpr) -> VectorInfo:
             return known if chosen is None else replace(known, fixed=True)
         case VectorSum(terms=terms):
             infos = [info_of(ctx, term) for _, term in terms]
-            return VectorInfo(fixed=all(info.fixed for info in infos))
+            return VectorInfo(fixed=all(info.fixed for info in infos), unread=_unread(infos))
         case Orthogonal():
             both = info_of(ctx, expr.vector), info_of(ctx, expr.against)
-            return VectorInfo(fixed=all(info.fixed for info in both))
+            return VectorInfo(fixed=all(info.fixed for info in both), unread=_unread(both))
+
+
+def _unread(infos: Sequence[VectorInfo]) -> str:
+    """Why the training prompts of a sum are not all known."""
+    return next((info.unread for info in infos if info.unread), "")
 
 
 def is_single(ctx: Context, chosen: Layers) -> bool:

@@ -73,8 +73,9 @@ def _mean_response(rendered: Rendered, number: int | None = None) -> TokenSpan:
 
 
 def _all(rendered: Rendered, number: int | None = None) -> TokenSpan:
-    """Every token, each one a sample."""
-    return TokenSpan(tuple(range(len(rendered.ids))))
+    """Every token, each one a sample; all but the first `number` of them where this is given, but never none."""
+    length = len(rendered.ids)
+    return TokenSpan(tuple(range(min(number or 0, length - 1), length)))
 
 
 def _refused(title: str, way_out: str) -> RecipeError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from steerdsl.show.report.answers import answers
-from steerdsl.show.report.found import choices, pictures, searched
+from steerdsl.show.report.found import added, choices, pictures, searched
 from steerdsl.show.report.guide import found, guide, recipe
 from steerdsl.show.report.html import contents, page, tag
 from steerdsl.show.report.record import claims, headline, plan, record, rerun
@@ -34,7 +34,7 @@ def write_report(folder: Path) -> Path:
 
     run = open_run(folder, whole=False)
     first = (found, claims, guide, recipe)
-    parts = [part(run) for part in (*first, searched, scores, pictures, choices, answers, plan, rerun, record)]
+    parts = [part(run) for part in (*first, searched, scores, added, pictures, choices, answers, plan, rerun, record)]
     body = [tag("header", headline(run), contents(parts)), tag("main", *(part for part in parts if part))]
     name = Path(run.record["recipe"]["name"]).name
     write_text(folder / REPORT, page(f"{folder.name}: {name}", *body))

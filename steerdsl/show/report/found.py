@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from steerdsl.forms.files import is_inside
-from steerdsl.show import searches
+from steerdsl.show import doses, searches
 from steerdsl.show.report.figures import curve, number
 from steerdsl.show.report.html import Html, details, joined, section, table, tag
 from steerdsl.store.finished_run import Finished
@@ -46,6 +46,14 @@ def searched(run: Finished) -> Html:
         parts += [tag("h3", f"{name}: {found['goal']}"), *said, *notes, every]
     note = "A limit is compared with the means of the trial's prompts, which were set aside for the search."
     return section("Searches", tag("p", note, class_="note"), *parts) if parts else Html("")
+
+
+def added(run: Finished) -> Html:
+    """How much each steer added, in every unit."""
+    rows = list(doses.rows(run.record.get("doses", [])))
+    if not rows:
+        return Html("")
+    return section("What was added", tag("p", doses.NOTE, class_="note"), table(doses.HEAD, rows, class_="figures"))
 
 
 def _plain(value: Any) -> str:

@@ -161,7 +161,15 @@ def _elsewhere(inner: PlanStep, points: Sequence[Sequence[PlanStep]]) -> Iterato
 
 
 def _points(p: Planning, s: r.Sweep) -> tuple[tuple[PlanStep, ...], ...]:
-    return tuple(tuple(describe(p, step, j) for j, step in enumerate(pt.steps, 1)) for pt in s.points)
+    made = []
+    for point in s.points:
+        steps = []
+        for number, step in enumerate(point.steps, 1):
+            steps.append(describe(p, step, number))
+            if steps[-1].key is None and s.words:  # no key without weights: the words tell two points' vectors apart
+                p.keys[steps[-1].name] = f"{steps[-1].name} at {sorted(point.labels.items())}"
+        made.append(tuple(steps))
+    return tuple(made)
 
 
 def _tune(p: Planning, s: r.Tune) -> Described:

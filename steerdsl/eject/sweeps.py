@@ -47,7 +47,10 @@ def _unrolled(
     p.point = ("point",)
     lines: list[str] = []
     for point, steps in zip(step.points, planned.points, strict=True):
-        lines += [f"{' ' * p.indent}point = {_labels(point)}", *write(steps)]
+        body = write(steps)
+        # Where nothing is kept at this point, nothing reads which one it is.
+        mark = "" if any("point=point" in line or "print(point" in line for line in body) else "# "
+        lines += [f"{' ' * p.indent}{mark}point = {_labels(point)}", *body]
     p.point = ()
     return lines
 

@@ -1,8 +1,8 @@
-"""A sweep as a loop over its points.
+"""A sweep as a loop over its points, or point after point where words are swept over.
 
 In: a planned sweep, and what writes steps. Out: lines. The body is written once for each point;
 where these differ, they must differ in numbers alone, and each such number becomes a variable of
-the loop.
+the loop. Words call other functions from point to point, so that their points stand one after another.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ def sweep(p: Program, planned: PlanStep, write: Callable[[Sequence[PlanStep]], l
     step = planned.step
     assert isinstance(step, r.Sweep)
     p.features.add("swept")
+    if step.words:
+        return _unrolled(p, planned, step, write)
     p.indent, p.point = p.indent + 4, ("point",)
     bodies = [NUMBER.split("\n".join(write(steps))) for steps in planned.points]
     p.indent, p.point = p.indent - 4, ()
@@ -38,10 +40,29 @@ def sweep(p: Program, planned: PlanStep, write: Callable[[Sequence[PlanStep]], l
     return [*_loop(p, step, labels, names), *body.strip("\n").splitlines()]
 
 
+def _unrolled(
+    p: Program, planned: PlanStep, step: r.Sweep, write: Callable[[Sequence[PlanStep]], list[str]]
+) -> list[str]:
+    """The body for each point, after a line that says which."""
+    p.point = ("point",)
+    lines: list[str] = []
+    for point, steps in zip(step.points, planned.points, strict=True):
+        body = write(steps)
+        # Where nothing is kept at this point, nothing reads which one it is.
+        mark = "" if any("point=point" in line or "print(point" in line for line in body) else "# "
+        lines += [f"{' ' * p.indent}{mark}point = {_labels(point)}", *body]
+    p.point = ()
+    return lines
+
+
+def _labels(point: r.Point) -> str:
+    return f"{{{', '.join(f'{literals.text(k)}: {literals.text(v)}' for k, v in point.labels.items())}}}"
+
+
 def _name(p: Program, step: r.Sweep, numbers: Sequence[str], count: int) -> str:
     """A variable for what varies: the axis's name where the numbers are its values."""
     for axis in step.axes:
-        if [float(x) for x in numbers] == [point.values[axis] for point in step.points]:
+        if [float(x) for x in numbers] == [point.values.get(axis) for point in step.points]:
             return p.variable(f"axis {axis}", axis)
     return p.variable(f"number {step.name} {count}", f"number_{count + 1}")
 
@@ -51,7 +72,6 @@ def _loop(p: Program, step: r.Sweep, variable: str, names: dict[tuple[str, ...],
     pad = " " * p.indent
     lines = [f"{pad}for {', '.join([variable, *names.values()])} in ("]
     for i, point in enumerate(step.points):
-        labels = ", ".join(f"{literals.text(k)}: {literals.text(v)}" for k, v in point.labels.items())
-        row = [f"{{{labels}}}", *(column[i] for column in names)]
+        row = [_labels(point), *(column[i] for column in names)]
         lines += literals.call("(", row, "),", p.indent + 4) if names else [f"{pad}    {row[0]},"]
     return [*lines, f"{pad}):"]

@@ -66,7 +66,7 @@ def at_points(run: Run, step: r.Check) -> Iterator[Claim]:
         if rows.swept:
             points = [own[0].at for own in rows.points.values()]
             places = [{**at, **other} for at in places for other in points if agree(at, other)]
-    tests = tested(step, {e.name: [ref.name for ref in e.data] for e in _evaluations(run.plan.steps)})
+    tests = tested(step, {e.name: [ref.label for ref in e.data] for e in _evaluations(run.plan.steps)})
     if not places:
         yield Claim(step, {}, failure="the sweeps that it reads have no point in common")
     for at in places:
@@ -182,7 +182,7 @@ class ClaimScores:
     def _prompts(self, term: r.Term, row: Row) -> tuple[str, int, Hashable]:
         """What tells whether two scores are of the same prompts: the part of a data set; else the evaluation."""
         step = next((s for s in _evaluations(self.run.plan.steps) if s.name == term.path[0]), None)
-        ref = None if step is None else next((ref for ref in step.data if ref.name == row.data), None)
+        ref = None if step is None else next((ref for ref in step.data if ref.label == row.data), None)
         same: Hashable = (term.path[0], term.path[1]) if ref is None else (ref.split, ref.side)
         if isinstance(step, r.Read):  # the means of two classes are of different prompts
             same = (same, term.path[1])

@@ -63,7 +63,14 @@ def evaluate_step(run: Run, planned: PlanStep) -> None:
         run.store.put(planned.key, about, lambda fresh: write_json(fresh / "scores.json", made, sort_keys=False))
     # The points of a sweep mostly say the same.
     run.results.warnings += [line for line in unmade(table) if line not in run.results.warnings]
-    file_table(run, step.name, table)
+    file_table(run, step.name, _called(table, step))
+
+
+def _called(table: Table, step: r.Evaluate) -> Table:
+    """The rows under the names that the recipe has for their data sets: where an axis stands for one, the axis. The
+    store knows a data set by its own name."""
+    called = {ref.name: ref.label for ref in step.data}
+    return Table(replace(row, data=called.get(row.data, row.data)) for row in table)
 
 
 def _answers(run: Run, request: Request) -> list[Answer]:

@@ -86,10 +86,12 @@ def _scores(run: Run, step: r.Plot) -> ScoreView:
     values = _axis_values(run.plan.steps)
     rows = run.results.scores.evaluations[name].select(metric=metric)
     over = step.over or tuple(rows[0].at)
-    asked = next(s for s in every_step(run.plan.steps) if isinstance(s, r.Evaluate) and s.name == name)
-    shown = [formatting.data(ref) for ref in asked.data if not datasets or ref.name in datasets]
-    steer = next(s for s in every_step(run.plan.steps) if isinstance(s, r.Steer) and s.name == asked.steer)
-    about = "; ".join((_model(run), ", ".join(shown), *(_valued(run, op.text) for op in steer.ops if op.text)))
+    every = [s for s in every_step(run.plan.steps) if isinstance(s, r.Evaluate) and s.name == name]
+    shown = [ref.called or formatting.data(ref) for ref in every[0].data if not datasets or ref.label in datasets]
+    steers = {step.steer for step in every}  # an axis over steers has another one at each point
+    steer = next(s for s in every_step(run.plan.steps) if isinstance(s, r.Steer) and s.name in steers)
+    said = [_valued(run, op.text) for op in steer.ops if op.text and len(steers) == 1]
+    about = "; ".join((_model(run), ", ".join(shown), *said))
     return ScoreView(name, metric, rows, values, over, step.polar, tuple(datasets), about, _turning(run, name))
 
 
@@ -106,12 +108,12 @@ def _valued(run: Run, text: str) -> str:
 
 
 def _axis_values(steps: Sequence[PlanStep]) -> dict[tuple[str, str], float]:
-    """The number behind each label of each sweep's axes."""
+    """The number behind each label of each sweep's axes; words have none."""
     found: dict[tuple[str, str], float] = {}
     for planned in steps:
         if isinstance(planned.step, r.Sweep):
             for point in planned.step.points:
-                found |= {(axis, label): point.values[axis] for axis, label in point.labels.items()}
+                found |= {(axis, point.labels[axis]): number for axis, number in point.values.items()}
     return found
 
 

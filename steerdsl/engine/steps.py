@@ -31,10 +31,11 @@ from steerdsl.engine.generate_shared import Asks
 from steerdsl.engine.stored_answers import forget, touches
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
+from steerdsl.lang.lower.word_axes import varying
 from steerdsl.lang.tuned import settled
 from steerdsl.measure import harm
 from steerdsl.measure.scores import adjust
-from steerdsl.measure.table import Table
+from steerdsl.measure.table import Table, said
 from steerdsl.methods.types import MethodError
 from steerdsl.planning.controls import Variant
 from steerdsl.planning.plan import PlanStep
@@ -177,6 +178,8 @@ def _stated_steer(run: Run, planned: PlanStep) -> None:
 def _sweep(run: Run, planned: PlanStep) -> None:
     """Every point of a sweep, one after another. A point that fails is marked, and the rest is kept."""
     assert isinstance(planned.step, r.Sweep)
+    apart = varying(planned.step.points) if planned.step.words else set()
+    choices = run.results.choices
     for i, steps in enumerate(_points(run, planned)):
         left = list(steps)
         try:
@@ -187,6 +190,8 @@ def _sweep(run: Run, planned: PlanStep) -> None:
             if not failed_points.of_one_point(error):
                 raise
             failed_points.mark(run, planned, left, error)
+        for name in apart & choices.keys():  # each point's own choice, which the next would replace
+            choices[f"{name} at {said(run.point)}"] = choices.pop(name)
         run.progress(f"points of {planned.name}", i + 1, len(planned.points))
     failed_points.fill(run, planned)
     for name in {s.name for s in planned.points[0] if isinstance(s.step, r.Evaluate)}:

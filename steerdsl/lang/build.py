@@ -145,6 +145,9 @@ class Builder(Transformer[Token, Any]):
     def axis(self, meta: Meta, children: list[Any]) -> nodes.Axis:
         return nodes.Axis(self._plain(children[0], "axis"), tuple(children[1:]), span=_span(meta))
 
+    def placed(self, meta: Meta, children: list[Any]) -> nodes.Placed:
+        return nodes.Placed(children[0], children[1], span=_span(meta))
+
     def plot(self, meta: Meta, children: list[Any]) -> nodes.Plot:
         return nodes.Plot(children[0], tuple(children[1:]), span=_span(meta))
 

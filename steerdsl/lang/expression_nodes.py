@@ -112,5 +112,13 @@ class Range(Node):
     step: Expr | None = None
 
 
-Expr: TypeAlias = Quantity | Text | Name | Index | Call | Binary | Negative | Share | List
+@dataclass(frozen=True, slots=True)
+class Placed(Node):
+    """`suffix 5`, `token -2`: a position with its number, as a value of an axis."""
+
+    name: Name
+    number: Quantity
+
+
+Expr: TypeAlias = Quantity | Text | Name | Index | Call | Binary | Negative | Share | List | Placed
 Item: TypeAlias = Expr | Range

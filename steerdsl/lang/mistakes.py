@@ -71,6 +71,9 @@ def reserved_name(f: Failure) -> Mistake | None:
     if f.at == 0:
         second = f.tokens[1].type if len(f.tokens) > 1 else ""
         return _reserved(f.token) if second == "EQUAL" else None
+    if f.kind == "MODEL" and f.tokens[f.at - 1].type in ("SWEEP", "TUNE", "AND"):
+        title, help = "no axis goes over models", "run the recipe for each of them, as in `steerdsl run … --model gpt2`"
+        return Mistake("S480", title, token_span(f.token), help)
     named = "NAME" in f.expected and f.helped_by(f.at, f.at + 1, ("NAME", "name"))
     return _reserved(f.token) if named and "$END" not in f.expected else None
 

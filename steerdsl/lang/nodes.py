@@ -43,6 +43,7 @@ from steerdsl.lang.expression_nodes import (
     Negative,
     Node,
     Option,
+    Placed,
     Quantity,
     Range,
     Share,

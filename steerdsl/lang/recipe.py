@@ -255,6 +255,11 @@ class Sweep(Spanned):
     axes: tuple[str, ...]
     points: tuple[Point, ...]
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The axes whose values are words, and no numbers."""
+        return tuple(axis for axis in self.axes if axis not in self.points[0].values)
+
 
 @dataclass(frozen=True, slots=True)
 class Plot(Spanned):
@@ -333,6 +338,11 @@ class Tune(Sweep):
     batch: int = 8
     seed: int = 0
     text: str = field(default="", compare=False)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """A search has ranges of numbers alone."""
+        return ()
 
 
 Step: TypeAlias = (

@@ -105,9 +105,16 @@ class DataSpec(Spanned):
 @dataclass(frozen=True, slots=True)
 class DataRef(Spanned):
     """A data set and the part of it that a step sees. `side` is "positive" or "negative" for pairs.
-    `reason` says why that split ("asked for", "fitted on it", "nothing was fitted on it")."""
+    `reason` says why that split ("asked for", "fitted on it", "nothing was fitted on it"). `called` is the axis of a
+    sweep that stands for it, under which its scores go; they are those of another data set at each point."""
 
     name: str
     split: Split
     side: str | None = None
     reason: str = ""
+    called: str = field(default="", compare=False)
+
+    @property
+    def label(self) -> str:
+        """What tables, claims and plots call it."""
+        return self.called or self.name

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from steerdsl.lang import nodes
+from steerdsl.registry import entries
 
 ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 
@@ -42,6 +43,8 @@ def _value(value: nodes.Item | nodes.Option) -> tuple[str, int]:
             return f"{value_text(start, SUM)}..{value_text(stop, SUM)}{by}", SHARE
         case nodes.Share(share, whole):
             return f"{value_text(share, SUM)} of {value_text(whole, SUM)}", SHARE
+        case nodes.Placed(name, number):
+            return f"{name.text} {value_text(number)}", SHARE
         case nodes.Negative(inner):
             return f"-{value_text(inner, UNARY)}", UNARY
         case nodes.Binary(op, left, right):
@@ -133,7 +136,16 @@ def head_text(statement: nodes.Statement | nodes.Value) -> str:
 
 
 def axis_text(axis: nodes.Axis) -> str:
-    return f"{axis.name.text} over {_list(axis.items, ',')}"
+    return f"{axis.name.text} over {','.join(map(_axis_item, axis.items))}"
+
+
+def _axis_item(item: nodes.Item) -> str:
+    """A value of an axis; the sign of a position's number touches it, as in `token -2`."""
+    match item:
+        case nodes.Binary("-", nodes.Name() as name, nodes.Quantity() as number) if name.text in entries("position"):
+            return f"{name.text} -{value_text(number)}"
+        case _:
+            return value_text(item)
 
 
 def clauses_of(statement: nodes.Statement) -> tuple[nodes.Clause, ...]:

@@ -6,7 +6,7 @@ One function for each kind of step, in `DESCRIBE`; those of answers are in `desc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from steerdsl.planning.samples import OWN, RESPONSE_TOKENS, Sample, class_sample
 from steerdsl.registry import find
 
 Facts = list[tuple[str, str]]
+SHOWN = 8  # titles of other points that a plan lists
 
 
 def describe(planning: Planning, step: r.Step, number: int) -> PlanStep:
@@ -148,14 +149,32 @@ def _sweep(p: Planning, s: r.Sweep) -> Described:
     for inner in points[0]:
         facts.append((f"each.{inner.number}", f"{inner.verb} {inner.name}: {inner.title}"))
         facts += [("", f"{label}: {text}" if label else text) for label, text in inner.facts]
+        if s.words:
+            facts += _elsewhere(inner, points)
     keys = [inner.key for point in points for inner in point]
     key = None if None in keys else step_key("sweep", 1, {}, points=keys)
     title = f"{' and '.join(s.axes)}, {formatting.count(len(s.points), 'point')}"
     return "sweep", title, facts, key, True, {"points": points}
 
 
+def _elsewhere(inner: PlanStep, points: Sequence[Sequence[PlanStep]]) -> Iterator[tuple[str, str]]:
+    """What a step is at other points of a sweep over words than the first, where its title says so."""
+    titles = dict.fromkeys(step.title for point in points for step in point if step.name == inner.name != "")
+    other = [title for title in titles if title != inner.title]
+    if other:
+        yield "", f"at other points: {'; '.join(other[:SHOWN])}" + (" …" if len(other) > SHOWN else "")
+
+
 def _points(p: Planning, s: r.Sweep) -> tuple[tuple[PlanStep, ...], ...]:
-    return tuple(tuple(describe(p, step, j) for j, step in enumerate(pt.steps, 1)) for pt in s.points)
+    made = []
+    for point in s.points:
+        steps = []
+        for number, step in enumerate(point.steps, 1):
+            steps.append(describe(p, step, number))
+            if steps[-1].key is None and s.words:  # no key without weights: the words tell two points' vectors apart
+                p.keys[steps[-1].name] = f"{steps[-1].name} at {sorted(point.labels.items())}"
+        made.append(tuple(steps))
+    return tuple(made)
 
 
 def _tune(p: Planning, s: r.Tune) -> Described:

@@ -39,17 +39,26 @@ def lines(p: Planning, s: r.Check) -> Iterator[tuple[str, str]]:
     level = 1 - (1 - s.confidence) / claims
     terms = (*s.left.terms, *s.right.terms)
     for path in dict.fromkeys(term.path for term in terms):
-        step = p.named.get(path[0])
-        if isinstance(step, r.Evaluate):
-            variant = next((t.variant for t in terms if t.path == path and t.variant is not None), None)
+        variant = next((t.variant for t in terms if t.path == path and t.variant is not None), None)
+        for step in _on_each_data(p, path[0]):
             yield from _of_score(p, step, path, variant, level)
+
+
+def _on_each_data(p: Planning, name: str) -> Iterator[r.Evaluate]:
+    """The evaluation of that name; of a sweep whose data sets differ one of its points for each of them."""
+    last = p.named.get(name)
+    if not isinstance(last, r.Evaluate):
+        return
+    every = (step for sweep in _sweeps(p.recipe) for point in sweep.points for step in point.steps)
+    others = {step.data: step for step in every if isinstance(step, r.Evaluate) and step.name == name}
+    yield from {**others, last.data: last}.values()
 
 
 def family(recipe: r.Recipe) -> int:
     """How many tests the claims with a confidence are, every point of a sweep counted. Claims that test the same
     difference are one test."""
     steps = [*recipe.steps, *(step for sweep in _sweeps(recipe) for step in sweep.points[0].steps)]
-    data = {step.name: [ref.name for ref in step.data] for step in steps if isinstance(step, r.Evaluate)}
+    data = {step.name: [ref.label for ref in step.data] for step in steps if isinstance(step, r.Evaluate)}
     found = {tested(s, data): places(recipe, s) for s in recipe.steps if _asks(s)}
     for sweep in _sweeps(recipe):
         for s in filter(_asks, sweep.points[0].steps):
@@ -100,7 +109,7 @@ def _of_score(
     score, rate = ".".join(path[:2]), find("metric", path[1]).rate
     table = _known(p, step.name)
     for ref in step.data:
-        if len(path) > 2 and ref.name != path[2]:
+        if len(path) > 2 and ref.label != path[2]:
             continue
         n = len(samples(p.data, ref, p.source))
         prompts = f"{formatting.count(n, 'prompt')} of {formatting.data(ref)}"

@@ -11,8 +11,9 @@ from typing import Any
 from steerdsl.lang.variants import BASELINE
 from steerdsl.measure.table import Table
 from steerdsl.show.numbers import NOTHING, number
+from steerdsl.show.points import words_of
 from steerdsl.show.sheet import Sheet
-from steerdsl.show.sparks import sparkline
+from steerdsl.show.sparks import bar, sparkline
 
 HEAD = ("", "", "", "least", "most")
 
@@ -23,7 +24,7 @@ def curves(scores: Table, choices: Mapping[str, Any]) -> Iterator[Sheet]:
         yield choice_curves(name, choice)
     for name, rows in scores.evaluations.items():
         if len(rows[0].at) == 1:
-            yield sweep_curves(name, rows)
+            yield word_bars(name, rows) if words_of(rows) else sweep_curves(name, rows)
 
 
 def choice_curves(name: str, choice: Mapping[str, Any]) -> Sheet:
@@ -48,6 +49,19 @@ def sweep_curves(name: str, found: Table) -> Sheet:
             values = [None if each is None else each.mean for each in along]
             rows.append((f"{row.metric}, {row.data}", row.variant, sparkline(values), *_ends(values)))
     return Sheet(HEAD, rows, f"{name}: over {axis} from {first} to {last}", left=(0, 1, 2))
+
+
+def word_bars(name: str, found: Table) -> Sheet:
+    """A bar for each metric, data set, variant and word of the axis; words are in no order, so there is no curve."""
+    (axis,) = found[0].at
+    rows = []
+    for metric, data in dict.fromkeys((row.metric, row.data) for row in found):
+        own = [row for row in found if (row.metric, row.data) == (metric, data)]
+        most = max((abs(row.mean) for row in own if row.mean is not None), default=0.0)
+        for row in own:
+            figure = NOTHING if row.mean is None else number(row.mean)
+            rows.append((f"{metric}, {data}", row.at[axis], row.variant, bar(row.mean, most), figure))
+    return Sheet(("", axis, "", "", "mean"), rows, f"{name}: over {axis}", left=(0, 1, 2, 3))
 
 
 def _ends(values: Sequence[float | None]) -> tuple[str, str]:

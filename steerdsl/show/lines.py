@@ -27,11 +27,14 @@ WRITTEN = 12  # figures that are written next to the lines of a panel
 NINETIES = (1, 1.5, 3, 4.5, 6, 9, 10)  # steps of ticks that angles are read by
 
 
-def along(view: ScoreView, lines: Sequence[Series]) -> Figure:
-    """A line for each data set and variant with 95% bands; what is not steered without."""
-    groups, columns = grouped(lines)
+Groups = Mapping[str, Sequence[Series]]
+
+
+def along(view: ScoreView, lines: Sequence[Series], panelled: tuple[Groups, int, str] | None = None) -> Figure:
+    """A line for each data set and variant with 95% bands; what is not steered without. `panelled` are the lines of
+    each panel, how many are side by side and the title, where all data sets in one panel is not what is wanted."""
+    groups, columns, title = panelled or (*grouped(lines), f"{view.name}: {view.metric} over {view.over[0]}")
     rows = -(-len(groups) // columns)
-    title = f"{view.name}: {view.metric} over {view.over[0]}"
     figure, axes = panels(rows, columns, height=4.0 * rows + 1.2, title=title, about=view.about, sharey=True)
     name = axis_name(view, view.over[0])
     for place, (panel, dataset) in enumerate(zip(axes, groups, strict=False)):

@@ -192,10 +192,12 @@ def _swept(found: Table, name: str, checks: Sequence[Mapping[str, Any]]) -> tupl
     """`over angle, 36 points: keyword_rate on econ from 0.3 (210deg) to 15 (30deg); unsteered: 16.1`."""
     metric, data = _subject(found, name, checks)
     rows = found.select(metric=metric, data=data)
-    steer = steered(v for v in rows.names("variant") if not is_random(v))
-    ends = [(row.mean, at(row.at)) for row in rows if row.variant == steer and row.mean is not None]
-    if steer is None or not ends:
+    by_point = (point.names("variant") for point in rows.points.values())
+    steers = {steered(v for v in names if not is_random(v)) for names in by_point} - {None}
+    ends = [(row.mean, at(row.at)) for row in rows if row.variant in steers and row.mean is not None]
+    if not ends:
         return None
+    steer = str(*steers) if len(steers) == 1 else name  # an axis over steers has another one at each point
     (low, lowest), (high, highest) = (end(ends, key=lambda item: item[0]) for end in (min, max))
     reach = f"from {number(low)} ({lowest}) to {number(high)} ({highest})" if low < high else f"at {number(low)}"
     bases = {row.mean for row in rows if row.variant == BASELINE and row.mean is not None}

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from steerdsl.engine.plot_data import ScoreView
-from steerdsl.lang.variants import BASELINE, PROMPTED
+from steerdsl.lang.variants import BASELINE, HELD_AGAINST, PROMPTED
 from steerdsl.measure.table import Row
 from steerdsl.methods.types import MethodError
 from steerdsl.registry import entries
 
+STEER = "steered"  # each point's own, where an axis goes over steers
 UNSTEERED = (BASELINE, PROMPTED)  # what most axes of a sweep do not touch
 # How the summary of a metric says what its figures are counted in.
 UNITS = re.compile(r"0 to 100\b|0 to 1\b|nats a token|per 100 words")
@@ -51,13 +52,15 @@ def series(view: ScoreView) -> list[Series]:
 
     Raises MethodError when no steered point has a figure.
     """
+    renamed = _swept_steers(view)
     found: dict[tuple[str, str, tuple[str, ...]], list[tuple[tuple[float, ...], Row]]] = {}
     for row in view.rows:
         if view.datasets and row.data not in view.datasets:
             continue
-        at = tuple(_scaled(row.at[axis], view.numbers[axis, row.at[axis]]) for axis in view.over)
+        at = tuple(_coordinate(view, axis, row.at[axis]) for axis in view.over)
+        variant = row.variant if row.variant not in renamed else STEER
         rest = tuple(f"{axis} {label}" for axis, label in row.at.items() if axis not in view.over)
-        found.setdefault((row.data, row.variant, rest), []).append((at, row))
+        found.setdefault((row.data, variant, rest), []).append((at, row))
     lines = [_line(*key, points) for key, points in found.items()]
     if all(math.isnan(mean) for line in lines if line.variant not in UNSTEERED for mean in line.mean):
         raise MethodError(f"{view.metric} has no figures to draw", "plot a metric that these data sets give")
@@ -83,6 +86,27 @@ def _merged(lines: Sequence[Series]) -> list[Series]:
                 continue
         merged.append(line)
     return merged
+
+
+def words_of(view: ScoreView) -> tuple[str, ...]:
+    """The axes to draw along whose values are words."""
+    return tuple(axis for axis in view.over if (axis, view.rows[0].at[axis]) not in view.numbers)
+
+
+def labels_of(view: ScoreView, axis: str) -> list[str]:
+    """The values of an axis in the order of the points."""
+    return list(dict.fromkeys(row.at[axis] for row in view.rows))
+
+
+def _coordinate(view: ScoreView, axis: str, label: str) -> float:
+    """Where a value of an axis is; of words, their place in the order of the points."""
+    number = view.numbers.get((axis, label))
+    return float(labels_of(view, axis).index(label)) if number is None else _scaled(label, number)
+
+
+def _swept_steers(view: ScoreView) -> set[str]:
+    """The steers of an axis over steers: what they have in common is a series, whose points they are."""
+    return {v for row in view.rows if (v := row.variant) in row.at.values() and v not in HELD_AGAINST}
 
 
 def axis_name(view: ScoreView, axis: str) -> str:

@@ -1,6 +1,6 @@
-"""A curve in one line of text, for the terminal.
+"""Curves and bars in one line of text, for the terminal.
 
-In: numbers. Out: a block for each.
+In: numbers. Out: a block for each, or a bar as long as one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Collection, Sequence
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 NOTHING = "·"
+PARTS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
+WIDTH = 20  # blocks of the longest bar
 
 
 def sparkline(values: Sequence[float | None], chosen: Collection[int] = ()) -> str:
@@ -22,6 +24,15 @@ def sparkline(values: Sequence[float | None], chosen: Collection[int] = ()) -> s
     low, high = (min(known), max(known)) if known else (0.0, 0.0)
     blocks = (_block(x, low, high) for x in values)
     return "".join(f"[{block}]" if i in chosen else block for i, block in enumerate(blocks))
+
+
+def bar(value: float | None, most: float) -> str:
+    """A bar from 0, of full width where the value is as far from it as `most`; with a minus before it below 0. Nothing
+    for what is not finite."""
+    if value is None or not math.isfinite(value) or not most:
+        return ""
+    eighths = round(8 * WIDTH * abs(value) / most)
+    return "-" * (value < 0 and eighths > 0) + "█" * (eighths // 8) + PARTS[eighths % 8]
 
 
 def _block(x: float | None, low: float, high: float) -> str:

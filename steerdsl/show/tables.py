@@ -16,6 +16,7 @@ from steerdsl.measure.table import Gap, Row, Table, said
 from steerdsl.measure.verdict import outcome
 from steerdsl.show import sentences
 from steerdsl.show.numbers import NOTHING, drawn, interval, number, p_value, rank, signed
+from steerdsl.show.points import one_baseline
 from steerdsl.show.sheet import Sheet
 from steerdsl.show.summary import LOOKS
 
@@ -72,25 +73,26 @@ def _gap(gap: Gap | None) -> str:
 
 def sweep_table(name: str, rows: Table) -> Sheet:
     """One line for each point of a sweep: the steered mean of each metric and data set, and next to it the
-    random control's."""
+    random control's. The unsteered model has the first line; a column where it is not the same at every point."""
     points = list(rows.points.values())
     axes, columns = list(points[0][0].at), list(dict.fromkeys((row.metric, row.data) for row in points[0]))
-    random = RANDOM in points[0].names("variant")
-    head = [*axes, *(h for metric, data in columns for h in (f"{metric}\n{data}", *[f"{data}\n{RANDOM}"] * random))]
+    steady = one_baseline(rows)
+    beside = [v for v in (BASELINE, RANDOM) if v in points[0].names("variant") and not (v == BASELINE and steady)]
+    head = [*axes, *(h for metric, data in columns for h in (f"{metric}\n{data}", *(f"{data}\n{v}" for v in beside)))]
 
-    def cells(point: Table, steer: str | None, control: str | None) -> Iterator[str]:
+    def cells(point: Table, steer: str | None, controls: Sequence[str | None]) -> Iterator[str]:
         for column in columns:
             yield cell(point.one(*column, steer))
-            if random:
-                yield cell(point.one(*column, control)) if control else ""
+            yield from (cell(point.one(*column, control)) if control else "" for control in controls)
 
     whole = next((point for point in points if not point[0].failed), points[0])
-    lines = [[BASELINE, *[""] * (len(axes) - 1), *cells(whole, BASELINE, None)]]
+    first = [BASELINE, *[""] * (len(axes) - 1), *cells(whole, BASELINE, [None] * len(beside))]
+    lines = [first] if steady else []
     for point in points:
         failed = ["failed", *[""] * (len(head) - len(axes) - 1)]
-        shown = failed if point[0].failed else cells(point, steered(point.names("variant")), RANDOM)
+        shown = failed if point[0].failed else cells(point, steered(point.names("variant")), beside)
         lines.append([*point[0].at.values(), *shown])
-    return Sheet(head, lines, f"{name}: steered means over the sweep", rules=(1,))
+    return Sheet(head, lines, f"{name}: steered means over the sweep", rules=(1,) if steady else ())
 
 
 def answers(rows: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:

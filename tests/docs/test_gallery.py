@@ -26,6 +26,7 @@ import figures  # noqa: E402
 import records  # noqa: E402
 
 RECIPES = sorted((ROOT / "recipes").glob("*.steer"))
+DRAFTS = {path for path in RECIPES if path.read_text(encoding="utf-8").startswith("# Draft: ")}  # not yet measured
 PAGES = figures.pages()
 SEARCHES = {"econ_search"}  # they score what they were fitted on, and are warned of it
 
@@ -35,7 +36,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 
 @every_recipe
 def test_a_recipe_has_a_page(recipe: Path) -> None:
-    assert any(f"(../../recipes/{recipe.name})" in prose(page) for page in PAGES)
+    assert recipe in DRAFTS or any(f"(../../recipes/{recipe.name})" in prose(page) for page in PAGES)
 
 
 @every_recipe

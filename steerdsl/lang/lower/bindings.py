@@ -16,7 +16,7 @@ from steerdsl.lang.lower import class_vectors, planes, values, vectors
 from steerdsl.lang.lower.clauses import sort_clauses
 from steerdsl.lang.lower.context import Context, Symbol
 from steerdsl.lang.lower.extraction import info_of, lower_extract
-from steerdsl.lang.lower.measures import lower_evaluate, lower_generate
+from steerdsl.lang.lower.measures import lower_evaluate, lower_generate, written_steer
 from steerdsl.lang.lower.names import define
 from steerdsl.lang.lower.outputs import lower_load
 from steerdsl.lang.lower.reading_steps import lower_read
@@ -112,10 +112,11 @@ def lower_action(ctx: Context, node: nodes.Action) -> None:
         return
     match LOWER[node.verb](ctx, node, ""):
         case r.Generate() as answers:
-            name = ctx.scope.fresh(f"{answers.steer or 'baseline'}_answers")
+            name = ctx.scope.fresh(f"{written_steer(ctx, node) or answers.steer or 'baseline'}_answers")
             ctx.steps.append(replace(answers, name=name))
         case r.Evaluate() as scores:
-            ctx.steps.append(replace(scores, name=ctx.scope.fresh(f"{scores.steer}_scores")))
+            name = ctx.scope.fresh(f"{written_steer(ctx, node) or scores.steer}_scores")
+            ctx.steps.append(replace(scores, name=name))
         case r.Read() as reading:
             ctx.steps.append(replace(reading, name=ctx.scope.fresh(f"{reading.vector.name}_reading")))
         case _ if node.verb not in ("generate", "evaluate", "read"):

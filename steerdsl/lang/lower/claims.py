@@ -78,7 +78,7 @@ def _places(scores: Evaluate | Read, metric: str) -> list[str]:
     """What a metric has figures of: the tasks of `lm_eval`, the data sets of any other."""
     if isinstance(scores, Evaluate) and _of_tasks(scores, metric):
         return [call.task for call in scores.metrics if call.name == metric and call.task is not None]
-    return [ref.name for ref in scores.data]
+    return [ref.label for ref in scores.data]
 
 
 def lower_check(ctx: Context, node: nodes.Check) -> None:

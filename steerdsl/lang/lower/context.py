@@ -15,7 +15,7 @@ from typing import Any, Literal
 from steerdsl.lang import nodes
 from steerdsl.lang.diagnostics import Diagnostic, Label, Severity
 from steerdsl.lang.nodes import NOWHERE, Node
-from steerdsl.lang.recipe import DataSpec, ModelSpec, Split, Step
+from steerdsl.lang.recipe import DataRef, DataSpec, ModelSpec, Split, Step
 from steerdsl.lang.source import Source, Span
 
 SymbolKind = Literal[
@@ -38,8 +38,9 @@ class Symbol:
     kind: SymbolKind
     place: Label
     value: Any = None
-    axes: Mapping[str, nodes.Quantity | None] = field(default_factory=dict)
+    axes: Mapping[str, nodes.Expr | None] = field(default_factory=dict)
     imported: bool = False  # from a used file
+    varies: bool = False  # at each value of an axis over words it is something else
 
 
 @dataclass(slots=True)
@@ -100,7 +101,7 @@ class Shared:
     data: dict[str, DataSpec] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     fits: dict[tuple[Any, ...], dict[tuple[str, ...], Fit]] = field(default_factory=dict)  # by source and part
-    fitted: dict[str, Span] = field(default_factory=dict)  # the data sets' names, and where they were first fitted on
+    fitted: dict[str, DataRef] = field(default_factory=dict)  # each data set that was fitted on, where it was first
     model: tuple[ModelSpec, Label] | None = None
     edition: tuple[int, Label] | None = None
     sweeps: int = 0
@@ -126,7 +127,7 @@ class Context:
     block: Block = "top"
     begun: bool = False  # there is a statement before the present one
     late: bool = False  # of a used file: there is a step before its `use`
-    axes: Mapping[str, nodes.Quantity | None] = field(default_factory=dict)
+    axes: Mapping[str, nodes.Expr | None] = field(default_factory=dict)
 
     def error(
         self,

@@ -151,11 +151,12 @@ def known(ctx: Context, name: Name) -> DataSpec | None:
 def reference(ctx: Context, expr: nodes.Expr, use: Literal["fit", "see"]) -> DataRef | None:
     """A data set as a step names it. To fit on, the part is `train` unless said; to see, it stays
     open (`reason` empty) until `settle`."""
-    value = constant(ctx, expr)
+    value, called = _put_in(ctx, expr)
     if value is None:
         return None
     if isinstance(value, Text | nodes.List):
-        return inline(ctx, value)
+        ref = inline(ctx, value)
+        return ref and replace(ref, called=called)
     if not isinstance(value, Name):
         help = "name a data set, as in `econ` or `econ.held_out`"
         ctx.error("S302", "a data set is wanted here", expr, label(expr, value), help=help)
@@ -177,7 +178,19 @@ def reference(ctx: Context, expr: nodes.Expr, use: Literal["fit", "see"]) -> Dat
         split, reason = ("train", "directions and layers see `train`") if use == "fit" else ("all", "")
     else:
         reason = ASKED
-    return DataRef(spec.name, split, side, reason, span=expr.span)
+    return DataRef(spec.name, split, side, reason, called, span=expr.span)
+
+
+def _put_in(ctx: Context, expr: nodes.Expr) -> tuple[nodes.Expr | None, str]:
+    """The expression with the data set put in that a param or an axis names (`behavior.held_out` too), and the axis
+    where it is one."""
+    symbol = ctx.scope.symbols.get(expr.parts[0]) if isinstance(expr, Name) else None
+    called = symbol.name if symbol is not None and symbol.kind == "axis" else ""
+    held = symbol.value if symbol is not None and symbol.kind in ("param", "axis") else None
+    if isinstance(expr, Name) and len(expr.parts) > 1 and symbol and isinstance(held, Name):
+        ctx.scope.used.add(symbol.name)
+        return Name((*held.parts, *expr.parts[1:]), span=expr.span), called
+    return constant(ctx, expr), called
 
 
 def _parts(ctx: Context, name: Name) -> tuple[str | None, Any] | None:
@@ -207,7 +220,8 @@ def fit(ctx: Context, ref: DataRef, by: str) -> None:
     if spec.questions is not None:
         fit(ctx, replace(ref, name=spec.questions, side=None), by)
         return
-    ctx.shared.fitted.setdefault(ref.name, NOWHERE if ctx.block == "used" else ref.span)
+    span = NOWHERE if ctx.block == "used" else ref.span
+    ctx.shared.fitted.setdefault(ref.name, DataRef(ref.name, "all", called=ref.called, span=span))
 
 
 def set_aside(ctx: Context, ref: DataRef, by: str) -> DataRef:

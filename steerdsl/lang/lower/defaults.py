@@ -24,7 +24,9 @@ def complete(ctx: Context) -> Steps:
     steps = tuple(ctx.steps)
     if not any(isinstance(step, Generate | Evaluate) for step in walk(steps)):
         steps = _evaluated(ctx, steps, {})
-    return _settled(ctx, steps, warn=True)
+    steps = _settled(ctx, steps, warn=True)
+    ctx.shared.found = list(dict.fromkeys(ctx.shared.found))  # points of a sweep say the same
+    return steps
 
 
 def walk(steps: Sequence[Step]) -> Iterator[Step]:
@@ -71,9 +73,9 @@ def _settled(ctx: Context, steps: Steps, warn: bool, own: str = "") -> Steps:
                 step = replace(step, data=tuple(data.settle(ctx, ref, warn, own) for ref in refs))
             case Sweep(name=name, points=points):
                 by = name if isinstance(step, Tune) else ""
-                step = replace(
-                    step, points=tuple(_settled_point(ctx, p, warn and i == 0, by) for i, p in enumerate(points))
-                )
+                each = bool(step.words)  # data sets may differ from point to point
+                settled = (_settled_point(ctx, p, warn and (each or i == 0), by) for i, p in enumerate(points))
+                step = replace(step, points=tuple(settled))
             case _:
                 pass
         result.append(step)

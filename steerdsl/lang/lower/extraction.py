@@ -5,14 +5,17 @@ In: the statement. Out: an `Extract` and what later statements may know of its v
 
 from __future__ import annotations
 
+from dataclasses import replace
 from inspect import signature
 
+from steerdsl import registry
 from steerdsl.lang import nodes
 from steerdsl.lang.grammar import SIDES
-from steerdsl.lang.lower import class_vectors, data, values
+from steerdsl.lang.lower import class_vectors, data, values, word_axes
 from steerdsl.lang.lower.clauses import Clauses, sort_clauses
 from steerdsl.lang.lower.context import Context
 from steerdsl.lang.lower.options import options
+from steerdsl.lang.lower.phrases import either
 from steerdsl.lang.lower.streams import stream
 from steerdsl.lang.lower.vectors import VectorInfo
 from steerdsl.lang.lower.words import entry, entry_of
@@ -134,7 +137,7 @@ def _pairs(ctx: Context, clause: nodes.From, ref: DataRef, method: Entry | None)
         return None
     if method and "pairs" in method.needs and ctx.shared.data[ref.name].sides:
         _warn_no_pairs(ctx, clause, f"`{method.name}` compares pairs, and the sides of `{ref.name}` are different rows")
-    sides = [DataRef(ref.name, ref.split, side, ref.reason, span=ref.span) for side in SIDES]
+    sides = [replace(ref, side=side) for side in SIDES]
     return sides[0], sides[1]
 
 
@@ -163,9 +166,11 @@ def _warn_no_pairs(ctx: Context, clause: nodes.From, title: str) -> None:
 
 def at_position(ctx: Context, clause: nodes.At) -> Position | None:
     """The position that an `at` names; None after a message."""
-    found = entry(ctx, "position", clause.position, ctx.within(clause, clause.position))
-    if found is None:
+    meant = _position_put_in(ctx, clause)
+    found = entry(ctx, "position", meant.position, ctx.within(clause, clause.position)) if meant else None
+    if meant is None or found is None:
         return None
+    clause = meant
     if clause.number is None and any(arg.required for arg in found.args):
         help = f"write `{clause.position} -1`: {found.args[0].doc}"
         ctx.error("S406", f"`{clause.position}` needs a number", ctx.within(clause, clause.position), help=help)
@@ -180,6 +185,30 @@ def at_position(ctx: Context, clause: nodes.At) -> Position | None:
     bounds = found.args[0]
     number = values.whole(ctx, clause.number, f"`{clause.position}`", bounds.least, bounds.most)
     return None if number is None else Position(clause.position, number)
+
+
+def _position_put_in(ctx: Context, clause: nodes.At) -> nodes.At | None:
+    """The clause with the position that a param or an axis names; the language's own words go before numbers and
+    params. None where its value was bad."""
+    symbol = ctx.scope.symbols.get(clause.position)
+    if symbol is None or symbol.kind not in ("param", "axis"):
+        return clause
+    value, own = symbol.value, clause.position in registry.entries("position")
+    if own and (symbol.kind == "param" or isinstance(value, nodes.Quantity)):
+        return clause
+    ctx.scope.used.add(symbol.name)
+    match value:
+        case None:
+            return None
+        case nodes.Placed(name, number) if clause.number is None:
+            return replace(clause, position=name.text, number=number)
+        case nodes.Name():
+            return replace(clause, position=value.text)
+        case _:
+            at, given = ctx.within(clause, clause.position), f"`{symbol.name}` is {word_axes.label(value)}"
+            help = f"write {either(registry.entries('position'))}"
+            ctx.error("S302", "a position is wanted here", at, given, help=help)
+            return None
 
 
 def _stream(ctx: Context, clauses: Clauses) -> Stream | None:

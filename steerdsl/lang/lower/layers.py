@@ -20,7 +20,7 @@ def layers(ctx: Context, items: Sequence[Item], at: Node) -> Layers | None:
     """The layers of `at layers …`, `v[…]` or `from layers …`; no items in the result means all."""
     if len(items) == 1 and isinstance(items[0], Name) and items[0].text == "all":
         return Layers(span=at.span)
-    found = [_item(ctx, item) for item in items]
+    found = [_item(ctx, item if isinstance(item, nodes.Range) else values.put_in(ctx, item)) for item in items]
     kept = [item for item in found if item is not None]
     return Layers(tuple(kept), span=at.span) if len(kept) == len(found) else None
 

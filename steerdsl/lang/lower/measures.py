@@ -73,6 +73,15 @@ def steer_named(ctx: Context, expr: nodes.Expr) -> str | None:
     return None
 
 
+def written_steer(ctx: Context, node: nodes.Action) -> str | None:
+    """The axis that stands for the steer of a `generate` or `evaluate`: its answers and scores are called by it at
+    every point. None where the steer is named."""
+    clauses = (clause for clause in node.clauses if isinstance(clause, nodes.With))
+    expr = node.subject or next((option_given(clause.items, "steer") for clause in clauses), None)
+    symbol = ctx.scope.symbols.get(expr.text) if isinstance(expr, Name) else None
+    return symbol.name if symbol is not None and symbol.kind == "axis" else None
+
+
 def option_given(items: Sequence[nodes.Option | nodes.Expr], key: str) -> nodes.Expr | None:
     """What is given for an option, as it is written."""
     return next((item.value for item in items if isinstance(item, nodes.Option) and item.key == key), None)
@@ -165,7 +174,7 @@ def _scored(ctx: Context, node: nodes.Action, on: nodes.On | None) -> tuple[Data
 
 def fitted(ctx: Context) -> tuple[DataRef, ...]:
     """Every data set that something was fitted on so far; the part stays open."""
-    return tuple(DataRef(name, "all", span=span) for name, span in ctx.shared.fitted.items())
+    return tuple(ctx.shared.fitted.values())
 
 
 def _metrics(ctx: Context, calls: Sequence[nodes.Expr]) -> tuple[MetricCall, ...]:
@@ -186,6 +195,12 @@ def _metrics(ctx: Context, calls: Sequence[nodes.Expr]) -> tuple[MetricCall, ...
 
 def metric_call(ctx: Context, expr: nodes.Expr) -> MetricCall | None:
     """A metric with its options; None after a message."""
+    symbol = ctx.scope.symbols.get(expr.text) if isinstance(expr, Name) else None
+    if symbol is not None and symbol.kind == "axis":
+        ctx.scope.used.add(symbol.name)
+        help = "write them one after another, as in `with bleu, rouge_l`"
+        ctx.error("S477", "an evaluation has all of its metrics at each point", expr, "an axis", help=help)
+        return None
     if isinstance(expr, nodes.Call):
         found, args = entry(ctx, "metric", expr.name, expr.name_span), expr.args
     else:

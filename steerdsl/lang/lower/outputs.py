@@ -15,13 +15,13 @@ from steerdsl.lang.lower.claims import score_path
 from steerdsl.lang.lower.clauses import Clauses, sort_clauses
 from steerdsl.lang.lower.context import Context, Symbol, SymbolKind
 from steerdsl.lang.lower.extraction import at_position
-from steerdsl.lang.lower.names import find
+from steerdsl.lang.lower.names import defined, find
 from steerdsl.lang.lower.options import options, split_options
 from steerdsl.lang.lower.paths import ending, inside, output
 from steerdsl.lang.lower.phrases import either, listed
 from steerdsl.lang.lower.values import DEGREES
 from steerdsl.lang.lower.words import entry
-from steerdsl.lang.nodes import Name, Text
+from steerdsl.lang.nodes import Name, Quantity, Text
 from steerdsl.lang.recipe import Export, Load, Plot, Read
 from steerdsl.registry import Entry
 
@@ -94,7 +94,18 @@ def _targets(ctx: Context, call: nodes.Call, found: Entry, args: list[nodes.Expr
         ctx.error("S314", f"`{found.name}` takes {'names' if found.args[0].many else 'one name'}", call, help=help)
         return []
     symbols = [find(ctx, name, *TARGETS[found.args[0].type], swept=True) for name in names]
+    if any([_one_of_many(ctx, symbol, name) for symbol, name in zip(symbols, names, strict=True) if symbol]):
+        return []
     return [symbol for symbol in symbols if symbol is not None] if None not in symbols else []
+
+
+def _one_of_many(ctx: Context, symbol: Symbol, name: Name) -> bool:
+    """Report a name that stands for something else at each word of a sweep: none of them is the one that is meant."""
+    if symbol.varies:
+        title = f"`{name.text}` is another one at each point of a sweep over words"
+        help = "make the one that is meant outside of the sweep"
+        ctx.error("S478", title, name, f"swept over {listed(symbol.axes)}", also=(defined(symbol),), help=help)
+    return symbol.varies
 
 
 def _over(ctx: Context, clauses: Clauses, symbol: Symbol) -> tuple[str, ...]:
@@ -112,8 +123,9 @@ def _over(ctx: Context, clauses: Clauses, symbol: Symbol) -> tuple[str, ...]:
 
 
 def _check_polar(ctx: Context, clauses: Clauses, symbol: Symbol, over: tuple[str, ...]) -> None:
-    units = [value.unit for axis in over if (value := symbol.axes.get(axis))]
-    if len(over) != 1 or (units and units[0] not in DEGREES):
+    held = [value for axis in over if (value := symbol.axes.get(axis))]
+    angles = all(isinstance(value, Quantity) and value.unit in DEGREES for value in held)
+    if len(over) != 1 or not angles:
         help = "write `over` and one axis of angles, or leave out `polar`"
         ctx.error("S423", "a polar plot goes around one angle", clauses.found["polar"], help=help)
 
@@ -146,6 +158,8 @@ def lower_export(ctx: Context, node: nodes.Export) -> None:
         ctx.error("S205", "`export` takes a name", node.what, values.sort_of(node.what), help=help)
         return
     symbol = find(ctx, node.what, "vector", "plane", "steer", swept=True)
+    if symbol and _one_of_many(ctx, symbol, node.what):
+        return
     match symbol.kind if symbol else "unknown":
         case "vector" | "plane" as kind:
             path = _path(ctx, node.path, f"a {kind}", EXPORTED[kind], output)

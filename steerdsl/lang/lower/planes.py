@@ -26,6 +26,7 @@ from steerdsl.lang.vocabulary import PLANE
 
 def plane(ctx: Context, expr: nodes.Expr, clauses: Clauses | None = None) -> PlaneExpr | PlaneRef | None:
     """The plane that an expression stands for; None after a message."""
+    expr = values.put_in(ctx, expr)
     if isinstance(expr, nodes.Call) and expr.name == "plane":
         return _call(ctx, expr, clauses or Clauses())
     if isinstance(expr, Name) and len(expr.parts) == 1:
@@ -46,7 +47,8 @@ def plane(ctx: Context, expr: nodes.Expr, clauses: Clauses | None = None) -> Pla
 
 
 def _call(ctx: Context, call: nodes.Call, clauses: Clauses) -> PlaneExpr | None:
-    named_options, axes = split_options(call.args)
+    named_options, written = split_options(call.args)
+    axes = [values.put_in(ctx, axis) for axis in written]
     if not 1 <= len(axes) <= 2:
         help = "write `plane(topic, pc1)`, or `plane(pc1)` with the vector implied"
         ctx.error("S314", f"a plane has two axes, not {len(axes)}", call, help=help)

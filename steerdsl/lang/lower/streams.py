@@ -16,6 +16,7 @@ from steerdsl.registry import Entry
 
 def stream(ctx: Context, expr: nodes.Expr) -> Stream | None:
     """The stream that an item names; None after a message."""
+    expr = values.put_in(ctx, expr)
     if isinstance(expr, nodes.Call):
         found = entry(ctx, "stream", expr.name, expr.name_span)
         return _numbered(ctx, found, expr) if found else None

@@ -1,7 +1,7 @@
-"""Sweeps: `sweep angle over 0deg..350deg step 10deg and depth over 25%,50% { … }`, unrolled.
+"""Sweeps: `sweep angle over 0deg..350deg step 10deg and method over diffmean, probe { … }`, unrolled.
 
-In: the statement. Out: a `Sweep` with one block of steps for each point. What the body names is
-known after the sweep too, for `plot`, `check` and `export`.
+In: the statement. Out: a `Sweep` with one block of steps for each point. What the body names is known after the sweep
+too, for `plot`, `check` and `export`. `word_axes` has what axes over words add.
 """
 
 from __future__ import annotations
@@ -12,17 +12,28 @@ from dataclasses import replace
 from itertools import product
 
 from steerdsl.lang import nodes
+from steerdsl.lang.diagnostics import Diagnostic
 from steerdsl.lang.lower import values
 from steerdsl.lang.lower.context import Context, Scope, Symbol, SymbolKind
 from steerdsl.lang.lower.names import is_free
 from steerdsl.lang.lower.values import DEGREES
-from steerdsl.lang.nodes import Quantity
+from steerdsl.lang.lower.word_axes import (
+    WORDS,
+    Place,
+    axis_word,
+    is_word,
+    label,
+    require_different,
+    require_same_columns,
+    told,
+    varying,
+)
+from steerdsl.lang.nodes import Expr, Quantity, Text
 from steerdsl.lang.recipe import Point, Sweep
 
 MOST_POINTS = 10_000
 
 LowerBlock = Callable[[Context, Sequence[nodes.Statement]], None]
-AxisValues = Mapping[str, Quantity | None]  # an axis that was bad has no value
 
 
 def lower_sweep(ctx: Context, node: nodes.Sweep, lower_block: LowerBlock) -> None:
@@ -37,12 +48,14 @@ def lower_sweep(ctx: Context, node: nodes.Sweep, lower_block: LowerBlock) -> Non
         ctx.error("S419", "this sweep does nothing", node.axes[0], help="write what changes between the braces")
     good = ctx.errors == errors
     ctx.scope.used -= axes.keys()
-    points: list[Point] = []
-    for place in _places(axes) if good and count else [dict.fromkeys(axes)]:
-        scope, point = _point(ctx, node, place, lower_block, quiet=bool(points))
-        points.append(point)
-        if ctx.errors > errors:
-            break
+    places = list(_places(axes)) if good and count else [dict.fromkeys(axes)]
+    scope, points = _points(ctx, node, places, lower_block)
+    worded = any(map(is_word, places[0].values()))
+    if worded and ctx.errors == errors:
+        require_same_columns(ctx, points)
+        for name in varying(points):
+            if symbol := scope.symbols.get(name):
+                scope.symbols[name] = replace(symbol, varies=True)
     keep_names(ctx, scope, axes)
     if ctx.errors > errors:
         return
@@ -54,26 +67,56 @@ def lower_sweep(ctx: Context, node: nodes.Sweep, lower_block: LowerBlock) -> Non
     ctx.steps.append(Sweep(f"sweep_{ctx.shared.sweeps}", tuple(axes), tuple(points), span=node.span))
 
 
-def _places(axes: Mapping[str, Sequence[Quantity]]) -> Iterator[AxisValues]:
+def _places(axes: Mapping[str, Sequence[Expr]]) -> Iterator[Place]:
     return (dict(zip(axes, combination, strict=True)) for combination in product(*axes.values()))
 
 
-def _point(
-    ctx: Context, node: nodes.Sweep, place: AxisValues, lower_block: LowerBlock, quiet: bool
-) -> tuple[Scope, Point]:
-    """Lower the body at one point; with `quiet` only errors are kept, for the rest has been said."""
+def _points(
+    ctx: Context, node: nodes.Sweep, places: Sequence[Place], lower_block: LowerBlock
+) -> tuple[Scope, list[Point]]:
+    """Lower the body at every point. The first says what there is to say, and where words are swept over, each: a
+    word may be a mistake at one point alone. After a mistake no other number is tried."""
+    shared, errors = ctx.shared, ctx.errors
+    fitted, all_fitted = dict(shared.fitted), dict(shared.fitted)
+    said: list[tuple[Place, list[Diagnostic]]] = []
+    points: list[Point] = []
+    for place in places:
+        if ctx.errors > errors and not _another_word(places[0], place):
+            continue
+        shared.fitted = dict(fitted)  # what a point's own body was fitted on, and not what those before it were
+        before = len(shared.found)
+        scope, point = _point(ctx, node, place, lower_block)
+        points.append(point)
+        said.append((place, shared.found[before:]))
+        del shared.found[before:]
+        all_fitted |= {name: replace(ref, called="") for name, ref in shared.fitted.items() if name not in all_fitted}
+    shared.fitted = all_fitted
+    if not any(map(is_word, places[0].values())):
+        said[1:] = [(place, [d for d in found if d.severity == "error"]) for place, found in said[1:]]
+        found = [d for _, found in said for d in found]
+    else:
+        found = list(told(ctx, said))
+    shared.errors = errors
+    shared.add(*found)
+    return scope, points
+
+
+def _another_word(first: Place, place: Place) -> bool:
+    """Whether a point differs from the first in words alone."""
+    numbers = [axis for axis, value in first.items() if not is_word(value)]
+    return len(numbers) < len(first) and all(place[axis] == first[axis] for axis in numbers)
+
+
+def _point(ctx: Context, node: nodes.Sweep, place: Place, lower_block: LowerBlock) -> tuple[Scope, Point]:
+    """Lower the body at one point."""
     inner = replace(ctx, scope=ctx.scope.inside(), steps=[], block="sweep", axes=place)
     for axis in node.axes:
         name = axis.name.parts[0]
         kind: SymbolKind = "axis" if place[name] else "unknown"
         inner.scope.symbols[name] = Symbol(name, kind, ctx.place(axis.name, "defined here first"), place[name], place)
-    found = ctx.shared.found
-    before = len(found)
     lower_block(inner, node.body)
-    if quiet:
-        found[before:] = [d for d in found[before:] if d.severity == "error"]
-    labels = {name: values.printed(value) for name, value in place.items() if value}
-    numbers = {name: _plain(value) for name, value in place.items() if value}
+    labels = {name: label(value) for name, value in place.items() if value}
+    numbers = {name: _plain(value) for name, value in place.items() if isinstance(value, Quantity)}
     return inner.scope, Point(labels, numbers, tuple(inner.steps))
 
 
@@ -104,28 +147,36 @@ def name_axis(ctx: Context, axis: nodes.Axis, node: nodes.Sweep) -> str:
     return name
 
 
-def _axis(ctx: Context, axis: nodes.Axis, node: nodes.Sweep) -> list[Quantity]:
+def _axis(ctx: Context, axis: nodes.Axis, node: nodes.Sweep) -> list[Expr]:
     """An axis's values; none when its name or a value is bad."""
     name = name_axis(ctx, axis, node)
-    found: list[Quantity] = []
+    found: list[Expr] = []
     for item in axis.items:
         if isinstance(item, nodes.Range):
             found += _range(ctx, item)
-        else:
-            value = values.quantity(ctx, item, f"`{name}`", "numbers", "25%")
-            found += [value] if value else []
-    return found if _alike(ctx, axis, found) else []
+            continue
+        value = axis_word(ctx, item)
+        if value is not None and not isinstance(value, WORDS):
+            value = values.quantity(ctx, value, f"`{name}`", "numbers", "25%")
+        found += [value] if value else []
+    return found if _alike(ctx, axis, found) and require_different(ctx, axis, found) else []
 
 
-def _alike(ctx: Context, axis: nodes.Axis, found: Sequence[Quantity]) -> bool:
+def _alike(ctx: Context, axis: nodes.Axis, found: Sequence[Expr]) -> bool:
     """Whether all values of an axis are of one sort."""
     for value in found[1:]:
-        if values.sort_of(value) != values.sort_of(found[0]):
-            label = f"{values.sort_of(value)}, after {values.sort_of(found[0])}"
+        if _sort(value) != _sort(found[0]):
+            label = f"{_sort(value)}, after {_sort(found[0])}"
             help = "give all of them the same unit"
+            if is_word(value) or is_word(found[0]):
+                help = "write numbers of one unit, or words, or texts"
             ctx.error("S422", f"`{axis.name.text}` has values of two kinds", value, label, help=help)
             return False
     return True
+
+
+def _sort(value: Expr) -> str:
+    return "a word" if isinstance(value, WORDS) and not isinstance(value, Text) else values.sort_of(value)
 
 
 def _range(ctx: Context, item: nodes.Range) -> list[Quantity]:

@@ -18,6 +18,7 @@ from steerdsl.lang.lower.names import define
 from steerdsl.lang.lower.options import options
 from steerdsl.lang.lower.statements import BEST, head
 from steerdsl.lang.lower.sweeps import LowerBlock, in_unit, keep_names, name_axis
+from steerdsl.lang.lower.word_axes import axis_word, is_word
 from steerdsl.lang.nodes import Name, Quantity
 from steerdsl.lang.recipe import Check, DataRef, Evaluate, LayerChoice, Point, Step, Tune, TuneAxis
 from steerdsl.lang.tuned import Tuned, tuned
@@ -65,6 +66,10 @@ def _open(
 def _axis(ctx: Context, axis: nodes.Axis) -> TuneAxis | None:
     """An axis's one range."""
     word = axis.name.text
+    if any(is_word(axis_word(ctx, item)) for item in axis.items if not isinstance(item, nodes.Range)):
+        help = "put the search into a recipe for each word, or sweep over the words with fixed numbers"
+        ctx.error("S481", f"a search has ranges of numbers, and `{word}` goes over words", axis, help=help)
+        return None
     if len(axis.items) != 1 or not isinstance(axis.items[0], nodes.Range):
         help = f"write the ends of its range, as in `{word} over 0..4`; a `sweep` goes through a list"
         ctx.error("S467", f"a search takes one range for `{word}`", axis, help=help)

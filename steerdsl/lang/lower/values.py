@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from steerdsl.lang import nodes
 from steerdsl.lang.diagnostics import Label, nearest
@@ -39,6 +40,8 @@ def sort_of(expr: Expr) -> str:
             return "a text"
         case Name():
             return "a word"
+        case nodes.Placed():
+            return "a position"
         case nodes.List():
             return "a list"
         case nodes.Call(name=name):
@@ -107,7 +110,16 @@ def _moved(value: Expr, to: Expr) -> Expr:
         case Name():
             return Name(value.parts, span=to.span)
         case _:
-            return value
+            return replace(value, span=to.span)
+
+
+def put_in(ctx: Context, expr: Expr) -> Expr:
+    """The word that an expression stands for, where it is a param or an axis that holds one; else the expression."""
+    symbol = ctx.scope.symbols.get(expr.text) if isinstance(expr, Name) else None
+    if symbol is None or symbol.kind not in ("param", "axis") or not isinstance(symbol.value, Name | nodes.Call):
+        return expr
+    ctx.scope.used.add(symbol.name)
+    return _moved(symbol.value, expr)
 
 
 def _arithmetic(ctx: Context, expr: nodes.Binary) -> Expr | None:
@@ -148,7 +160,7 @@ def quantity(ctx: Context, expr: Expr, what: str, want: str, sample: str, *, wai
         return value if waits else None
     if isinstance(value, Quantity):  # one that is typed too large has been reported by the parser
         return value if math.isfinite(value.value) else None
-    if isinstance(value, Name) and value.parts[0] not in ctx.scope.symbols:
+    if isinstance(value, Name) and value.parts[0] not in ctx.scope.symbols and value == expr:
         find(ctx, value, "param", "axis")
         return None
     mismatch(ctx, expr, value, what, want, f"write a value such as `{sample}`")

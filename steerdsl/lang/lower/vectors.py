@@ -82,7 +82,8 @@ def _examples(ctx: Context) -> str:
 
 def _named(ctx: Context, name: Name) -> VectorRef | None:
     symbol = ctx.scope.symbols.get(name.parts[0])
-    if symbol and symbol.kind == "param" and isinstance(symbol.value, Name) and symbol.value != name:
+    holds = symbol is not None and symbol.kind in ("param", "axis")
+    if symbol and holds and isinstance(symbol.value, Name) and symbol.value != name:
         ctx.scope.used.add(symbol.name)
         return _named(ctx, Name(symbol.value.parts, span=name.span))
     if symbol and symbol.kind == "plane":

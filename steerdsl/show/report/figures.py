@@ -81,6 +81,30 @@ def curve(
     return tag("svg", *parts, class_="curve", role="img", **size)
 
 
+def bars(values: Sequence[float | None], level: float | None = None, label: str = "") -> Html:
+    """A bar from 0 for each value, a dashed line at `level`; no bar where there is no value."""
+    known = [x for x in (*values, level) if x is not None and math.isfinite(x)]
+    if not known:
+        return Html("")
+    low, high = min(0.0, *known), max(0.0, *known)
+
+    def up(x: float) -> float:
+        return HEIGHT - EDGE - ((x - low) / (high - low) if high > low else 0.0) * (HEIGHT - 2 * EDGE)
+
+    parts: list[Html] = [tag("title", label)] if label else []
+    step = (WIDTH - 2 * EDGE) / len(values)
+    for i, x in enumerate(values):
+        if x is not None and math.isfinite(x):
+            place = {"x": f"{EDGE + (i + 0.15) * step:.1f}", "y": f"{min(up(x), up(0.0)):.1f}"}
+            size = {"width": f"{0.7 * step:.1f}", "height": f"{max(abs(up(x) - up(0.0)), 1.0):.1f}"}
+            parts.append(tag("rect", **place, **size, class_="bar"))
+    if level is not None and math.isfinite(level):
+        y = f"{up(level):.1f}"
+        parts.append(tag("line", x1=0, x2=f"{WIDTH:g}", y1=y, y2=y, class_="level"))
+    size = {"width": f"{WIDTH:g}", "height": f"{HEIGHT:g}", "viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}"}
+    return tag("svg", *parts, class_="curve", role="img", **size)
+
+
 def _dot(at: tuple[float, float], radius: str, class_: str | None = None) -> Html:
     return tag("circle", cx=f"{at[0]:.1f}", cy=f"{at[1]:.1f}", r=radius, class_=class_)
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from steerdsl.lang.variants import BASELINE, HELD_AGAINST, in_order
+from steerdsl.lang.variants import BASELINE, HELD_AGAINST, in_order, steered
 from steerdsl.measure.table import Row, Table
-from steerdsl.show.report.figures import NOTHING, cell, curve, gap, number
+from steerdsl.show.points import one_baseline, words_of
+from steerdsl.show.report.figures import NOTHING, bars, cell, curve, gap, number
 from steerdsl.show.report.html import Html, details, joined, section, table, tag
 from steerdsl.store.finished_run import Finished
 
 OPEN = 12  # points of a sweep that are shown without a click
+Line = tuple[str, str, str | None]  # a metric, a data set and a variant; None for the steer
 WIDE = 8  # columns of figures that a page of 1400 pixels has room for
 
 
@@ -49,20 +51,31 @@ def _evaluation(name: str, found: Table) -> Html:
 
 
 def _sweep(name: str, found: Table) -> Html:
-    """Curves of every metric, data set and variant over the points, then the figures of each point."""
-    points = list(found.points.values())
-    lines = list(dict.fromkeys((row.metric, row.data, row.variant) for row in found if row.variant != BASELINE))
+    """Curves of every metric, data set and variant over the points, or bars where an axis is one of words; then the
+    figures of each point."""
+    points, words = list(found.points.values()), words_of(found)
+    # An axis over steers has another one at each point: they are one line, of each point's own.
+    lines = dict.fromkeys(
+        (row.metric, row.data, row.variant if row.variant in HELD_AGAINST else None)
+        for row in found
+        if row.variant != BASELINE
+    )
+    names = [v for v in found.names("variant") if v not in HELD_AGAINST]
     curves = []
     for metric, data, variant in lines:
-        values = [_mean(point.one(metric, data, variant)) for point in points]
+        values = [_mean(point.one(metric, data, variant or steered(point.names("variant")))) for point in points]
         base = [_mean(point.one(metric, data, BASELINE)) for point in points if not point[0].failed]
         level = base[0] if len(set(base)) == 1 else None
         known = [x for x in values if x is not None]
+        draw = bars if words else curve
         reach = f"{number(min(known))} to {number(max(known))}" if known else NOTHING
-        curves.append([f"{metric}, {data}", variant, curve(values, level, label=reach), reach, number(level)])
+        called = variant or ", ".join(names)
+        curves.append([f"{metric}, {data}", called, draw(values, level, label=reach), reach, number(level)])
     axes = list(found[0].at)
-    steers = [line for line in lines if line[2] not in HELD_AGAINST]
-    tables = [_points(points, axes, steers[i : i + WIDE]) for i in range(0, len(steers), WIDE)]
+    columns: list[Line] = [line for line in lines if line[2] is None]
+    if not one_baseline(found):
+        columns = [line for m, d, _ in columns for line in ((m, d, None), (m, d, BASELINE))]
+    tables = [_points(points, axes, columns[i : i + WIDE]) for i in range(0, len(columns), WIDE)]
     return joined(
         (
             tag("h3", f"{name}: over {', '.join(axes)}, {len(points)} points"),
@@ -74,18 +87,19 @@ def _sweep(name: str, found: Table) -> Html:
     )
 
 
-def _row(point: Table, steers: Sequence[tuple[str, str, str]]) -> Iterator[Html]:
+def _row(point: Table, columns: Sequence[Line]) -> Iterator[Html]:
     """A point's figures; of one that failed the reason."""
     if point[0].failed:
         yield tag("span", f"failed: {point[0].failed}", class_="state failed")
     else:
-        yield from (cell(point.one(*line)) for line in steers)
+        own = steered(point.names("variant"))
+        yield from (cell(point.one(metric, data, variant or own)) for metric, data, variant in columns)
 
 
-def _points(points: Sequence[Table], axes: Sequence[str], lines: Sequence[tuple[str, str, str]]) -> Html:
+def _points(points: Sequence[Table], axes: Sequence[str], columns: Sequence[Line]) -> Html:
     """A line for each point, a column for each of some metrics and data sets."""
-    head = [*axes, *(f"{metric}, {data}" for metric, data, _ in lines)]
-    rows = [[*point[0].at.values(), *_row(point, lines)] for point in points]
+    head = [*axes, *(", ".join(part for part in column if part) for column in columns)]
+    rows = [[*point[0].at.values(), *_row(point, columns)] for point in points]
     return table(head, rows, class_="figures")
 
 

@@ -73,7 +73,8 @@ def _steer(ctx: Context, expr: nodes.Expr) -> str | None:
 
 
 def _given(items: Sequence[nodes.Option | nodes.Expr], key: str) -> nodes.Expr | None:
-    return next((item.value for item in items if isinstance(item, nodes.Option) and item.key == key), None)
+    named = (item.value for item in items if isinstance(item, nodes.Option) and item.key == key)
+    return next((value for value in named if not isinstance(value, nodes.Range)), None)  # a range is reported
 
 
 def _warm_enough(ctx: Context, items: Sequence[nodes.Option | nodes.Expr], chosen: Mapping[str, Any]) -> None:

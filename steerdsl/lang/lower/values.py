@@ -26,7 +26,7 @@ UNITS = ("%", *DEGREES)
 LARGEST_INT = 2**53 - 1  # the largest that a recipe's numbers, which are floats, tell from the next
 
 
-def sort_of(expr: Expr) -> str:
+def sort_of(expr: nodes.Item) -> str:
     """What kind of value this is, in words."""
     match expr:
         case Quantity(unit=""):
@@ -41,6 +41,8 @@ def sort_of(expr: Expr) -> str:
             return "a word"
         case nodes.List():
             return "a list"
+        case nodes.Range():
+            return "a range"
         case nodes.Call(name=name):
             return f"`{name}(…)`"
         case nodes.Index():

@@ -29,7 +29,7 @@ Kind = Literal[
 Need = Literal[
     "rows", "pairs", "model", "recapture", "file", "answers", "prompt",
     "references", "ended", "golds", "choices", "logprobs", "text", "letters", "judge", "harness",
-    "kl", "answer", "answer_base", "tail",
+    "kl", "answer", "answer_base", "tail", "marks", "classes",
 ]  # fmt: skip
 
 # What stands after an operation's verb: a vector, a plane, or nothing. A condition has a vector in brackets or nothing.
@@ -41,7 +41,7 @@ Effect = Literal["adds", "removes", "sets"]
 
 # What a value in a recipe may be. `strength` is a plain number (multiples of the raw vector) or a
 # percentage (a share of each token's norm); `share` is a percentage; `vector` and `plane` are
-# names or expressions; `layers` is a list of layers.
+# names or expressions; `layers` is a list of layers; a `range` has two ends, as in `0..100`.
 ArgType = Literal[
     "int",
     "number",
@@ -57,6 +57,7 @@ ArgType = Literal[
     "data",
     "score",
     "search",
+    "range",
 ]
 
 REQUIRED: Any = object()
@@ -161,7 +162,8 @@ class Entry:
     Of a statement, `clauses` are the labels that it takes and `gives` is the kind of thing that its name stands for. Of
     an operation, `one_of` are the clauses that it needs, and `compounds` says that what it does at one layer goes on to
     the next. Of a data set, `subject` is what its prompts are about, where its name does not say. Of a metric,
-    `reads_gold` gives what it can find in a gold answer.
+    `reads_gold` gives what it can find in a gold answer; `title` what its figures are called, its own name, `_` and a
+    word for what its options name, where one evaluation may have several.
     """
 
     kind: Kind
@@ -190,6 +192,7 @@ class Entry:
     gives: str = ""
     subject: str = ""
     reads_gold: Callable[[Mapping[str, Any]], GoldReader] | None = None
+    title: Callable[[Mapping[str, Any]], str] | None = None
 
     def arg(self, name: str) -> Arg | None:
         """Return the argument called `name`, or None."""
@@ -219,3 +222,10 @@ def entries(kind: Kind) -> Mapping[str, Entry]:
 def find(kind: Kind, name: str) -> Entry:
     """Return the entry of that kind and name; KeyError when there is none (the checker looks first)."""
     return entries(kind)[name]
+
+
+def metric_of(label: str) -> Entry | None:
+    """The metric whose figures are called `label`: its name, with its options in brackets or behind `_`."""
+    name, known = label.partition("(")[0].partition(".")[0], entries("metric")
+    titled = (entry for entry in known.values() if entry.title is not None and name.startswith(f"{entry.name}_"))
+    return known.get(name) or next(titled, None)

@@ -30,7 +30,9 @@ from steerdsl.store.speeds import Measured
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from steerdsl.engine.classify import Labeller
     from steerdsl.engine.judge_client import Judge
+    from steerdsl.engine.rubric_marks import Marks
     from steerdsl.engine.tracing import Session
     from steerdsl.planning.targets import Target
 
@@ -167,6 +169,30 @@ class Run:
         options = self.plan.options
         assert options.judge_url and options.judge_model  # `require_judge` has looked
         return Judge(options.judge_url, options.judge_model, self.store, self.progress)
+
+    @cached_property
+    def marks(self) -> Marks:
+        """The judges that mark answers by rubrics: that of the command line, and those that the recipe names."""
+        from steerdsl.engine.endpoint_judge import EndpointJudge
+        from steerdsl.engine.local_judge import LocalJudge
+        from steerdsl.engine.rubric_marks import Asked, Marks
+
+        asked: dict[str | None, Asked] = {}
+
+        def judge(name: str | None) -> Asked:
+            if name not in asked:
+                asked[name] = EndpointJudge(self.judge) if name is None else LocalJudge(self.plan, name, self.progress)
+            return asked[name]
+
+        return Marks(judge, self.store, self.progress)
+
+    @cached_property
+    def labellers(self) -> dict[str, Labeller]:
+        """The classifiers of the recipe, by name."""
+        from steerdsl.engine.classify import Labeller
+
+        sorters = (name for name, other in self.plan.others.items() if other.facts is None)
+        return {name: Labeller(self.plan, name, self.progress) for name in sorters}
 
     @cached_property
     def renderer(self) -> Renderer:

@@ -11,11 +11,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 
+from steerdsl.engine.answer_parts import read_parts
 from steerdsl.engine.checks import tell_early
 from steerdsl.engine.context import Run
 from steerdsl.engine.generate import Answer
 from steerdsl.engine.harness import documents
-from steerdsl.engine.metric_inputs import Scene, Supplied, supply
+from steerdsl.engine.metric_inputs import Scene, Supplied, rubric_marks, supply
 from steerdsl.engine.nan_guard import named
 from steerdsl.engine.stored_answers import answers, recalled, steer_of
 from steerdsl.forms.runs import TABLE
@@ -95,24 +96,33 @@ def file_table(run: Run, name: str, table: Table) -> None:
 
 def _score(run: Run, step: r.Evaluate, made: Sequence[tuple[Request, list[Answer]]]) -> list[Row]:
     """Every metric of every variant on one data set."""
-    calls, base = [call for call in step.metrics if call.task is None], made[0][1]
-    sampled = [row for q, row in made if q.variant.name == REFERENCE]
+    calls = [call for call in step.metrics if call.task is None]
+    made, unread = read_parts(run, step.options["part"], made)
+    base = made[0][1]
+    sampled = [_texts(*of) for of in zip(made, unread, strict=True) if of[0][0].variant.name == REFERENCE]
     steered = next(row for q, row in made if q.variant.name == step.steer)
     wanted = {n for call in calls for n in find("metric", call.name).needs}
     run.progress(f"scoring the answers to {made[0][0].ref.name}", 0, 0)
-    scored = [(request, own) for request, own in made if request.variant.name != REFERENCE]
-    scenes = [Scene(run, request, own, base, steered, steer_of(run, request.variant)) for request, own in scored]
+    both = zip(made, unread, strict=True)
+    scored = [(request, own, lost) for (request, own), lost in both if request.variant.name != REFERENCE]
+    scenes = [
+        Scene(run, request, own, base, steered, steer_of(run, request.variant), lost, unread[0])
+        for request, own, lost in scored
+    ]
+    marks = rubric_marks(scenes, calls)
     scores: dict[str, list[Mapping[str, Score]]] = {}
-    for (request, own), supplied in zip(scored, _supplied(scenes, wanted), strict=True):
+    for (request, own, lost), supplied, marked in zip(scored, _supplied(scenes, wanted), marks, strict=True):
         given = Answers(
             prompts=[s.prompt for s in request.found],
             hypotheses=[a.text for a in own],
-            references=_texts(sampled[0], len(own)) if sampled else (),
+            references=sampled[0] if sampled else (),
             token_ids=[a.token_ids for a in own],
             ended=[a.ended for a in own],
             golds=[s.row.answer for s in request.found],
             choices=[s.row.choices for s in request.found],
             rights=rights(run.plan.data[request.ref.name], request.found) if "letters" in wanted else (),
+            unread=lost,
+            marks=marked,
             **supplied,
         )
         with named(request.variant.name, request.ref.name):
@@ -150,9 +160,10 @@ def _score_tasks(run: Run, variants: Sequence[Variant], step: r.Evaluate) -> lis
     return rows
 
 
-def _texts(sampled: Sequence[Answer], count: int) -> list[list[str]]:
-    """The texts of several answers a prompt, prompt by prompt."""
-    grouped: list[list[str]] = [[] for _ in range(count)]
-    for answer in sampled:
-        grouped[answer.prompt].append(answer.text)
+def _texts(made: tuple[Request, list[Answer]], unread: Sequence[str | None]) -> list[list[str]]:
+    """The texts of several answers a prompt, prompt by prompt; those without one are left out."""
+    grouped: list[list[str]] = [[] for _ in made[0].found]
+    for answer, lost in zip(made[1], unread, strict=True):
+        if lost is None:
+            grouped[answer.prompt].append(answer.text)
     return grouped

@@ -19,7 +19,7 @@ from steerdsl.forms.kept import REPLY
 from steerdsl.forms.text import read_json
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
-from steerdsl.lang.reads import needs
+from steerdsl.lang.reads import asks_endpoint
 from steerdsl.measure import judge
 from steerdsl.models.cache import Progress
 from steerdsl.planning.plan import Plan
@@ -117,13 +117,19 @@ class Judge:
         return reply
 
     def _reply(self, asked: list[dict[str, str]]) -> str:
+        forms = [{"response_format": form} if form else {} for form in self._forms]
+        text, _, used = self.reply(asked, forms)
+        del self._forms[:used]  # this endpoint does not hold a model to a schema in these ways
+        return text
+
+    def reply(self, asked: list[dict[str, str]], forms: Sequence[Mapping[str, Any]]) -> tuple[str, Any, int]:
+        """The text of a reply, the body that it came in, and which of `forms`, further parameters of a request, was the
+        first that this endpoint takes; the last of them asks for nothing."""
         body = {"model": self.model, "messages": asked, "temperature": 0, "max_tokens": LONGEST}
-        while True:
-            form = self._forms[0]
-            answer = self._post({**body, "response_format": form} if form else body)
-            if not _unknown_form(answer) or len(self._forms) == 1:
-                break
-            del self._forms[0]  # this endpoint does not hold a model to a schema in that way
+        used, answer = 0, self._post({**body, **forms[0]}, forms[0])
+        while _unknown_form(answer, forms[used]):
+            used += 1
+            answer = self._post({**body, **forms[used]}, forms[used])
         if answer.status_code != 200:
             raise self._failed(f"answers {answer.status_code}: {_said(answer)}")
         found, text = _content(answer)
@@ -132,9 +138,9 @@ class Judge:
         self.cost.calls += 1
         self.cost.prompt_tokens += _tokens(found, "prompt_tokens")
         self.cost.completion_tokens += _tokens(found, "completion_tokens")
-        return (text or "")[:MOST_CHARACTERS]
+        return (text or "")[:MOST_CHARACTERS], found, used
 
-    def _post(self, body: Mapping[str, Any]) -> Any:
+    def _post(self, body: Mapping[str, Any], form: Mapping[str, Any]) -> Any:
         """One request, tried again where it may pass: a host that is busy or does not answer in time."""
         import httpx
 
@@ -149,7 +155,7 @@ class Judge:
             except httpx.HTTPError as error:
                 problem = f"cannot be reached ({type(error).__name__})"
             else:
-                if answer.status_code not in BUSY or _unknown_form(answer):
+                if answer.status_code not in BUSY or _unknown_form(answer, form):
                     return answer
                 problem = f"answers {answer.status_code}: {_said(answer)}"
         raise self._failed(f"{problem}, {ATTEMPTS} times")
@@ -170,10 +176,11 @@ def _address(url: str) -> str:
     return f"{base}/chat/completions" if base.endswith("/v1") else f"{base}/v1/chat/completions"
 
 
-def _unknown_form(answer: Any) -> bool:
-    """Whether an endpoint does not know the `response_format` that it was given; llama-cpp-python's
-    server says so with a status of 500."""
-    return answer.status_code in BAD_REQUEST or (answer.status_code >= 400 and "response_format" in answer.text)
+def _unknown_form(answer: Any, form: Mapping[str, Any]) -> bool:
+    """Whether an endpoint does not know a parameter of `form` that it was given; llama-cpp-python's server says so
+    with a status of 500."""
+    named = any(name in answer.text for name in form)
+    return bool(form) and (answer.status_code in BAD_REQUEST or (answer.status_code >= 400 and named))
 
 
 def _said(answer: Any) -> str:
@@ -239,7 +246,7 @@ def require_judge(plan: Plan) -> None:
     """Raise RecipeError R895 when an evaluation wants a judge's marks and the command line names none, R897
     when its address cannot be used."""
     every = [inner for s in plan.steps for inner in (s, *(s.points[0] if s.points else ()))]
-    asking = [s.step for s in every if isinstance(s.step, r.Evaluate) and needs(s.step.metrics, "judge")]
+    asking = [s.step for s in every if isinstance(s.step, r.Evaluate) and asks_endpoint(s.step.metrics)]
     if not asking:
         return
     if plan.options.judge_url and plan.options.judge_model:

@@ -105,6 +105,16 @@ def read_endings(
             yield i, (totals, greedy.bool())
 
 
+def read_tops(session: Session, texts: Sequence[Reading], most: int, rows: Rows) -> list[list[tuple[int, float]]]:
+    """For each text, in order, the `most` likeliest tokens behind it, the likeliest first, with their log p."""
+    found: list[list[tuple[int, float]]] = [[] for _ in texts]
+    for index in _cut(texts, [len(text.ids) for text in texts], rows):
+        made = _logits(session, [texts[i] for i in index], _Tops(most))
+        for i, (tokens, logprobs) in zip(index, made, strict=True):
+            found[i] = list(zip(map(int, tokens.tolist()), logprobs.tolist(), strict=True))
+    return found
+
+
 def _cut(texts: Sequence[Reading], widths: Sequence[int], rows: Rows, sort: bool = True) -> Iterator[list[int]]:
     """The places of the texts of each batch, those of one shape of steers together: the longest texts first,
     or with `sort` off in the order given."""
@@ -182,6 +192,18 @@ class _Endings:
             logprobs = row.double().log_softmax(-1).gather(-1, endings.T)
             found.append(torch.stack([logprobs.sum(0), (row.argmax(-1) == endings).all(-1).double()]))
         return found
+
+
+class _Tops:
+    """Gives the likeliest tokens behind each row and their log p: float64 [2, most]."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def __call__(self, logits: Tensor) -> list[Tensor]:
+        last = logits[:, -1].float().cpu().double().log_softmax(-1)
+        values, tokens = last.topk(min(self.most, last.shape[-1]))
+        return list(torch.stack([tokens.double(), values], 1))
 
 
 class _Shifts:

@@ -8,6 +8,7 @@ it is read by itself, and once in a run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -19,13 +20,19 @@ from steerdsl.engine.continuations import letter_logprobs
 from steerdsl.engine.generate import Answer
 from steerdsl.engine.likelihood import Reading, read_shifts, read_texts
 from steerdsl.engine.readings import keeper
+from steerdsl.engine.rubric_marks import Shown, values
 from steerdsl.engine.stored_answers import rendered
+from steerdsl.lang.recipe import MetricCall
 from steerdsl.lang.variants import BASELINE
 from steerdsl.measure.choices import letters
+from steerdsl.measure.metrics.classifier import asked
 from steerdsl.measure.metrics.multiple_choice import FORMS, prompt
+from steerdsl.measure.metrics.rubric import judge_of, rubrics
+from steerdsl.measure.rubric import Rubric
 from steerdsl.models.prompts import Renderer
 from steerdsl.planning.controls import Variant
 from steerdsl.planning.requests import Request
+from steerdsl.registry import find
 
 T = TypeVar("T")
 Supplied = list[dict[str, Any]]  # one for each scene
@@ -34,7 +41,8 @@ Supplied = list[dict[str, Any]]  # one for each scene
 @dataclass(frozen=True, slots=True)
 class Scene:
     """One variant on one data set. own, base, steered: its answers, the unsteered ones and the steer's,
-    one a prompt; `steer` is what acts."""
+    one a prompt; `steer` is what acts; `lost` says why an answer of its own has no text to read,
+    `lost_base` why an unsteered one has none."""
 
     run: Run
     request: Request
@@ -42,6 +50,8 @@ class Scene:
     base: Sequence[Answer]
     steered: Sequence[Answer]
     steer: Acting | None
+    lost: Sequence[str | None] = ()
+    lost_base: Sequence[str | None] = ()
 
 
 def supply(scenes: Sequence[Scene], needs: AbstractSet[str]) -> Supplied:
@@ -58,6 +68,50 @@ def supply(scenes: Sequence[Scene], needs: AbstractSet[str]) -> Supplied:
     ]
 
 
+def rubric_marks(scenes: Sequence[Scene], calls: Sequence[MetricCall]) -> list[dict[Any, list[float]]]:
+    """The marks of each scene's answers by the judges and rubrics of `calls`, all scenes at once. An answer without a
+    text is not shown to a judge."""
+    found: list[dict[Any, list[float]]] = [{} for _ in scenes]
+    wanted = [(judge_of(c.options), rubric) for c in calls if needs_marks(c) for rubric in rubrics(c.options)]
+    for judge, rubric in dict.fromkeys(wanted):
+        items = [_items(scene, rubric) for scene in scenes]
+        told = [item for own in items for item in own if item is not None]
+        given = iter(values(scenes[0].run.marks.give(judge, rubric, told)))
+        for own, marks in zip(items, found, strict=True):
+            marks[judge, rubric] = [math.nan if item is None else next(given) for item in own]
+    for call in calls:
+        if "classes" in find("metric", call.name).needs:
+            for scene, marks in zip(scenes, found, strict=True):
+                marks[asked(call.options)] = _classified(scene, *asked(call.options))
+    return found
+
+
+def _classified(scene: Scene, name: str, label: str, reads: str) -> list[float]:
+    """The probability of a label for each answer of a scene; nan where there is no text."""
+    lost = scene.lost or [None] * len(scene.own)
+    rows = zip(scene.request.found, scene.own, lost, strict=True)
+    texts = [None if why else ((s.prompt, a.text) if reads == "both" else (a.text,)) for s, a, why in rows]
+    given = iter(scene.run.labellers[name].probabilities(label, [text for text in texts if text is not None]))
+    return [math.nan if text is None else next(given) for text in texts]
+
+
+def needs_marks(call: MetricCall) -> bool:
+    """Whether a metric reads marks by rubrics."""
+    return "marks" in find("metric", call.name).needs
+
+
+def _items(scene: Scene, rubric: Rubric) -> list[Shown | None]:
+    """What a judge is shown of each answer: the unsteered one only where the rubric asks for it."""
+    none = [None] * len(scene.own)
+    lost = zip(scene.lost or none, scene.lost_base or none, strict=True)
+    rows = zip(scene.request.found, scene.own, scene.base, lost, strict=True)
+    shown = rubric.reads_baseline
+    return [
+        None if why or (shown and why_base) else Shown(s.prompt, own.text, base.text if shown else "")
+        for s, own, base, (why, why_base) in rows
+    ]
+
+
 def _judgements(scene: Scene) -> dict[str, list[float]]:
     """A judge's marks of this variant's answers, each shown with the unsteered one; the unsteered
     answers have the marks that they got next to the steer's."""
@@ -65,7 +119,9 @@ def _judgements(scene: Scene) -> dict[str, list[float]]:
     other = scene.steered if alone else scene.own
     questions = [s.prompt for s in scene.request.found]
     base, marked = scene.run.judge.compare(questions, [a.text for a in scene.base], [a.text for a in other])
-    return base if alone else marked
+    lost = scene.lost_base or [None] * len(scene.base)
+    found = base if alone else marked
+    return {name: [math.nan if why else m for m, why in zip(own, lost, strict=True)] for name, own in found.items()}
 
 
 def _together(

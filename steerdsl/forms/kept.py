@@ -61,6 +61,7 @@ WHOLE: Mapping[str, Any] = {
 }
 SPEEDS: Mapping[str, Any] = {EACH: Such(float, lambda rate: rate > 0, "tokens a second")}
 REPLY = {"reply": str}  # a judge's
+MARKED = {"reply": str, "candidates": Either(([(str, float)], None))}  # the same by a rubric
 ANSWER = (range(1 << 31), range(1 << 31), [int], str, bool)  # prompt, sample, tokens, text, whether it ended
 BATCHED_ANSWER = ([int], str, bool)  # the same in a batch, whose key knows the places
 FIGURES = [Either((float, [float]))]  # what was read of one text: a figure a token, or rows of figures

@@ -185,6 +185,12 @@ class RecordedReused(TypedDict):
     made_with: dict[str, str]
 
 
+_FAULTS = Maybe({EACH: int})
+_MARKED = {"judge": str, "local": bool, "rubric": str, "scale": [float], "faults": _FAULTS, EACH: SCALAR}
+_AGREED = {"rubric": str, "judges": [str], "weighted_kappa": NUMBER, "n": int}
+JUDGE = {"faults": _FAULTS, "rubrics": Maybe([_MARKED]), "agreement": Maybe([_AGREED]), EACH: SCALAR}
+
+
 class Record(TypedDict):
     """What a run was, on what, and how it ended."""
 
@@ -196,7 +202,7 @@ class Record(TypedDict):
     seconds: float
     timings: list[RecordedTiming]
     warnings: list[str]
-    judge: NotRequired[Annotated[dict[str, Any] | None, Either(({"faults": Maybe({EACH: int}), EACH: SCALAR}, None))]]
+    judge: NotRequired[Annotated[dict[str, Any] | None, Either((JUDGE, None))]]
     recipe: RecordedRecipe
     inputs: dict[str, str]
     plan: RecordedPlan

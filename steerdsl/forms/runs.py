@@ -47,6 +47,7 @@ _FIGURES = Such(
     {
         **{"mean": NUMBER, **_ENDS, "n": int, "reason": Maybe(str | None), **_BEHIND, "spread": Maybe(NUMBER)},
         **{"draws": Maybe([{"mean": NUMBER, **_BEHIND}]), "against": Maybe({EACH: _GAP})},
+        **{"bounds": Maybe((float, float))},
     },
     _interval,
     _WHOLE,

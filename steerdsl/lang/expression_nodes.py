@@ -56,10 +56,10 @@ class Index(Node):
 
 @dataclass(frozen=True, slots=True)
 class Option(Node):
-    """`max_tokens: 64`, in `with` and in calls."""
+    """`max_tokens: 64`, in `with` and in calls; `scale: 0..100` where an argument takes a range."""
 
     key: str
-    value: Expr
+    value: Expr | Range
     key_span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 

@@ -30,6 +30,12 @@ def needs(metrics: Sequence[MetricCall], what: str) -> bool:
     return any(what in find("metric", call.name).needs for call in metrics)
 
 
+def asks_endpoint(metrics: Sequence[MetricCall]) -> bool:
+    """Whether any metric asks the judge that the command line names."""
+    marked = (call for call in metrics if "marks" in find("metric", call.name).needs)
+    return needs(metrics, "judge") or any(call.options.get("judge") is None for call in marked)
+
+
 def answered(metrics: Sequence[MetricCall]) -> bool:
     """Whether any metric reads answers to the prompts."""
     return any(not UNANSWERED & find("metric", call.name).needs for call in metrics)

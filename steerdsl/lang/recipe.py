@@ -46,6 +46,7 @@ from steerdsl.lang.recipe_parts import (
     VectorRef,
     VectorSum,
 )
+from steerdsl.registry import find
 
 TASK_FILES = (".yaml", ".yml")  # of lm-evaluation-harness
 
@@ -164,6 +165,12 @@ class MetricCall(Spanned):
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What its figures are called in scores and tables, as far as one evaluation has one of them."""
+        title = find("metric", self.name).title
+        return self.name if title is None else title(self.options)
 
     @property
     def task(self) -> str | None:

@@ -83,6 +83,7 @@ ANSWERS = (
     Arg("n", "int", 1, "answers to each question under each system prompt", least=1, most=1000),
     SEED,
 )
+ANSWER, THOUGHTS, BOTH = PARTS = ("answer", "thoughts", "both")  # of what a model with thoughts writes
 REFERENCES = "unsteered answers a prompt, sampled, that BLEU, ROUGE and chrF compare with"
 EVALUATE = (
     LENGTH,
@@ -92,6 +93,7 @@ EVALUATE = (
     Arg("controls", "word", "all", "what is scored along with the steer", ("all", "random", "prompting", "none")),
     Arg("draws", "int", 5, "random controls, each a random rotation of the steer's directions", least=1, most=1000),
     Arg("instruction", "text", None, "what the prompting control says before each prompt"),
+    Arg("part", "word", ANSWER, "what metrics and judges read of an answer with thoughts (`<think>…</think>`)", PARTS),
 )
 SEARCH = (
     Arg("trials", "int", 40, "how many points are tried", least=2, most=10_000),

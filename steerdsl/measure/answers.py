@@ -33,7 +33,10 @@ class Answers:
                              variant's, along the unsteered answer
       "letters FORM" [K]     log p of each option's letter after the question in that form, this variant
 
+    unread: why there is no text to read of an answer, or of all that it is compared with; None where there is one.
+
     judgements: for metrics that need "judge": criterion -> marks, one a prompt.
+    marks: for metrics that need "marks": (judge, rubric) -> marks, one a prompt, nan where there is none.
     documents: for `lm_eval`, what lm-evaluation-harness found for each of its documents.
     """
 
@@ -48,6 +51,8 @@ class Answers:
     logprobs: Mapping[str, Iterable[Any]] = field(default_factory=dict)
     judgements: Mapping[str, Sequence[float]] = field(default_factory=dict)
     documents: Figures | None = None
+    unread: Sequence[str | None] = ()
+    marks: Mapping[Any, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,12 @@ from dataclasses import dataclass, replace
 from steerdsl.lang.recipe import MetricCall
 from steerdsl.lang.variants import RANDOM
 from steerdsl.measure import stats
-from steerdsl.measure.answers import NONE, Answers, Figures
+from steerdsl.measure.answers import ANYTHING, NONE, Answers, Figures
 from steerdsl.measure.table import Draw, Gap, Row, Table, bounds
 from steerdsl.registry import find
+
+# What metrics need that read no text of an answer: tokens as they were made, and the data set's own text.
+TEXTLESS = frozenset({"letters", "text", "harness", "kl", "answer", "ended"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,10 @@ class Score:
 def labels(metrics: Sequence[MetricCall]) -> tuple[str, ...]:
     """What each metric is called in tables and in `scores.NAME`: its name; where a recipe uses one
     metric with several options, the options too."""
-    names = [call.name for call in metrics]
-    return tuple(call.name if names.count(call.name) == 1 else _with_options(call) for call in metrics)
+    names = [call.label for call in metrics]
+    return tuple(
+        name if names.count(name) == 1 else _with_options(call) for name, call in zip(names, metrics, strict=True)
+    )
 
 
 def score(metrics: Sequence[MetricCall], answers: Answers) -> Mapping[str, Score]:
@@ -45,6 +50,7 @@ def score(metrics: Sequence[MetricCall], answers: Answers) -> Mapping[str, Score
     table = {}
     for label, call in zip(labels(metrics), metrics, strict=True):
         figures = _bounded(call.name, find("metric", call.name).run(answers, **call.options))
+        figures = _readable(call.name, figures, answers.unread)
         if len(figures.values) != len(answers.prompts):
             raise ValueError(f"{label} has {len(figures.values)} values for {len(answers.prompts)} prompts")
         found = stats.interval(figures)
@@ -55,12 +61,23 @@ def score(metrics: Sequence[MetricCall], answers: Answers) -> Mapping[str, Score
 def _bounded(metric: str, figures: Figures) -> Figures:
     """Figures that know their bounds, where they have any. Values that leave them are a fault of the metric, and a
     ValueError, unless it is rounding."""
-    found = bounds(metric, figures.mean)
+    found = bounds(metric, figures.mean) if figures.bounds == ANYTHING else figures.bounds
     values = [min(max(value, found[0]), found[1]) if value == value else value for value in figures.values]
     for value, kept in zip(figures.values, values, strict=True):
         if abs(value - kept) > 1e-6 * max(1.0, abs(kept)):
             raise ValueError(f"{metric} is {value}, and can be from {found[0]} to {found[1]}")
     return replace(figures, values=values, bounds=found)
+
+
+def _readable(metric: str, figures: Figures, unread: Sequence[str | None]) -> Figures:
+    """The figures of a metric that reads texts, without those of answers that have none."""
+    if not any(unread) or find("metric", metric).needs & TEXTLESS:
+        return figures
+    each = list(zip(figures.values, unread, strict=True))
+    reasons = [next(filter(None, unread))]
+    if figures.reason is not None and any(value != value and not why for value, why in each):
+        reasons.append(figures.reason)
+    return replace(figures, values=[NONE if why else value for value, why in each], reason="; or ".join(reasons))
 
 
 def tabled(scores: Mapping[str, Sequence[Mapping[str, Score]]], steer: str, data: str) -> list[Row]:
@@ -83,12 +100,13 @@ def _row(names: tuple[str, str, str], draws: Sequence[Score]) -> Row:
     made, first = tuple(map(_draw, draws)), draws[0].figures
     known = (found.n, None if found.n == len(first.values) else first.reason)
     ends = (_number(found.mean), _number(found.low), _number(found.high))
+    own = None if first.bounds == bounds(names[0], first.mean) else first.bounds
     if names[-1] != RANDOM:
-        return Row(*names, *ends, *known, made[0].values, made[0].average, made[0].weights)
+        return Row(*names, *ends, *known, made[0].values, made[0].average, made[0].weights, bounds=own)
     several = [draw.mean for draw in draws if draw.mean == draw.mean]
     spread = statistics.stdev(several) if len(several) > 1 else None
     columns = zip(*(draw.figures.values for draw in draws), strict=True)
-    return Row(*names, *ends, *known, _numbers(map(_mean_of_known, columns)), spread=spread, draws=made)
+    return Row(*names, *ends, *known, _numbers(map(_mean_of_known, columns)), spread=spread, draws=made, bounds=own)
 
 
 def _draw(score: Score) -> Draw:
@@ -133,7 +151,9 @@ def unmade(table: Table) -> Iterator[str]:
 
 
 def _with_options(call: MetricCall) -> str:
-    options = ", ".join(f"{key}: {value}" for key, value in call.options.items())
+    known = [arg.name for arg in find("metric", call.name).args]
+    said = {key: value for key, value in call.options.items() if key in known or call.task is not None}
+    options = ", ".join(f"{key}: {value}" for key, value in said.items())
     return f"{call.name}({options})" if options else call.name
 
 

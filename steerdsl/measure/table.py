@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from steerdsl.measure.answers import Figures
-from steerdsl.registry import entries
+from steerdsl.registry import metric_of
 
 Number = float | None  # None where there is none, as null in scores.json
 At = Mapping[str, str]  # a point of a sweep, axis by axis; empty outside
@@ -57,6 +57,7 @@ class Row:
 
     draws: of `random` one for each of its directions, over which its figure and values are means and `spread` is the
     standard deviation. against: a steer's differences from other variants. failed: why this point of a sweep failed.
+    bounds: what a value can be, where the metric's options say it.
     """
 
     metric: str
@@ -76,6 +77,7 @@ class Row:
     evaluation: str = ""
     at: At = field(default_factory=dict)
     failed: str | None = None
+    bounds: tuple[float, float] | None = None
 
     def figures(self) -> tuple[Figures, ...]:
         """What the figure is computed from, one a draw."""
@@ -85,7 +87,7 @@ class Row:
                 [math.nan if value is None else value for value in draw.values],
                 draw.average,
                 None if draw.weights is None else [math.nan if weight is None else weight for weight in draw.weights],
-                bounds=bounds(self.metric, draw.average),
+                bounds=self.bounds or bounds(self.metric, draw.average),
             )
             for draw in behind
         )
@@ -192,7 +194,7 @@ def bounds(metric: str, average: str) -> tuple[float, float]:
     """What a value of a metric, by its label, can be."""
     if average == "rate":
         return 0.0, 1.0
-    entry = entries("metric").get(metric.partition("(")[0])
+    entry = metric_of(metric)
     least, most = (None, None) if entry is None else (entry.least, entry.most)
     return -math.inf if least is None else least, math.inf if most is None else most
 
@@ -214,7 +216,8 @@ def of_nested(table: Mapping[str, Any]) -> Iterator[Row]:
             for variant, line in by_variant.items():
                 draws = tuple(Draw(**_some(draw, _DRAW)) for draw in line.get("draws", ()))
                 against = {other: Gap(**_some(gap, _GAP)) for other, gap in line.get("against", {}).items()}
-                yield Row(metric, data, variant, **_some(line, _ROW), draws=draws, against=against)
+                own = tuple(line["bounds"]) if "bounds" in line else None
+                yield Row(metric, data, variant, **_some(line, _ROW), draws=draws, against=against, bounds=own)
 
 
 def nested(rows: Iterable[Row]) -> dict[str, Any]:
@@ -238,6 +241,8 @@ def _some(found: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 def _line(row: Row) -> dict[str, Any]:
     line = {name: getattr(row, name) for name in _FIGURE}
     line |= {"spread": row.spread, "draws": list(map(_draw, row.draws))} if row.draws else _behind(row)
+    if row.bounds:
+        line["bounds"] = list(row.bounds)
     if row.against:
         line["against"] = {other: _gap(gap) for other, gap in row.against.items()}
     return line

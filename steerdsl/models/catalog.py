@@ -105,10 +105,13 @@ def locate(
     quantization: str | None = None,
     offline: bool = False,
     progress: Progress = no_progress,
+    steerable: bool = True,
 ) -> Located:
     """The model's folder with its weights, fetched when it is not here and `offline` allows it.
 
-    `base` and `within` as in `find`. Raises RecipeError: M601 (no such model), M602 (no network), M603
+    `base` and `within` as in `find`; with `steerable` off any kind of model is taken.
+
+    Raises RecipeError: M601 (no such model), M602 (no network), M603
     (gated), M604 (no space), M605 (no model that can be steered), M606 (a folder without weights),
     M607 (a damaged download), M612 (no safetensors), M615 (a folder that a recipe may not read), M662 (not an
     adapter).
@@ -116,7 +119,7 @@ def locate(
     convert(model, base, within, progress)
     found = find_base(model, revision=revision, base=base, within=within)
     if found is None or (not found.complete and found.source != "folder"):
-        found = _fetched(full_id(model), revision, offline, progress)
+        found = _fetched(full_id(model), revision, offline, progress, steerable)
     if not found.complete:
         title = f"`{found.id}` has no complete set of weights: no model.safetensors, or a part of it is missing"
         raise RecipeError([Diagnostic("M606", title, help="copy the whole model folder, or give the model's hub id")])
@@ -162,6 +165,19 @@ def _find_adapter(place: AdapterPlace) -> Adapter | None:
     return read_adapter(name, snapshot, snapshot.name)
 
 
+def described(name: str, offline: bool) -> Located:
+    """The folder of a model on the hub, of any kind, with the files that describe it and no weights. Raises
+    RecipeError as `locate`."""
+    if offline:
+        title = f"`{name}` is not on this machine, and --offline forbids fetching it"
+        raise RecipeError([Diagnostic("M602", title, help="run it once with a network")], Exit.FAILED)
+    try:
+        folder = hub.fetch(name, weights=False, steerable=False)
+    except hub.Unreachable as error:
+        raise RecipeError([unreachable(name, error)], Exit.FAILED) from error
+    return Located(name, folder, folder.name, None, "hub")
+
+
 def _fetch_adapter(name: str, offline: bool) -> Adapter:
     model, _, revision = name.partition("@")
     if offline:
@@ -181,13 +197,13 @@ def cached() -> list[Located]:
     return [m for m in found if m is not None and m.complete and is_causal(m.path)]
 
 
-def _fetched(name: str, revision: str | None, offline: bool, progress: Progress) -> Located:
+def _fetched(name: str, revision: str | None, offline: bool, progress: Progress, steerable: bool) -> Located:
     if offline:
         title = f"`{name}` is not on this machine, and --offline forbids fetching it"
         way_out = f"run `steerdsl models fetch {name}` once with a network"
         raise RecipeError([Diagnostic("M602", title, help=did_you_mean(name) or way_out)], Exit.FAILED)
     try:
-        folder = hub.fetch(name, revision, progress=progress)
+        folder = hub.fetch(name, revision, progress=progress, steerable=steerable)
         return Located(name, folder, folder.name, None, "hub")
     except hub.Unreachable as error:
         carrier = CARRIERS.get(name)

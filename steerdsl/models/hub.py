@@ -73,7 +73,12 @@ def cached_ids() -> dict[str, Path]:
 
 
 def fetch(
-    model_id: str, revision: str | None = None, *, weights: bool = True, progress: Progress = no_progress
+    model_id: str,
+    revision: str | None = None,
+    *,
+    weights: bool = True,
+    progress: Progress = no_progress,
+    steerable: bool = True,
 ) -> Path:
     """Download a snapshot (without weights: only what describes the model) into the hub's cache.
 
@@ -90,7 +95,8 @@ def fetch(
         way_out = "other formats can run code when they are opened; choose a model that has safetensors"
         raise RecipeError([Diagnostic("M612", title, help=way_out)])
     folder = _download(model_id, revision, DESCRIPTION)
-    require_steerable(model_id, folder)
+    if steerable:
+        require_steerable(model_id, folder)
     if weights:
         cache = Path(constants.HF_HUB_CACHE)
         need_space(cache, sum(sizes), model_id)

@@ -11,14 +11,41 @@ from typing import Any
 
 from steerdsl.lang import recipe as r
 from steerdsl.lang.grammar import SIDES
-from steerdsl.lang.reads import answered, needs
+from steerdsl.lang.reads import answered, asks_endpoint, needs
 from steerdsl.lang.variants import PROMPTED
-from steerdsl.measure import stats
-from steerdsl.planning import answer_data, controls, formatting, layer_text, shared_batches, task_files
+from steerdsl.lang.vocabulary import ANSWER
+from steerdsl.measure import stats, thoughts
+from steerdsl.planning import (
+    answer_data,
+    controls,
+    formatting,
+    layer_text,
+    other_models,
+    rubrics,
+    shared_batches,
+    task_files,
+)
 from steerdsl.planning.classes import extraction
 from steerdsl.planning.planning import Planning
 from steerdsl.planning.requests import evaluation_settings, references
 from steerdsl.registry import find
+
+READ_PARTS = {
+    "answer": "the answer without its thoughts (`<think>…</think>`), which the record keeps",
+    "thoughts": "the thoughts of each answer (`<think>…</think>`), without the answer itself",
+    "both": "thoughts and answer, as one text",
+}
+
+
+def _parted(p: Planning, s: r.Evaluate) -> bool:
+    """Whether answers may hold thoughts: the recipe asks for them, or the model, its prompts or its instructions name a
+    tag of thoughts. Elsewhere the text is all answer."""
+    if s.options["part"] != ANSWER:
+        return True
+    words = [p.facts.template or "", p.recipe.model.system or "", s.options.get("instruction") or ""]
+    added = [] if p.facts.tokenizer is None else map(str, p.facts.tokenizer.added_tokens_decoder.values())
+    asked = (sample.prompt for ref in s.data for sample in p.samples(ref)[0])
+    return answered(s.metrics) and any(map(thoughts.named_in, (*words, *added, *asked)))
 
 
 def _sampling(s: Mapping[str, Any]) -> str:
@@ -103,6 +130,9 @@ def evaluate(p: Planning, s: r.Evaluate) -> tuple[Any, ...]:
             right[ref.name] = task_files.rights(p.data[ref.name], found)
     if answered(s.metrics):
         facts.append(("answers", f"one a prompt, at most {settings['max_tokens']} tokens, {_sampling(settings)}"))
+    parted = _parted(p, s)
+    if parted:
+        facts.append(("read", READ_PARTS[s.options["part"]]))
     p.say(task_files.unaskable(s, p.data, p.source) + task_files.unmatchable(s, p.data, p.source))
     if needs(s.metrics, "references"):
         facts.append(
@@ -112,10 +142,12 @@ def evaluate(p: Planning, s: r.Evaluate) -> tuple[Any, ...]:
         entry = find("metric", call.name)
         shown = "".join(f", {k}: {v}" for k, v in formatting.arguments(entry, call.options))
         facts.append(("metric", f"{call.name}{shown}: {entry.summary}"))
-        facts += task_files.facts(call)
+        facts += task_files.facts(call) + rubrics.facts(call, p.judge, p.others)
     judge = (p.judge or "none named yet (--judge-url, --judge-model)") if needs(s.metrics, "judge") else None
     if judge:
         facts.append(("judge", f"{judge}: at temperature 0, blind, each pair of answers in both orders"))
+    endpoint = p.judge if asks_endpoint(s.metrics) else None
+    named = other_models.keys(s.metrics, p.others)
     facts.append(("intervals", "95%, over prompts; differences are paired; Holm over all of them"))
     asked = shared_batches.requests(p, s, variants)
     shares = [p.shared[group].key for group in sorted({q.group for q in asked} & p.shared.keys())]
@@ -131,8 +163,12 @@ def evaluate(p: Planning, s: r.Evaluate) -> tuple[Any, ...]:
         settings=settings,
         references=references(s),
         judge=judge,
+        **({"marked by": [endpoint, named]} if named or needs(s.metrics, "marks") else {}),
+        **({"part": [s.options["part"], thoughts.VERSION]} if parted else {}),
         metrics=[(c.name, find("metric", c.name).version, c.options) for c in s.metrics],
     )
+    if None in named.values():  # weights that are not here
+        key = None
     on = ", ".join([formatting.data(ref) for ref in s.data] or [str(call.task) for call in s.metrics])
     return "evaluate", f"evaluate {s.steer} on {on}", facts, key, True, {"variants": variants, "requests": asked}
 

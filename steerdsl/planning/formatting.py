@@ -114,6 +114,8 @@ def value(x: Any) -> str:
             return vector(x)
         case bool():
             return "yes" if x else "no"
+        case (float(low), float(high)):
+            return f"{low:g} to {high:g}"
         case float():
             return f"{x:g}"
         case list() | tuple():

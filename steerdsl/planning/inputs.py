@@ -15,8 +15,12 @@ from steerdsl.data.faults import Fault, diagnostics
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
 from steerdsl.lang.source import Source, Span
+from steerdsl.planning.other_models import calls
+from steerdsl.planning.rubrics import with_rubric
 from steerdsl.registry import Entry, find
 from steerdsl.store.results import file_sha256
+
+FILE = ("D501", "D502")  # what is said of every file alike
 
 
 def input_files(recipe: r.Recipe, used: Iterable[str], root: Path, allowed: tuple[Path, ...] = ()) -> dict[str, str]:
@@ -45,6 +49,11 @@ def faults(recipe: r.Recipe, source: Source, root: Path, allowed: tuple[Path, ..
         place = files.find(name, root, allowed)
         if isinstance(place, Fault):
             found.update(dict.fromkeys(diagnostics([place], span, source, "this file")))
+    for call in calls(recipe.steps):
+        try:
+            with_rubric(call, root, allowed, source)
+        except RecipeError as error:
+            found.update((said, None) for said in error.diagnostics if said.code not in FILE)
     return list(found)
 
 

@@ -87,7 +87,8 @@ class Plan:
     `batch_size` is the most rows of a batch, None where each batch fits itself. `model_key` hashes what makes
     activations; None while the weights are not here. `inputs` are the SHA-256 of every file that the recipe
     reads, by the file's path from the recipe's folder. `notices` are warnings about the model's files,
-    `warnings` what the data say against the scores that the recipe asks for.
+    `warnings` what the data say against the scores that the recipe asks for. `others` are the models that metrics name,
+    by name (`other_models.OtherModel`).
     """
 
     recipe: Recipe
@@ -103,6 +104,7 @@ class Plan:
     inputs: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
     notices: tuple[Diagnostic, ...] = ()
+    others: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def chat(self) -> bool:

@@ -6,10 +6,11 @@ error that needs the model's config or the data. No weights are read and nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from steerdsl.data import Data, load, load_words
 from steerdsl.lang import recipe as r
@@ -21,17 +22,26 @@ from steerdsl.planning.describe import describe
 from steerdsl.planning.inputs import faults
 from steerdsl.planning.plan import Plan, PlanStep, RunOptions
 from steerdsl.planning.planning import Planning
+from steerdsl.planning.rubrics import with_rubric
 from steerdsl.planning.task_files import pinned
 from steerdsl.store.results import Store
 
 if TYPE_CHECKING:
     from steerdsl.models.facts import ModelFacts
 
+NO_OTHERS: Mapping[str, Any] = MappingProxyType({})
+
 
 def make_plan(
-    recipe: r.Recipe, source: Source, root: Path, options: RunOptions, facts: ModelFacts, store: Store | None
+    recipe: r.Recipe,
+    source: Source,
+    root: Path,
+    options: RunOptions,
+    facts: ModelFacts,
+    store: Store | None,
+    others: Mapping[str, Any] = NO_OTHERS,
 ) -> Plan:
-    """Plan `recipe`, which is in folder `root`, on the model of `facts`.
+    """Plan `recipe`, which is in folder `root`, on the model of `facts`; `others` are the models that metrics name.
 
     Raises RecipeError with every P7xx and D5xx diagnostic that the model's config and the data give.
     """
@@ -45,7 +55,7 @@ def make_plan(
     except RecipeError as error:  # of the first file; all files are reported at once
         found = [d for d in faults(written, source, root, options.allow) if d.severity == "error"]
         raise RecipeError(found or error.diagnostics, error.exit_code) from error
-    plan = Plan(recipe, source, root, options, facts, dtype, options.batch_size, data, steps=())
+    plan = Plan(recipe, source, root, options, facts, dtype, options.batch_size, data, steps=(), others=others)
     planning = Planning.of(plan, store)
     steps = _steps(planning)
     return replace(plan, steps=steps, model_key=planning.model_key, warnings=tuple(planning.warnings))
@@ -127,11 +137,11 @@ def _seeded(step: r.Step, seed: int | None) -> r.Step:
 
 
 def _with_words(recipe: r.Recipe, source: Source, root: Path, options: RunOptions) -> r.Recipe:
-    """The recipe with lists of words and task files read from where they are named, so that keys depend
+    """The recipe with lists of words, rubrics and task files read from where they are named, so that keys depend
     on what they hold."""
 
     def read(call: r.MetricCall) -> r.MetricCall:
-        call = pinned(call, root, options.allow, source)
+        call = with_rubric(pinned(call, root, options.allow, source), root, options.allow, source)
         if "words" not in call.options:
             return call
         named = call.options["words"]

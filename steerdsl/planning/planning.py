@@ -48,6 +48,7 @@ class Planning:
     keys: dict[str, str] = field(default_factory=dict)
     named: dict[str, r.Step] = field(default_factory=dict)
     judge: str | None = None
+    others: Mapping[str, Any] = field(default_factory=dict)
     shared: Mapping[str, SharedBatches] = field(default_factory=dict)
     chosen: dict[str, tuple[int, ...]] = field(default_factory=dict)
     errors: list[Diagnostic] = field(default_factory=list)
@@ -62,7 +63,7 @@ class Planning:
         """The planning of a plan whose steps are to be described, with what the store has."""
         options = plan.options
         about = (plan.recipe, plan.source, plan.root, options.allow, plan.model, plan.dtype, plan.batch_size, plan.data)
-        return cls(*about, store, judge=options.judge_model)
+        return cls(*about, store, judge=options.judge_model, others=plan.others)
 
     @property
     def model_key(self) -> str | None:

@@ -22,7 +22,7 @@ from steerdsl.measure.table import Table, of_nested
 from steerdsl.planning import controls, formatting
 from steerdsl.planning.planning import Planning
 from steerdsl.planning.samples import samples
-from steerdsl.registry import find
+from steerdsl.registry import metric_of
 
 TOO_FEW = "too few"  # labels a line of the plan that says why a claim cannot be settled
 
@@ -106,7 +106,8 @@ def _of_score(
     p: Planning, step: r.Evaluate, path: tuple[str, ...], variant: str | None, level: float
 ) -> Iterator[tuple[str, str]]:
     """The smallest difference that each data set of a score can settle."""
-    score, rate = ".".join(path[:2]), find("metric", path[1]).rate
+    entry = metric_of(path[1])
+    score, rate = ".".join(path[:2]), entry is not None and entry.rate
     table = _known(p, step.name)
     for ref in step.data:
         if len(path) > 2 and ref.label != path[2]:

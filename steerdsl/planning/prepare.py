@@ -18,6 +18,7 @@ from steerdsl.models.facts import ModelFacts, read_facts
 from steerdsl.planning.inputs import input_files
 from steerdsl.planning.model_place import model_place
 from steerdsl.planning.notices import notices
+from steerdsl.planning.other_models import other_models
 from steerdsl.planning.plan import Plan, RunOptions
 from steerdsl.planning.planner import make_plan
 from steerdsl.store.results import Store
@@ -40,7 +41,8 @@ def prepare(
     Raises RecipeError: what the model, its config or the data do not allow.
     """
     facts = _facts(recipe, root, options, progress, fetch)
-    plan = make_plan(recipe, source, root, options, facts, store)
+    others = other_models(recipe, source, root, options, progress, fetch)
+    plan = make_plan(recipe, source, root, options, facts, store, others)
     plan = replace(plan, inputs=input_files(recipe, used, root, options.allow))
     return replace(plan, notices=notices(plan))
 

@@ -45,6 +45,9 @@ def finish(
     if "judge" in run.__dict__:
         run.results.judge = cost_json(run.judge)
         run.results.warnings += unmarked(run.judge)
+    if "marks" in run.__dict__:
+        run.results.judge = {**(run.results.judge or {}), **run.marks.to_json()}
+        run.results.warnings += run.marks.warnings()
     makers = run.store.makers
     if makers is not None and (warning := makers.warning()):
         run.results.warnings.append(warning)

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from steerdsl.running.progress import StepProgress
 
 VERSION = 1
-# What a judge answers is not in the store, and a harness has its own versions.
-ELSEWHERE = ("judge", "harness")
+# What a judge answers is not in the store, a model of a metric is not hashed here, and a harness has its own versions.
+ELSEWHERE = ("judge", "marks", "classes", "harness")
 
 
 def run_key(

@@ -16,7 +16,7 @@ from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM, in_order, steered
 from steerdsl.measure.table import Gap, Row, Table
 from steerdsl.measure.table import said as at
 from steerdsl.measure.verdict import FAILS, HOLDS, OPEN, outcome, said
-from steerdsl.registry import entries
+from steerdsl.registry import metric_of
 from steerdsl.show.numbers import apart, draws, interval, number, p_value, signed
 
 SETTLED = 0.05  # from this p-value on, a difference is said to be open
@@ -42,7 +42,7 @@ def family(metric: str) -> str:
 
 def direction(metric: str) -> str:
     """Which way is which, as its summary says it: `higher is better`; nothing where it does not."""
-    entry = entries("metric").get(family(metric))
+    entry = metric_of(metric)
     found = _DIRECTION.search(entry.summary) if entry else None
     return found[1] if found else ""
 
@@ -87,8 +87,7 @@ def _subject(found: Table, name: str, checks: Sequence[Mapping[str, Any]]) -> tu
         for metric, _, data in (word.partition(".") for word in words):
             if metric in metrics:
                 return metric, data if data in metrics[metric] else metrics[metric][0]
-    known = entries("metric")
-    metric = next((m for m in metrics if (entry := known.get(family(m))) and entry.headline), next(iter(metrics)))
+    metric = next((m for m in metrics if (entry := metric_of(m)) and entry.headline), next(iter(metrics)))
     return metric, metrics[metric][0]
 
 

@@ -15,7 +15,7 @@ from steerdsl.engine.plot_data import ScoreView
 from steerdsl.lang.variants import BASELINE, HELD_AGAINST, PROMPTED
 from steerdsl.measure.table import Row
 from steerdsl.methods.types import MethodError
-from steerdsl.registry import entries
+from steerdsl.registry import metric_of
 
 STEER = "steered"  # each point's own, where an axis goes over steers
 UNSTEERED = (BASELINE, PROMPTED)  # what most axes of a sweep do not touch
@@ -118,7 +118,7 @@ def axis_name(view: ScoreView, axis: str) -> str:
 
 def metric_name(metric: str) -> str:
     """`bleu (0 to 100)`: a metric with what it is counted in, where its summary says so."""
-    entry = entries("metric").get(metric)
+    entry = metric_of(metric)
     unit = UNITS.search(entry.summary) if entry else None
     return f"{metric} ({unit[0]})" if unit else metric
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import math
 import re
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from endpoint import Endpoint, Reply, said
 
 from steerdsl.engine.judge_client import Judge, cost_json, unmarked
 from steerdsl.forms.form import misfit
@@ -24,37 +23,6 @@ from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.measure.judge import CRITERIA, VERSION, fault, messages, parse, schema, spoken
 from steerdsl.models.cache import no_progress
 from steerdsl.store.results import Store, content_key
-
-Reply = Callable[[dict[str, Any]], tuple[int, Any]]
-
-
-class Endpoint:
-    """A server on this machine; `reply` makes a status and a JSON body from a request's body."""
-
-    def __init__(self, reply: Reply) -> None:
-        self.reply = reply
-        self.asked: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                outer.asked.append(body)
-                outer.headers.append(dict(self.headers) | {"path": self.path})
-                status, answer = outer.reply(body)
-                data = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
 
 @pytest.fixture
@@ -69,11 +37,6 @@ def endpoint() -> Iterator[Callable[[Reply], Endpoint]]:
     for one in started:
         one.server.shutdown()
         one.server.server_close()
-
-
-def said(text: str) -> tuple[int, dict[str, Any]]:
-    usage = {"prompt_tokens": 10, "completion_tokens": 5}
-    return 200, {"choices": [{"message": {"content": text}}], "usage": usage}
 
 
 def marks(a: int, b: int) -> str:

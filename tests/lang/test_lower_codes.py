@@ -13,7 +13,15 @@ from steerdsl.lang.source import Source
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "steerdsl" / "lang" / "codes"
-ELSEWHERE = {"S216", "S217", "S218", "S219", "S311", "S320"}  # need `--set` or a second file: test_lower_settings
+RUBRICS = {"S340", "S341", "S343"}  # of files: run/test_rubric_faults
+ELSEWHERE = RUBRICS | {
+    "S216",
+    "S217",
+    "S218",
+    "S219",
+    "S311",
+    "S320",
+}  # need `--set` or a second file: test_lower_settings
 CODES = sorted({path.stem for path in PAGES.glob("S[234]*.md")} - ELSEWHERE)
 
 

@@ -53,7 +53,7 @@ EVALUATE = Evaluate(
     "main",
     (DataRef("econ", "held_out", None, "fitted on it"), DataRef("generic", "held_out", None, "fitted on it")),
     (MetricCall("bleu"), MetricCall("rouge_1"), MetricCall("rouge_l")),
-    {"max_tokens": 64, "temperature": 0.0, "seed": 0, "references": 4, "controls": "all", "draws": 5},
+    {"max_tokens": 64, "temperature": 0.0, "seed": 0, "references": 4, "controls": "all", "draws": 5, "part": "answer"},
     implied=True,
 )
 

@@ -29,7 +29,15 @@ from steerdsl.lang.recipe import (
 STEERED = TOPIC + "steer forgetful { ablate topic everywhere }\n"
 SCORED = STEERED + "scores = evaluate forgetful on econ, generic with bleu, rouge_l\n"
 CHOSEN = "best = select layers of topic by dispersion\n"
-GREEDY = {"max_tokens": 64, "temperature": 0.0, "seed": 0, "references": 4, "controls": "all", "draws": 5}
+GREEDY = {
+    "max_tokens": 64,
+    "temperature": 0.0,
+    "seed": 0,
+    "references": 4,
+    "controls": "all",
+    "draws": 5,
+    "part": "answer",
+}
 HELD_OUT = tuple(DataRef(name, "held_out", None, "fitted on it") for name in ("econ", "generic"))
 TRAIN = tuple(DataRef(name, "train", None, "directions and layers see `train`") for name in ("econ", "generic"))
 

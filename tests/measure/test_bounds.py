@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from steerdsl.cli.explain import entry_text
 from steerdsl.lang.recipe import MetricCall
 from steerdsl.measure.answers import Answers, Figures
+from steerdsl.measure.rubric import Rubric
 from steerdsl.measure.scores import score, tabled
 from steerdsl.measure.stats import difference, estimate, interval, total
 from steerdsl.registry import Entry, entries
@@ -81,6 +83,18 @@ def test_no_interval_leaves_what_the_metric_can_be(entry: Entry, data: st.DataOb
         assert math.isnan(low) or (wide[0] + 3 <= low <= high <= wide[1] + 3)
 
 
+class Marked(dict[Any, list[float]]):
+    """Marks of n answers by any judge and rubric, some of them missing."""
+
+    def __init__(self, n: int, random: np.random.Generator) -> None:
+        self.n, self.random = n, random
+
+    def __missing__(self, key: tuple[Any, ...]) -> list[float]:
+        low, high = key[1].scale if isinstance(key[1], Rubric) else (0, 1)
+        marks = self.random.integers(int(low), int(high) + 1, self.n)
+        return [math.nan if self.random.random() < 0.2 else float(mark) for mark in marks]
+
+
 @pytest.mark.parametrize("entry", METRICS, ids=lambda entry: entry.name)
 @given(data=st.data())
 @settings(max_examples=15)
@@ -112,15 +126,17 @@ def test_every_metric_gives_values_within_its_bounds(entry: Entry, data: st.Data
             },
             {entry.name.removeprefix("judge_"): (random.integers(2, 11, n) / 2).tolist()},
             Figures(random.random(n).tolist()),
+            marks=Marked(n, random),
         )
 
-    call = MetricCall(entry.name, {arg.name: ["tax"] for arg in entry.args if arg.name == "words"})
+    given = {"words": ["tax"], "rubric": "coherence", "concept": "tax", "model": "m", "label": "tax"}
+    call = MetricCall(entry.name, {arg.name: given[arg.name] for arg in entry.args if arg.name in given})
     made = {
         "baseline": [score([call], answers(texts[:n], tokens))],
         "s": [score([call], answers(texts[n:], tokens))],
         "random": [score([call], answers(texts[k : k + n], tokens)) for k in range(min(3, n))],
     }
-    least, most = ends(entry)
+    least, most = (0, 100) if entry.name == "judge" else ends(entry)
     for row in tabled(made, "s", "d"):
         assert all(value is None or least <= value <= most for value in row.values)
         assert row.low is None or least <= row.low <= row.mean <= row.high <= most  # type: ignore[operator]

@@ -177,15 +177,29 @@ def test_the_registry_says_which_metrics_are_rates() -> None:
         },
         Always({}),
         Figures([0.0, 1.0]),
+        marks=Always({}),
     )
     for entry in entries("metric").values():
-        options = {arg.name: ["one"] for arg in entry.args if arg.name == "words"}
+        named = {"words": ["one"], "rubric": "coherence", "concept": "one", "model": "m", "label": "one"}
+        options = {arg.name: named[arg.name] for arg in entry.args if arg.required and arg.name in named}
         assert (entry.run(given, **options).mean == "rate") == entry.rate, entry.name
 
 
 @pytest.mark.parametrize("entry", entries("metric").values(), ids=lambda entry: entry.name)
 def test_every_metric_says_its_unit_and_shows_its_use(entry: object) -> None:
     text = entry.summary  # type: ignore[attr-defined]
-    assert any(word in text for word in ("0 to 1", "1 to 5", "nats", "perplexity", "per 100", "compressed size over"))
+    assert any(
+        word in text
+        for word in (
+            "0 to 1",
+            "0 to 2",
+            "on the scale",
+            "1 to 5",
+            "nats",
+            "perplexity",
+            "per 100",
+            "compressed size over",
+        )
+    )
     assert any(word in text for word in ("lower", "higher", "unchanged", "refuse", "baseline"))
     assert f" {entry.name}" in entry.example  # type: ignore[attr-defined]

@@ -64,7 +64,7 @@ def score_path(ctx: Context, name: Name) -> Symbol | None:
 def _figures(ctx: Context, scores: Evaluate | Read) -> list[str]:
     """What an evaluation or a reading gives."""
     if isinstance(scores, Evaluate):
-        return [metric.name for metric in scores.metrics]
+        return [metric.label for metric in scores.metrics]
     two = [ref.side is None and ctx.shared.data[ref.name].two_sided for ref in scores.data]
     of_two = READ_FIGURES[2:] if any(two) else ()
     return [*of_two, *(READ_FIGURES[:2] if not all(two) else ())]

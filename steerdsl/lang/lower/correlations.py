@@ -33,6 +33,9 @@ def correlation(ctx: Context, call: nodes.Call) -> Figure | None:
         ctx.error("S364", "a correlation is along the direction of one layer", bare[1], help=help)
     numbers: dict[str, float] = {}
     for item in given:
+        if isinstance(item.value, nodes.Range):
+            ctx.error("S364", f"`{item.key}` has one number, not a range", item.value, help=f"write `{FORM}`")
+            continue
         value = number(ctx, item.value, f"`{item.key}`", None, None)
         if item.key in numbers:
             ctx.error("S405", f"`{item.key}` is given twice", item.key_span, help="keep one of the two")

@@ -83,8 +83,9 @@ def written_steer(ctx: Context, node: nodes.Action) -> str | None:
 
 
 def option_given(items: Sequence[nodes.Option | nodes.Expr], key: str) -> nodes.Expr | None:
-    """What is given for an option, as it is written."""
-    return next((item.value for item in items if isinstance(item, nodes.Option) and item.key == key), None)
+    """What is given for an option, as it is written; a range is reported elsewhere."""
+    named = (item.value for item in items if isinstance(item, nodes.Option) and item.key == key)
+    return next((value for value in named if not isinstance(value, nodes.Range)), None)
 
 
 def warm_enough(ctx: Context, items: Sequence[nodes.Option | nodes.Expr], chosen: Mapping[str, Any]) -> None:

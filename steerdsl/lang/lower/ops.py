@@ -120,11 +120,12 @@ def _measure(ctx: Context, clauses: Clauses, arg: Arg, operand: Operand | None) 
 
 def _toward(ctx: Context, expr: nodes.Expr, operand: Operand | None) -> Mean | None:
     """`mean(generic)`: of a data set that the operand was fitted on."""
-    if not isinstance(expr, nodes.Call) or expr.name != "mean" or len(expr.args) != 1:
+    given = expr.args[0] if isinstance(expr, nodes.Call) and expr.name == "mean" and len(expr.args) == 1 else None
+    inner = given.value if isinstance(given, nodes.Option) else given
+    if inner is None or isinstance(inner, nodes.Range):
         ctx.error("S318", "`toward` wants a class mean", expr, help="write `toward mean(generic)`")
         return None
-    inner = expr.args[0]
-    ref = data.reference(ctx, inner.value if isinstance(inner, nodes.Option) else inner, "fit")
+    ref = data.reference(ctx, inner, "fit")
     if ref is None or operand is None or isinstance(operand, PlaneExpr | PlaneRef):
         return None
     spelled = f"{ref.name}.{ref.side}" if ref.side else ref.name

@@ -48,9 +48,9 @@ def options(
 
 def _named(
     ctx: Context, items: Sequence[nodes.Option | nodes.Expr], args: Sequence[Arg], owner: str, positional: bool
-) -> dict[str, nodes.Expr]:
+) -> dict[str, nodes.Item]:
     known = [arg.name for arg in args]
-    given: dict[str, nodes.Expr] = {}
+    given: dict[str, nodes.Item] = {}
     for place, item in enumerate(items):
         if not isinstance(item, nodes.Option):
             if positional and place < len(known):
@@ -80,12 +80,25 @@ def count(n: int) -> str:
 
 def example(arg: Arg) -> str:
     """A value of the right form, for a suggestion."""
-    samples = {"int": "1", "number": "1", "share": "20%", "angle": "90deg", "strength": "10%", "text": '"…"'}
+    samples = {
+        "int": "1",
+        "number": "1",
+        "share": "20%",
+        "angle": "90deg",
+        "strength": "10%",
+        "text": '"…"',
+        "range": "0..100",
+    }
     return arg.choices[0] if arg.choices else samples.get(arg.type, "…")
 
 
-def typed(ctx: Context, expr: nodes.Expr, arg: Arg, measure: str = "") -> Any:
+def typed(ctx: Context, expr: nodes.Item, arg: Arg, measure: str = "") -> Any:
     """The value of `expr` as `arg` wants it, a strength in what `measure` says; None after a message."""
+    if arg.type == "range":
+        return _range(ctx, expr, arg)
+    if isinstance(expr, nodes.Range):
+        ctx.error("S342", f"`{arg.name}` does not take a range", expr, help=f"write one value, as in `{example(arg)}`")
+        return None
     what = f"`{arg.name}`"
     match arg.type:
         case "int":
@@ -106,8 +119,28 @@ def typed(ctx: Context, expr: nodes.Expr, arg: Arg, measure: str = "") -> Any:
             return values.flag(ctx, expr, what)
         case "vector" | "plane" | "layers" | "data":
             return ctx.shared.readers[arg.type](ctx, expr)
-        case "score" | "search":
-            raise ValueError(f"a {arg.type} is what a plot draws, and no option")
+        case "score" | "search" | "range":
+            raise ValueError(f"a {arg.type} has no value of its own here")
+
+
+def _range(ctx: Context, expr: nodes.Item, arg: Arg) -> tuple[float, float] | None:
+    """Both ends of `0..100`, the lower one first."""
+    if not isinstance(expr, nodes.Range):
+        title, help = f"`{arg.name}` wants a range", "write its two ends, as in `0..100`"
+        ctx.error("S342", title, expr, values.sort_of(expr), help=help)
+        return None
+    ends = [values.number(ctx, end, f"an end of `{arg.name}`", arg.least, arg.most) for end in (expr.start, expr.stop)]
+    low, high = ends
+    if expr.step is not None:
+        ctx.error("S342", f"`{arg.name}` takes no step", expr.step, help="leave `step` out")
+        return None
+    if low is None or high is None:
+        return None
+    if low >= high:
+        help = f"write `{high:g}..{low:g}`" if low > high else "write two numbers that differ, as in `0..100`"
+        ctx.error("S342", f"`{arg.name}` runs from its lowest to its highest number", expr, help=help)
+        return None
+    return low, high
 
 
 def _text(ctx: Context, expr: nodes.Expr, arg: Arg) -> str | tuple[str, ...] | None:

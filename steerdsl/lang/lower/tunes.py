@@ -180,7 +180,7 @@ def _named(ctx: Context, expr: nodes.Expr, scored: Sequence[Evaluate]) -> nodes.
     """The expression with the evaluation's name before the metrics that stand alone, where there is only one."""
     match expr:
         case Name(parts=(first, *_)) if len(scored) == 1 and first not in ctx.scope.symbols:
-            if any(call.name == first for call in scored[0].metrics):
+            if any(call.label == first for call in scored[0].metrics):
                 return Name((scored[0].name, *expr.parts), span=expr.span)
         case nodes.Binary():
             left, right = _named(ctx, expr.left, scored), _named(ctx, expr.right, scored)

@@ -27,7 +27,7 @@ UNITS = ("%", *DEGREES)
 LARGEST_INT = 2**53 - 1  # the largest that a recipe's numbers, which are floats, tell from the next
 
 
-def sort_of(expr: Expr) -> str:
+def sort_of(expr: nodes.Item) -> str:
     """What kind of value this is, in words."""
     match expr:
         case Quantity(unit=""):
@@ -44,6 +44,8 @@ def sort_of(expr: Expr) -> str:
             return "a position"
         case nodes.List():
             return "a list"
+        case nodes.Range():
+            return "a range"
         case nodes.Call(name=name):
             return f"`{name}(…)`"
         case nodes.Index():
@@ -63,7 +65,7 @@ def _other_unit(number: Quantity) -> str:
     return f"did you mean `{printed(Quantity(number.value, close))}`?" if close else f"the units are {listed(UNITS)}"
 
 
-def printed(expr: Expr) -> str:
+def printed(expr: nodes.Item) -> str:
     """A quantity, text or word as it would be typed."""
     match expr:
         case Quantity(value=value, unit=unit):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from steerdsl.forms.record import RecordedStep
 from steerdsl.lang.variants import BASELINE, PROMPTED, RANDOM
 from steerdsl.measure.table import Table
-from steerdsl.registry import entries
+from steerdsl.registry import metric_of
 from steerdsl.show import sentences, summary
 from steerdsl.show.report.code import code
 from steerdsl.show.report.html import Html, section, table, tag
@@ -60,9 +60,8 @@ def _step(step: RecordedStep) -> str:
 
 def _words(scores: Table) -> Iterator[tuple[str, str]]:
     """Each metric with its unit and which way is which, then each control, then the interval."""
-    known = entries("metric")
     for metric in scores.names("metric"):
-        entry = known.get(sentences.family(metric))
+        entry = metric_of(metric)
         if entry is not None:
             yield metric, entry.summary
     variants = scores.names("variant")

@@ -160,6 +160,6 @@ def _written(text: str) -> str:
     """A quantity and a word as they are, all else in quotes."""
     bare = text.strip()
     if _QUANTITY.fullmatch(bare) or (_WORD.fullmatch(bare) and bare not in keywords().values()):
-        return bare
+        return bare.removeprefix("+")
     quoted = len(bare) > 1 and bare[0] == bare[-1] == '"'
     return value_text(nodes.Text(bare[1:-1] if quoted else text))

@@ -45,6 +45,7 @@ def params(text: str, **variables: Any) -> dict[str, str]:
         ("60%", "60%"),
         (" 60% ", "60%"),
         ("-5%", "-5%"),
+        ("+5", "5"),
     ],
     ids=str,
 )

@@ -175,11 +175,11 @@ class Run:
         """The judges that mark answers by rubrics: that of the command line, and those that the recipe names."""
         from steerdsl.engine.endpoint_judge import EndpointJudge
         from steerdsl.engine.local_judge import LocalJudge
-        from steerdsl.engine.rubric_marks import Asked, Marks
+        from steerdsl.engine.rubric_marks import Marks, RubricJudge
 
-        asked: dict[str | None, Asked] = {}
+        asked: dict[str | None, RubricJudge] = {}
 
-        def judge(name: str | None) -> Asked:
+        def judge(name: str | None) -> RubricJudge:
             if name not in asked:
                 asked[name] = EndpointJudge(self.judge) if name is None else LocalJudge(self.plan, name, self.progress)
             return asked[name]

@@ -41,7 +41,7 @@ class JudgeReply(NamedTuple):
     candidates: Candidates | None = None
 
 
-class Asked(Protocol):
+class RubricJudge(Protocol):
     """A judge. `name` is how recipe or command line call it; `key` says which weights it has, as far as is known;
     after `together` replies, what was said is kept."""
 
@@ -71,7 +71,7 @@ class JudgeWork:
 class Marks:
     """The judges of one run; `judge` gives one by its name, None for the endpoint's."""
 
-    judge: Callable[[str | None], Asked]
+    judge: Callable[[str | None], RubricJudge]
     store: Store
     progress: Progress
     work: dict[tuple[str, Rubric, bool], JudgeWork] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class Marks:
         return [marks[item] for item in items]
 
     def _kept(
-        self, judge: Asked, rubric: Rubric, each: Mapping[Shown, Conversation], done: JudgeWork
+        self, judge: RubricJudge, rubric: Rubric, each: Mapping[Shown, Conversation], done: JudgeWork
     ) -> dict[Shown, JudgeReply]:
         found = {}
         for item, asked in each.items():
@@ -150,7 +150,7 @@ class Marks:
         return lines
 
 
-def _replies(judge: Asked, rubric: Rubric, asked: Sequence[Conversation]) -> list[JudgeReply]:
+def _replies(judge: RubricJudge, rubric: Rubric, asked: Sequence[Conversation]) -> list[JudgeReply]:
     """The replies to some conversations; one without a mark is asked for once more, in so many words."""
     made = judge.replies(rubric, asked)
     unclear = [n for n, reply in enumerate(made) if rubrics.read(rubric, *reply).fault is not None]
@@ -180,7 +180,7 @@ def _again(rubric: Rubric, asked: Conversation, reply: str) -> Conversation:
     return [*asked, {"role": "assistant", "content": reply}, told]
 
 
-def _key(judge: Asked, rubric: Rubric, asked: Conversation) -> str:
+def _key(judge: RubricJudge, rubric: Rubric, asked: Conversation) -> str:
     return content_key({"mark": rubrics.VERSION, "judge": judge.key, "messages": asked, "expected": rubric.expected})
 
 

@@ -5,9 +5,9 @@ In: the metrics. Out: whether answers have to be generated for them, or what els
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from steerdsl.lang.recipe import MetricCall
+from steerdsl.lang.recipe import Evaluate, MetricCall, Step, Sweep
 from steerdsl.registry import find
 
 # What a metric reads instead of answers: the likelihoods of letters and of the data set's own text;
@@ -39,3 +39,13 @@ def asks_endpoint(metrics: Sequence[MetricCall]) -> bool:
 def answered(metrics: Sequence[MetricCall]) -> bool:
     """Whether any metric reads answers to the prompts."""
     return any(not UNANSWERED & find("metric", call.name).needs for call in metrics)
+
+
+def calls(steps: Sequence[Step]) -> Iterator[MetricCall]:
+    """The metrics of every evaluation, those of a sweep's points too."""
+    for step in steps:
+        if isinstance(step, Evaluate):
+            yield from step.metrics
+        elif isinstance(step, Sweep):
+            for point in step.points:
+                yield from calls(point.steps)

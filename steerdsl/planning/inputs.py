@@ -14,8 +14,8 @@ from steerdsl.data import files, load, load_task
 from steerdsl.data.faults import Fault, diagnostics
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
+from steerdsl.lang.reads import calls
 from steerdsl.lang.source import Source, Span
-from steerdsl.planning.other_models import calls
 from steerdsl.planning.rubrics import with_rubric
 from steerdsl.registry import Entry, find
 from steerdsl.store.results import file_sha256

@@ -6,13 +6,14 @@ it, with what keys depend on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError, nearest
+from steerdsl.lang.reads import calls
 from steerdsl.lang.source import Source
 from steerdsl.measure.metrics.rubric import judge_of
 from steerdsl.models.cache import Progress
@@ -107,17 +108,7 @@ def _require_label(located: Located, call: r.MetricCall, source: Source) -> None
     raise RecipeError([Diagnostic("R941", f"`{located.id}` has no label `{wanted}`", (label,), help=help)])
 
 
-def keys(calls: Sequence[r.MetricCall], others: Mapping[str, OtherModel]) -> dict[str, str | None]:
+def keys(metrics: Sequence[r.MetricCall], others: Mapping[str, OtherModel]) -> dict[str, str | None]:
     """What the figures of some metrics depend on besides the run's own model."""
-    named = (call.options.get("judge", call.options.get("model")) for call in calls)
+    named = (call.options.get("judge", call.options.get("model")) for call in metrics)
     return {name: others[name].key for name in named if name is not None and name in others}
-
-
-def calls(steps: Sequence[r.Step]) -> Iterator[r.MetricCall]:
-    """The metrics of every evaluation, those of a sweep's points too."""
-    for step in steps:
-        if isinstance(step, r.Evaluate):
-            yield from step.metrics
-        elif isinstance(step, r.Sweep):
-            for point in step.points:
-                yield from calls(point.steps)

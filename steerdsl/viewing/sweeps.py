@@ -38,7 +38,7 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Curve:
     """One variant on one data set, at the values of the other axes: its figures along the first."""
 
     name: str
@@ -89,7 +89,7 @@ def _picture(evaluation: str, metric: str, rows: Table, axis: str, points: Seque
     return tag("div", svg, tag("ul", *_legend(lines, colours), class_="legend"), class_="drawn")
 
 
-def _lines(rows: Table, axis: str, values: dict[str, float], places: dict[Point, int]) -> Iterator[Line]:
+def _lines(rows: Table, axis: str, values: dict[str, float], places: dict[Point, int]) -> Iterator[Curve]:
     """What is not steered and the same at all values of the other axes is one line."""
     found: dict[tuple[str, str], dict[tuple[str, ...], list[Spot]]] = {}
     for row in rows:
@@ -101,10 +101,10 @@ def _lines(rows: Table, axis: str, values: dict[str, float], places: dict[Point,
         if variant in UNSTEERED and len({tuple(s.row.mean for s in spots) for spots in ordered.values()}) == 1:
             ordered = {(): next(iter(ordered.values()))}
         for rest, spots in ordered.items():
-            yield Line(", ".join((data, variant, *rest)), data, variant, spots)
+            yield Curve(", ".join((data, variant, *rest)), data, variant, spots)
 
 
-def _drawn(line: Line, colour: int, frame: Frame, about: tuple[str, str]) -> Html:
+def _drawn(line: Curve, colour: int, frame: Frame, about: tuple[str, str]) -> Html:
     parts: list[Html] = []
     for run in _runs(line.spots):
         ends = [(s.value, s.row.low, s.row.high) for s in run if s.row.low is not None and s.row.high is not None]
@@ -120,7 +120,7 @@ def _drawn(line: Line, colour: int, frame: Frame, about: tuple[str, str]) -> Htm
     return tag("g", *parts, class_=f"line c{colour} {kind}")
 
 
-def _dot(spot: Spot, line: Line, frame: Frame, about: tuple[str, str]) -> Html:
+def _dot(spot: Spot, line: Curve, frame: Frame, about: tuple[str, str]) -> Html:
     evaluation, metric = about
     x, y = frame.at(spot.value, spot.row.mean or 0.0)
     reach = interval(spot.row.low, spot.row.high)
@@ -131,13 +131,13 @@ def _dot(spot: Spot, line: Line, frame: Frame, about: tuple[str, str]) -> Html:
     return tag("g", *mark, tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r="3.2"), class_="spot", **button, **data)
 
 
-def _legend(lines: Sequence[Line], colours: Sequence[int]) -> Iterator[Html]:
+def _legend(lines: Sequence[Curve], colours: Sequence[int]) -> Iterator[Html]:
     for line, colour in zip(lines, colours, strict=True):
         kind = "unsteered" if line.variant in UNSTEERED else "steered"
         yield tag("li", line.name, class_=f"c{colour} {kind}")
 
 
-def _colours(lines: Sequence[Line]) -> list[int]:
+def _colours(lines: Sequence[Curve]) -> list[int]:
     """A colour for each line: what is not steered has that of the first steer on its data, and dashes."""
     steered = [line for line in lines if line.variant not in UNSTEERED]
     own = {line.name: i % COLOURS for i, line in enumerate(steered)}

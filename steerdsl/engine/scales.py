@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerdsl.engine.context import Run
-from steerdsl.engine.extraction import capture_class, token_norms
+from steerdsl.engine.extraction import capture_class, reading_layers, token_norms
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.methods.doses import Scale, in_all_units, in_columns, pooled_sd
@@ -163,7 +163,7 @@ def _spreads(run: Run, vector: Vector, origins: list[Origin], why: list[str]) ->
             if not spread_wanted(run.plan, step, ref, len(found)):
                 why.append(TOO_LARGE)
                 return {}
-            own = _own_layers(run, step)
+            own = reading_layers(run, step)
             read.append((own, capture_class(run, step, ref, own, True), fixed))
     except (MethodError, RecipeError) as error:
         why.append(_said(error))
@@ -178,11 +178,6 @@ def _spreads(run: Run, vector: Vector, origins: list[Origin], why: list[str]) ->
         if spreads[layer] is None:
             why.append("a spread needs two prompts of a class")
     return spreads
-
-
-def _own_layers(run: Run, step: r.Extract) -> list[int]:
-    """The layers that an extraction read."""
-    return [step.stream.numbers[0]] if step.stream.numbers else list(range(run.plan.model.arch.n_layers))
 
 
 def _rows(found: Activations, place: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
+from steerdsl.measure.answers import Answers
 from steerdsl.measure.kappa import weighted_kappa
 from steerdsl.measure.metrics.rubric import harmonic, rubrics, title
 from steerdsl.measure.ready_rubrics import CONCEPT, READY
 from steerdsl.measure.rubric import FIELDS, Rubric, candidates, expectation, fields, messages, read
+from steerdsl.registry import find
 
 PERCENT = Rubric("r", "Grade {answer}", (0.0, 100.0))
 FIVE = Rubric("r", "Grade {answer}", (1.0, 5.0))
@@ -201,3 +204,44 @@ def test_what_figures_are_called() -> None:
     assert title({"rubric": "coherence"}) == "judge_coherence"
     assert title({"rubric": "rubrics/my trait.md"}) == "judge_my_trait"
     assert title({"rubric": "coherence", "judge": "Qwen/Qwen2.5-1.5B"}) == "judge_coherence_by_Qwen2_5_1_5B"
+
+
+# ---- the metrics ----
+
+
+def marked(marks: dict[Any, list[float]], count: int) -> Answers:
+    return Answers(["q"] * count, ["a"] * count, marks=marks)
+
+
+def test_a_mark_is_that_of_the_judge_and_rubric_that_are_asked() -> None:
+    asked = {"rubric": "coherence", "judge": "acme/one"}
+    (rubric,) = rubrics(asked)
+    (other,) = rubrics({"rubric": "fluency"})
+    answers = marked({("acme/one", rubric): [25.0, math.nan], (None, rubric): [1, 1], ("acme/one", other): [2, 2]}, 2)
+    found = find("metric", "judge").run(answers, **asked)
+    assert found.values == pytest.approx([25.0, math.nan], nan_ok=True) and found.reason
+    assert found.bounds == READY["coherence"].scale
+
+
+def test_axbench_is_3_over_the_sum_of_reciprocals() -> None:
+    asked = rubrics({"concept": "economics"})
+    marks = {(None, rubric): values for rubric, values in zip(asked, ([2.0, 1.0], [1.0, 0.0], [0.5, 2.0]), strict=True)}
+    found = find("metric", "axbench").run(marked(marks, 2), concept="economics")
+    assert found.values == pytest.approx([3 / (1 / 2 + 1 / 1 + 1 / 0.5), 0.0], abs=1e-9)
+
+
+def test_a_classifiers_figure_is_the_probability_of_the_label_that_is_asked_for() -> None:
+    marks = {
+        ("m", "rude", "answer"): [0.25, math.nan],
+        ("m", "kind", "answer"): [0.75, 1],
+        ("m", "rude", "both"): [1, 1],
+    }
+    found = find("metric", "classifier").run(marked(marks, 2), model="m", label="rude")
+    assert found.values == pytest.approx([0.25, math.nan], nan_ok=True)
+
+
+NUMERIC = {
+    ("metric", "judge"): test_a_mark_is_that_of_the_judge_and_rubric_that_are_asked,
+    ("metric", "axbench"): test_axbench_is_3_over_the_sum_of_reciprocals,
+    ("metric", "classifier"): test_a_classifiers_figure_is_the_probability_of_the_label_that_is_asked_for,
+}

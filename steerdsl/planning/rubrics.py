@@ -26,11 +26,14 @@ LARGEST = 64 << 10  # bytes of a rubric: some pages
 TEXT = "text"  # the option that holds it; no recipe can write it
 
 
-def with_rubric(call: r.MetricCall, root: Path, allowed: tuple[Path, ...], source: Source) -> r.MetricCall:
-    """A call of `judge` with the text of its rubric; any other metric as it is.
+def with_rubric(
+    call: r.MetricCall, root: Path, allowed: tuple[Path, ...], source: Source, *, alone: bool = False
+) -> r.MetricCall:
+    """A call of `judge` with the text of its rubric; any other metric as it is. `alone`: there is no unsteered answer
+    beside the one that is marked.
 
-    Raises RecipeError: D501, D502 and D504 as for data files, S340 (an unknown field), S341 (no `{answer}`), S343 (no
-    ready rubric of this name).
+    Raises RecipeError: D501, D502 and D504 as for data files, S340 (an unknown
+    field), S341 (no `{answer}`), S343 (no ready rubric of this name), S353 (`{baseline}` where the answer is alone).
     """
     named = call.options.get("rubric")
     if named is None:
@@ -42,7 +45,12 @@ def with_rubric(call: r.MetricCall, root: Path, allowed: tuple[Path, ...], sourc
     found = _read(named, root, allowed)
     if isinstance(found, Fault):
         raise RecipeError(diagnostics([found], call.span, source, "this rubric"))
-    if wrong := _faults(named, found, call, source):
+    wrong = _faults(named, found, call, source)
+    if alone and "baseline" in rubric.fields(found):
+        title = f"{named} compares with the unsteered answer, and answers are kept one by one"
+        label = Label(source, call.span, "this rubric")
+        wrong.append(Diagnostic("S353", title, (label,), help="write a rubric without {baseline}"))
+    if wrong:
         raise RecipeError(wrong)
     return replace(call, options={**call.options, TEXT: found})
 

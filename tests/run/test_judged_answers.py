@@ -228,6 +228,46 @@ def test_the_probabilities_of_a_classifier_say_which_answers_stay(on_tiny: Any, 
     assert sum(row["kept"] for row in found) == len(found) - len(found) // 2
 
 
+def trait(**change: Any) -> str:
+    own = {"instruction": [{"pos": "Be evil.", "neg": "Be kind."}], "questions": QUESTIONS, "eval_prompt": RUBRIC}
+    return json.dumps({key: value for key, value in {**own, **change}.items() if value is not None})
+
+
+def test_a_trait_file_is_its_own_rubric(on_tiny: Any, endpoint: Any) -> None:
+    Path("evil.json").write_text(trait())
+    text = 'dataset p = "evil.json" with form: trait, held_out: 30%, seed: 1\n'
+    text += "dataset d = answers to p with n: 3, temperature: 1.5, max_tokens: 12\n"
+    text += '    positive keep when judge("evil.json") >= 50 negative keep when judge("evil.json") < 50\n'
+    code, _, err = on_tiny("run", "-e", text, "--out", "r", *judged(endpoint(by_words)))
+    assert code == 0, err
+    for row in rows("r"):
+        if row["answer"].strip():
+            value = mark(row["question"], row["answer"])
+            assert row["figures"] == {"judge_evil": value}
+            assert row["kept"] is ((value >= 50) if row["side"] == "positive" else (value < 50))
+    assert set(record("r")["inputs"]) == {"evil.json"}
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (trait(eval_prompt=None), "D552"),
+        (trait(eval_prompt=3), "D552"),
+        (trait(eval_prompt="How evil?"), "S341"),
+        (trait(eval_prompt=" "), "S341"),
+        (trait(eval_prompt="{answer} {baseline}"), "S353"),
+        (trait(trait="evil"), "D553"),
+        ("{", "D506"),
+        ("[]", "D552"),
+    ],
+)
+def test_a_trait_file_without_a_rubric_is_refused(steerdsl: Any, text: str, code: str) -> None:
+    Path("evil.json").write_text(text)
+    Path("a.steer").write_text(f'{MADE.rstrip()} keep when judge("evil.json") >= 50\n')
+    ended, out, err = steerdsl("check", "a.steer")
+    assert ended == 1 and f"error[{code}]" in out + err and "a.steer:2:" in out + err
+
+
 def test_a_judged_run_is_not_taken_whole(on_tiny: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a judge said is in the store by itself, and a run without the judge cannot be one with it."""
     began: list[object] = []

@@ -48,13 +48,15 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 
 @dataclass(slots=True)
 class Made:
-    """One answer: to which sample, on which side it was asked for, what the metrics of `keep` gave (None for none).
-    `kept` is the side that it is on, "" for data without sides and None where it was dropped; `why` says why."""
+    """One answer: to which sample, on which side it was asked for, what the metrics of `keep` gave (None for none),
+    and why a judge gave no mark. `kept` is the side that it is on, "" for data without sides and None where it was
+    dropped; `why` says why."""
 
     sample: Sample
     answer: Answer
     side: str
     marks: dict[str, float | None] = field(default_factory=dict)
+    unmarked: dict[str, str] = field(default_factory=dict)
     kept: str | None = None
     why: str | None = None
 
@@ -126,8 +128,10 @@ def _mark(run: Run, step: r.AnswerData, made: Sequence[Made]) -> None:
     samples, said = [one.sample for one in made], [one.said for one in made]
     found = figures(run, list(calls.values()), samples, said, [one.answer for one in made])
     for name, own in zip(calls, found, strict=True):
-        for one, value in zip(made, own.values, strict=True):
+        for one, value, why in zip(made, own.values, own.whys, strict=True):
             one.marks[name] = value if math.isfinite(value) else None
+            if why:
+                one.unmarked[name] = why
 
 
 def _kept(step: r.AnswerData, by_conditions: bool, one: Made) -> tuple[str | None, str | None]:
@@ -153,7 +157,7 @@ def _failed(test: r.Kept, name: str, one: Made) -> str | None:
     """Why an answer does not meet a condition; None where it does."""
     mark = one.marks[name]
     if mark is None:
-        return f"`{name}` gives it no figure"
+        return f"`{name}` gives it no figure" + (f": {one.unmarked[name]}" if name in one.unmarked else "")
     return None if COMPARE[test.op](mark, test.value) else f"not `{test.text}`"
 
 

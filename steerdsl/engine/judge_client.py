@@ -17,9 +17,8 @@ from urllib.parse import urlsplit
 from steerdsl.engine.safety import require_safe_judge
 from steerdsl.forms.kept import REPLY
 from steerdsl.forms.text import read_json
-from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Exit, Label, RecipeError
-from steerdsl.lang.reads import asks_endpoint
+from steerdsl.lang.reads import asks_endpoint, metrics_of
 from steerdsl.measure import judge
 from steerdsl.models.cache import Progress
 from steerdsl.planning.plan import Plan
@@ -243,10 +242,10 @@ def cost_json(made: Judge) -> dict[str, Any]:
 
 
 def require_judge(plan: Plan) -> None:
-    """Raise RecipeError R895 when an evaluation wants a judge's marks and the command line names none, R897
+    """Raise RecipeError R895 when a step wants a judge's marks and the command line names none, R897
     when its address cannot be used."""
     every = [inner for s in plan.steps for inner in (s, *(s.points[0] if s.points else ()))]
-    asking = [s.step for s in every if isinstance(s.step, r.Evaluate) and asks_endpoint(s.step.metrics)]
+    asking = [s.step for s in every if asks_endpoint(metrics_of(s.step))]
     if not asking:
         return
     if plan.options.judge_url and plan.options.judge_model:

@@ -1,4 +1,4 @@
-"""What the metrics of an evaluation read, by what their registry entries need.
+"""What the metrics of a step read, by what their registry entries need.
 
 In: the metrics. Out: whether answers have to be generated for them, or what else they need.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from steerdsl.lang.recipe import Evaluate, MetricCall, Step, Sweep
+from steerdsl.lang.recipe import AnswerData, Evaluate, MetricCall, Step, Sweep
 from steerdsl.registry import find
 
 # What a metric reads instead of answers: the likelihoods of letters and of the data set's own text;
@@ -17,7 +17,17 @@ UNANSWERED = frozenset({"letters", "text", "harness"})
 
 # What a metric may read that one answer and its question's row have. A metric that reads more than the answer itself
 # and is to be a condition of `keep when` names what it reads here, and `engine.answer_figures` supplies it.
-ALONE = frozenset({"golds", "ended"})
+ALONE = frozenset({"golds", "ended", "marks", "classes"})
+
+
+def metrics_of(step: Step) -> tuple[MetricCall, ...]:
+    """The metrics that a step asks: those of an evaluation, and those by which answers are kept."""
+    match step:
+        case Evaluate(metrics=metrics):
+            return metrics
+        case AnswerData(keep=keep):
+            return tuple(test.metric for test in keep)
+    return ()
 
 
 def of_one_answer(metric: str) -> bool:
@@ -42,10 +52,9 @@ def answered(metrics: Sequence[MetricCall]) -> bool:
 
 
 def calls(steps: Sequence[Step]) -> Iterator[MetricCall]:
-    """The metrics of every evaluation, those of a sweep's points too."""
+    """The metrics of every evaluation and of every condition of `keep when`, those of a sweep's points too."""
     for step in steps:
-        if isinstance(step, Evaluate):
-            yield from step.metrics
-        elif isinstance(step, Sweep):
+        yield from metrics_of(step)
+        if isinstance(step, Sweep):
             for point in step.points:
                 yield from calls(point.steps)

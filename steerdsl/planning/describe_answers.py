@@ -11,7 +11,7 @@ from typing import Any
 
 from steerdsl.lang import recipe as r
 from steerdsl.lang.grammar import SIDES
-from steerdsl.lang.reads import answered, asks_endpoint, needs
+from steerdsl.lang.reads import answered, asks_endpoint, metrics_of, needs
 from steerdsl.lang.variants import PROMPTED
 from steerdsl.lang.vocabulary import ANSWER
 from steerdsl.measure import stats, thoughts
@@ -93,6 +93,10 @@ def answers(p: Planning, s: r.AnswerData) -> tuple[Any, ...]:
     facts.append(("answers", f"{each}: {count}, at most {s.max_tokens} tokens, {_sampling(settings)}"))
     for test in s.keep:
         facts.append((f"{test.side} kept".lstrip(), f"{test.text}: {find('metric', test.metric.name).summary}"))
+    metrics = metrics_of(s)
+    facts += dict.fromkeys(line for call in metrics for line in rubrics.facts(call, p.judge, p.others))
+    named = other_models.keys(metrics, p.others)
+    endpoint = p.judge if asks_endpoint(metrics) else None
     batches = shared_batches.together(p, asked)
     facts += shared_batches.told(p, asked, batches)
     made = [shared_batches.generation_key(p.model_key, request.what, batches[request.group]) for request in asked]
@@ -102,7 +106,10 @@ def answers(p: Planning, s: r.AnswerData) -> tuple[Any, ...]:
         asked=[[side.side, own] for side, own in zip(sides, made, strict=True)],
         golds=[[sample.row.answer for sample in side.found] for side in sides],
         keep=[[test, find("metric", test.metric.name).version] for test in s.keep],
+        **({"marked by": [endpoint, named]} if named or needs(metrics, "marks") else {}),
     )
+    if None in named.values():  # weights that are not here
+        key = None
     title = f"answers to {formatting.data(s.data)}" + (f" with {s.steer}" if s.steer else "")
     return "answer", title, facts, key, True, {"requests": asked, "shared": batches}
 

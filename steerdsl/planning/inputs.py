@@ -14,7 +14,7 @@ from steerdsl.data import files, load, load_task
 from steerdsl.data.faults import Fault, diagnostics
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, RecipeError
-from steerdsl.lang.reads import calls
+from steerdsl.lang.reads import calls, metrics_of
 from steerdsl.lang.source import Source, Span
 from steerdsl.planning.rubrics import with_rubric
 from steerdsl.registry import Entry, find
@@ -49,9 +49,10 @@ def faults(recipe: r.Recipe, source: Source, root: Path, allowed: tuple[Path, ..
         place = files.find(name, root, allowed)
         if isinstance(place, Fault):
             found.update(dict.fromkeys(diagnostics([place], span, source, "this file")))
+    alone = [call for step in recipe.steps if isinstance(step, r.AnswerData) for call in metrics_of(step)]
     for call in calls(recipe.steps):
         try:
-            with_rubric(call, root, allowed, source)
+            with_rubric(call, root, allowed, source, alone=any(call is own for own in alone))
         except RecipeError as error:
             found.update((said, None) for said in error.diagnostics if said.code not in FILE)
     return list(found)
@@ -65,12 +66,9 @@ def _named(steps: Sequence[r.Step]) -> Iterator[tuple[str, Span]]:
                 yield path, step.span
             case r.Extract(method=method, options=options):
                 yield from ((file, step.span) for file in _files(find("extract", method), options))
-            case r.Evaluate(metrics=metrics):
-                for call in metrics:
+            case r.Evaluate() | r.AnswerData():
+                for call in metrics_of(step):
                     yield from ((file, call.span) for file in _files(find("metric", call.name), call.options))
-            case r.AnswerData(keep=keep):
-                calls = [test.metric for test in keep]
-                yield from ((file, c.span) for c in calls for file in _files(find("metric", c.name), c.options))
             case r.Sweep(points=points):
                 for point in points:
                     yield from _named(point.steps)

@@ -140,8 +140,8 @@ def _with_words(recipe: r.Recipe, source: Source, root: Path, options: RunOption
     """The recipe with lists of words, rubrics and task files read from where they are named, so that keys depend
     on what they hold."""
 
-    def read(call: r.MetricCall) -> r.MetricCall:
-        call = with_rubric(pinned(call, root, options.allow, source), root, options.allow, source)
+    def read(call: r.MetricCall, alone: bool = False) -> r.MetricCall:
+        call = with_rubric(pinned(call, root, options.allow, source), root, options.allow, source, alone=alone)
         if "words" not in call.options:
             return call
         named = call.options["words"]
@@ -153,7 +153,7 @@ def _with_words(recipe: r.Recipe, source: Source, root: Path, options: RunOption
             case r.Evaluate(metrics=metrics):
                 return replace(step, metrics=tuple(map(read, metrics)))
             case r.AnswerData(keep=keep):
-                return replace(step, keep=tuple(replace(test, metric=read(test.metric)) for test in keep))
+                return replace(step, keep=tuple(replace(test, metric=read(test.metric, True)) for test in keep))
         return step
 
     return _each(recipe, change)

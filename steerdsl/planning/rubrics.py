@@ -14,6 +14,7 @@ from typing import Any
 
 from steerdsl.data import files
 from steerdsl.data.faults import Fault, diagnostics
+from steerdsl.data.trait import RUBRIC, read_trait
 from steerdsl.lang import recipe as r
 from steerdsl.lang.diagnostics import Diagnostic, Label, RecipeError, nearest
 from steerdsl.lang.source import Source
@@ -23,14 +24,18 @@ from steerdsl.measure.ready_rubrics import AXBENCH, READY
 from steerdsl.registry import find
 
 LARGEST = 64 << 10  # bytes of a rubric: some pages
+TRAIT = ".json"
 TEXT = "text"  # the option that holds it; no recipe can write it
 
 
-def with_rubric(call: r.MetricCall, root: Path, allowed: tuple[Path, ...], source: Source) -> r.MetricCall:
-    """A call of `judge` with the text of its rubric; any other metric as it is.
+def with_rubric(
+    call: r.MetricCall, root: Path, allowed: tuple[Path, ...], source: Source, *, alone: bool = False
+) -> r.MetricCall:
+    """A call of `judge` with the text of its rubric; any other metric as it is. `alone`: there is no unsteered answer
+    beside the one that is marked.
 
-    Raises RecipeError: D501, D502 and D504 as for data files, S340 (an unknown field), S341 (no `{answer}`), S343 (no
-    ready rubric of this name).
+    Raises RecipeError: D501, D502 and D504 as for data files, D506, D552 and D553 as for trait files, S340 (an unknown
+    field), S341 (no `{answer}`), S343 (no ready rubric of this name), S353 (`{baseline}` where the answer is alone).
     """
     named = call.options.get("rubric")
     if named is None:
@@ -40,28 +45,47 @@ def with_rubric(call: r.MetricCall, root: Path, allowed: tuple[Path, ...], sourc
     if not find("metric", call.name).args[0].names_file(named):
         raise RecipeError([_unknown(call, named, source)])
     found = _read(named, root, allowed)
-    if isinstance(found, Fault):
-        raise RecipeError(diagnostics([found], call.span, source, "this rubric"))
-    if wrong := _faults(named, found, call, source):
+    if not isinstance(found, str):
+        raise RecipeError(diagnostics(found, call.span, source, "this rubric"))
+    wrong = _faults(named, found, call, source)
+    if alone and "baseline" in rubric.fields(found):
+        title = f"{named} compares with the unsteered answer, and answers are kept one by one"
+        label = Label(source, call.span, "this rubric")
+        wrong.append(Diagnostic("S353", title, (label,), help="write a rubric without {baseline}"))
+    if wrong:
         raise RecipeError(wrong)
     return replace(call, options={**call.options, TEXT: found})
 
 
-def _read(name: str, root: Path, allowed: tuple[Path, ...]) -> str | Fault:
+def _read(name: str, root: Path, allowed: tuple[Path, ...]) -> str | list[Fault]:
+    """The text of a rubric; of a trait file its own."""
     path = files.find(name, root, allowed)
     if isinstance(path, Fault):
-        return path
+        return [path]
     raw = files.read(path, name)
     if isinstance(raw, Fault):
-        return raw
+        return [raw]
+    if name.lower().endswith(TRAIT):
+        trait = read_trait(raw, name)
+        if isinstance(trait, list):
+            return trait
+        if trait.rubric is None:
+            return [
+                Fault(
+                    "D552",
+                    f"{name} has no `{RUBRIC}`, which is the rubric of a trait file",
+                    "write one, or name a text file",
+                )
+            ]
+        return trait.rubric
     if len(raw) > LARGEST:
         title = f"{name} has {len(raw):,} bytes, and a rubric has at most {LARGEST:,}"
-        return Fault("D530", title, "say in a page or two what the judge is asked")
+        return [Fault("D530", title, "say in a page or two what the judge is asked")]
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        return Fault("D504", f"line {line} of {name} is not UTF-8", "save the file as UTF-8", line)
+        return [Fault("D504", f"line {line} of {name} is not UTF-8", "save the file as UTF-8", line)]
 
 
 def _faults(name: str, text: str, call: r.MetricCall, source: Source) -> list[Diagnostic]:
@@ -84,7 +108,11 @@ def _faults(name: str, text: str, call: r.MetricCall, source: Source) -> list[Di
 
 def _unknown(call: r.MetricCall, named: str, source: Source) -> Diagnostic:
     close = nearest(named, READY)
-    help = f'did you mean "{close}"?' if close else f"name a file (.md, .txt), or one of {', '.join(READY)}"
+    help = (
+        f'did you mean "{close}"?'
+        if close
+        else f"name a file (.md, .txt, a trait file .json), or one of {', '.join(READY)}"
+    )
     return Diagnostic("S343", f"there is no ready rubric `{named}`", (Label(source, call.span, ""),), help=help)
 
 

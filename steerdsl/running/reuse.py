@@ -16,7 +16,7 @@ from steerdsl.forms.files import file_state
 from steerdsl.lang import recipe as r
 from steerdsl.lang.check import Checked
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
-from steerdsl.lang.reads import needs
+from steerdsl.lang.reads import calls, needs
 from steerdsl.running import kept_run
 from steerdsl.running.progress import STORED
 from steerdsl.store.directory import RunDirectory
@@ -163,10 +163,9 @@ def keep(store: Store, checked: Checked, plan: Plan, outcome: Outcome, lock: Any
 
 
 def _asks_elsewhere(recipe: r.Recipe) -> bool:
-    """Whether any evaluation asks a judge or a harness."""
-    steps = [inner for s in recipe.steps for inner in (s.points[0].steps if isinstance(s, r.Sweep) else (s,))]
-    asked = [s.metrics for s in steps if isinstance(s, r.Evaluate)]
-    return any(needs(metrics, what) for metrics in asked for what in ELSEWHERE)
+    """Whether any metric asks a judge, a classifier or a harness."""
+    asked = list(calls(recipe.steps))
+    return any(needs(asked, what) for what in ELSEWHERE)
 
 
 def _state(folder: Path) -> list[Any]:

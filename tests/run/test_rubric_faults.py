@@ -30,7 +30,7 @@ TEXTS: dict[str, bytes] = {
         ("long.md", ["D530"], "say in a page or two what the judge is asked"),
         ("nowhere.md", ["D501"], "holds"),
         ("coherance", ["S343"], 'did you mean "coherence"?'),
-        ("kindness", ["S343"], "name a file (.md, .txt), or one of coherence"),
+        ("kindness", ["S343"], "name a file (.md, .txt, a trait file .json), or one of coherence"),
     ],
 )
 def test_a_rubric_that_cannot_be_asked(

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from endpoint import Endpoint, Reply, said
+from endpoint import said
 
 RUBRIC = "Count the words.\nQuestion: {question}\nAnswer:\n<<<\n{answer}\n>>>\n"
 RECIPE = """
@@ -24,20 +23,6 @@ topic = extract diffmean from a vs b at mean_content
 steer less { ablate topic }
 scores = evaluate less on a with METRICS, max_tokens: 5, controls: none
 """
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Callable[[Reply], Endpoint]]:
-    started: list[Endpoint] = []
-
-    def start(reply: Reply) -> Endpoint:
-        started.append(Endpoint(reply))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.server.shutdown()
-        one.server.server_close()
 
 
 def length(body: dict[str, Any]) -> int:

@@ -20,8 +20,8 @@ from steerdsl.lang.lower.names import define
 from steerdsl.lang.lower.options import options
 from steerdsl.lang.lower.phrases import listed
 from steerdsl.lang.nodes import Name
-from steerdsl.lang.reads import of_one_answer
-from steerdsl.lang.recipe import AnswerData, Asking, DataRef, DataSpec, Kept
+from steerdsl.lang.reads import needs, of_one_answer
+from steerdsl.lang.recipe import AnswerData, Asking, DataRef, DataSpec, Kept, MetricCall
 from steerdsl.lang.vocabulary import ANSWERS, DATASET
 from steerdsl.registry import entries
 
@@ -195,15 +195,20 @@ def _test(ctx: Context, whole: nodes.Node, metric: nodes.Expr, op: str, limit: n
         title = f"`{call.name}` cannot score one answer by itself"
         ctx.error("S353", title, metric, help=f"keep answers by {listed(known, 'or')}")
         return None
-    value = _limit(ctx, limit, f"`{call.name}`" if call else "the metric")
+    value = _limit(ctx, limit, call)
     if call is None or value is None:
         return None
     return Kept(call, op, value, side, ctx.written(whole))  # type: ignore[arg-type]
 
 
-def _limit(ctx: Context, expr: nodes.Expr, what: str) -> float | None:
-    """A number, or a share as a fraction."""
+def _limit(ctx: Context, expr: nodes.Expr, call: MetricCall | None) -> float | None:
+    """A number, or a share as a fraction; a judge's mark is a number on its scale, and no share."""
+    what = f"`{call.name}`" if call else "the metric"
     value = values.constant(ctx, expr)
     if isinstance(value, nodes.Quantity) and value.unit == "%":
+        if call is not None and needs([call], "marks"):
+            help = "write a mark on the scale of the rubric, such as `50` of 0 to 100"
+            values.mismatch(ctx, expr, value, what, "a plain number", help=help)
+            return None
         return value.value / 100
     return values.number(ctx, expr, what)

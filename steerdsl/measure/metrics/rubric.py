@@ -95,8 +95,8 @@ ENTRIES = (
                 "rubric",
                 "text",
                 doc="a file (.md, .txt) that asks the judge a question, with the fields {question}, {answer} and "
-                f"{{baseline}}; or a ready one: {', '.join(READY)}",
-                files=(".md", ".txt"),
+                f"{{baseline}}; a trait file (.json), for its `eval_prompt`; or a ready one: {', '.join(READY)}",
+                files=(".md", ".txt", ".json"),
                 known=ready_rubrics.names,
             ),
             Arg("scale", "range", None, "the lowest and the highest mark; a ready rubric has its own, a file 0..100"),

@@ -84,7 +84,10 @@ def test_a_writer_that_is_killed_leaves_no_half_result(tmp_path: Path) -> None:
     for _ in range(5):
         worker = fork.Process(target=_write_forever, args=(str(tmp_path),))
         worker.start()
-        time.sleep(0.08)
+        end = time.monotonic() + 60
+        while not any(tmp_path.rglob("meta.json")) and time.monotonic() < end:
+            time.sleep(0.01)
+        time.sleep(0.03)  # so that it is in the midst of another
         assert worker.pid is not None
         os.kill(worker.pid, signal.SIGKILL)
         worker.join()

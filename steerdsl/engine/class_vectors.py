@@ -16,13 +16,15 @@ from steerdsl.engine.extraction import capture_class, reading_layers
 from steerdsl.lang import recipe as r
 from steerdsl.methods import algebra, class_vectors
 from steerdsl.methods.types import Vector
-from steerdsl.planning.class_sets import as_extract, class_refs
+from steerdsl.planning.class_sets import as_extract, class_refs, member_keys
 from steerdsl.planning.formatting import position
 from steerdsl.planning.plan import PlanStep
 from steerdsl.store.vector_files import load_vector, save_vector
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+PCS = "pcs"  # what a vector of components says of its method
 
 
 def classes(run: Run, planned: PlanStep) -> None:
@@ -51,6 +53,7 @@ def classes(run: Run, planned: PlanStep) -> None:
     for vector in _kept(run, planned, names, make):
         run.results.warnings += [f"{vector.name}: {w}" for w in vector.directions.figures.get("warnings", ())]
         run.values.vectors[vector.name] = vector
+    run.keys |= member_keys(step.name, refs, planned.key)
 
 
 def _kept(run: Run, planned: PlanStep, names: list[str], make: Callable[[], list[Vector]]) -> list[Vector]:
@@ -85,7 +88,7 @@ def components(run: Run, planned: PlanStep) -> None:
         read = capture_class(run, asked, step.data, layers, True)
         assert read.rows is not None
         d = class_vectors.components(read.rows, step.k, step.explained)
-        meta: dict[str, Any] = {"method": "pcs", "position": position(step.position), "n": [read.n]}
+        meta: dict[str, Any] = {"method": PCS, "position": position(step.position), "n": [read.n]}
         return [Vector(step.name, d, torch.tensor(layers), step.stream.name, meta=meta)]
 
     (run.values.vectors[step.name],) = _kept(run, planned, [step.name], make)
@@ -127,9 +130,10 @@ def each_orthogonal(run: Run, planned: PlanStep) -> None:
     _forget(run, step.name)
     for vector in made.values():
         run.values.vectors[vector.name] = replace(vector)
+    run.keys |= member_keys(step.name, made, planned.key)
 
 
 def _forget(run: Run, name: str) -> None:
     """Drop the class vectors that a name had at another point of a sweep."""
     for key in [f"{name}.{own}" for own in members(run, name)]:
-        del run.values.vectors[key]
+        del run.values.vectors[key], run.keys[key]

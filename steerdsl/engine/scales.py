@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steerdsl.engine.class_vectors import PCS
 from steerdsl.engine.context import Run
 from steerdsl.engine.extraction import capture_class, reading_layers, token_norms
 from steerdsl.lang import recipe as r
@@ -117,7 +118,8 @@ def _origins(run: Run, expr: r.VectorExpr, layer: int | None = None) -> Iterator
                 yield from _origins(run, term, layer)
         case r.Orthogonal(vector=v, against=u):
             yield from _origins(run, v, layer)
-            yield from _origins(run, u, layer)
+            if not _components(run, u):
+                yield from _origins(run, u, layer)
         case r.VectorRef(name=name, layers=chosen):
             if chosen is not None:
                 numbers = resolve_layers(chosen, run.plan.model.arch.n_layers, run.values.chosen)
@@ -134,6 +136,11 @@ def _origins(run: Run, expr: r.VectorExpr, layer: int | None = None) -> Iterator
                 yield from ((one, layer) for one, _ in _origins(run, step.options["like"]))
             else:
                 raise MethodError(NO_PROMPTS.format(name), "measure it otherwise")
+
+
+def _components(run: Run, expr: r.VectorExpr) -> bool:
+    """Whether a vector is the components of neutral text, which are taken out of a direction and add nothing to it."""
+    return isinstance(expr, r.VectorRef) and run.values.vectors[expr.name].meta.get("method") == PCS
 
 
 def _classes(run: Run, origins: list[Origin]) -> Iterator[tuple[r.Extract, r.DataRef, int | None]]:

@@ -7,7 +7,7 @@ or use such vectors.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from steerdsl.planning.samples import OWN, Sample, class_samples, reads_answers,
 LEAST, MOST = 2, 1000
 LISTED = 12  # classes that a message names
 CORRELATION = "correlation()"  # the path of a claim of classes along a direction
-VERSION = 1  # of the arithmetic of classes: raise it when the numbers change
+VERSION = 2  # of the arithmetic of classes: raise it when the numbers change
 
 
 def as_extract(step: r.Classes | r.Components, ref: r.DataRef, name: str = "") -> r.Extract:
@@ -133,12 +133,16 @@ def _own(s: r.Classes | r.Components) -> dict[str, Any]:
     return {"answers": OWN} if reads_answers(as_extract(s, s.data)) else {}
 
 
+def member_keys(name: str, members: Iterable[str], key: str | None) -> dict[str, str]:
+    """The key of each class vector of a name, by what the recipe calls it."""
+    return {f"{name}.{member}": step_key("class", VERSION, {}, of=key, name=member) for member in members}
+
+
 def _name_members(p: Planning, name: str, members: Any, key: str | None) -> None:
     """Give each class vector a key, and report every use of a class that is not there (R954)."""
     known = list(members)
     p.keys = {k: v for k, v in p.keys.items() if not k.startswith(f"{name}.")}
-    for member in known:
-        p.keys[f"{name}.{member}"] = step_key("class", VERSION, {}, of=key, name=member)
+    p.keys |= member_keys(name, known, key)
     for ref in _named(p.recipe, name):
         member = ref.name.partition(".")[2]
         if member not in known:

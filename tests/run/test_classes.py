@@ -177,3 +177,66 @@ def test_strange_labels_are_names_of_letters_digits_and_underscores(on_tiny: Any
 def test_classes_cannot_be_ejected_and_say_so(on_tiny: Any, steerdsl: Any) -> None:
     code, _, err = steerdsl("eject", "-e", MADE + USED)
     assert code != 0 and "Traceback" not in err
+
+
+SWEPT = {
+    "classes": "e = extract diffmean from classes of emotions by label at P",
+    "each orthogonal": "m = extract diffmean from classes of emotions by label at P\n"
+    "  e = orthogonalize m against pcs of neutral with k: 1",
+    "axes": "m = extract diffmean from classes of emotions by label at P\n  e = extract pca from m",
+    "orthogonal": "m = extract diffmean from classes of emotions by label at P\n  j = m.joy\n"
+    "  e = orthogonalize j against pcs of neutral with k: 1",
+}
+
+
+@pytest.mark.parametrize("kind", SWEPT)
+def test_each_point_of_a_sweep_acts_with_its_own(on_tiny: Any, kind: str) -> None:
+    """What differs from point to point alone is what a steer's name stands for."""
+    used = "e.joy" if kind in ("classes", "each orthogonal") else "e"
+    rest = f"\n  steer s {{ add {used} by 1 at layers 1 }}\n"
+    rest += "  sc = evaluate s on neutral with kl, controls: none, max_tokens: 2\n"
+    positions = ("last_token", "mean_prompt")
+    swept = f"{HEAD}sweep p over {', '.join(positions)} {{\n  {SWEPT[kind].replace('P', 'p')}{rest}}}\n"
+    code, _, err = on_tiny("run", "-e", swept, "--out", "swept")
+    assert code == 0, err
+    points = json.loads(Path("swept/scores.json").read_text())["sc"]["points"]
+    alone = []
+    for position in positions:
+        code, _, err = on_tiny("run", "-e", HEAD + SWEPT[kind].replace("P", position) + rest, "--out", position)
+        assert code == 0, err
+        alone.append(json.loads(Path(position, "scores.json").read_text())["sc"]["kl"]["neutral"]["s"]["mean"])
+    assert [point["scores"]["kl"]["neutral"]["s"]["mean"] for point in points] == pytest.approx(alone, rel=1e-4)
+    assert alone[0] != pytest.approx(alone[1], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("v = emotion.joy\nbest = select layers of v", "S418"),
+        ("best = select layers of emotion.joy", "S418"),
+        ("v = emotion.joy\nturn = plane(v, emotion.calm)\nrotate turn by 20deg at layers 1", "S418"),
+        ("add emotion.joy by 2 sd at layers 1", "S332"),
+        ("add emotion.deep_fear by 30% dose at layers 1", "S332"),
+        ("v = emotion.joy\nadd v by 2 sd at layers 1", "S332"),
+        ("r = extract random with like: emotion.joy\nadd r by 2 sd at layers 1", "S332"),
+        (
+            "val = extract pca from emotion\n"
+            "check correlation(emotion.joy, val[1], joy: 1, deep_fear: 2, calm: 3) > 0.5",
+            "S364",
+        ),
+    ],
+)
+def test_what_the_vector_of_a_class_cannot_do_is_said_by_check(steerdsl: Any, line: str, code: str) -> None:
+    result, out, err = steerdsl("check", "-e", f"{MADE}{line}\n{USED}")
+    assert result == 1 and f"error[{code}]" in out + err, out + err
+
+
+def test_a_direction_without_neutral_components_is_measured_on_its_own_prompts(on_tiny: Any) -> None:
+    text = HEAD + (
+        "v = extract diffmean from emotions vs neutral\nx = orthogonalize v against pcs of neutral with k: 2\n"
+        "steer s { add x by 2 sd at layers 1 }\ngenerate from neutral with steer: s, max_tokens: 1\n"
+    )
+    code, _, err = on_tiny("run", "-e", text, "--out", "r")
+    assert code == 0, err
+    (dose,) = json.loads(Path("r/record.json").read_text())["doses"]
+    assert dose["sd"] == pytest.approx([2.0]) and dose["raw"][0] is not None and not dose["why"]

@@ -26,6 +26,10 @@ def correlation(ctx: Context, call: nodes.Call) -> Figure | None:
         title = "`correlation` takes the vectors of classes, one layer of a vector, and a number for each class"
         ctx.error("S364", title, call, help=f"write `{FORM}`")
         return None
+    if len(bare[0].parts) > 1:
+        title = f"`{bare[0].text}` is one vector, and a correlation is over those of all classes"
+        ctx.error("S364", title, bare[0], help=f"write `{bare[0].parts[0]}`")
+        return None
     family, along = find(ctx, bare[0], "classes"), vectors.vector(ctx, bare[1])
     point = _layer(along)
     if along is not None and point is None:

@@ -165,6 +165,9 @@ def info_of(ctx: Context, expr: VectorExpr) -> VectorInfo:
             symbol = ctx.scope.symbols.get(name)
             info = symbol.value if symbol else None
             known = info if isinstance(info, VectorInfo) else VectorInfo(trained=True, means=("*",))
+            family = ctx.scope.symbols.get(name.partition(".")[0])
+            if symbol is None and family is not None and family.kind == "classes":
+                known = VectorInfo(unread=f"`{name}` is the vector of one of several classes")
             return known if chosen is None else replace(known, fixed=True)
         case VectorSum(terms=terms):
             infos = [info_of(ctx, term) for _, term in terms]

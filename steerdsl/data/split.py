@@ -80,7 +80,8 @@ def rows(data: Data, split: Split, side: str | None = None, *, source: Source | 
     spec = data.spec
     chosen = data.rows
     if split != "all":
-        chosen = tuple(row for row in chosen if _part(data, row) == split)
+        own_part = parts(data)
+        chosen = tuple(row for row in chosen if own_part[row.index] == split)
         if not chosen:
             raise RecipeError(diagnostics([_nothing_left(data, split)], spec.span, source))
     if side is None or not (spec.sides or spec.classes is not None):
@@ -95,13 +96,12 @@ def rows(data: Data, split: Split, side: str | None = None, *, source: Source | 
 
 
 def parts(data: Data) -> Mapping[int, Split]:
-    """The part of each row, by its index."""
-    return {row.index: _part(data, row) for row in data.rows}
-
-
-def _part(data: Data, row: DataRow) -> Split:
-    """The part of a row: that of the first row that asks the same; of an answer, that of its question."""
-    return data.parts[row.index] if data.parts else part(leaders(data.whole)[row.index], data.spec)
+    """The part of each row, by its index: that of the first row that asks the same; of an answer, that of its
+    question."""
+    if data.parts:
+        return data.parts
+    first = leaders(data.whole)  # once: to look it up takes a hash of every row
+    return {row.index: part(first[row.index], data.spec) for row in data.rows}
 
 
 def _nothing_left(data: Data, split: Split) -> Fault:

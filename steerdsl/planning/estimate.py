@@ -7,7 +7,7 @@ time is known only where this machine has run this model before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from steerdsl.lang import recipe as r
@@ -50,16 +50,21 @@ class Work:
 
 @dataclass(slots=True)
 class Estimating:
-    """The plan, and what earlier steps of it make: `counted` are requests and classes that cost nothing more."""
+    """The plan, and what earlier steps of it make: `counted` are requests and classes that cost nothing more.
+    `lengths`: of prompts, which every point of a sweep asks anew."""
 
     plan: Plan
     renderer: Renderer | None
     counted: set[str] = field(default_factory=set)
+    lengths: dict[Hashable, int] = field(default_factory=dict)
 
     def tokens(self, sample: Sample) -> int:
         """The tokens of a prompt as it is rendered, with the answer of a pair."""
         if self.renderer is not None:
-            return len(self.renderer.render(sample.prompt, sample.response, sample.before).ids)
+            said = (sample.prompt, sample.response, sample.before)
+            if said not in self.lengths:
+                self.lengths[said] = len(self.renderer.render(*said).ids)
+            return self.lengths[said]
         system = self.plan.recipe.model.system or ""
         return TEMPLATE + sum(len(text.encode()) for text in (sample.asked, sample.response or "", system))
 

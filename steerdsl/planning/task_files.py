@@ -93,9 +93,9 @@ def unmatchable(step: r.Evaluate, data: Mapping[str, Data], source: Source) -> l
     found: list[Diagnostic] = []
     for call in step.metrics:
         reads_gold = find("metric", call.name).reads_gold
-        asked = {ref.name: rows(data[ref.name], ref.split, source=source) for ref in step.data}
-        if reads_gold is None or not asked:
+        if reads_gold is None or not step.data:
             continue
+        asked = {ref.name: rows(data[ref.name], ref.split, source=source) for ref in step.data}
         reader = reads_gold(call.options)
         lost = {
             name: [row for row in those if row.answer is None or not reader.able(row.answer)]

@@ -76,8 +76,9 @@ class Asks:
         for request in planned.asked:
             key = request_key(run, request)
             if key not in self.found:
-                steer, todo = steer_of(run, request.variant), missing(run, request, scored)
-                self.found[key] = Ask(run.as_now(), request, key, steer, self._rows_of(run, request), todo)
+                then = run.as_now()  # the next point of a sweep binds the same names to other values
+                steer, todo = steer_of(then, request.variant), missing(run, request, scored)
+                self.found[key] = Ask(then, request, key, steer, self._rows_of(run, request), todo)
 
     def answer(self) -> None:
         """Make the answers that the store lacks."""

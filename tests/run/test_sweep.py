@@ -151,3 +151,38 @@ def test_a_point_where_nothing_can_act_is_marked_and_the_rest_is_kept(on_tiny: A
     record = json.loads(Path("r/record.json").read_text())
     assert [entry["at"] for entry in record["failed"]] == [{"late": "2"}] and record["reached"] == "the end"
     assert {row["point"]["late"] for row in lines("r")} == {"0", "1"}
+
+
+BOUND = {
+    "a sum": "base = extract diffmean from a vs b at last_token\n  v = AXIS * base",
+    "an extraction": "v = extract random with seed: AXIS",
+    "a sum of a sum": "u = extract diffmean from a vs b at last_token\n  w = AXIS * u\n  v = 3 * w",
+}
+
+
+@pytest.mark.parametrize("kind", BOUND)
+def test_the_answers_of_each_point_are_made_with_its_own_names(steerdsl: Any, tiny_model: Path, kind: str) -> None:
+    """What a body binds is another value at every point, though all points are answered in shared batches."""
+    head = 'model "tiny" with template: none\n'
+    head += "".join(f'dataset {n} = "{n}.jsonl" with field: "text", held_out: 0%\n' for n in "ab")
+    rest = "\n  steer s { add v by 4 at layers 1 }\n  out = generate from b with steer: s, max_tokens: 6\n"
+    for name, texts in {
+        "a": ["I am glad", "We won today", "It is lovely"],
+        "b": ["A box", "The road", "Water is wet"],
+    }.items():
+        Path(f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    how = ("--model", str(tiny_model), "--dtype", "float32", "--device", "cpu", "--quiet")
+
+    def tokens(text: str, out: str) -> dict[str, list[list[int]]]:
+        Path(f"{out}.steer").write_text(text)
+        code, _, err = steerdsl("run", f"{out}.steer", *how, "--out", out)
+        assert code == 0, err
+        found: dict[str, list[list[int]]] = {}
+        for line in map(json.loads, Path(out, "generations.jsonl").read_text().splitlines()):
+            if line["variant"] == "s":
+                found.setdefault(line.get("point", {}).get("x", ""), []).append(line["token_ids"])
+        return found
+
+    swept = tokens(f"{head}sweep x over 1, 3 {{\n  {BOUND[kind].replace('AXIS', 'x')}{rest}}}\n", "swept")
+    alone = {x: tokens(head + BOUND[kind].replace("AXIS", x) + rest, f"alone{x}")[""] for x in ("1", "3")}
+    assert swept == alone and alone["1"] != alone["3"]

@@ -109,7 +109,7 @@ def _another_word(first: Place, place: Place) -> bool:
 
 def _point(ctx: Context, node: nodes.Sweep, place: Place, lower_block: LowerBlock) -> tuple[Scope, Point]:
     """Lower the body at one point."""
-    inner = replace(ctx, scope=ctx.scope.inside(), steps=[], block="sweep", axes=place)
+    inner = replace(ctx, scope=ctx.scope.inside(), steps=[], block="sweep", axes=place, around=ctx.before)
     for axis in node.axes:
         name = axis.name.parts[0]
         kind: SymbolKind = "axis" if place[name] else "unknown"

@@ -105,6 +105,8 @@ def _report(outcome: Outcome, folder: Path, as_json: bool, quiet: bool) -> None:
     results = outcome.results
     for warning in dict.fromkeys(w for w in results.warnings if w not in outcome.told):
         sys.stderr.write(f"warning: {warning}\n")
+    for line in dict.fromkeys(results.notes):
+        sys.stderr.write(f"note: {line}\n")
     if outcome.error is not None:
         print_diagnostics(outcome.error.diagnostics, sys.stderr)
     if as_json:

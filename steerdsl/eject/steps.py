@@ -43,7 +43,8 @@ def data(p: Program, ref: r.DataRef, step: r.Extract | None = None) -> str:
     rows = samples(p.plan.data, ref, p.plan.source, answers=answers)
     if any(sample.response is not None for sample in rows):
         p.features.add("answers")
-    if any(sample.before for sample in rows):
+    made = p.plan.recipe.data[ref.name].kind == "answers"  # what it is made of is refused as a whole
+    if not made and any(sample.before for sample in rows):
         p.refuse(ref.span, f"the conversations of `{ref.name}`, which have several turns")
     p.data.setdefault(name, (ref, rows))
     return name

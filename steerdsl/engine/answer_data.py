@@ -26,9 +26,9 @@ from steerdsl.forms.form import EACH
 from steerdsl.forms.record import NUMBER
 from steerdsl.forms.text import read_lines
 from steerdsl.lang import recipe as r
+from steerdsl.lang.columns import labels
 from steerdsl.lang.diagnostics import Diagnostic, Exit, RecipeError
 from steerdsl.lang.grammar import SIDES
-from steerdsl.measure.scores import labels
 from steerdsl.planning.answer_data import made_data
 from steerdsl.planning.plan import PlanStep
 from steerdsl.planning.planner import with_answers

@@ -42,7 +42,7 @@ class Results:
     """What a run leaves. `scores`: all figures so far. `claims`: by text and point; `verdicts`: those of a run that was
     taken whole from the store. `searches`: what each `tune` tried and chose. `doses`: how much each steer adds.
     `answered`: of each data set of answers the counts, and every answer ("rows"). `rows`: lines of generations.jsonl.
-    `failed`: points of sweeps that failed, each with the reason."""
+    `failed`: points of sweeps that failed, each with the reason. `notes`: what was verified of exports."""
 
     scores: Table = field(default_factory=Table)
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -52,6 +52,7 @@ class Results:
     views: list[tuple[Plot, Any]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     judge: dict[str, Any] | None = None
     failed: list[dict[str, Any]] = field(default_factory=list)
     verdicts: list[dict[str, Any]] = field(default_factory=list)

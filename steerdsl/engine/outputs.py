@@ -78,7 +78,7 @@ def _steer(run: Run, step: r.Export, path: Path) -> None:
 
     write = form.write_steer
     said = export_adapter(run.session.opened, ops, run.values, lambda folder: write(carried, folder), path)
-    run.results.warnings.append(f"export {step.what}: {said}")
+    run.results.notes.append(f"export {step.what}: {said}")
 
 
 def _acts(ops: Sequence[r.Op], arch: Architecture, values: Values) -> list[Act]:
@@ -97,4 +97,4 @@ def _checkpoint(run: Run, steer: str, folder: Path) -> None:
     from steerdsl.engine.checkpoint import export_checkpoint
 
     said = export_checkpoint(run.session.opened, run.steers[steer].ops, run.values, folder)
-    run.results.warnings += [f"export {steer}: {line}" for line in said]
+    run.results.notes += [f"export {steer}: {line}" for line in said]

@@ -50,6 +50,8 @@ def read(path: Path, arch: Architecture, said: r.Load) -> Vector:
         found = vars(found)
     if isinstance(found, Mapping):
         checks.no_position(path.name, position)
+        if said.tensor is None:
+            _no_rows_of_dict(path.name, found, said)
         _no_rows(path.name, said)
         return _steering_vector(path.name, name, found, arch)
     if not isinstance(found, torch.Tensor):
@@ -96,6 +98,15 @@ def _no_rows(file: str, said: r.Load) -> None:
     """Refuse what a recipe says of rows where there is no matrix, and of a tensor where there is a whole vector."""
     if said.rows is not None:
         raise MethodError(f"{file} is not a matrix with a row a layer", "leave out `rows`", "R951")
+
+
+def _no_rows_of_dict(file: str, found: Mapping[Any, Any], said: r.Load) -> None:
+    """Refuse what a recipe says of the rows of a dict of tensors, without saying of which."""
+    names = [_short(key) for key, value in found.items() if type(key) is str and type(value).__name__ == "Tensor"]
+    if said.rows is not None and names:
+        shown = checks.listed([f"`{name}`" for name in names[:MOST_NAMED]])
+        help = f'name one of them ({shown}), as in `load "{file}" with tensor: "{names[0]}", rows: {said.rows}`'
+        raise MethodError(f"{file} is a dict of {len(found)} entries, and `rows` is of one tensor", help, "R951")
 
 
 def _everywhere(file: str, name: str, direction: Tensor, arch: Architecture) -> Vector:

@@ -202,6 +202,7 @@ class Record(TypedDict):
     seconds: float
     timings: list[RecordedTiming]
     warnings: list[str]
+    notes: NotRequired[list[str]]
     judge: NotRequired[Annotated[dict[str, Any] | None, Either((JUDGE, None))]]
     recipe: RecordedRecipe
     inputs: dict[str, str]

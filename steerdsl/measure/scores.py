@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from steerdsl.lang.columns import labels
 from steerdsl.lang.recipe import MetricCall
 from steerdsl.lang.variants import RANDOM
 from steerdsl.measure import stats
@@ -33,15 +34,6 @@ class Score:
     high: float
     n: int
     figures: Figures
-
-
-def labels(metrics: Sequence[MetricCall]) -> tuple[str, ...]:
-    """What each metric is called in tables and in `scores.NAME`: its name; where a recipe uses one
-    metric with several options, the options too."""
-    names = [call.label for call in metrics]
-    return tuple(
-        name if names.count(name) == 1 else _with_options(call) for name, call in zip(names, metrics, strict=True)
-    )
 
 
 def score(metrics: Sequence[MetricCall], answers: Answers) -> Mapping[str, Score]:
@@ -148,13 +140,6 @@ def unmade(table: Table) -> Iterator[str]:
             some = " for some answers" if any(row.n for row in rows) else ""
             for reason in filter(None, rows.names("reason")):
                 yield f"{metric} of {data} has no figure{some}: {reason}"
-
-
-def _with_options(call: MetricCall) -> str:
-    known = [arg.name for arg in find("metric", call.name).args]
-    said = {key: value for key, value in call.options.items() if key in known or call.task is not None}
-    options = ", ".join(f"{key}: {value}" for key, value in said.items())
-    return f"{call.name}({options})" if options else call.name
 
 
 def _numbers(values: Iterable[float]) -> list[float | None]:

@@ -80,6 +80,7 @@ def write_record(
         "checks": results.checks,
         "failed": results.failed,
         "warnings": [*(warning.title for warning in plan.warnings), *results.warnings],
+        "notes": results.notes,
         "judge": results.judge,
         "reused_from": list(reused),
         "timings": list(timings),

@@ -123,7 +123,11 @@ def finish(taken: kept_run.Taken, directory: RunDirectory, root: Path, progress:
         raise RecipeError([unwritten(refused, left)], Exit.FAILED) from refused
     found = open_run(directory.path)
     results = Results(
-        scores=found.scores, choices=record["choices"], verdicts=record["checks"], warnings=record["warnings"]
+        scores=found.scores,
+        choices=record["choices"],
+        verdicts=record["checks"],
+        warnings=record["warnings"],
+        notes=record.get("notes", []),
     )
     outcome = Outcome(directory, results, [said.title for said in taken.whole.said])
     outcome.state = record["state"]

@@ -126,6 +126,9 @@ def test_the_assistant_axis_in_a_dict(tmp_path: Path) -> None:
         (torch.ones(WIDTH), {"rows": "resid_post"}, "R951: m.pt is not a matrix with a row a layer | leave out `rows`"),
         (torch.ones(2, N, WIDTH), {"rows": "resid_post"}, "R951: m.pt is not a matrix with a row a layer"),
         ({"layer_activations": {1: torch.ones(WIDTH)}}, {"rows": "resid_post"}, "R951: m.pt is not a matrix"),
+        ({"axis": torch.ones(N, WIDTH), "n": 3, "x": torch.ones(2)}, {"rows": "hidden_states"},
+         "R951: m.pt is a dict of 3 entries, and `rows` is of one tensor | name one of them (`axis` or `x`), as in "
+         '`load "m.pt" with tensor: "axis", rows: hidden_states`'),
         (torch.ones(N, WIDTH), {"tensor": "axis"}, "R951: m.pt is not a dict of tensors | leave out `tensor`"),
         ({"\x1b[31m" + "x" * 500: 1}, {"tensor": "y"}, "R951: m.pt does not have a tensor `y` | name one of its tenso"),
         ({1: torch.ones(3)}, {"tensor": "y"}, "R951: m.pt does not have a tensor `y` | leave out `tensor`"),

@@ -219,3 +219,27 @@ def test_texts_of_an_axis_are_prompts_or_words() -> None:
     refs = [step.data for point in points for step in point.steps if isinstance(step, Generate)]
     assert [(ref.name, ref.label) for ref in refs] == [("prompt", "asked"), ("prompt_2", "asked")]
     assert [point.labels["asked"] for point in points] == ["Hello.", "Good bye."]
+
+
+@pytest.mark.parametrize(
+    ("words", "metrics", "same"),
+    [
+        ('"coherence","fluency"', "judge(w)", False),
+        ('"k.md","coherence"', 'judge(w, scale: 0..9, judge: "jm")', False),
+        ('"one","two"', 'judge("coherence", judge: w)', False),
+        ('"one/jm","two/jm"', 'judge("coherence", judge: w)', True),
+        ('"a/k.md","b/k.md"', "judge(w, scale: 0..9)", True),
+        ('"toxic","obscene"', 'bleu, classifier("m", w)', False),
+        ('"one","two"', 'classifier(w, "toxic")', True),
+        ('"econ","money"', "axbench(w)", True),
+        ('"econ","money"', "keyword_rate(w)", True),
+        ('"econ","money"', 'keyword_rate(w), keyword_rate("bread")', False),
+        ('"winogrande","arc_easy"', "lm_eval(w)", False),
+        ("5,10", 'lm_eval("arc_easy", limit: w)', True),
+        ("5,10", 'lm_eval("arc_easy", limit: w), lm_eval("winogrande")', True),
+    ],
+)
+def test_an_evaluation_has_the_same_columns_at_every_point(words: str, metrics: str, same: bool) -> None:
+    body = f"scores = evaluate s on econ with {metrics}"
+    found = codes(f"{TOPIC}steer s {{ ablate topic everywhere }}\nsweep w over {words} {{ {body} }}")
+    assert found == ([] if same else ["S479"])

@@ -9,11 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from steerdsl.lang.columns import labels
 from steerdsl.lang.recipe import MetricCall
 from steerdsl.measure import stats
 from steerdsl.measure.answers import Answers, Figures
 from steerdsl.measure.rates import wilson
-from steerdsl.measure.scores import Score, adjust, labels, score, tabled
+from steerdsl.measure.scores import Score, adjust, score, tabled
 from steerdsl.measure.table import Gap, Row, nested, of_nested
 from steerdsl.registry import entries
 from steerdsl.show.numbers import drawn

@@ -409,5 +409,5 @@ def test_a_served_steer_is_made_of_answers_too(on_tiny: Any, tiny_model: Path, p
 def test_eject_refuses_them(on_tiny: Any) -> None:
     Path("a.steer").write_text(EVIL + TOPIC)
     code, _, err = on_tiny("eject", "a.steer", "--out", "a.py")
-    assert code == 1 and "P721" in err and "the answers that `evil` is made of" in err
+    assert code == 1 and "P721" in err and "the answers that `evil` is made of" in err and "several turns" not in err
     assert not Path("a.py").exists()

@@ -240,3 +240,17 @@ def test_a_direction_without_neutral_components_is_measured_on_its_own_prompts(o
     assert code == 0, err
     (dose,) = json.loads(Path("r/record.json").read_text())["doses"]
     assert dose["sd"] == pytest.approx([2.0]) and dose["raw"][0] is not None and not dose["why"]
+
+
+def test_components_in_a_sweep_of_a_vector_made_before_it(on_tiny: Any) -> None:
+    made = MADE + "topic = extract diffmean from emotions vs neutral\n"
+    body = "q = orthogonalize topic against pcs of neutral with k: K; w = orthogonalize emotion against pcs of neutral "
+    body += "with k: K; steer s { add q + w.joy by 3 at layers 1 }; "
+    body += "scores = evaluate s on neutral with delta_nll, max_tokens: 2, controls: none"
+    run(on_tiny, made + f"sweep K over 1,2 {{ {body} }}")
+    swept = json.loads(Path("r/scores.json").read_text())["scores"]["points"]
+    for number, point in zip("12", swept, strict=True):
+        run(on_tiny, made + body.replace("K", number).replace("; ", "\n"))
+        alone = json.loads(Path("r/scores.json").read_text())["scores"]
+        assert point["scores"]["delta_nll"]["neutral"]["s"]["values"] == alone["delta_nll"]["neutral"]["s"]["values"]
+    assert swept[0]["scores"] != swept[1]["scores"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +59,23 @@ def ablate_everywhere(unit: torch.Tensor) -> Any:
     return hooks
 
 
+def test_what_an_export_equals_is_a_note_of_the_run(steerdsl: Any, tmp_path: Path) -> None:
+    model = str(tiny_folder(tmp_path / "llama", "llama"))
+    for _ in "made", "taken from the store":
+        code, err = run_export(steerdsl, model, "ablate topic[1] everywhere")
+        assert code == 0, err
+        record = json.loads(Path("r/record.json").read_text())
+        equal, near = record["notes"]
+        assert equal.startswith("export s: ablate ") and "its logits differ from the steer's by" in near
+        assert f"note: {equal}\nnote: {near}\n" in err and not any("export" in line for line in record["warnings"])
+        assert "its logits differ from the steer" in Path("r/report.html").read_text()
+        shutil.rmtree("r")
+
+
 def check_ablation(steerdsl: Any, model: str, layer: int, tolerance: float) -> None:
     code, err = run_export(steerdsl, model, f"ablate topic[{layer}] everywhere")
     assert code == 0, err
-    assert "export s: ablate " in err
+    assert "note: export s: ablate " in err and "warning: export" not in err
     source = locate(model).path
     tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
     before, after = (AutoModelForCausalLM.from_pretrained(p, dtype="float32").eval() for p in (source, "r/edited"))

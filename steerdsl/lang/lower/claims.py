@@ -25,7 +25,11 @@ from steerdsl.lang.vocabulary import CHECK
 COSINE = "cosine"
 CORRELATION = "correlation"
 COSINE_PATH = "cosine()"  # no name of a recipe looks like this
-OF_VECTORS = (COSINE_PATH, correlations.CORRELATION_PATH)
+NO_INTERVAL = {
+    COSINE_PATH: "the cosine of two vectors has no sampling error",
+    correlations.CORRELATION_PATH: "a correlation is over the classes' vectors, and not over prompts",
+}
+OF_VECTORS = tuple(NO_INTERVAL)
 LOWEST = 0.5
 MISSING: Mapping[str, tuple[str, ...]] = {"none": (RANDOM, PROMPTED), "random": (PROMPTED,), "prompting": (RANDOM,)}
 Order = Literal["<", "<=", ">", ">=", "==", "!="]
@@ -154,8 +158,9 @@ def _require_chance(ctx: Context, node: nodes.Check, claim: Check, confidence: f
     if claim.op == "==":
         help = "say how near, as in `< 5` and `> -5`, as two checks"
         ctx.error("S430", "no number of prompts shows that two figures are equal", node, help=help)
-    if any(term.path[0] in OF_VECTORS for side in (claim.left, claim.right) for term in side.terms):
-        help = "leave out `with confidence`: the cosine of two vectors has no sampling error"
+    named = [term.path[0] for side in (claim.left, claim.right) for term in side.terms]
+    if of_vectors := [NO_INTERVAL[name] for name in named if name in OF_VECTORS]:
+        help = f"leave out `with confidence`: {of_vectors[0]}"
         ctx.error("S431", "a figure of vectors alone has no interval over prompts", node, help=help)
     for term, scores in _evaluated(ctx, claim):
         if term.variant == RANDOM and scores.options["draws"] == 1:

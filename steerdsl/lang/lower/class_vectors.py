@@ -154,7 +154,7 @@ def _first(expr: r.VectorExpr | None) -> str:
 
 def _source(ctx: Context, name: str) -> r.Extract | r.Classes | None:
     """The step that read the prompts behind a vector."""
-    named = {step.name: step for step in ctx.steps if hasattr(step, "name")}
+    named = {step.name: step for step in ctx.before if hasattr(step, "name")}
     for _ in range(len(named) + 1):
         match named.get(name.partition(".")[0]):
             case r.Extract(positive=positive) as step:

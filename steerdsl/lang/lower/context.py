@@ -128,6 +128,7 @@ class Context:
     begun: bool = False  # there is a statement before the present one
     late: bool = False  # of a used file: there is a step before its `use`
     axes: Mapping[str, nodes.Expr | None] = field(default_factory=dict)
+    around: Sequence[Step] = ()  # the steps before this block, of every block and file around it
 
     def error(
         self,
@@ -152,6 +153,11 @@ class Context:
     def errors(self) -> int:
         """How many errors the whole recipe has so far; unchanged across a piece of work that went well."""
         return self.shared.errors
+
+    @property
+    def before(self) -> list[Step]:
+        """The steps so far that this block may name: those before it, and its own."""
+        return [*self.around, *self.steps]
 
     def place(self, at: Node | Span, label: str = "") -> Label:
         return Label(self.source, at if isinstance(at, Span) else at.span, label)

@@ -6,7 +6,7 @@ Out: checked values by name, defaults filled in (None ones are left out).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steerdsl.lang import nodes
@@ -39,7 +39,7 @@ def options(
             if value is not None:
                 result[arg.name] = value
         elif arg.required:
-            form = f"`{owner}({example(arg)})`" if positional else f"`with {arg.name}: {example(arg)}`"
+            form = f"`{owner}({_completed(ctx, given, args)})`" if positional else f"`with {arg.name}: {example(arg)}`"
             ctx.error("S406", f"`{owner}` needs `{arg.name}`", at, help=f"write {form}: {arg.doc}")
         elif arg.default is not None:
             result[arg.name] = arg.default
@@ -68,6 +68,13 @@ def _named(
         else:
             given[item.key] = item.value
     return given
+
+
+def _completed(ctx: Context, given: Mapping[str, nodes.Item], args: Sequence[Arg]) -> str:
+    """The arguments of a call as written, with examples of those that it needs and lacks."""
+    required = [ctx.written(given[arg.name]) if arg.name in given else example(arg) for arg in args if arg.required]
+    more = [f"{arg.name}: {ctx.written(given[arg.name])}" for arg in args if not arg.required and arg.name in given]
+    return ", ".join([*required, *more])
 
 
 def _known(known: Sequence[str]) -> str:

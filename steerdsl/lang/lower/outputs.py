@@ -36,6 +36,7 @@ EXPORTED: Mapping[str, tuple[str, ...]] = {
     "steer": (".gguf", ".pt", ".peft"),
 }
 LOADED = (".safetensors", ".gguf", ".pt")
+MOST_AXES = 2  # of a sweep, in one picture
 TENSORS = ".pt"  # the ending of a file that may not say what it holds
 TARGETS: Mapping[str, tuple[SymbolKind, ...]] = {
     **{"vector": ("vector",), "plane": ("plane",), "layers": ("choice",), "search": ("tune",)}
@@ -47,6 +48,8 @@ def lower_plot(ctx: Context, node: nodes.Plot) -> None:
     clauses = sort_clauses(ctx, "plot", node.clauses)
     symbol, what, targets, chosen = _subject(ctx, node, clauses)
     over = _over(ctx, clauses, symbol) if symbol else ()
+    if symbol and symbol.kind == "scores" and ctx.errors == errors:
+        _require_few(ctx, clauses.found.get("over", node.what), over or tuple(symbol.axes))
     if symbol and "polar" in clauses:
         _check_polar(ctx, clauses, symbol, over)
     path = _path(ctx, clauses.amount("to"), "a picture", PICTURES, output) if "to" in clauses else None
@@ -120,6 +123,17 @@ def _over(ctx: Context, clauses: Clauses, symbol: Symbol) -> tuple[str, ...]:
             ctx.error("S423", f"`{symbol.name}` is not swept over `{text}`", item, help=known)
         axes.append(text)
     return tuple(axes)
+
+
+def _require_few(ctx: Context, at: nodes.Node, axes: tuple[str, ...]) -> None:
+    """Report axes that one picture cannot show: it has two, and each once."""
+    twice = next((axis for place, axis in enumerate(axes) if axis in axes[:place]), None)
+    if twice is not None:
+        ctx.error("S423", f"`{twice}` is drawn along twice", at, help="keep one of the two")
+    elif len(axes) > MOST_AXES:
+        help = f"write `over {axes[0]}` or `over {axes[0]}, {axes[1]}`"
+        title = f"a plot has {MOST_AXES} axes at most, and this one would have {len(axes)}: {listed(axes)}"
+        ctx.error("S423", title, at, help=help)
 
 
 def _check_polar(ctx: Context, clauses: Clauses, symbol: Symbol, over: tuple[str, ...]) -> None:

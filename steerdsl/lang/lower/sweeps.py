@@ -50,9 +50,9 @@ def lower_sweep(ctx: Context, node: nodes.Sweep, lower_block: LowerBlock) -> Non
     ctx.scope.used -= axes.keys()
     places = list(_places(axes)) if good and count else [dict.fromkeys(axes)]
     scope, points = _points(ctx, node, places, lower_block)
-    worded = any(map(is_word, places[0].values()))
-    if worded and ctx.errors == errors:
+    if ctx.errors == errors:
         require_same_columns(ctx, points)
+    if any(map(is_word, places[0].values())) and ctx.errors == errors:
         for name in varying(points):
             if symbol := scope.symbols.get(name):
                 scope.symbols[name] = replace(symbol, varies=True)
@@ -109,7 +109,7 @@ def _another_word(first: Place, place: Place) -> bool:
 
 def _point(ctx: Context, node: nodes.Sweep, place: Place, lower_block: LowerBlock) -> tuple[Scope, Point]:
     """Lower the body at one point."""
-    inner = replace(ctx, scope=ctx.scope.inside(), steps=[], block="sweep", axes=place)
+    inner = replace(ctx, scope=ctx.scope.inside(), steps=[], block="sweep", axes=place, around=ctx.before)
     for axis in node.axes:
         name = axis.name.parts[0]
         kind: SymbolKind = "axis" if place[name] else "unknown"

@@ -31,7 +31,7 @@ def lower_tune(ctx: Context, node: nodes.Tune, lower_block: LowerBlock) -> None:
     errors, name = ctx.errors, node.name or Name((BEST,), span=ctx.within(node, "tune"))
     axes: Axes = {name_axis(ctx, axis, node): _axis(ctx, axis) for axis in node.axes}
     ctx.scope.used -= axes.keys()
-    inner = replace(ctx, scope=ctx.scope.inside(), steps=[], block="tune", axes=dict.fromkeys(axes))
+    inner = replace(ctx, scope=ctx.scope.inside(), steps=[], block="tune", axes=dict.fromkeys(axes), around=ctx.before)
     for axis in node.axes:
         word = axis.name.parts[0]
         value, found = _open(name.text, word, word, axes[word]), axes[word]

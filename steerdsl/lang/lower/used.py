@@ -46,7 +46,8 @@ def lower_use(ctx: Context, node: nodes.Use, lower_block: LowerBlock) -> None:
     shared.add(*report.found)
     shared.sources.append(source)
     known, declared = set(ctx.scope.symbols), set(shared.data)
-    inner = Context(source, shared, ctx.scope, [], posixpath.dirname(path), "used", late=ctx.late or bool(ctx.steps))
+    late, folder = ctx.late or bool(ctx.steps), posixpath.dirname(path)
+    inner = Context(source, shared, ctx.scope, folder=folder, block="used", late=late, around=ctx.before)
     lower_block(inner, file.statements)
     ctx.steps += relocated(inner.steps, node.span)
     for name in shared.data.keys() - declared:

@@ -12,6 +12,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from steerdsl.lang import nodes
+from steerdsl.lang.columns import columns
 from steerdsl.lang.diagnostics import Diagnostic, Label
 from steerdsl.lang.lower import values
 from steerdsl.lang.lower.context import Context
@@ -119,24 +120,34 @@ def _differ(one: Place, other: Place) -> set[str]:
 
 
 def require_same_columns(ctx: Context, points: Sequence[Point]) -> None:
-    """Report an evaluation whose figures go under other names from point to point."""
+    """Report an evaluation whose figures go under other names from point to point: those of other data sets, or of
+    metrics that are called otherwise. The points are lines of one table, which has one set of columns."""
     first = _by_name(points[0].steps)
     for point in points[1:]:
         for name, step in _by_name(point.steps).items():
-            own, other = _columns(step), _columns(first.get(name))
-            if own != other:
-                title = f"`{name}` scores {_listed(own)} at one point of the sweep, and {_listed(other)} at another"
-                help = "name the axis where the data sets are said, as in `on behavior`"
-                ctx.error("S479", title, step.span, help=help)
+            other = first.get(name)
+            if isinstance(step, Evaluate) and isinstance(other, Evaluate) and not _same_columns(ctx, step, other):
                 return
 
 
-def _columns(step: Step | None) -> tuple[str, ...]:
-    return tuple(ref.label for ref in step.data) if isinstance(step, Evaluate) else ()
+def _same_columns(ctx: Context, step: Evaluate, other: Evaluate) -> bool:
+    """Whether an evaluation has the same columns at two points; a message where it does not."""
+    own, others = ([ref.label for ref in each.data] for each in (step, other))
+    help = "name the axis where the data sets are said, as in `on behavior`"
+    if own == others:
+        own, others = ([called for called, _ in columns(each)] for each in (step, other))
+        help = "ask for each of them in one evaluation, side by side, or write an evaluation for each"
+        if own == others:
+            own, others = ([data for _, data in columns(each)] for each in (step, other))
+    if own == others:
+        return True
+    title = f"`{step.name}` scores {_listed(own)} at one point of the sweep, and {_listed(others)} at another"
+    ctx.error("S479", title, step.span, help=help)
+    return False
 
 
-def _listed(columns: Sequence[str]) -> str:
-    return listed(columns) if columns else "nothing"
+def _listed(found: Sequence[str]) -> str:
+    return listed(dict.fromkeys(found)) if found else "nothing"
 
 
 def varying(points: Sequence[Point]) -> set[str]:

@@ -42,6 +42,7 @@ def headline(run: Finished) -> Html:
     if error := record.get("error"):
         parts.append(tag("pre", error, class_="error"))
     parts += [tag("p", f"warning: {warning}", class_="warning") for warning in dict.fromkeys(record["warnings"])]
+    parts += [tag("p", f"note: {note}") for note in dict.fromkeys(record.get("notes", []))]
     return joined(parts)
 
 

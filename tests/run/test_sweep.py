@@ -155,7 +155,7 @@ def test_a_point_where_nothing_can_act_is_marked_and_the_rest_is_kept(on_tiny: A
 
 BOUND = {
     "a sum": "base = extract diffmean from a vs b at last_token\n  v = AXIS * base",
-    "an extraction": "v = extract random with seed: AXIS",
+    "an extraction": "u = extract random with seed: AXIS\n  v = 60 * u",
     "a sum of a sum": "u = extract diffmean from a vs b at last_token\n  w = AXIS * u\n  v = 3 * w",
 }
 
@@ -165,7 +165,7 @@ def test_the_answers_of_each_point_are_made_with_its_own_names(steerdsl: Any, ti
     """What a body binds is another value at every point, though all points are answered in shared batches."""
     head = 'model "tiny" with template: none\n'
     head += "".join(f'dataset {n} = "{n}.jsonl" with field: "text", held_out: 0%\n' for n in "ab")
-    rest = "\n  steer s { add v by 4 at layers 1 }\n  out = generate from b with steer: s, max_tokens: 6\n"
+    rest = "\n  steer s { add v by 1 at layers 1 }\n  out = generate from b with steer: s, max_tokens: 6\n"
     for name, texts in {
         "a": ["I am glad", "We won today", "It is lovely"],
         "b": ["A box", "The road", "Water is wet"],

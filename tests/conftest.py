@@ -7,8 +7,10 @@ waiting for each other when a model is tiny. This has to be said before torch is
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 
 import pytest
+from endpoint import Endpoint, Reply
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,3 +27,18 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     if "ndif" in config.option.markexpr.replace("not ndif", ""):
         return 0
     return min(PROCESSES, os.cpu_count() or 1)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Callable[[Reply], Endpoint]]:
+    """Start servers that answer as a judge's endpoint does; gives a function from a reply to its server."""
+    started: list[Endpoint] = []
+
+    def start(reply: Reply) -> Endpoint:
+        started.append(Endpoint(reply))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.server.shutdown()
+        one.server.server_close()

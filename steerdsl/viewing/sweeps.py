@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -170,7 +171,7 @@ def _number(label: str) -> tuple[float, str] | None:
     return (value * DEGREES[unit], "deg") if unit in DEGREES else (value, unit)
 
 
-class Frame:
+class Frame(ABC):
     """Where figures are in a picture, and what is behind them."""
 
     kind, closed = "", False
@@ -184,13 +185,13 @@ class Frame:
         """From 0, the lowest, to 1."""
         return (figure - self.low) / (self.high - self.low)
 
+    @abstractmethod
     def at(self, value: float, figure: float) -> tuple[float, float]:
         """The place of a figure."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ground(self) -> Iterator[Html]:
         """Axes and their numbers."""
-        raise NotImplementedError
 
 
 class Plain(Frame):

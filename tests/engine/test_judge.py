@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from endpoint import Endpoint, Reply, said
+from endpoint import Reply, said
 
 from steerdsl.engine.judge_client import Judge, cost_json, unmarked
 from steerdsl.forms.form import misfit
@@ -23,20 +22,6 @@ from steerdsl.lang.diagnostics import RecipeError
 from steerdsl.measure.judge import CRITERIA, VERSION, fault, messages, parse, schema, spoken
 from steerdsl.models.cache import no_progress
 from steerdsl.store.results import Store, content_key
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Callable[[Reply], Endpoint]]:
-    started: list[Endpoint] = []
-
-    def start(reply: Reply) -> Endpoint:
-        started.append(Endpoint(reply))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.server.shutdown()
-        one.server.server_close()
 
 
 def marks(a: int, b: int) -> str:

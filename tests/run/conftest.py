@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from calling import Call, calls
-from endpoint import Endpoint, Reply
 from tiny import tiny_folder
 
 
@@ -35,18 +33,3 @@ def on_tiny(steerdsl: Call, tiny_model: Path) -> Call:
         return steerdsl(command, *words, "--model", str(tiny_model), "--dtype", "float32", "--device", "cpu")
 
     return call
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Callable[[Reply], Endpoint]]:
-    """Start servers that answer as a judge's endpoint does; gives a function from a reply to its server."""
-    started: list[Endpoint] = []
-
-    def start(reply: Reply) -> Endpoint:
-        started.append(Endpoint(reply))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.server.shutdown()
-        one.server.server_close()
